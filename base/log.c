@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: MIT */
+#include "base/log.h"
+
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { LINE_SIZE = 1024 };
+
+static atomic_int highest_level = LOG_LEVEL_INFO;
+
+void log_set_level(enum log_level level) {
+    atomic_store(&highest_level, (int)level);
+}
+
+/* One write(2) per line, so that lines of several threads do not mix. */
+static void write_line(enum log_level level, const char *format, va_list arguments) {
+    static const char *const names[] = { "error", "warn", "info", "debug" };
+    if ((int)level > atomic_load_explicit(&highest_level, memory_order_relaxed))
+        return;
+    struct timespec now;
+    struct tm utc;
+    char text[LINE_SIZE];
+    char line[LINE_SIZE * 4 + 64];
+    clock_gettime(CLOCK_REALTIME, &now);
+    gmtime_r(&now.tv_sec, &utc);
+    size_t size = strftime(line, sizeof(line), "%Y-%m-%dT%H:%M:%S", &utc);
+    size += (size_t)snprintf(line + size, sizeof(line) - size, ".%03ldZ %s ", now.tv_nsec / 1000000,
+                             names[level]);
+    vsnprintf(text, sizeof(text), format, arguments);
+    for (const char *c = text; *c; c++) {
+        if ((unsigned char)*c < 0x20 || *c == 0x7f)
+            size += (size_t)snprintf(line + size, sizeof(line) - size, "\\x%02x",
+                                     (unsigned char)*c);
+        else
+            line[size++] = *c;
+    }
+    line[size++] = '\n';
+    if (write(STDERR_FILENO, line, size) < 0)
+        return; /* there is nobody left to tell */
+}
+
+#define LOG_FUNCTION(name, level)                                                                  \
+    void name(const char *format, ...) {                                                           \
+        va_list arguments;                                                                         \
+        va_start(arguments, format);                                                               \
+        write_line(level, format, arguments);                                                      \
+        va_end(arguments);                                                                         \
+    }
+
+LOG_FUNCTION(log_error, LOG_LEVEL_ERROR)
+LOG_FUNCTION(log_warn, LOG_LEVEL_WARN)
+LOG_FUNCTION(log_info, LOG_LEVEL_INFO)
+LOG_FUNCTION(log_debug, LOG_LEVEL_DEBUG)

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+/* One line per event on stderr, "time level text", key=value; UIDs, AE titles, counts, durations;
+ * never a name, birth date or patient ID. Control characters are written as \xHH, so that no peer
+ * can forge a line. Thread-safe; the one mutable global of the program. An error is logged at the
+ * edge, once, by who does not return it. */
+
+enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARN, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
+
+void log_set_level(enum log_level level); /* INFO until set */
+
+void log_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void log_warn(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void log_info(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void log_debug(const char *format, ...) __attribute__((format(printf, 1, 2)));

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: MIT */
+#include "base/metrics.h"
+
+#include <inttypes.h>
+#include <stdatomic.h>
+
+static const struct {
+    const char *name;
+    const char *type;
+    const char *help;
+} descriptions[METRIC_COUNT] = {
+    [METRIC_ASSOCIATIONS_ACCEPTED] = { "hounsfield_associations_accepted_total", "counter",
+                                       "Associations accepted" },
+    [METRIC_ASSOCIATIONS_REJECTED] = { "hounsfield_associations_rejected_total", "counter",
+                                       "Associations rejected" },
+    [METRIC_ASSOCIATIONS_OPEN] = { "hounsfield_associations_open", "gauge",
+                                   "Associations open now" },
+    [METRIC_DIMSE_STORED] = { "hounsfield_dimse_stored_total", "counter",
+                              "C-STORE requests answered with success" },
+    [METRIC_DIMSE_FAILED] = { "hounsfield_dimse_failed_total", "counter",
+                              "C-STORE requests answered with a failure" },
+    [METRIC_STOW_STORED] = { "hounsfield_stow_stored_total", "counter",
+                             "Instances stored by STOW-RS" },
+    [METRIC_STOW_FAILED] = { "hounsfield_stow_failed_total", "counter",
+                             "Instances refused by STOW-RS" },
+    [METRIC_INSTANCES_STORED] = { "hounsfield_instances_stored_total", "counter",
+                                  "New instances stored" },
+    [METRIC_INSTANCES_DUPLICATE] = { "hounsfield_instances_duplicate_total", "counter",
+                                     "Instances sent again with the same content" },
+    [METRIC_INSTANCES_DELETED] = { "hounsfield_instances_deleted_total", "counter",
+                                   "Instances deleted" },
+    [METRIC_BYTES_STORED] = { "hounsfield_bytes_stored_total", "counter",
+                              "Bytes of new instances stored" },
+    [METRIC_QUERIES] = { "hounsfield_queries_total", "counter", "Queries answered" },
+    [METRIC_INSTANCES_SENT] = { "hounsfield_instances_sent_total", "counter",
+                                "Instances sent to retrievers" },
+    [METRIC_HTTP_REQUESTS] = { "hounsfield_http_requests_total", "counter", "HTTP requests" },
+    [METRIC_HTTP_ERRORS] = { "hounsfield_http_errors_total", "counter",
+                             "HTTP requests answered with 5xx" },
+    [METRIC_CAST_TRANSACTIONS] = { "hounsfield_cast_transactions_total", "counter",
+                                   "FHIR transactions that the server took" },
+    [METRIC_CAST_RETRIES] = { "hounsfield_cast_retries_total", "counter",
+                              "FHIR transactions sent again" },
+    [METRIC_CAST_PARKED] = { "hounsfield_cast_parked", "gauge",
+                             "Studies that the FHIR server refused" },
+    [METRIC_CAST_LAG] = { "hounsfield_cast_lag", "gauge", "Feed entries not yet cast" },
+};
+
+static atomic_int_fast64_t values[METRIC_COUNT];
+
+void metric_add(enum metric metric, int64_t amount) {
+    atomic_fetch_add_explicit(&values[metric], amount, memory_order_relaxed);
+}
+
+void metric_set(enum metric metric, int64_t value) {
+    atomic_store_explicit(&values[metric], value, memory_order_relaxed);
+}
+
+int64_t metric_get(enum metric metric) {
+    return atomic_load_explicit(&values[metric], memory_order_relaxed);
+}
+
+void metrics_write(struct buffer *text) {
+    for (int i = 0; i < METRIC_COUNT; i++)
+        buffer_append_format(text, "# HELP %s %s\n# TYPE %s %s\n%s %" PRId64 "\n",
+                             descriptions[i].name, descriptions[i].help, descriptions[i].name,
+                             descriptions[i].type, descriptions[i].name,
+                             metric_get((enum metric)i));
+}

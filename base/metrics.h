@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+/* Counters and gauges of the whole program, written out as Prometheus text. The set is one table in
+ * metrics.c; a metric is named by its enumerator. Adding is one relaxed atomic add: cheap enough
+ * for every instance. Thread-safe. */
+
+#include <stdint.h>
+
+#include "base/buffer.h"
+
+enum metric {
+    METRIC_ASSOCIATIONS_ACCEPTED,
+    METRIC_ASSOCIATIONS_REJECTED,
+    METRIC_ASSOCIATIONS_OPEN, /* gauge */
+    METRIC_DIMSE_STORED,
+    METRIC_DIMSE_FAILED,
+    METRIC_STOW_STORED,
+    METRIC_STOW_FAILED,
+    METRIC_INSTANCES_STORED,
+    METRIC_INSTANCES_DUPLICATE,
+    METRIC_INSTANCES_DELETED,
+    METRIC_BYTES_STORED,
+    METRIC_QUERIES,
+    METRIC_INSTANCES_SENT,
+    METRIC_HTTP_REQUESTS,
+    METRIC_HTTP_ERRORS, /* answered 5xx */
+    METRIC_CAST_TRANSACTIONS,
+    METRIC_CAST_RETRIES,
+    METRIC_CAST_PARKED, /* gauge */
+    METRIC_CAST_LAG,    /* gauge: feed entries not yet cast */
+    METRIC_COUNT,
+};
+
+void metric_add(enum metric metric, int64_t amount);
+void metric_set(enum metric metric, int64_t value);
+int64_t metric_get(enum metric metric);
+void metrics_write(struct buffer *text); /* Prometheus text exposition format 0.0.4 */

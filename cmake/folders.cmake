@@ -1,0 +1,15 @@
+# The floor plan. Each folder links what stands to its right, and holds the one door to its library.
+folder_library(base)
+folder_library(dicom USES base DOORS DCMTK::dcmdata DCMTK::dcmjpeg DCMTK::dcmjpls PkgConfig::ZLIB PkgConfig::OPENJPEG PkgConfig::OPENJPH)
+folder_library(storage USES base DOORS ${ROCKSDB_LIBRARY})
+folder_library(http USES base DOORS PkgConfig::MICROHTTPD PkgConfig::ZLIB)
+folder_library(archive USES dicom storage base)
+folder_library(dimse USES archive dicom base)
+folder_library(dicomweb USES archive dicom http base)
+folder_library(cast USES archive dicom http base DOORS PkgConfig::CURL PkgConfig::CJSON)
+
+add_executable(hounsfield)
+file(GLOB server_sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/server/*.c)
+target_sources(hounsfield PRIVATE ${server_sources})
+target_link_libraries(hounsfield PRIVATE strict dimse dicomweb cast archive storage http dicom base PkgConfig::CJSON)
+# The settings file with all defaults is embedded, so that the binary needs nothing beside it.

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+/* The DICOM JSON model (PS3.18 annex F), written straight from an encoded data set. */
+
+#include "base/buffer.h"
+#include "dicom/dataset.h"
+
+/* Which attributes to write, and how bulk data is referred to. */
+struct json_options {
+    /* BulkDataURI is this prefix followed by the path of the element, "00420011" or
+     * "00540016.0.00540300" (sequence, number of the item from 0, ...); NULL: bulk data is left
+     * out. */
+    const char *bulk_data_prefix;
+    size_t inline_binary_limit; /* bytes of a binary value that stand inline in base64, 0: 1024 */
+    const uint32_t *tags;       /* only these top-level tags (ascending); NULL: all */
+    size_t tag_count;
+};
+
+/* Appends one object {...}: keys ascending, no group lengths, no group 0002, UTF-8 and (0008,0005)
+ * ISO_IR 192 when a character set was stated. Always valid JSON (numbers that JSON cannot hold
+ * become strings). */
+void json_write_dataset(const struct dataset *dataset, const struct json_options *options,
+                        struct buffer *json);
+
+/* Appends `text` as a JSON string with its quotes; bytes that are not UTF-8 become U+FFFD. */
+void json_write_string(struct slice text, struct buffer *json);

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+/* A whole data set from one transfer syntax to another (PS3.5 annex A): native ones among each
+ * other, deflated to native, and compressed to native where codec.h can decode. Streams: memory is
+ * bounded by the header and one frame. */
+
+#include "base/buffer.h"
+#include "base/error.h"
+#include "dicom/codec.h"
+#include "dicom/dataset.h"
+#include "dicom/frames.h"
+
+/* Where the bytes of the data set come from, and where the result goes. Both return false with err
+ * set to stop. */
+struct transcode_source {
+    bool (*read)(void *context, uint64_t offset, struct space space, struct error *err);
+    void *context;
+    uint64_t size; /* of the stored data set (deflated: compressed bytes) */
+};
+struct transcode_sink {
+    bool (*write)(void *context, struct slice bytes, struct error *err);
+    void *context;
+};
+
+/* Explicit or Implicit VR little endian are the targets. */
+bool transcode_is_possible(const struct transfer_syntax *from, const struct transfer_syntax *to);
+
+/* `header` with its elisions, `frames` (see frames.h) of the stored object. The result's attributes
+ * are made right: photometric interpretation, planar configuration, no offset tables; lossy flags
+ * stay. */
+bool transcode_dataset(const struct dataset *header, struct slice frames,
+                       const struct transfer_syntax *to, const struct transcode_source *source,
+                       const struct transcode_sink *sink, struct error *err);

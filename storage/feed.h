@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+/* The ordered change feed, and the positions of those who follow it. Sequence numbers begin at 1,
+ * grow, and may have gaps; one that was seen is durable, and none appears later below it.
+ * Thread-safe. */
+
+#include "storage/storage.h"
+
+uint64_t
+feed_latest(struct storage *storage); /* the last durable sequence number, 0 when there is none */
+
+/* Entries after `after`, at most up to feed_latest as of now. Read it with storage_cursor_next: the
+ * key is the sequence number, see feed_sequence. */
+bool feed_open(struct storage *storage, uint64_t after, struct storage_cursor **out,
+               struct error *err);
+uint64_t feed_sequence(struct slice key);
+
+/* True when feed_latest is above `after`; waits up to timeout_ms for that. Wakes early on
+ * feed_wake. */
+bool feed_wait(struct storage *storage, uint64_t after, int64_t timeout_ms);
+void feed_wake(struct storage *storage); /* lets all who wait return, for an orderly stop */
+
+/* A follower's position, by name; 0 when it never saved one. Durable when save returns. */
+bool feed_position_load(struct storage *storage, const char *follower, uint64_t *position,
+                        struct error *err);
+bool feed_position_save(struct storage *storage, const char *follower, uint64_t position,
+                        struct error *err);

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+/* A data directory: the index (records, terms, feed) and the blob segments, opened together and
+ * locked against a second server. Thread-safe.
+ *
+ * Layout of the directory: FORMAT (its version), LOCK, index/ (RocksDB), segments/ (blobs).
+ * docs/storage-format.md. */
+
+#include "base/buffer.h"
+#include "base/error.h"
+#include "base/slice.h"
+#include "storage/table.h"
+
+struct storage;
+
+struct storage_options {
+    const char *path;      /* the data directory; made when missing */
+    uint64_t segment_size; /* bytes, 0: 1 GiB */
+    bool index_in_memory;  /* tests only: the index is kept by the in-memory twin */
+};
+
+/* ERROR_BUSY when another process holds the directory; ERROR_UNSUPPORTED when its format is newer
+ * than this program. */
+bool storage_open(const struct storage_options *options, struct storage **out, struct error *err);
+void storage_close(
+    struct storage *storage); /* nobody may use it any more, cursors and blobs are closed */
+
+/* Reads what is committed. *found tells whether it is there; `value` is filled (not appended to).
+ */
+bool storage_get(struct storage *storage, enum table table, struct slice key, struct buffer *value,
+                 bool *found, struct error *err);
+
+struct storage_cursor;
+
+/* The keys in [lower, upper) of a table, as of now; an empty upper means to the end. One thread at
+ * a time. */
+bool storage_cursor_open(struct storage *storage, enum table table, struct slice lower,
+                         struct slice upper, struct storage_cursor **out, struct error *err);
+/* The same from the last key down. */
+bool storage_cursor_open_backwards(struct storage *storage, enum table table, struct slice lower,
+                                   struct slice upper, struct storage_cursor **out,
+                                   struct error *err);
+/* All keys that begin with `prefix`. */
+bool storage_cursor_open_prefix(struct storage *storage, enum table table, struct slice prefix,
+                                struct storage_cursor **out, struct error *err);
+/* *found false at the end. key and value (either may be NULL) are borrowed until the next call. */
+bool storage_cursor_next(struct storage_cursor *cursor, struct slice *key, struct slice *value,
+                         bool *found, struct error *err);
+void storage_cursor_close(struct storage_cursor *cursor);
+
+struct storage_figures {
+    uint64_t segments;
+    uint64_t blob_bytes;      /* in records that live */
+    uint64_t dead_bytes;      /* in records that were deleted and are not reclaimed yet */
+    uint64_t free_disk_bytes; /* of the file system */
+    bool failed;              /* a sync failed once: nothing more is written until a restart */
+};
+void storage_figures(struct storage *storage, struct storage_figures *figures);

@@ -1,0 +1,1 @@
+# fuzz_target(name folder...): the folder libraries whose parser it feeds.
