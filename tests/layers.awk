@@ -22,7 +22,8 @@ BEGIN {
     door["openjpeg"] = "^dicom/codec_jpeg2000\\.c$"
     door["openjph/"] = "^dicom/codec_htj2k\\.cc$"
 
-    while (("cd " root " && find base dicom storage http archive dimse dicomweb cast server -name '*.[ch]' -o -name '*.cc'" | getline path) > 0) {
+    list = "cd " root " && find base dicom storage http archive dimse dicomweb cast server -name '*.[ch]' -o -name '*.cc'"
+    while ((list | getline path) > 0) {
         files++
         split(path, parts, "/")
         folder = parts[1]

@@ -52,7 +52,7 @@ static int remove_one(const char *path, const struct stat *status, int type, str
 }
 
 static bool run(struct test *test) {
-    bool passed = false;
+    volatile bool passed = false;
     if (setjmp(failed) == 0) {
         test->run();
         passed = true;
