@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+/* The one query behind C-FIND and QIDO-RS (PS3.4 C.2.2, C.4.1): keys in, data sets out, newest
+ * study first and then by UID, in a stable order. Memory is bounded whatever the number of matches.
+ * One thread at a time. */
+
+#include "archive/archive.h"
+#include "dicom/dataset.h"
+#include "dicom/match.h"
+
+struct query;
+
+struct query *query_new(struct archive *archive, enum level level);
+void query_close(struct query *query);
+
+/* A key along a path of tags (one tag, or sequence then attribute ...): matches by `value` (UTF-8,
+ * as in dicom/match.h; empty: universal) and is returned. The unique keys of the levels above are
+ * matched in the same way. Any attribute may be a key: indexed ones are fast. ERROR_INVALID with
+ * the tag for a value that cannot be one. */
+enum { QUERY_MAX_DEPTH = 4 };
+bool query_add_key(struct query *query, const uint32_t *path, size_t depth, struct slice value,
+                   struct error *err);
+/* Only returned. A sequence is returned whole. */
+bool query_add_return(struct query *query, uint32_t tag, struct error *err);
+/* All attributes that are stored for the level (includefield=all). */
+void query_return_all(struct query *query);
+/* Study Date and Study Time (and such pairs) with ranges are one span (PS3.4 C.2.2.2.5); QIDO
+ * always, C-FIND if agreed. */
+void query_combine_date_time(struct query *query);
+/* Skips the first `offset` matches; 0 limit: no end. */
+void query_set_page(struct query *query, uint64_t offset, uint64_t limit);
+
+/* The next match, or *match NULL at the end. A data set in Explicit VR Little Endian, UTF-8
+ * ((0008,0005) ISO_IR 192 if a value is not ASCII), tags ascending: the keys and returns asked for
+ * (zero length when unknown), the unique keys of this level and of those above. Counts, Modalities
+ * in Study, Retrieve AE Title and availability are computed. Borrowed until the next call. */
+bool query_next(struct query *query, const struct dataset **match, struct error *err);
+
+/* After the end of a page: how many more matches there are, counted up to `at_most`. */
+bool query_count_rest(struct query *query, uint64_t at_most, uint64_t *count, struct error *err);

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+/* DICOM over HTTP (PS3.18): the routes of STOW-RS, QIDO-RS, WADO-RS, delete and the change feed. */
+
+#include "archive/archive.h"
+#include "http/server.h"
+
+struct dicomweb;
+
+struct dicomweb_options {
+    const char *ae_title;
+    uint64_t query_limit; /* most results of one answer, 0: 1000 */
+    uint64_t part_limit;  /* most parts of one STOW request, 0: 100,000 */
+};
+
+struct dicomweb *dicomweb_new(struct archive *archive, const struct dicomweb_options *options);
+void dicomweb_free(struct dicomweb *dicomweb);
+/* Borrowed; lives as long as `dicomweb`. The prefix ("/dicomweb") is copied. */
+struct route_table dicomweb_routes(struct dicomweb *dicomweb, const char *prefix);

@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+/* HTTP/1.1 service: routes, streamed bodies both ways, file ranges, compression, limits. One door
+ * to libmicrohttpd; the interface fits another back end. A request is served by one thread, which
+ * may block.
+ *
+ * Who adds routes gives a table of them. A path pattern has segments; {name} takes one segment,
+ * percent-decoded once. Unknown path: 404; known path, other method: 405 with Allow. HEAD is GET
+ * without the body. */
+
+#include "base/buffer.h"
+#include "base/error.h"
+#include "base/file_range.h"
+#include "base/slice.h"
+
+struct request;
+struct response;
+
+struct route {
+    const char *method;
+    const char *pattern; /* "/studies/{study}/metadata" below the prefix of its table */
+
+    /* Answers the request. Called once, after the body (if any). Must fill the response. */
+    void (*respond)(struct request *request, struct response *response);
+
+    /* For routes that take a body, both or none. open: before the first byte (the request's headers
+     * are there); it may answer at once (response_status set): then the body is drained and respond
+     * is not called. body: each piece as it arrives; after false the rest is drained, and respond
+     * is called and knows why from its own state. */
+    bool (*open)(struct request *request, struct response *response);
+    bool (*body)(struct request *request, struct slice piece);
+    /* Always called at the end, also when the client went away in the middle: frees the state. May
+     * be NULL. */
+    void (*close)(struct request *request, bool complete);
+};
+
+struct route_table {
+    const char *prefix; /* "/dicomweb", "" */
+    const struct route *routes;
+    size_t count;
+    void *context; /* request_context: what the handlers work on */
+};
+
+/* --- the request: everything borrowed until close --- */
+void *request_context(const struct request *request);
+void request_set_state(struct request *request, void *state); /* of the handler, for this request */
+void *request_state(const struct request *request);
+const char *request_method(const struct request *request);
+const char *request_path(
+    const struct request *request); /* percent-decoded, safe to compare, not to log unescaped */
+const char *request_parameter(const struct request *request, const char *name); /* {name}; NULL */
+const char *request_header(const struct request *request,
+                           const char *name); /* case-insensitive; NULL */
+/* The query as pairs in order, percent-decoded once ('+' stays a plus sign, PS3.18 8.3.1.1); `raw`
+ * is the value before decoding, for those who split at commas first. */
+struct query_pair {
+    const char *name;
+    const char *value;
+    const char *raw;
+};
+const struct query_pair *request_query(const struct request *request, size_t *count);
+const char *request_query_value(const struct request *request,
+                                const char *name); /* first of that name; NULL */
+/* "http://host:port" under which the client sees us: settings' base URL, else the Host header when
+ * it is well formed, else the bound address. Without a slash at the end. */
+const char *request_base_url(const struct request *request);
+
+/* --- the response --- */
+void response_status(struct response *response, int status);
+void response_header(struct response *response, const char *name,
+                     const char *value); /* CR, LF refused */
+void response_content_type(struct response *response, const char *type);
+/* The body is these bytes; taken over, the buffer is empty afterwards. */
+void response_body_take(struct response *response, struct buffer *body);
+void response_text(struct response *response, int status, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* A body that is made while it is sent. next() gives piece after piece: bytes (borrowed until the
+ * next call) or a range of a file (valid until the next call); *piece.kind END at the end. When it
+ * fails, the connection is cut so that the client sees an incomplete message. close() is always
+ * called once. */
+struct piece {
+    enum { PIECE_END, PIECE_BYTES, PIECE_FILE } kind;
+    struct slice bytes;
+    struct file_range file;
+};
+struct body_source {
+    bool (*next)(void *state, struct piece *piece, struct error *err);
+    void (*close)(void *state);
+    void *state;
+};
+/* size: of all pieces together, or UINT64_MAX when not known (chunked). The source is taken over.
+ */
+void response_stream_take(struct response *response, const struct body_source *source,
+                          uint64_t size);
+
+/* HTTP status for an error code: 400, 404, 409, 410, 413, 503, 507, 500 ... */
+int http_status_of(enum error_code code);
+/* A problem answer: status, and a small text or JSON body (what the client accepts) with the
+ * message. No paths, no stack traces. */
+void response_error(struct response *response, const struct request *request, int status,
+                    const char *message);
+
+/* --- the server --- */
+struct http_server;
+struct http_options {
+    const char *address;                   /* "127.0.0.1", "::1", "0.0.0.0" */
+    uint16_t port;                         /* 0: any free one, see http_server_port */
+    const char *base_url;                  /* public URL, NULL: from the request */
+    unsigned connection_limit;             /* 0: 512 */
+    unsigned connection_limit_per_address; /* 0: 256 */
+    unsigned idle_timeout_s;               /* 0: 60 */
+    unsigned header_timeout_s;             /* 0: 20: all headers must have come */
+    uint64_t body_limit;                   /* 0: 64 GiB: larger bodies are 413 */
+};
+/* The tables (copied) and their routes must outlive the server. */
+bool http_server_open(const struct http_options *options, const struct route_table *tables,
+                      size_t table_count, struct http_server **out, struct error *err);
+uint16_t http_server_port(const struct http_server *server);
+/* Takes no new connections, lets requests in work finish for `grace_ms`, then cuts them. */
+void http_server_close(struct http_server *server, int64_t grace_ms);
