@@ -147,8 +147,10 @@ uint8_t vr_padding(uint16_t vr); /* ' ' for text, 0 for UI and binary */
 /* The data dictionary (PS3.6), made from public facts by dicom/dictionary.awk; private tags are not
  * in it. */
 struct dictionary_entry {
-    uint32_t tag;
-    uint16_t vr; /* where PS3.6 offers several ("US or SS", "OB or OW"): the first one */
+    uint32_t tag;       /* of a repeating group: the first of them */
+    uint16_t vr;        /* where PS3.6 offers several: the first one, but OW for "OB or OW", as
+                           implicit VR has it (PS3.5 A.1) */
+    uint16_t signed_vr; /* SS for "US or SS": the VR when Pixel Representation is 1; else 0 */
     const char *keyword;
 };
 const struct dictionary_entry *
