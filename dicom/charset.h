@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 /* Specific Character Set (PS3.3 C.12.1.1.2, PS3.5 6.1): text of a data set to UTF-8. Never fails:
- * what cannot be decoded is read as Latin-1, then as U+FFFD. Immutable after opening; thread-safe.
- */
+ * what cannot be decoded is read as Latin-1 in a single-byte set, as U+FFFD in others. In the
+ * default repertoire, which has nothing above 7F, text that is valid UTF-8 is read as that. Escapes
+ * are honoured whether their set was announced or not. Immutable; thread-safe. */
 
 #include "base/buffer.h"
 #include "base/slice.h"
@@ -15,6 +16,7 @@ const struct charset *charset_find(struct slice value);
 const struct charset *charset_utf8(void);
 
 /* Appends `text` as UTF-8. Code extensions are reset at line ends and control characters, and at
- * backslash where the VR is multi-valued, `^` and `=` for PN. Escapes are not in the result. */
+ * backslash where the VR is multi-valued, `^` and `=` for PN. The result is valid UTF-8 without
+ * ESC, its backslashes are the separators of values. */
 void charset_decode(const struct charset *charset, uint16_t vr, struct slice text,
                     struct buffer *utf8);
