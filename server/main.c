@@ -1,1 +1,78 @@
-int main(void){return 0;}
+/* SPDX-License-Identifier: MIT */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "server/serve.h"
+#include "server/settings.h"
+
+static void print_help(void) {
+    puts("hounsfield " HOUNSFIELD_VERSION " - a DICOM imaging server with a DICOM-to-FHIR cast\n"
+         "\n"
+         "Usage: hounsfield serve [FLAG VALUE]...   run the server\n"
+         "       hounsfield settings                print the commented settings file\n"
+         "       hounsfield --help | --version\n"
+         "\n"
+         "Flags of serve (they go before the settings file):\n"
+         "  --config FILE              read this settings file (JSON with comments)");
+    settings_print_flags(stdout);
+    puts(
+        "\n"
+        "Without any flag the server listens on this machine alone: DICOM on 11112 as HOUNSFIELD,\n"
+        "DICOMweb at http://127.0.0.1:8080/dicomweb, the FHIR view at http://127.0.0.1:8080/fhir,\n"
+        "images in ./var.\n"
+        "\n"
+        "  storescu -aec HOUNSFIELD 127.0.0.1 11112 image.dcm     send a first image\n"
+        "  curl http://127.0.0.1:8080/dicomweb/studies            find it\n"
+        "\n"
+        "SIGTERM stops the server in order. Exit status: 0 stopped, 1 failed, 2 wrong usage.");
+}
+
+static void set_log_level(const char *name) {
+    static const char *const names[] = { "error", "warn", "info", "debug" };
+    for (int i = 0; i < 4; i++)
+        if (!strcmp(name, names[i]))
+            log_set_level((enum log_level)i);
+}
+
+static int run_serve(int flag_count, char **flags) {
+    struct settings *settings;
+    struct error err;
+    if (!settings_load(flag_count, flags, &settings, &err)) {
+        fprintf(stderr, "hounsfield: %s\n", err.message);
+        return 2;
+    }
+    set_log_level(settings->log);
+    bool ok = serve(settings, &err);
+    if (!ok)
+        fprintf(stderr, "hounsfield: %s\n", err.message);
+    settings_free(settings);
+    return ok ? 0 : 1;
+}
+
+int main(int count, char **arguments) {
+    const char *command = count > 1 ? arguments[1] : "";
+    for (int i = 1; i < count; i++) {
+        if (!strcmp(arguments[i], "--help") || !strcmp(arguments[i], "-h")) {
+            print_help();
+            return 0;
+        }
+    }
+    if (!strcmp(command, "help")) {
+        print_help();
+        return 0;
+    }
+    if (!strcmp(command, "--version") || !strcmp(command, "version")) {
+        puts("hounsfield " HOUNSFIELD_VERSION);
+        return 0;
+    }
+    if (!strcmp(command, "settings")) {
+        fputs(settings_default_file(), stdout);
+        return 0;
+    }
+    if (!strcmp(command, "serve"))
+        return run_serve(count - 2, arguments + 2);
+    fprintf(stderr, "hounsfield: %s%s (see hounsfield --help)\n",
+            *command ? "unknown command " : "no command given", command);
+    return 2;
+}

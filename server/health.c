@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: MIT */
+#include "server/health.h"
+
+#include <inttypes.h>
+
+#include "base/metrics.h"
+#include "storage/storage.h"
+
+static void answer_health(struct request *request, struct response *response) {
+    struct health *health = request_context(request);
+    struct storage_figures figures;
+    struct archive_counts counts;
+    struct error err;
+    struct buffer body = buffer_up_to(4096);
+    storage_figures(health->storage, &figures);
+    bool ok = !figures.failed && archive_count(health->archive, &counts, &err);
+    if (ok)
+        buffer_append_format(
+            &body,
+            "{\"status\":\"ok\",\"version\":\"%s\",\"patients\":%" PRIu64 ",\"studies\":%" PRIu64
+            ",\"series\":%" PRIu64 ",\"instances\":%" PRIu64 "}\n",
+            HOUNSFIELD_VERSION, counts.patients, counts.studies, counts.series, counts.instances);
+    else
+        buffer_append_text(&body, "{\"status\":\"failed\",\"reason\":\"the disk failed: look at "
+                                  "the log, mend the disk, restart\"}\n");
+    response_status(response, ok ? 200 : 503);
+    response_content_type(response, "application/json");
+    response_header(response, "Cache-Control", "no-store");
+    response_body_take(response, &body);
+}
+
+static void gauge(struct buffer *text, const char *name, const char *help, uint64_t value) {
+    buffer_append_format(text, "# HELP %s %s\n# TYPE %s gauge\n%s %" PRIu64 "\n", name, help, name,
+                         name, value);
+}
+
+static void answer_metrics(struct request *request, struct response *response) {
+    struct health *health = request_context(request);
+    struct storage_figures figures;
+    struct archive_counts counts;
+    struct error err;
+    struct buffer body = buffer_up_to(64 << 10);
+    metrics_write(&body);
+    storage_figures(health->storage, &figures);
+    gauge(&body, "hounsfield_segments", "Segment files", figures.segments);
+    gauge(&body, "hounsfield_blob_bytes", "Bytes of stored instances", figures.blob_bytes);
+    gauge(&body, "hounsfield_dead_bytes", "Bytes deleted and not reclaimed yet",
+          figures.dead_bytes);
+    gauge(&body, "hounsfield_free_disk_bytes", "Free bytes of the file system",
+          figures.free_disk_bytes);
+    gauge(&body, "hounsfield_storage_failed", "1 when a sync failed and nothing is written",
+          figures.failed);
+    if (archive_count(health->archive, &counts, &err)) {
+        gauge(&body, "hounsfield_patients", "Patients", counts.patients);
+        gauge(&body, "hounsfield_studies", "Studies", counts.studies);
+        gauge(&body, "hounsfield_series", "Series", counts.series);
+        gauge(&body, "hounsfield_instances", "Instances", counts.instances);
+    }
+    response_status(response, 200);
+    response_content_type(response, "text/plain; version=0.0.4; charset=utf-8");
+    response_body_take(response, &body);
+}
+
+static void answer_page(struct request *request, struct response *response) {
+    struct health *health = request_context(request);
+    const struct settings *settings = health->settings;
+    const char *base = request_base_url(request);
+    struct buffer body = buffer_up_to(16 << 10);
+    buffer_append_format(
+        &body,
+        "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>Hounsfield</title>"
+        "<style>body{font:16px/1.5 system-ui,sans-serif;max-width:46em;margin:3em auto;"
+        "padding:0 1em}code{background:#eee;padding:.1em .3em}</style>"
+        "<h1>Hounsfield</h1><p>DICOM imaging server %s.</p><ul>"
+        "<li>DICOM: AE title <code>%s</code>, port <code>%d</code>"
+        "<li>DICOMweb: <a href=\"%s/studies?limit=25\"><code>%s%s</code></a>"
+        "<li>FHIR view: <a href=\"%s/ImagingStudy\"><code>%s%s</code></a>"
+        "<li>Change feed: <a href=\"%s/changefeed\"><code>%s%s/changefeed</code></a>"
+        "<li><a href=\"/health\">Health</a>, <a href=\"/metrics\">metrics</a></ul>"
+        "<p>Send a first image: <code>storescu -aec %s HOST %d FILE.dcm</code></p></html>\n",
+        HOUNSFIELD_VERSION, settings->ae_title, (int)settings->dimse_port,
+        settings->dicomweb_prefix, base, settings->dicomweb_prefix, settings->fhir_prefix, base,
+        settings->fhir_prefix, settings->dicomweb_prefix, base, settings->dicomweb_prefix,
+        settings->ae_title, (int)settings->dimse_port);
+    response_status(response, 200);
+    response_content_type(response, "text/html; charset=utf-8");
+    response_header(response, "Content-Security-Policy",
+                    "default-src 'none'; style-src 'unsafe-inline'");
+    response_body_take(response, &body);
+}
+
+static const struct route routes[] = {
+    { .method = "GET", .pattern = "/", .respond = answer_page },
+    { .method = "GET", .pattern = "/health", .respond = answer_health },
+    { .method = "GET", .pattern = "/metrics", .respond = answer_metrics },
+};
+
+struct route_table health_routes(struct health *health) {
+    struct route_table table = { "", routes, sizeof(routes) / sizeof(routes[0]), health };
+    return table;
+}

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+/* How the server is: GET /health (JSON, 503 when it cannot store), GET /metrics (Prometheus text),
+ * and a page at / that says where everything is. */
+
+#include "archive/archive.h"
+#include "http/server.h"
+#include "server/settings.h"
+
+struct storage;
+
+struct health {
+    struct storage *storage;
+    struct archive *archive;
+    const struct settings *settings;
+};
+
+/* Borrows `health` as context. */
+struct route_table health_routes(struct health *health);

@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: MIT */
+#include "server/serve.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+
+#include "archive/changes.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include "cast/cast.h"
+#include "dicomweb/dicomweb.h"
+#include "server/health.h"
+#include "storage/storage.h"
+
+enum { STOP_GRACE_MS = 3000 };
+
+struct server {
+    struct storage *storage;
+    struct archive *archive;
+    struct cast *cast;
+    struct dicomweb *dicomweb;
+    struct http_server *http;
+    struct dimse_server *dimse;
+    struct health health;
+    char *dicomweb_url;
+};
+
+static const char *or_null(const char *text) {
+    return text && *text ? text : NULL;
+}
+
+static bool open_archive(struct server *server, const struct settings *settings,
+                         struct error *err) {
+    const struct storage_options storage = {
+        .path = settings->data_directory,
+        .segment_size = (uint64_t)(settings->segment_size_mib * (1 << 20)),
+    };
+    const struct archive_options archive = {
+        .ae_title = settings->ae_title,
+        .refuse_unknown_sop_classes = settings->refuse_unknown_sop_classes,
+        .minimum_free_bytes = (uint64_t)(settings->minimum_free_mib * (1 << 20)),
+    };
+    return storage_open(&storage, &server->storage, err) &&
+           archive_open(server->storage, &archive, &server->archive, err);
+}
+
+/* Where the DICOMweb service is for others: Endpoint.address of the cast. */
+static char *dicomweb_url(const struct settings *settings) {
+    if (*settings->base_url)
+        return mem_format("%s%s", settings->base_url, settings->dicomweb_prefix);
+    bool any = !strcmp(settings->bind, "0.0.0.0") || !strcmp(settings->bind, "::");
+    const char *host = any ? "localhost" : settings->bind;
+    const char *brackets = strchr(host, ':') ? "[]" : "";
+    return mem_format("http://%.1s%s%.1s:%d%s", brackets, host, *brackets ? brackets + 1 : "",
+                      (int)settings->http_port, settings->dicomweb_prefix);
+}
+
+static bool open_cast(struct server *server, const struct settings *settings, struct error *err) {
+    server->dicomweb_url = dicomweb_url(settings);
+    const struct cast_options options = {
+        .fhir_url = or_null(settings->fhir_url),
+        .bearer_token = or_null(settings->bearer_token),
+        .user = or_null(settings->user),
+        .password = or_null(settings->password),
+        .quiet_seconds = settings->quiet_seconds,
+        .maximum_age_seconds = settings->maximum_age_seconds,
+        .dicomweb_url = server->dicomweb_url,
+        .identifier_system = or_null(settings->identifier_system),
+        .ae_title = settings->ae_title,
+        .timezone = or_null(settings->timezone),
+    };
+    return cast_open(server->archive, &options, &server->cast, err);
+}
+
+static bool open_http(struct server *server, const struct settings *settings, struct error *err) {
+    const struct dicomweb_options dicomweb = {
+        .ae_title = settings->ae_title,
+        .query_limit = (uint64_t)settings->query_limit,
+    };
+    const struct http_options options = {
+        .address = settings->bind,
+        .port = (uint16_t)settings->http_port,
+        .base_url = or_null(settings->base_url),
+        .connection_limit = (unsigned)settings->connection_limit,
+        .connection_limit_per_address = (unsigned)settings->connection_limit_per_address,
+        .idle_timeout_s = (unsigned)settings->http_idle_timeout_seconds,
+        .header_timeout_s = (unsigned)settings->header_timeout_seconds,
+        .body_limit = (uint64_t)(settings->body_limit_mib * (1 << 20)),
+    };
+    server->dicomweb = dicomweb_new(server->archive, &dicomweb);
+    server->health.storage = server->storage;
+    server->health.archive = server->archive;
+    server->health.settings = settings;
+    const struct route_table tables[] = {
+        health_routes(&server->health),
+        dicomweb_routes(server->dicomweb, settings->dicomweb_prefix),
+        cast_routes(server->cast, settings->fhir_prefix),
+    };
+    return http_server_open(&options, tables, sizeof(tables) / sizeof(tables[0]), &server->http,
+                            err);
+}
+
+static unsigned milliseconds(double seconds) {
+    return (unsigned)(seconds * 1000);
+}
+
+static bool open_dimse(struct server *server, const struct settings *settings, struct error *err) {
+    const struct dimse_options options = {
+        .address = settings->bind,
+        .port = (uint16_t)settings->dimse_port,
+        .ae_title = settings->ae_title,
+        .accept_any_called_ae = settings->accept_any_called_ae,
+        .calling_ae_titles = settings->calling_ae_title_count
+                                 ? (const char *const *)settings->calling_ae_titles
+                                 : NULL,
+        .peers = settings->peers,
+        .peer_count = settings->peer_count,
+        .association_limit = (unsigned)settings->association_limit,
+        .association_limit_per_peer = (unsigned)settings->association_limit_per_peer,
+        .max_pdu = (uint32_t)settings->max_pdu,
+        .artim_timeout_ms = milliseconds(settings->artim_timeout_seconds),
+        .idle_timeout_ms = milliseconds(settings->idle_timeout_seconds),
+        .message_timeout_ms = milliseconds(settings->message_timeout_seconds),
+        .connect_timeout_ms = milliseconds(settings->connect_timeout_seconds),
+        .refuse_unknown_sop_classes = settings->refuse_unknown_sop_classes,
+    };
+    return dimse_server_open(server->archive, &options, &server->dimse, err);
+}
+
+static void close_all(struct server *server) {
+    if (server->archive)
+        changes_wake(server->archive);
+    if (server->dimse)
+        dimse_server_close(server->dimse, STOP_GRACE_MS);
+    if (server->http)
+        http_server_close(server->http, STOP_GRACE_MS);
+    if (server->cast)
+        cast_close(server->cast);
+    if (server->dicomweb)
+        dicomweb_free(server->dicomweb);
+    if (server->archive)
+        archive_close(server->archive);
+    if (server->storage)
+        storage_close(server->storage);
+    free(server->dicomweb_url);
+}
+
+/* Associations and connections cost descriptors: take what we are allowed. */
+static void raise_descriptor_limit(void) {
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+        limit.rlim_cur = limit.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
+bool serve(const struct settings *settings, struct error *err) {
+    struct server server = { 0 };
+    sigset_t stop;
+    int signal_number = 0;
+    bool ok = false;
+    int64_t began_ms = clock_monotonic_ms();
+
+    /* Blocked here, so that every thread inherits it and sigwait alone takes them. */
+    sigemptyset(&stop);
+    sigaddset(&stop, SIGTERM);
+    sigaddset(&stop, SIGINT);
+    pthread_sigmask(SIG_BLOCK, &stop, NULL);
+    signal(SIGPIPE, SIG_IGN);
+    raise_descriptor_limit();
+
+    if (!open_archive(&server, settings, err) || !open_cast(&server, settings, err) ||
+        !open_http(&server, settings, err) || !open_dimse(&server, settings, err))
+        goto out;
+    log_info("server: ready version=%s ae_title=%s dimse=%s:%d http=%s:%d dicomweb=%s fhir=%s "
+             "data=%s cast=%s ms=%d",
+             HOUNSFIELD_VERSION, settings->ae_title, settings->bind, (int)settings->dimse_port,
+             settings->bind, (int)settings->http_port, settings->dicomweb_prefix,
+             settings->fhir_prefix, settings->data_directory, *settings->fhir_url ? "on" : "off",
+             (int)(clock_monotonic_ms() - began_ms));
+    sigwait(&stop, &signal_number);
+    log_info("server: stopping signal=%s", signal_number == SIGINT ? "INT" : "TERM");
+    /* Who asks a second time does not want to wait. */
+    signal(SIGTERM, SIG_DFL);
+    signal(SIGINT, SIG_DFL);
+    pthread_sigmask(SIG_UNBLOCK, &stop, NULL);
+    ok = true;
+out:
+    close_all(&server);
+    if (ok)
+        log_info("server: stopped");
+    return ok;
+}

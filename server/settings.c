@@ -1,0 +1,436 @@
+/* SPDX-License-Identifier: MIT */
+#include "server/settings.h"
+
+#include <cjson/cJSON.h>
+#include <ctype.h>
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/buffer.h"
+#include "base/memory.h"
+
+enum { SETTINGS_FILE_LIMIT = 1 << 20 };
+
+enum setting_type { TEXT, NUMBER, BOOLEAN, TITLES, PEERS };
+
+struct setting {
+    const char *key; /* "group.name", or "name" at the top */
+    enum setting_type type;
+    size_t offset;
+    double minimum;
+    double maximum;
+    const char *flag;
+    const char *flag_value;
+    const char *help;
+};
+
+#define AT(field) offsetof(struct settings, field)
+
+static const struct setting table[] = {
+    { "bind", TEXT, AT(bind), 0, 0, "--bind", "ADDR", "listen here (127.0.0.1; 0.0.0.0 for all)" },
+    { "log", TEXT, AT(log), 0, 0, "--log", "LEVEL", "error, warn, info or debug" },
+    { "data.directory", TEXT, AT(data_directory), 0, 0, "--data", "DIR",
+      "the data directory (./var)" },
+    { "data.segmentSizeMiB", NUMBER, AT(segment_size_mib), 1, 1 << 20, NULL, NULL, NULL },
+    { "data.minimumFreeMiB", NUMBER, AT(minimum_free_mib), 0, 1e12, NULL, NULL, NULL },
+    { "dimse.port", NUMBER, AT(dimse_port), 1, 65535, "--dimse-port", "N", "DICOM port (11112)" },
+    { "dimse.aeTitle", TEXT, AT(ae_title), 0, 0, "--aet", "TITLE", "our AE title (HOUNSFIELD)" },
+    { "dimse.acceptAnyCalledAe", BOOLEAN, AT(accept_any_called_ae), 0, 0, NULL, NULL, NULL },
+    { "dimse.callingAeTitles", TITLES, AT(calling_ae_titles), 0, 0, NULL, NULL, NULL },
+    { "dimse.peers", PEERS, AT(peers), 0, 0, "--peer", "TITLE=HOST:PORT",
+      "a C-MOVE destination; may be given several times" },
+    { "dimse.refuseUnknownSopClasses", BOOLEAN, AT(refuse_unknown_sop_classes), 0, 0, NULL, NULL,
+      NULL },
+    { "dimse.associationLimit", NUMBER, AT(association_limit), 1, 10000, NULL, NULL, NULL },
+    { "dimse.associationLimitPerPeer", NUMBER, AT(association_limit_per_peer), 1, 10000, NULL, NULL,
+      NULL },
+    { "dimse.maxPdu", NUMBER, AT(max_pdu), 4096, 16 << 20, NULL, NULL, NULL },
+    { "dimse.artimTimeoutSeconds", NUMBER, AT(artim_timeout_seconds), 0.01, 86400, NULL, NULL,
+      NULL },
+    { "dimse.idleTimeoutSeconds", NUMBER, AT(idle_timeout_seconds), 0.01, 86400 * 7, NULL, NULL,
+      NULL },
+    { "dimse.messageTimeoutSeconds", NUMBER, AT(message_timeout_seconds), 0.01, 86400, NULL, NULL,
+      NULL },
+    { "dimse.connectTimeoutSeconds", NUMBER, AT(connect_timeout_seconds), 0.01, 3600, NULL, NULL,
+      NULL },
+    { "http.port", NUMBER, AT(http_port), 1, 65535, "--http-port", "N", "HTTP port (8080)" },
+    { "http.baseUrl", TEXT, AT(base_url), 0, 0, "--base-url", "URL",
+      "how clients see us, e.g. https://images.example.org" },
+    { "http.connectionLimit", NUMBER, AT(connection_limit), 1, 60000, NULL, NULL, NULL },
+    { "http.connectionLimitPerAddress", NUMBER, AT(connection_limit_per_address), 1, 60000, NULL,
+      NULL, NULL },
+    { "http.idleTimeoutSeconds", NUMBER, AT(http_idle_timeout_seconds), 1, 86400, NULL, NULL,
+      NULL },
+    { "http.headerTimeoutSeconds", NUMBER, AT(header_timeout_seconds), 1, 3600, NULL, NULL, NULL },
+    { "http.bodyLimitMiB", NUMBER, AT(body_limit_mib), 1, 1e9, NULL, NULL, NULL },
+    { "dicomweb.prefix", TEXT, AT(dicomweb_prefix), 0, 0, NULL, NULL, NULL },
+    { "dicomweb.queryLimit", NUMBER, AT(query_limit), 1, 1e9, NULL, NULL, NULL },
+    { "fhir.prefix", TEXT, AT(fhir_prefix), 0, 0, NULL, NULL, NULL },
+    { "fhir.url", TEXT, AT(fhir_url), 0, 0, "--fhir-url", "URL",
+      "a FHIR R4 server to keep in step (none)" },
+    { "fhir.bearerToken", TEXT, AT(bearer_token), 0, 0, NULL, NULL, NULL },
+    { "fhir.user", TEXT, AT(user), 0, 0, NULL, NULL, NULL },
+    { "fhir.password", TEXT, AT(password), 0, 0, NULL, NULL, NULL },
+    { "fhir.quietSeconds", NUMBER, AT(quiet_seconds), 0, 86400, "--cast-quiet", "SECONDS",
+      "how long a study must be quiet before it is cast (5)" },
+    { "fhir.maximumAgeSeconds", NUMBER, AT(maximum_age_seconds), 0, 86400 * 7, NULL, NULL, NULL },
+    { "fhir.identifierSystem", TEXT, AT(identifier_system), 0, 0, NULL, NULL, NULL },
+    { "fhir.timezone", TEXT, AT(timezone), 0, 0, NULL, NULL, NULL },
+};
+enum { TABLE_SIZE = sizeof(table) / sizeof(table[0]) };
+
+/* From hounsfield.json, made by CMake. */
+extern const char default_settings_file[];
+
+const char *settings_default_file(void) {
+    return default_settings_file;
+}
+
+static void replace_text(char **field, const char *text) {
+    free(*field);
+    *field = mem_copy_text(text);
+}
+
+static bool is_ae_title(const char *text) {
+    size_t size = strlen(text);
+    if (!size || size > 16 || text[0] == ' ' || text[size - 1] == ' ')
+        return false;
+    for (const char *c = text; *c; c++)
+        if ((unsigned char)*c < 0x20 || (unsigned char)*c >= 0x7f || *c == '\\')
+            return false;
+    return true;
+}
+
+static bool add_peer(struct settings *settings, const char *title, const char *host, double port,
+                     struct error *err) {
+    if (!is_ae_title(title))
+        return error_set(err, ERROR_INVALID, "\"%s\" is no AE title (1 to 16 characters)", title);
+    if (!*host)
+        return error_set(err, ERROR_INVALID, "peer %s has no host", title);
+    if (!(port >= 1 && port <= 65535) || port != floor(port))
+        return error_set(err, ERROR_INVALID, "peer %s: port must be 1 to 65535", title);
+    for (size_t i = 0; i < settings->peer_count; i++)
+        if (!strcmp(settings->peers[i].ae_title, title))
+            return error_set(err, ERROR_INVALID, "peer %s is given twice", title);
+    if (settings->peer_count == SETTINGS_MAX_PEERS)
+        return error_set(err, ERROR_LIMIT, "more than %d peers", SETTINGS_MAX_PEERS);
+    struct peer *peer = &settings->peers[settings->peer_count++];
+    peer->ae_title = mem_copy_text(title);
+    peer->host = mem_copy_text(host);
+    peer->port = (uint16_t)port;
+    return true;
+}
+
+/* TITLE=HOST:PORT, where HOST may be an IPv6 address in brackets. */
+static bool parse_peer(struct settings *settings, const char *text, struct error *err) {
+    char *copy = mem_copy_text(text);
+    char *host = strchr(copy, '=');
+    char *port = strrchr(copy, ':');
+    bool ok = false;
+    if (!host || !port || port < host) {
+        error_set(err, ERROR_INVALID, "--peer takes TITLE=HOST:PORT, not \"%s\"", text);
+        goto out;
+    }
+    *host++ = '\0';
+    *port++ = '\0';
+    if (*host == '[' && port - 2 > host && port[-2] == ']') {
+        port[-2] = '\0';
+        host++;
+    }
+    char *end;
+    double number = strtod(port, &end);
+    ok = add_peer(settings, copy, host, *port && !*end ? number : -1, err);
+out:
+    free(copy);
+    return ok;
+}
+
+static bool apply_titles(struct settings *settings, const struct setting *setting,
+                         const cJSON *value, struct error *err) {
+    const cJSON *title;
+    while (settings->calling_ae_title_count)
+        free(settings->calling_ae_titles[--settings->calling_ae_title_count]);
+    cJSON_ArrayForEach(title, value) {
+        if (!cJSON_IsString(title) || !is_ae_title(title->valuestring))
+            return error_set(err, ERROR_INVALID, "%s takes a list of AE titles", setting->key);
+        if (settings->calling_ae_title_count == SETTINGS_MAX_TITLES)
+            return error_set(err, ERROR_LIMIT, "%s: more than %d titles", setting->key,
+                             SETTINGS_MAX_TITLES);
+        settings->calling_ae_titles[settings->calling_ae_title_count++] = mem_copy_text(
+            title->valuestring);
+    }
+    settings->calling_ae_titles[settings->calling_ae_title_count] = NULL;
+    return true;
+}
+
+static bool apply_peers(struct settings *settings, const struct setting *setting,
+                        const cJSON *value, struct error *err) {
+    const cJSON *peer;
+    const cJSON *member;
+    cJSON_ArrayForEach(peer, value) {
+        const cJSON *title = cJSON_GetObjectItemCaseSensitive(peer, "aeTitle");
+        const cJSON *host = cJSON_GetObjectItemCaseSensitive(peer, "host");
+        const cJSON *port = cJSON_GetObjectItemCaseSensitive(peer, "port");
+        cJSON_ArrayForEach(member, peer) {
+            if (member != title && member != host && member != port)
+                return error_set(err, ERROR_INVALID, "%s: unknown key \"%s\"", setting->key,
+                                 member->string ? member->string : "");
+        }
+        if (!cJSON_IsString(title) || !cJSON_IsString(host) || !cJSON_IsNumber(port))
+            return error_set(err, ERROR_INVALID,
+                             "%s takes a list of { \"aeTitle\": text, \"host\": text, \"port\": "
+                             "number }",
+                             setting->key);
+        if (!add_peer(settings, title->valuestring, host->valuestring, port->valuedouble, err))
+            return error_add_context(err, "%s", setting->key);
+    }
+    return true;
+}
+
+static bool apply_number(struct settings *settings, const struct setting *setting, double number,
+                         struct error *err) {
+    if (!(number >= setting->minimum && number <= setting->maximum))
+        return error_set(err, ERROR_INVALID, "%s must be between %.10g and %.10g", setting->key,
+                         setting->minimum, setting->maximum);
+    *(double *)((char *)settings + setting->offset) = number;
+    return true;
+}
+
+static bool apply(struct settings *settings, const struct setting *setting, const cJSON *value,
+                  struct error *err) {
+    void *field = (char *)settings + setting->offset;
+    switch (setting->type) {
+    case TEXT:
+        if (!cJSON_IsString(value))
+            return error_set(err, ERROR_INVALID, "%s takes a text in quotes", setting->key);
+        replace_text(field, value->valuestring);
+        return true;
+    case NUMBER:
+        if (!cJSON_IsNumber(value))
+            return error_set(err, ERROR_INVALID, "%s takes a number", setting->key);
+        return apply_number(settings, setting, value->valuedouble, err);
+    case BOOLEAN:
+        if (!cJSON_IsBool(value))
+            return error_set(err, ERROR_INVALID, "%s takes true or false", setting->key);
+        *(bool *)field = cJSON_IsTrue(value);
+        return true;
+    case TITLES:
+    case PEERS:
+        if (!cJSON_IsArray(value))
+            return error_set(err, ERROR_INVALID, "%s takes a list", setting->key);
+        return setting->type == TITLES ? apply_titles(settings, setting, value, err)
+                                       : apply_peers(settings, setting, value, err);
+    }
+    return false;
+}
+
+static const struct setting *find_key(const char *group, const char *name) {
+    char key[128];
+    snprintf(key, sizeof(key), "%s%s%s", group, *group ? "." : "", name);
+    for (size_t i = 0; i < TABLE_SIZE; i++)
+        if (!strcmp(table[i].key, key))
+            return &table[i];
+    return NULL;
+}
+
+static bool is_group(const char *name) {
+    size_t size = strlen(name);
+    for (size_t i = 0; i < TABLE_SIZE; i++)
+        if (!strncmp(table[i].key, name, size) && table[i].key[size] == '.')
+            return true;
+    return false;
+}
+
+static bool apply_group(struct settings *settings, const char *group, const cJSON *object,
+                        struct error *err) {
+    const cJSON *value;
+    cJSON_ArrayForEach(value, object) {
+        const char *name = value->string;
+        const struct setting *setting = find_key(group, name);
+        if (!setting && !*group && cJSON_IsObject(value) && is_group(name)) {
+            if (!apply_group(settings, name, value, err))
+                return false;
+        } else if (!setting) {
+            return error_set(err, ERROR_INVALID,
+                             "unknown key \"%s%s%s\" (`hounsfield settings` shows all)", group,
+                             *group ? "." : "", name);
+        } else if (!apply(settings, setting, value, err)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Which line of the text, counted from 1, for people who look for their mistake. */
+static int line_of(const char *text, const char *position) {
+    int line = 1;
+    for (; text < position && *text; text++)
+        line += *text == '\n';
+    return line;
+}
+
+/* Comments become blanks (line ends stay, so that lines can be counted), strings are left alone. */
+static void blank_comments(char *text) {
+    bool in_string = false;
+    for (char *c = text; *c; c++) {
+        if (in_string) {
+            if (*c == '\\' && c[1])
+                c++;
+            else if (*c == '"')
+                in_string = false;
+        } else if (*c == '"') {
+            in_string = true;
+        } else if (c[0] == '/' && c[1] == '/') {
+            while (*c && *c != '\n')
+                *c++ = ' ';
+            if (!*c)
+                return;
+        } else if (c[0] == '/' && c[1] == '*') {
+            while (*c && !(c[0] == '*' && c[1] == '/')) {
+                if (*c != '\n')
+                    *c = ' ';
+                c++;
+            }
+            if (!*c)
+                return;
+            c[0] = ' ';
+            c[1] = ' ';
+        }
+    }
+}
+
+static bool apply_text(struct settings *settings, const char *text, struct error *err) {
+    char *json = mem_copy_text(text);
+    const char *end = NULL;
+    bool ok = false;
+    blank_comments(json);
+    cJSON *root = cJSON_ParseWithOpts(json, &end, true);
+    if (!root) {
+        error_set(err, ERROR_INVALID, "line %d: not JSON", line_of(json, end ? end : json));
+    } else if (!cJSON_IsObject(root)) {
+        error_set(err, ERROR_INVALID, "not a JSON object");
+    } else {
+        ok = apply_group(settings, "", root, err);
+    }
+    cJSON_Delete(root);
+    free(json);
+    return ok;
+}
+
+static bool apply_file(struct settings *settings, const char *path, struct error *err) {
+    struct buffer text = buffer_up_to(SETTINGS_FILE_LIMIT);
+    bool ok = false;
+    FILE *file = fopen(path, "rb");
+    if (!file)
+        return error_set_errno(err, errno, "cannot open %s", path);
+    char piece[4096];
+    size_t size;
+    while ((size = fread(piece, 1, sizeof(piece), file)) > 0)
+        if (!buffer_append(&text, slice_of(piece, size)))
+            break;
+    if (ferror(file))
+        error_set_errno(err, errno, "cannot read %s", path);
+    else if (buffer_check(&text, path, err))
+        ok = apply_text(settings, buffer_text(&text), err) || error_add_context(err, "%s", path);
+    fclose(file);
+    buffer_release(&text);
+    return ok;
+}
+
+static bool apply_flag(struct settings *settings, const char *flag, const char *value,
+                       struct error *err) {
+    const struct setting *setting = NULL;
+    for (size_t i = 0; i < TABLE_SIZE; i++)
+        if (table[i].flag && !strcmp(table[i].flag, flag))
+            setting = &table[i];
+    if (!setting)
+        return error_set(err, ERROR_INVALID, "unknown flag %s (see hounsfield --help)", flag);
+    if (!value)
+        return error_set(err, ERROR_INVALID, "%s needs a value: %s %s", flag, flag,
+                         setting->flag_value);
+    if (setting->type == PEERS)
+        return parse_peer(settings, value, err);
+    if (setting->type == TEXT) {
+        replace_text((char **)((char *)settings + setting->offset), value);
+        return true;
+    }
+    char *end;
+    double number = strtod(value, &end);
+    if (!*value || *end)
+        return error_set(err, ERROR_INVALID, "%s takes a number, not \"%s\"", flag, value);
+    return apply_number(settings, setting, number, err) || error_add_context(err, "%s", flag);
+}
+
+static bool check(struct settings *settings, struct error *err) {
+    static const char *const levels[] = { "error", "warn", "info", "debug" };
+    bool known = false;
+    for (size_t i = 0; i < sizeof(levels) / sizeof(levels[0]); i++)
+        known |= !strcmp(settings->log, levels[i]);
+    if (!known)
+        return error_set(err, ERROR_INVALID, "log must be error, warn, info or debug");
+    if (!is_ae_title(settings->ae_title))
+        return error_set(err, ERROR_INVALID,
+                         "dimse.aeTitle: \"%s\" is no AE title (1 to 16 "
+                         "characters, no backslash)",
+                         settings->ae_title);
+    if (settings->dicomweb_prefix[0] != '/' || settings->fhir_prefix[0] != '/')
+        return error_set(err, ERROR_INVALID, "prefixes begin with a slash");
+    if (settings->bearer_token[0] && settings->user[0])
+        return error_set(err, ERROR_INVALID, "fhir.bearerToken and fhir.user: give one of them");
+    return true;
+}
+
+bool settings_load(int flag_count, char **flags, struct settings **out, struct error *err) {
+    struct settings *settings = mem_alloc(sizeof(*settings));
+    if (!apply_text(settings, default_settings_file, err))
+        goto failed;
+    for (int i = 0; i < flag_count; i += 2) {
+        const char *value = i + 1 < flag_count ? flags[i + 1] : NULL;
+        if (!strcmp(flags[i], "--config")) {
+            if (!value) {
+                error_set(err, ERROR_INVALID, "--config needs a value: --config FILE");
+                goto failed;
+            }
+            if (!apply_file(settings, value, err))
+                goto failed;
+        }
+    }
+    for (int i = 0; i < flag_count; i += 2)
+        if (strcmp(flags[i], "--config") &&
+            !apply_flag(settings, flags[i], i + 1 < flag_count ? flags[i + 1] : NULL, err))
+            goto failed;
+    if (!check(settings, err))
+        goto failed;
+    *out = settings;
+    return true;
+failed:
+    settings_free(settings);
+    return false;
+}
+
+void settings_free(struct settings *settings) {
+    if (!settings)
+        return;
+    for (size_t i = 0; i < TABLE_SIZE; i++)
+        if (table[i].type == TEXT)
+            free(*(char **)((char *)settings + table[i].offset));
+    for (size_t i = 0; i < settings->calling_ae_title_count; i++)
+        free(settings->calling_ae_titles[i]);
+    for (size_t i = 0; i < settings->peer_count; i++) {
+        free((char *)settings->peers[i].ae_title);
+        free((char *)settings->peers[i].host);
+    }
+    free(settings);
+}
+
+void settings_print_flags(FILE *out) {
+    for (size_t i = 0; i < TABLE_SIZE; i++) {
+        char flag[64];
+        if (!table[i].flag)
+            continue;
+        snprintf(flag, sizeof(flag), "%s %s", table[i].flag, table[i].flag_value);
+        fprintf(out, "  %-26s %s\n", flag, table[i].help);
+    }
+}

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+/* The settings of a server: the embedded commented file with all defaults, over it the user's file,
+ * over it the flags. One table in settings.c says what there is. Read-only once loaded. */
+
+#include <stdio.h>
+
+#include "base/error.h"
+#include "dimse/server.h"
+
+enum { SETTINGS_MAX_PEERS = 256, SETTINGS_MAX_TITLES = 256 };
+
+struct settings {
+    char *bind;
+    char *log;
+
+    char *data_directory;
+    double segment_size_mib;
+    double minimum_free_mib;
+
+    double dimse_port;
+    char *ae_title;
+    bool accept_any_called_ae;
+    char *calling_ae_titles[SETTINGS_MAX_TITLES + 1]; /* NULL-terminated */
+    size_t calling_ae_title_count;
+    struct peer peers[SETTINGS_MAX_PEERS];
+    size_t peer_count;
+    bool refuse_unknown_sop_classes;
+    double association_limit;
+    double association_limit_per_peer;
+    double max_pdu;
+    double artim_timeout_seconds;
+    double idle_timeout_seconds;
+    double message_timeout_seconds;
+    double connect_timeout_seconds;
+
+    double http_port;
+    char *base_url;
+    double connection_limit;
+    double connection_limit_per_address;
+    double http_idle_timeout_seconds;
+    double header_timeout_seconds;
+    double body_limit_mib;
+
+    char *dicomweb_prefix;
+    double query_limit;
+
+    char *fhir_prefix;
+    char *fhir_url;
+    char *bearer_token;
+    char *user;
+    char *password;
+    double quiet_seconds;
+    double maximum_age_seconds;
+    char *identifier_system;
+    char *timezone;
+};
+
+/* Flags are those of `serve`, behind the sub-command. ERROR_INVALID names the key or flag and says
+ * what it takes. */
+bool settings_load(int flag_count, char **flags, struct settings **out, struct error *err);
+void settings_free(struct settings *settings);
+
+void settings_print_flags(FILE *out);    /* for --help */
+const char *settings_default_file(void); /* the commented file */
