@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: MIT
+"""A running daemon for black-box tests.
+
+`server` is one daemon for the whole session; `start_server(...)` starts one more with other settings, its own data
+directory and free ports, and stops it at the end of the test. `fhir` is a real FHIR server, `sample_data` the folder
+of generated studies. The daemon's log is kept beside its data and shown when it dies.
+"""
+import json
+import os
+import pathlib
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+BUILD = pathlib.Path(os.environ.get("HOUNSFIELD_BUILD", ROOT / "build" / "dev"))
+BINARY = BUILD / "hounsfield"
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def merge(into, new):
+    for key, value in new.items():
+        if isinstance(value, dict) and isinstance(into.get(key), dict):
+            merge(into[key], value)
+        else:
+            into[key] = value
+    return into
+
+
+class Server:
+    """One daemon. Attributes: dimse_port, http_port, ae_title, url, dicomweb, fhir_view, data_dir, process, log_path,
+    destination_ports (AE title -> port, C-MOVE destinations that are configured; nobody listens there by itself)."""
+
+    def __init__(self, folder, settings=None, env=None):
+        self.folder = pathlib.Path(folder)
+        self.data_dir = self.folder / "data"
+        self.log_path = self.folder / "log"
+        self.dimse_port = free_port()
+        self.http_port = free_port()
+        self.ae_title = "HOUNSFIELD"
+        self.destination_ports = {"MOVEDEST1": free_port(), "MOVEDEST2": free_port()}
+        peers = [{"aeTitle": t, "host": "127.0.0.1", "port": p} for t, p in self.destination_ports.items()]
+        self.settings = merge(
+            {
+                "log": "debug",
+                "data": {"directory": str(self.data_dir), "segmentSizeMiB": 64, "minimumFreeMiB": 16},
+                "dimse": {"port": self.dimse_port, "aeTitle": self.ae_title, "peers": peers},
+                "http": {"port": self.http_port},
+            },
+            settings or {},
+        )
+        self.ae_title = self.settings["dimse"]["aeTitle"]
+        self.url = f"http://127.0.0.1:{self.http_port}"
+        self.dicomweb = self.url + "/dicomweb"
+        self.fhir_view = self.url + "/fhir"
+        self.env = env or {}
+        self.process = None
+
+    def start(self, wait=True):
+        self.folder.mkdir(parents=True, exist_ok=True)
+        config = self.folder / "hounsfield.json"
+        config.write_text(json.dumps(self.settings))
+        log = open(self.log_path, "ab")
+        self.process = subprocess.Popen(
+            [str(BINARY), "serve", "--config", str(config)],
+            stdout=log,
+            stderr=log,
+            env={**os.environ, **self.env},
+            start_new_session=True,
+        )
+        log.close()
+        if wait:
+            self.wait_ready()
+        return self
+
+    def wait_ready(self, timeout=30):
+        deadline = time.monotonic() + timeout
+        while time.monotonic() < deadline:
+            if self.process.poll() is not None:
+                raise RuntimeError(f"the daemon ended with {self.process.returncode}:\n{self.log()[-4000:]}")
+            try:
+                for port in (self.http_port, self.dimse_port):
+                    socket.create_connection(("127.0.0.1", port), 1).close()
+                return
+            except OSError:
+                time.sleep(0.02)
+        raise RuntimeError(f"the daemon does not answer:\n{self.log()[-4000:]}")
+
+    def log(self):
+        return self.log_path.read_text(errors="replace") if self.log_path.exists() else ""
+
+    def alive(self):
+        return self.process is not None and self.process.poll() is None
+
+    def stop(self, timeout=20):
+        """In order, by SIGTERM; returns the exit status."""
+        if self.process is None:
+            return None
+        if self.alive():
+            self.process.terminate()
+            try:
+                self.process.wait(timeout)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+                raise RuntimeError(f"the daemon does not stop:\n{self.log()[-4000:]}")
+        return self.process.returncode
+
+    def kill(self):
+        """As a power cut would for the process: SIGKILL."""
+        if self.alive():
+            os.kill(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+    def restart(self):
+        self.stop()
+        return self.start()
+
+
+@pytest.fixture(scope="session")
+def session_folder():
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="hounsfield-system-"))
+    yield folder
+    if os.environ.get("HOUNSFIELD_KEEP"):
+        print(f"kept {folder}")
+    else:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def server(session_folder):
+    daemon = Server(session_folder / "server").start()
+    yield daemon
+    alive = daemon.alive()
+    status = daemon.stop()
+    assert alive, f"the daemon died during the tests:\n{daemon.log()[-4000:]}"
+    assert status == 0, f"exit status {status}:\n{daemon.log()[-4000:]}"
+
+
+@pytest.fixture
+def start_server(tmp_path):
+    """start_server(settings={...}, env={...}) -> Server, stopped at the end of the test."""
+    daemons = []
+
+    def start(settings=None, env=None, wait=True):
+        daemon = Server(tmp_path / f"server{len(daemons)}", settings, env)
+        daemons.append(daemon)
+        return daemon.start(wait)
+
+    yield start
+    for daemon in daemons:
+        daemon.stop()
+        text = daemon.log()
+        assert "Sanitizer" not in text and "runtime error" not in text, text[-6000:]
+
+
+@pytest.fixture(scope="session")
+def fhir(session_folder):
+    """Base URL of a real FHIR R4 server (HAPI), shared by the session: use identifiers of your own in each test."""
+    run = ROOT / "tests" / "fhir-server" / "run.sh"
+    port = free_port()
+    subprocess.run([str(run), "start", "--port", str(port)], check=True, timeout=900, stdout=subprocess.DEVNULL)
+    yield f"http://127.0.0.1:{port}/fhir"
+    subprocess.run([str(run), "stop", "--port", str(port)], check=True, timeout=60, stdout=subprocess.DEVNULL)
+
+
+@pytest.fixture(scope="session")
+def sample_data(session_folder):
+    """Folder of the generated sample studies."""
+    folder = session_folder / "sample-data"
+    subprocess.run([str(BUILD / "sample-data" / "sample_data"), str(folder)], check=True, timeout=120)
+    return folder
