@@ -180,3 +180,9 @@ def sample_data(session_folder):
     folder = session_folder / "sample-data"
     subprocess.run([str(BUILD / "sample-data" / "sample_data"), str(folder)], check=True, timeout=120)
     return folder
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if "fhir" in item.fixturenames:
+            item.add_marker(pytest.mark.slow)
