@@ -17,7 +17,7 @@ import time
 
 import pytest
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
+ROOT = pathlib.Path(__file__).resolve().parents[1]
 BUILD = pathlib.Path(os.environ.get("HOUNSFIELD_BUILD", ROOT / "build" / "dev"))
 BINARY = BUILD / "hounsfield"
 
