@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: MIT */
+#include "dicomweb/dicomweb.h"
+
+#include <stdlib.h>
+
+#include "base/memory.h"
+#include "dicom/uid.h"
+#include "dicomweb/routes.h"
+
+enum { DEFAULT_QUERY_LIMIT = 1000, DEFAULT_PART_LIMIT = 100000 };
+
+#define STUDY    "/studies/{study}"
+#define SERIES   STUDY "/series/{series}"
+#define INSTANCE SERIES "/instances/{instance}"
+
+static const struct route routes[] = {
+    /* QIDO-RS (PS3.18 10.6.1.1) */
+    { .method = "GET", .pattern = "/studies", .respond = qido_studies },
+    { .method = "GET", .pattern = "/series", .respond = qido_series },
+    { .method = "GET", .pattern = "/instances", .respond = qido_instances },
+    { .method = "GET", .pattern = STUDY "/series", .respond = qido_series },
+    { .method = "GET", .pattern = STUDY "/instances", .respond = qido_instances },
+    { .method = "GET", .pattern = SERIES "/instances", .respond = qido_instances },
+
+    /* WADO-RS (PS3.18 10.4.1) */
+    { .method = "GET", .pattern = STUDY, .respond = wado_instances },
+    { .method = "GET", .pattern = SERIES, .respond = wado_instances },
+    { .method = "GET", .pattern = INSTANCE, .respond = wado_instances },
+    { .method = "GET", .pattern = STUDY "/metadata", .respond = wado_metadata },
+    { .method = "GET", .pattern = SERIES "/metadata", .respond = wado_metadata },
+    { .method = "GET", .pattern = INSTANCE "/metadata", .respond = wado_metadata },
+    { .method = "GET", .pattern = INSTANCE "/frames/{frames}", .respond = wado_frames },
+    { .method = "GET", .pattern = INSTANCE "/bulkdata/{path}", .respond = wado_bulk_data },
+
+    /* STOW-RS (PS3.18 10.5) */
+    { "POST", "/studies", stow_respond, stow_open, stow_body, stow_close },
+    { "POST", STUDY, stow_respond, stow_open, stow_body, stow_close },
+
+    /* Beyond the standard. */
+    { .method = "DELETE", .pattern = STUDY, .respond = delete_instances },
+    { .method = "DELETE", .pattern = SERIES, .respond = delete_instances },
+    { .method = "DELETE", .pattern = INSTANCE, .respond = delete_instances },
+    { .method = "GET", .pattern = "/changefeed", .respond = changefeed_list },
+    { .method = "GET", .pattern = "/changefeed/latest", .respond = changefeed_latest },
+};
+
+struct dicomweb *dicomweb_new(struct archive *archive, const struct dicomweb_options *options) {
+    struct dicomweb *dicomweb = mem_alloc(sizeof(*dicomweb));
+    dicomweb->archive = archive;
+    dicomweb->ae_title = mem_copy_text(options->ae_title);
+    dicomweb->query_limit = options->query_limit ? options->query_limit : DEFAULT_QUERY_LIMIT;
+    dicomweb->part_limit = options->part_limit ? options->part_limit : DEFAULT_PART_LIMIT;
+    return dicomweb;
+}
+
+void dicomweb_free(struct dicomweb *dicomweb) {
+    if (!dicomweb)
+        return;
+    free(dicomweb->ae_title);
+    free(dicomweb->prefix);
+    free(dicomweb);
+}
+
+struct route_table dicomweb_routes(struct dicomweb *dicomweb, const char *prefix) {
+    free(dicomweb->prefix);
+    dicomweb->prefix = mem_copy_text(prefix);
+    struct route_table table = { dicomweb->prefix, routes, sizeof(routes) / sizeof(routes[0]),
+                                 dicomweb };
+    return table;
+}
+
+void dicomweb_base_url(const struct dicomweb *dicomweb, const struct request *request,
+                       struct buffer *url) {
+    buffer_append_text(url, request_base_url(request));
+    buffer_append_text(url, dicomweb->prefix);
+}
+
+bool dicomweb_choose(struct request *request, struct response *response, const struct offer *offers,
+                     size_t count, size_t *choice) {
+    struct accept accept;
+    struct error err;
+    if (!accept_of_request(request, &accept, &err)) {
+        response_error(response, request, 400, err.message);
+        return false;
+    }
+    int best = accept_choose(&accept, offers, count, NULL);
+    if (best < 0) {
+        struct buffer text = buffer_up_to(4096);
+        buffer_append_text(&text, "available: ");
+        offers_write(offers, count, &text);
+        response_error(response, request, 406, buffer_text(&text));
+        buffer_release(&text);
+        return false;
+    }
+    *choice = (size_t)best;
+    return true;
+}
+
+static bool path_uid(struct request *request, const char *name, const char **uid) {
+    const char *value = request_parameter(request, name);
+    *uid = value ? value : "";
+    return !value || uid_is_safe(slice_text(value));
+}
+
+bool dicomweb_path_uids(struct request *request, struct response *response,
+                        struct path_uids *uids) {
+    if (path_uid(request, "study", &uids->study) && path_uid(request, "series", &uids->series) &&
+        path_uid(request, "instance", &uids->instance))
+        return true;
+    response_error(response, request, 400, "a UID in the path is no UID");
+    return false;
+}

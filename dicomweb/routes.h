@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+/* The handlers behind the route table of dicomweb.c, one file per transaction, and what they share.
+ */
+
+#include "base/buffer.h"
+#include "dicomweb/dicomweb.h"
+#include "http/negotiate.h"
+
+struct dicomweb {
+    struct archive *archive;
+    char *ae_title;
+    char *prefix;
+    uint64_t query_limit;
+    uint64_t part_limit;
+};
+
+/* Appends the URL of the service as this client sees it: "http://host:port/dicomweb". */
+void dicomweb_base_url(const struct dicomweb *dicomweb, const struct request *request,
+                       struct buffer *url);
+
+/* Negotiates by the Accept fields or parameter (PS3.18 8.7). False: the response is filled, 406
+ * with what there is, or 400. */
+bool dicomweb_choose(struct request *request, struct response *response, const struct offer *offers,
+                     size_t count, size_t *choice);
+
+/* The UIDs that stand in the path: "" where the route has none. False: the response is filled, 400.
+ */
+struct path_uids {
+    const char *study;
+    const char *series;
+    const char *instance;
+};
+bool dicomweb_path_uids(struct request *request, struct response *response, struct path_uids *uids);
+
+/* STOW-RS (PS3.18 10.5): stow.c */
+bool stow_open(struct request *request, struct response *response);
+bool stow_body(struct request *request, struct slice piece);
+void stow_respond(struct request *request, struct response *response);
+void stow_close(struct request *request, bool complete);
+
+/* QIDO-RS (PS3.18 10.6): qido.c */
+void qido_studies(struct request *request, struct response *response);
+void qido_series(struct request *request, struct response *response);
+void qido_instances(struct request *request, struct response *response);
+
+/* WADO-RS (PS3.18 10.4): wado.c, wado_metadata.c, wado_frames.c, wado_bulk_data.c */
+void wado_instances(struct request *request, struct response *response);
+void wado_metadata(struct request *request, struct response *response);
+void wado_frames(struct request *request, struct response *response);
+void wado_bulk_data(struct request *request, struct response *response);
+
+/* Not in the standard: delete.c, changefeed.c */
+void delete_instances(struct request *request, struct response *response);
+void changefeed_list(struct request *request, struct response *response);
+void changefeed_latest(struct request *request, struct response *response);
