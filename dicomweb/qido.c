@@ -2,6 +2,7 @@
 /* QIDO-RS (PS3.18 10.6): the six search resources over one archive/query. */
 #include <errno.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
