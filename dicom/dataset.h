@@ -9,6 +9,7 @@
 #include "base/buffer.h"
 #include "base/error.h"
 #include "base/slice.h"
+#include "dicom/charset.h"
 #include "dicom/scan.h"
 #include "dicom/tag.h"
 #include "dicom/uid.h"
@@ -22,10 +23,14 @@ struct element {
     uint16_t vr;     /* implicit VR and UN: from the dictionary where it knows the tag */
     bool elided;     /* the value was left out: it stands in the data set at `offset` */
     uint64_t offset; /* of the value in the data set */
-    uint64_t size;   /* of the value; for a sequence of undefined length: with its delimiter */
+    uint64_t size;   /* of the value; for a sequence of undefined length: with its delimiter (in a
+                        walk: known only when it ends) */
     struct slice
         value; /* as encoded, in the data set's byte order; empty when elided or zero-length */
     bool undefined_length;
+    bool big_endian; /* order of the value's bytes; not the syntax's inside UN (PS3.5 6.2.2) */
+    bool implicit;   /* a sequence's items are in implicit VR: the syntax is, or it came as UN */
+    const struct charset *charset; /* that of the item it stands in */
 };
 
 /* `elisions` (may be NULL) are copied; `bytes` must outlive the data set. For a deflated syntax the
@@ -76,6 +81,7 @@ enum walk_event {
 struct walk {
     const struct dataset *dataset;
     bool broken;
+    bool inside;  /* one sequence: the walk ends with it */
     size_t depth; /* number of open sequences */
     uint64_t position;
     size_t elision;
@@ -87,7 +93,8 @@ struct walk {
         bool implicit; /* inside UN of undefined length (PS3.5 6.2.2) */
         uint64_t sequence_end;
         uint64_t item_end;
-        size_t item; /* number of the open item, from 0 */
+        size_t item;                   /* number of the open item, from 0 */
+        const struct charset *charset; /* of the open item */
     } open[DATASET_MAX_DEPTH];
 };
 struct walk dataset_walk(const struct dataset *dataset);

@@ -6,6 +6,11 @@
  * its big values left out), where the pixel data and each fragment lie, and the UIDs. Constant
  * stack; memory bounded by the limits. One thread at a time.
  *
+ * Tolerated, since peers send it and every length still tells where the next element begins: odd
+ * lengths, elements in any order or twice, delimiters whose length is not zero, VRs unknown to
+ * PS3.5 in the long form. Refused: elements of groups 0000 and 0002, which would be taken for
+ * command or file meta information when read back.
+ *
  * An offset is into the data set as encoded (for deflated syntaxes: as inflated). */
 
 #include "base/buffer.h"
@@ -22,6 +27,7 @@ struct elision {
 struct fragment {
     uint64_t offset; /* of the fragment's first byte, behind its item header */
     uint32_t size;
+    uint32_t head; /* its first four bytes, big endian: the marker of a code stream */
 };
 
 struct scan_limits {

@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: MIT */
+#include "dicom/dataset.h"
+
+#include <stdlib.h>
+
+#include "base/memory.h"
+#include "dicom/cursor.h"
+
+static bool no_dataset(uint64_t position, const char *what, struct error *err) {
+    return error_set(err, ERROR_INVALID, "data set at offset %llu: %s",
+                     (unsigned long long)position, what);
+}
+
+/* What was left out must lie in the data set, in order. */
+static bool take_gaps(struct dataset *dataset, const struct elision *elisions, size_t count,
+                      struct error *err) {
+    uint64_t before = 0;
+    uint64_t last_end = dataset->base;
+    for (size_t i = 0; i < count; i++) {
+        if (elisions[i].offset < last_end || elisions[i].size > UINT64_MAX / 2 - before ||
+            elisions[i].offset - dataset->base - before > dataset->bytes.size)
+            return no_dataset(elisions[i].offset, "no value can be left out here", err);
+        dataset->gaps[i] = (struct gap){ elisions[i].offset, elisions[i].size, before };
+        before += elisions[i].size;
+        last_end = elisions[i].offset + elisions[i].size;
+    }
+    dataset->gap_count = count;
+    dataset->end = dataset->base + dataset->bytes.size + before;
+    return true;
+}
+
+static struct dataset *add_entry(struct dataset *dataset, const struct entry *entry) {
+    if (dataset->entry_count == dataset->entry_capacity) {
+        dataset->entry_capacity *= 2;
+        dataset = mem_resize(dataset, sizeof(*dataset) +
+                                          dataset->entry_capacity * sizeof(dataset->entries[0]));
+    }
+    dataset->entries[dataset->entry_count++] = *entry;
+    return dataset;
+}
+
+/* One element of the top level, from the cursor to behind it. */
+static const char *read_entry(struct cursor *cursor, struct entry *entry) {
+    struct element_header header;
+    uint64_t end = cursor->dataset->end;
+    if (!cursor_header(cursor, end, &header))
+        return "no element header";
+    if (header.tag >> 16 == 0xFFFE)
+        return "item or delimiter where none is open";
+    bool undefined = header.length == LENGTH_UNDEFINED;
+    *entry = (struct entry){ header.tag,       header.vr,     undefined,
+                             cursor->position, header.length, cursor->gap };
+    if (!undefined)
+        return cursor_skip(cursor, header.length, end) ? NULL : "value ends behind the end";
+    bool skipped;
+    if (element_has_fragments(header.tag, cursor->dataset->syntax->encapsulated)) {
+        skipped = cursor_skip_fragments(cursor, end);
+    } else {
+        bool in_unknown = cursor->in_unknown;
+        cursor->in_unknown = in_unknown || header.vr == VR_UN;
+        skipped = cursor_skip_undefined(cursor, false, end);
+        cursor->in_unknown = in_unknown;
+    }
+    entry->size = cursor->position - entry->offset;
+    return skipped ? NULL : "sequence is broken";
+}
+
+static int compare_entries(const void *a, const void *b) {
+    const struct entry *first = a, *second = b;
+    if (first->tag != second->tag)
+        return first->tag < second->tag ? -1 : 1;
+    return first->offset < second->offset ? -1 : first->offset > second->offset;
+}
+
+/* The directory of the top level. */
+static bool read_entries(struct dataset **held, struct error *err) {
+    struct dataset *dataset = *held;
+    bool ascending = true;
+    uint32_t last_tag = 0;
+    struct cursor cursor = { dataset, dataset->base, 0, dataset->in_unknown, 0 };
+    while (cursor.position < dataset->end) {
+        struct entry entry;
+        uint64_t position = cursor.position;
+        const char *fault = read_entry(&cursor, &entry);
+        if (fault)
+            return no_dataset(position, fault, err);
+        cursor.dataset = dataset = *held = add_entry(dataset, &entry);
+        ascending = ascending && entry.tag >= last_tag;
+        last_tag = entry.tag;
+    }
+    if (!ascending)
+        qsort(dataset->entries, dataset->entry_count, sizeof(struct entry), compare_entries);
+    return true;
+}
+
+static void fill(const struct dataset *dataset, const struct entry *entry,
+                 struct element *element) {
+    struct cursor cursor = { dataset, entry->offset, entry->gap, dataset->in_unknown, 0 };
+    if (!cursor_element(&cursor, entry->tag, entry->vr, entry->size, entry->undefined_length,
+                        element))
+        element->value = slice_of(NULL, 0);
+}
+
+bool dataset_find(const struct dataset *dataset, uint32_t tag, struct element *element) {
+    size_t low = 0, high = dataset->entry_count;
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+        if (dataset->entries[middle].tag < tag)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    if (low == dataset->entry_count || dataset->entries[low].tag != tag)
+        return false;
+    fill(dataset, &dataset->entries[low], element);
+    return true;
+}
+
+const struct charset *charset_of(const struct element *specific, const struct charset *inherited) {
+    return specific->value.size ? charset_find(specific->value) : inherited;
+}
+
+/* What the reading of all other attributes depends on. */
+static void read_context(struct dataset *dataset) {
+    struct element element;
+    if (dataset_find(dataset, TAG_SPECIFIC_CHARACTER_SET, &element))
+        dataset->charset = charset_of(&element, dataset->charset);
+    int64_t representation;
+    if (dataset_integer(dataset, TAG_PIXEL_REPRESENTATION, &representation))
+        dataset->signed_pixels = representation == 1;
+}
+
+/* `outer` is the data set that the item stands in, or NULL. */
+static bool open_part(struct slice bytes, uint64_t base, const struct transfer_syntax *syntax,
+                      const struct dataset *outer, bool in_unknown, const struct elision *elisions,
+                      size_t elision_count, struct dataset **out, struct error *err) {
+    enum { FEWEST = 8, MOST = 256, USUAL_ELEMENT = 20 };
+    size_t capacity = bytes.size / USUAL_ELEMENT + FEWEST;
+    if (capacity > MOST)
+        capacity = MOST;
+    struct dataset *dataset = mem_alloc(sizeof(*dataset) + capacity * sizeof(dataset->entries[0]));
+    dataset->entry_capacity = capacity;
+    dataset->bytes = bytes;
+    dataset->base = base;
+    dataset->syntax = syntax;
+    dataset->in_unknown = in_unknown;
+    dataset->charset = outer ? outer->charset : charset_find(slice_of(NULL, 0));
+    dataset->signed_pixels = outer && outer->signed_pixels;
+    dataset->gaps = elision_count ? mem_alloc_array(elision_count, sizeof(*dataset->gaps)) : NULL;
+    if (!take_gaps(dataset, elisions, elision_count, err) || !read_entries(&dataset, err)) {
+        dataset_close(dataset);
+        return false;
+    }
+    read_context(dataset);
+    *out = dataset;
+    return true;
+}
+
+bool dataset_open(struct slice bytes, const struct transfer_syntax *syntax,
+                  const struct elision *elisions, size_t elision_count, struct dataset **out,
+                  struct error *err) {
+    *out = NULL;
+    return open_part(bytes, 0, syntax, NULL, false, elisions, elisions ? elision_count : 0, out,
+                     err);
+}
+
+void dataset_close(struct dataset *dataset) {
+    if (!dataset)
+        return;
+    free(dataset->gaps);
+    free(dataset);
+}
+
+const struct transfer_syntax *dataset_syntax(const struct dataset *dataset) {
+    return dataset->syntax;
+}
+
+bool dataset_find_path(const struct dataset *dataset, const uint32_t *path, size_t depth,
+                       struct element *element) {
+    struct dataset *item = NULL;
+    for (size_t i = 0; i + 1 < depth && dataset; i++) {
+        struct dataset *inner = dataset_item(dataset, path[i], 0);
+        dataset_close(item);
+        dataset = item = inner;
+    }
+    bool found = dataset && depth && dataset_find(dataset, path[depth - 1], element);
+    dataset_close(item);
+    return found;
+}
+
+/* Steps from item to item of a sequence. */
+struct items {
+    struct cursor cursor;
+    uint64_t end;
+    uint64_t begin; /* of the present item's content */
+    uint64_t size;
+    size_t gap;
+};
+
+static bool items_begin(const struct dataset *dataset, uint32_t tag, struct items *items) {
+    struct element element;
+    if (!dataset_find(dataset, tag, &element) || element.vr != VR_SQ || element.elided)
+        return false;
+    items->cursor = cursor_at(dataset, element.offset);
+    items->cursor.in_unknown = element.implicit && dataset->syntax->explicit_vr;
+    items->end = element.offset + element.size;
+    return true;
+}
+
+static bool items_next(struct items *items) {
+    struct cursor *cursor = &items->cursor;
+    struct element_header header;
+    if (!cursor_header(cursor, items->end, &header) || header.tag != TAG_ITEM)
+        return false;
+    items->begin = cursor->position;
+    items->gap = cursor->gap;
+    if (header.length != LENGTH_UNDEFINED) {
+        items->size = header.length;
+        return cursor_skip(cursor, header.length, items->end);
+    }
+    if (!cursor_skip_undefined(cursor, true, items->end))
+        return false;
+    items->size = cursor->position - items->begin - 8; /* without the delimiter */
+    return true;
+}
+
+static struct dataset *open_item(const struct dataset *dataset, const struct items *items) {
+    size_t count = items->cursor.gap - items->gap;
+    struct elision *elisions = count ? mem_alloc_array(count, sizeof(*elisions)) : NULL;
+    uint64_t left_out = 0;
+    for (size_t i = 0; i < count; i++) {
+        const struct gap *gap = &dataset->gaps[items->gap + i];
+        elisions[i] = (struct elision){ gap->offset, gap->size };
+        left_out += gap->size;
+    }
+    struct cursor begin = { dataset, items->begin, items->gap, false, 0 };
+    struct slice bytes = slice_of(cursor_bytes(&begin).data, (size_t)(items->size - left_out));
+    struct dataset *item = NULL;
+    open_part(bytes, items->begin, dataset->syntax, dataset, items->cursor.in_unknown, elisions,
+              count, &item, NULL);
+    free(elisions);
+    return item;
+}
+
+struct dataset *dataset_item(const struct dataset *dataset, uint32_t tag, size_t index) {
+    struct items items;
+    if (!items_begin(dataset, tag, &items))
+        return NULL;
+    for (size_t i = 0; i <= index; i++)
+        if (!items_next(&items))
+            return NULL;
+    return open_item(dataset, &items);
+}
+
+size_t dataset_item_count(const struct dataset *dataset, uint32_t tag) {
+    struct items items;
+    size_t count = 0;
+    if (items_begin(dataset, tag, &items))
+        while (items_next(&items))
+            count++;
+    return count;
+}
