@@ -13,6 +13,7 @@ enum {
     INPUT_PIECE = 1 << 20,
     RATIO_LIMIT = 1000, /* raw deflate cannot do much better than 1032 */
     ALWAYS_ALLOWED = 1 << 20,
+    GZIP_TRAILER = 8,
 };
 
 struct inflater {
@@ -21,6 +22,7 @@ struct inflater {
     uint64_t limit;
     uint64_t taken;
     uint64_t given;
+    uint64_t trailer; /* bytes seen behind the end */
     uint8_t window[WINDOW];
 };
 
@@ -39,10 +41,11 @@ void inflater_free(struct inflater *inflater) {
     free(inflater);
 }
 
-/* Behind the end there may be a NUL to make the length even (PS3.5 A.5), and some send more. */
-static bool take_padding(struct slice *input, struct error *err) {
+/* Behind the end there may be a NUL to make the length even (PS3.5 A.5). Some send more of them,
+ * and some leave gzip's check sum and size there. */
+static bool take_trailer(struct inflater *inflater, struct slice *input, struct error *err) {
     for (size_t i = 0; i < input->size; i++)
-        if (input->data[i])
+        if (inflater->trailer++ >= GZIP_TRAILER && input->data[i])
             return error_set(err, ERROR_INVALID, "bytes behind the end of the deflated data set");
     *input = slice_skip(*input, input->size);
     return true;
@@ -52,7 +55,7 @@ bool inflater_next(struct inflater *inflater, struct slice *input, struct slice 
                    struct error *err) {
     *output = slice_of(inflater->window, 0);
     if (inflater->ended)
-        return take_padding(input, err);
+        return take_trailer(inflater, input, err);
     struct slice piece = slice_take(*input, INPUT_PIECE);
     z_stream *stream = &inflater->stream;
     stream->next_in = piece.data;

@@ -40,8 +40,9 @@ void file_meta_write(const struct file_meta *meta, struct buffer *out) {
     buffer_release(&group);
 }
 
+/* An empty one is as if it were absent. */
 static bool take_uid(struct slice value, char uid[UID_SIZE], uint32_t tag, struct error *err) {
-    if (!uid_copy(value, uid))
+    if (value.size && !uid_copy(value, uid))
         return error_set_tag(err, ERROR_INVALID, tag, "(%04X,%04X) of the file is no UID",
                              tag >> 16, tag & 0xFFFF);
     return true;
