@@ -8,6 +8,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 enum error_code {
     ERROR_NONE = 0,
     ERROR_INVALID,     /* what came in is malformed: DIMSE Cxxx, HTTP 400 */
@@ -51,3 +55,7 @@ bool error_add_context(struct error *err, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
 const char *error_name(enum error_code code); /* "invalid", "not-found" ... for logs and metrics */
+
+#ifdef __cplusplus
+}
+#endif
