@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+/* Which transfer syntax an instance is sent in (PS3.18 8.7.3): what the client asked for, against
+ * what is stored. */
+
+#include "archive/retrieve.h"
+#include "http/negotiate.h"
+
+enum { SYNTAX_IMPOSSIBLE, SYNTAX_AS_STORED, SYNTAX_TRANSCODED };
+
+/* `asked`: a UID, "*" (as stored) or "" (the default: Explicit VR Little Endian, unless the object
+ * is lossy or cannot be held in it). Implicit VR and Big Endian are never sent (8.7.3.5.2). Sets
+ * *to when the answer is TRANSCODED. */
+int wado_choose_syntax(const struct transfer_syntax *stored, const char *stored_uid,
+                       const char *asked, const struct transfer_syntax **to);

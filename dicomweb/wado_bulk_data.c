@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: MIT */
+/* WADO-RS, bulk data (PS3.18 10.4.1.1.1): the value that a BulkDataURI of the metadata names, by
+ * the path of its element: "00420011", or "00540016.0.00540300" for an element in item 0 of a
+ * sequence. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "dicomweb/routes.h"
+#include "dicomweb/wado_values.h"
+#include "http/multipart_writer.h"
+
+enum { READ_SIZE = 1 << 20, MAX_PATH_ITEMS = DATASET_MAX_DEPTH };
+
+struct bulk {
+    struct instance *instance;
+    struct dataset *items[MAX_PATH_ITEMS]; /* opened on the way down */
+    size_t item_count;
+    struct element element;
+    size_t unit; /* to swap, 1: none */
+    bool multipart;
+    struct multipart_writer writer;
+    struct buffer head;
+    struct buffer bytes;
+    uint64_t position;
+    enum { HEAD, BODY, TAIL, DONE } state;
+};
+
+static void close_bulk(void *state) {
+    struct bulk *bulk = state;
+    while (bulk->item_count)
+        dataset_close(bulk->items[--bulk->item_count]);
+    instance_close(bulk->instance);
+    buffer_release(&bulk->head);
+    buffer_release(&bulk->bytes);
+    free(bulk);
+}
+
+size_t pixel_unit_size(const struct dataset *header, uint32_t tag) {
+    struct element element;
+    int64_t bits = 0;
+    if (!dataset_find(header, tag, &element))
+        return 1;
+    if (element.vr != VR_OW)
+        return vr_unit_size(element.vr);
+    /* OW swaps words; what is wider than a word is swapped as a whole (PS3.5 7.3). */
+    dataset_integer(header, TAG_BITS_ALLOCATED, &bits);
+    return bits == 32 ? 4 : bits == 64 ? 8 : 2;
+}
+
+void value_swap(uint8_t *bytes, size_t size, size_t unit) {
+    for (size_t i = 0; unit > 1 && i + unit <= size; i += unit) {
+        for (size_t k = 0; k < unit / 2; k++) {
+            uint8_t byte = bytes[i + k];
+            bytes[i + k] = bytes[i + unit - 1 - k];
+            bytes[i + unit - 1 - k] = byte;
+        }
+    }
+}
+
+/* Walks "tag.item.tag" down from the header. */
+static bool find_value(struct bulk *bulk, const struct dataset *dataset, const char *path,
+                       struct error *err) {
+    for (;;) {
+        unsigned long tag;
+        unsigned long item;
+        int used = 0;
+        if (sscanf(path, "%8lx%n", &tag, &used) != 1 || used != 8)
+            return error_set(err, ERROR_INVALID, "the path names no attribute");
+        path += used;
+        if (!*path) {
+            if (!dataset_find(dataset, (uint32_t)tag, &bulk->element))
+                return error_set(err, ERROR_NOT_FOUND, "the instance has no such attribute");
+            return true;
+        }
+        if (sscanf(path, ".%lu.%n", &item, &used) != 1 || bulk->item_count == MAX_PATH_ITEMS)
+            return error_set(err, ERROR_INVALID, "the path names no attribute");
+        path += used;
+        struct dataset *next = dataset_item(dataset, (uint32_t)tag, item);
+        if (!next)
+            return error_set(err, ERROR_NOT_FOUND, "the instance has no such item");
+        bulk->items[bulk->item_count++] = next;
+        dataset = next;
+    }
+}
+
+/* Values in big endian are read and turned round piece by piece; others go as ranges. */
+static bool next_body(struct bulk *bulk, struct piece *piece, struct error *err) {
+    uint64_t left = bulk->element.size - bulk->position;
+    size_t size = left < READ_SIZE ? (size_t)left : READ_SIZE;
+    if (!bulk->element.elided) {
+        buffer_clear(&bulk->bytes);
+        buffer_append(&bulk->bytes, bulk->element.value);
+        value_swap(bulk->bytes.data, bulk->bytes.size, bulk->unit);
+        bulk->position = bulk->element.size;
+    } else if (bulk->unit > 1 || instance_syntax(bulk->instance)->deflated) {
+        buffer_clear(&bulk->bytes);
+        struct space space = buffer_reserve(&bulk->bytes, size);
+        if (!instance_read(bulk->instance, bulk->element.offset + bulk->position, space, err))
+            return false;
+        buffer_advance(&bulk->bytes, size);
+        value_swap(bulk->bytes.data, size, bulk->unit);
+        bulk->position += size;
+    } else {
+        bulk->position = bulk->element.size;
+        piece->kind = PIECE_FILE;
+        return instance_range(bulk->instance, bulk->element.offset, bulk->element.size,
+                              &piece->file, err);
+    }
+    piece->kind = PIECE_BYTES;
+    piece->bytes = buffer_slice(&bulk->bytes);
+    return true;
+}
+
+static bool next_piece(void *state, struct piece *piece, struct error *err) {
+    struct bulk *bulk = state;
+    if (bulk->state == HEAD) {
+        bulk->state = BODY;
+        if (bulk->multipart) {
+            piece->kind = PIECE_BYTES;
+            piece->bytes = buffer_slice(&bulk->head);
+            return true;
+        }
+    }
+    if (bulk->state == BODY) {
+        if (bulk->position < bulk->element.size)
+            return next_body(bulk, piece, err);
+        bulk->state = bulk->multipart ? TAIL : DONE;
+    }
+    if (bulk->state == TAIL) {
+        bulk->state = DONE;
+        buffer_clear(&bulk->head);
+        multipart_end(&bulk->writer, &bulk->head);
+        piece->kind = PIECE_BYTES;
+        piece->bytes = buffer_slice(&bulk->head);
+        return true;
+    }
+    piece->kind = PIECE_END;
+    return true;
+}
+
+static void start_answer(struct bulk *bulk, struct request *request, struct response *response,
+                         bool multipart) {
+    struct buffer text = buffer_up_to(4096);
+    bulk->multipart = multipart;
+    bulk->writer = multipart_writer_for("application/octet-stream");
+    if (multipart) {
+        struct buffer location = buffer_up_to(8192);
+        buffer_append_format(&location, "%s%s", request_base_url(request), request_path(request));
+        multipart_begin_part(&bulk->writer, "application/octet-stream", buffer_text(&location),
+                             &bulk->head);
+        buffer_release(&location);
+        multipart_content_type(&bulk->writer, &text);
+    } else {
+        buffer_append_text(&text, "application/octet-stream");
+    }
+    const struct body_source source = { next_piece, close_bulk, bulk };
+    response_status(response, 200);
+    response_content_type(response, buffer_text(&text));
+    response_stream_take(response, &source, multipart ? UINT64_MAX : bulk->element.size);
+    buffer_release(&text);
+}
+
+void wado_bulk_data(struct request *request, struct response *response) {
+    static const struct offer offers[] = {
+        { "application/octet-stream", NULL, NULL, false },
+        { "multipart/related", "application/octet-stream", NULL, false },
+    };
+    struct dicomweb *dicomweb = request_context(request);
+    const char *path = request_parameter(request, "path");
+    const struct dataset *header;
+    struct path_uids uids;
+    struct slice table;
+    struct error err;
+    size_t offer;
+    if (!dicomweb_path_uids(request, response, &uids))
+        return;
+    struct bulk *bulk = mem_alloc(sizeof(*bulk));
+    bulk->head = buffer_up_to(16 << 10);
+    bulk->bytes = buffer_up_to(64 << 20);
+    if (!instance_open(dicomweb->archive, uids.study, uids.series, uids.instance, &bulk->instance,
+                       &err) ||
+        !instance_header(bulk->instance, &header, &err) ||
+        !instance_frames(bulk->instance, &table, &err) || !find_value(bulk, header, path, &err)) {
+        close_bulk(bulk);
+        response_error(response, request, http_status_of(err.code), err.message);
+        return;
+    }
+    if (bulk->element.tag == TAG_PIXEL_DATA && !bulk->item_count &&
+        frame_table_is_encapsulated(table)) {
+        close_bulk(bulk);
+        wado_answer_frames(request, response, &uids, NULL);
+        return;
+    }
+    if (!dicomweb_choose(request, response, offers, 2, &offer)) {
+        close_bulk(bulk);
+        return;
+    }
+    bulk->unit = !instance_syntax(bulk->instance)->big_endian ? 1
+                 : bulk->element.tag == TAG_PIXEL_DATA ? pixel_unit_size(header, TAG_PIXEL_DATA)
+                                                       : vr_unit_size(bulk->element.vr);
+    start_answer(bulk, request, response, offer == 1);
+}

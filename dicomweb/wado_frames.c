@@ -1,0 +1,355 @@
+/* SPDX-License-Identifier: MIT */
+/* WADO-RS, frames (PS3.18 10.4.1.1.1, 8.7.3): each frame as it is stored, straight from the
+ * segment, or decoded to native little endian. */
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/memory.h"
+#include "base/metrics.h"
+#include "dicom/codec.h"
+#include "dicomweb/routes.h"
+#include "dicomweb/wado_values.h"
+#include "http/multipart_writer.h"
+
+enum {
+    MAX_FRAMES_ASKED = 20000,
+    MAX_ENCODED_FRAME = 1 << 30,
+    MAX_DECODED_FRAME = 1 << 30,
+    MAX_OFFERS = 6,
+};
+
+struct frames {
+    struct instance *instance;
+    const struct dataset *header;
+    struct slice table;
+    uint32_t *numbers;
+    size_t count;
+    size_t next;
+    bool multipart;
+    bool decode;
+    struct multipart_writer writer;
+    char *base_url;
+    char type[160]; /* Content-Type of each part */
+    struct buffer head;
+    struct buffer bytes;     /* a frame that was decoded or put in order */
+    struct buffer fragments; /* struct fragment64 of the present frame */
+    size_t fragment;
+    enum { FRAME_HEAD, FRAME_BODY, DONE } state;
+};
+
+static void close_frames(void *state) {
+    struct frames *frames = state;
+    instance_close(frames->instance);
+    buffer_release(&frames->head);
+    buffer_release(&frames->bytes);
+    buffer_release(&frames->fragments);
+    free(frames->numbers);
+    free(frames->base_url);
+    free(frames);
+}
+
+/* "3,1,2": whole numbers from 1, commas between (PS3.18 10.4.1.1.1). */
+static bool parse_numbers(const char *list, struct frames *frames, struct error *err) {
+    for (const char *c = list;; c++) {
+        uint64_t number = 0;
+        const char *start = c;
+        while (isdigit((unsigned char)*c) && number <= UINT32_MAX)
+            number = number * 10 + (uint64_t)(*c++ - '0');
+        if (c == start || !number || number > UINT32_MAX || (*c && *c != ','))
+            return error_set(err, ERROR_INVALID,
+                             "frames are whole numbers from 1, with commas between them");
+        if (frames->count == MAX_FRAMES_ASKED)
+            return error_set(err, ERROR_INVALID, "more than %d frames are asked for",
+                             MAX_FRAMES_ASKED);
+        if ((frames->count & (frames->count - 1)) == 0)
+            frames->numbers = mem_resize_array(
+                frames->numbers, frames->count ? frames->count * 2 : 1, sizeof(frames->numbers[0]));
+        frames->numbers[frames->count++] = (uint32_t)number;
+        if (!*c)
+            return true;
+    }
+}
+
+static bool find_frame(struct frames *frames, size_t index, unsigned *shift, struct error *err) {
+    buffer_clear(&frames->fragments);
+    frames->fragment = 0;
+    return frame_table_find(frames->table, frames->numbers[index], &frames->fragments, shift, err);
+}
+
+/* Nothing is sent before it is sure that every frame is there (WADO-06). */
+static bool check_frames(struct frames *frames, struct error *err) {
+    unsigned shift;
+    for (size_t i = 0; i < frames->count; i++)
+        if (!find_frame(frames, i, &shift, err))
+            return false;
+    return true;
+}
+
+static void read_format(const struct dataset *header, struct pixel_format *format) {
+    static const struct {
+        uint32_t tag;
+        size_t offset;
+    } shorts[] = {
+        { TAG_SAMPLES_PER_PIXEL, offsetof(struct pixel_format, samples_per_pixel) },
+        { TAG_BITS_ALLOCATED, offsetof(struct pixel_format, bits_allocated) },
+        { TAG_BITS_STORED, offsetof(struct pixel_format, bits_stored) },
+        { TAG_PIXEL_REPRESENTATION, offsetof(struct pixel_format, pixel_representation) },
+        { TAG_PLANAR_CONFIGURATION, offsetof(struct pixel_format, planar_configuration) },
+    };
+    int64_t value;
+    memset(format, 0, sizeof(*format));
+    for (size_t i = 0; i < sizeof(shorts) / sizeof(shorts[0]); i++)
+        if (dataset_integer(header, shorts[i].tag, &value) && value >= 0 && value <= UINT16_MAX)
+            *(uint16_t *)((char *)format + shorts[i].offset) = (uint16_t)value;
+    if (dataset_integer(header, TAG_ROWS, &value) && value > 0 && value <= UINT16_MAX)
+        format->rows = (uint32_t)value;
+    if (dataset_integer(header, TAG_COLUMNS, &value) && value > 0 && value <= UINT16_MAX)
+        format->columns = (uint32_t)value;
+    dataset_string(header, TAG_PHOTOMETRIC_INTERPRETATION, format->photometric_interpretation,
+                   sizeof(format->photometric_interpretation));
+}
+
+/* All fragments of the present frame, in memory. */
+static bool gather(struct frames *frames, struct buffer *bytes, struct error *err) {
+    const struct fragment64 *fragments = (const struct fragment64 *)frames->fragments.data;
+    size_t count = frames->fragments.size / sizeof(*fragments);
+    for (size_t i = 0; i < count; i++) {
+        struct space space = buffer_reserve(bytes, (size_t)fragments[i].size);
+        if (!space.data)
+            return buffer_check(bytes, "a frame", err);
+        if (!instance_read(frames->instance, fragments[i].offset, space, err))
+            return false;
+        buffer_advance(bytes, space.size);
+    }
+    return true;
+}
+
+static bool decode_frame(struct frames *frames, struct error *err) {
+    struct buffer encoded = buffer_up_to(MAX_ENCODED_FRAME);
+    struct pixel_format format;
+    read_format(frames->header, &format);
+    bool ok = gather(frames, &encoded, err) &&
+              codec_decode_frame(instance_syntax(frames->instance), &format, buffer_slice(&encoded),
+                                 &frames->bytes, err);
+    buffer_release(&encoded);
+    return ok;
+}
+
+/* A frame of 1-bit pixels that begins inside a byte is moved to bit 0 (PS3.18 8.7.3.3.1). */
+static void align_bits(struct buffer *bytes, unsigned shift) {
+    for (size_t i = 0; i < bytes->size; i++) {
+        unsigned next = i + 1 < bytes->size ? bytes->data[i + 1] : 0;
+        bytes->data[i] = (uint8_t)(bytes->data[i] >> shift | next << (8 - shift));
+    }
+}
+
+/* Frames that cannot go out as they stand on the disk are made in memory. */
+static bool prepare_frame(struct frames *frames, struct error *err) {
+    unsigned shift;
+    const struct transfer_syntax *syntax = instance_syntax(frames->instance);
+    buffer_clear(&frames->bytes);
+    if (!find_frame(frames, frames->next, &shift, err))
+        return false;
+    if (frames->decode)
+        return decode_frame(frames, err);
+    if (!shift && !syntax->big_endian && !syntax->deflated)
+        return true;
+    if (!gather(frames, &frames->bytes, err))
+        return false;
+    if (shift)
+        align_bits(&frames->bytes, shift);
+    if (syntax->big_endian)
+        value_swap(frames->bytes.data, frames->bytes.size,
+                   pixel_unit_size(frames->header, TAG_PIXEL_DATA));
+    return true;
+}
+
+static void write_head(struct frames *frames) {
+    const struct identity *identity = instance_identity(frames->instance);
+    struct buffer location = buffer_up_to(4096);
+    buffer_append_format(&location, "%s/studies/%s/series/%s/instances/%s/frames/%u",
+                         frames->base_url, identity->study, identity->series, identity->instance,
+                         frames->numbers[frames->next]);
+    multipart_begin_part(&frames->writer, frames->type, buffer_text(&location), &frames->head);
+    buffer_release(&location);
+}
+
+static bool begin_frame(struct frames *frames, struct error *err) {
+    buffer_clear(&frames->head);
+    if (frames->next == frames->count) {
+        if (frames->multipart)
+            multipart_end(&frames->writer, &frames->head);
+        frames->state = DONE;
+        return true;
+    }
+    if (!prepare_frame(frames, err))
+        return false;
+    if (frames->multipart)
+        write_head(frames);
+    frames->next++;
+    frames->state = FRAME_BODY;
+    return true;
+}
+
+static bool continue_frame(struct frames *frames, struct piece *piece, struct error *err) {
+    const struct fragment64 *fragments = (const struct fragment64 *)frames->fragments.data;
+    size_t count = frames->fragments.size / sizeof(*fragments);
+    if (frames->bytes.size) {
+        piece->kind = PIECE_BYTES;
+        piece->bytes = buffer_slice(&frames->bytes);
+        frames->state = FRAME_HEAD;
+        return true;
+    }
+    const struct fragment64 *fragment = &fragments[frames->fragment++];
+    if (frames->fragment >= count)
+        frames->state = FRAME_HEAD;
+    piece->kind = PIECE_FILE;
+    return instance_range(frames->instance, fragment->offset, fragment->size, &piece->file, err);
+}
+
+static bool next_piece(void *state, struct piece *piece, struct error *err) {
+    struct frames *frames = state;
+    do {
+        if (frames->state == DONE) {
+            piece->kind = PIECE_END;
+            return true;
+        }
+        if (frames->state == FRAME_BODY) {
+            if (continue_frame(frames, piece, err))
+                return true;
+            break;
+        }
+        if (!begin_frame(frames, err))
+            break;
+        piece->kind = PIECE_BYTES;
+        piece->bytes = buffer_slice(&frames->head);
+    } while (!piece->bytes.size);
+    if (frames->head.size && piece->kind == PIECE_BYTES)
+        return true;
+    log_warn("wado: frames cut in the middle reason=%s", err->message);
+    return false;
+}
+
+/* The default transfer syntax of an image media type (PS3.18 8.7.3.4). */
+static const char *default_syntax(const char *media_type) {
+    static const char *const defaults[][2] = {
+        { "image/jpeg", UID_JPEG_LOSSLESS_SV1 },    { "image/jls", UID_JPEG_LS_LOSSLESS },
+        { "image/jp2", UID_JPEG_2000_LOSSLESS },    { "image/jpx", "1.2.840.10008.1.2.4.92" },
+        { "image/dicom-rle", UID_RLE_LOSSLESS },    { "image/jphc", "1.2.840.10008.1.2.4.201" },
+        { "image/jxl", "1.2.840.10008.1.2.4.110" },
+    };
+    for (size_t i = 0; i < sizeof(defaults) / sizeof(defaults[0]); i++)
+        if (!strcmp(media_type, defaults[i][0]))
+            return defaults[i][1];
+    return "";
+}
+
+/* What can be given of this instance, the default first. Multipart offers stand first; one frame
+ * can also be had as a single part (10.4.4). */
+static size_t make_offers(const struct frames *frames, struct offer offers[MAX_OFFERS]) {
+    const struct transfer_syntax *syntax = instance_syntax(frames->instance);
+    const char *uid = instance_syntax_uid(frames->instance);
+    struct offer simple[3];
+    size_t simple_count = 0;
+    size_t count = 0;
+    bool encapsulated = frame_table_is_encapsulated(frames->table);
+    if (encapsulated) {
+        struct offer stored = { "application/octet-stream", NULL, uid, true };
+        simple[simple_count++] = stored;
+    }
+    if (!encapsulated || codec_can_decode(syntax)) {
+        struct offer native = { "application/octet-stream", NULL, UID_EXPLICIT_LITTLE_ENDIAN,
+                                false };
+        simple[simple_count++] = native;
+    }
+    if (encapsulated && syntax->media_type) {
+        struct offer stored = { syntax->media_type, NULL, uid,
+                                strcmp(default_syntax(syntax->media_type), uid) != 0 &&
+                                    codec_can_decode(syntax) };
+        simple[simple_count++] = stored;
+    }
+    for (size_t i = 0; i < simple_count; i++) {
+        struct offer multipart = { "multipart/related", simple[i].type, simple[i].transfer_syntax,
+                                   simple[i].named_only };
+        offers[count++] = multipart;
+    }
+    for (size_t i = 0; i < simple_count && frames->count == 1; i++)
+        offers[count++] = simple[i];
+    return count;
+}
+
+static void start_answer(struct frames *frames, struct request *request, struct response *response,
+                         const struct offer *offer) {
+    struct buffer text = buffer_up_to(4096);
+    const char *inner = offer->inner ? offer->inner : offer->type;
+    frames->multipart = offer->inner != NULL;
+    frames->decode = frame_table_is_encapsulated(frames->table) &&
+                     !strcmp(offer->transfer_syntax, UID_EXPLICIT_LITTLE_ENDIAN);
+    frames->writer = multipart_writer_for(inner);
+    snprintf(frames->type, sizeof(frames->type), "%s; transfer-syntax=%s", inner,
+             offer->transfer_syntax);
+    dicomweb_base_url(request_context(request), request, &text);
+    frames->base_url = mem_copy_text(buffer_text(&text));
+    buffer_clear(&text);
+    if (frames->multipart)
+        multipart_content_type(&frames->writer, &text);
+    else
+        buffer_append_text(&text, frames->type);
+    const struct body_source source = { next_piece, close_frames, frames };
+    response_status(response, 200);
+    response_content_type(response, buffer_text(&text));
+    response_stream_take(response, &source, UINT64_MAX);
+    buffer_release(&text);
+}
+
+/* `list` NULL: every frame there is. */
+void wado_answer_frames(struct request *request, struct response *response,
+                        const struct path_uids *uids, const char *list) {
+    struct dicomweb *dicomweb = request_context(request);
+    struct frames *frames = mem_alloc(sizeof(*frames));
+    struct offer offers[MAX_OFFERS];
+    struct error err;
+    size_t offer;
+    frames->head = buffer_up_to(8192);
+    frames->bytes = buffer_up_to(MAX_DECODED_FRAME);
+    frames->fragments = buffer_up_to(1 << 28);
+    if (list && !parse_numbers(list, frames, &err))
+        goto failed;
+    if (!instance_open(dicomweb->archive, uids->study, uids->series, uids->instance,
+                       &frames->instance, &err) ||
+        !instance_header(frames->instance, &frames->header, &err) ||
+        !instance_frames(frames->instance, &frames->table, &err))
+        goto failed;
+    if (!list) {
+        frames->count = frame_table_count(frames->table);
+        frames->numbers = mem_alloc_array(frames->count, sizeof(frames->numbers[0]));
+        for (size_t i = 0; i < frames->count; i++)
+            frames->numbers[i] = (uint32_t)i + 1;
+    }
+    if (!frames->count) {
+        error_set(&err, ERROR_NOT_FOUND, "the instance has no frames");
+        goto failed;
+    }
+    if (!check_frames(frames, &err))
+        goto failed;
+    if (!dicomweb_choose(request, response, offers, make_offers(frames, offers), &offer)) {
+        close_frames(frames);
+        return;
+    }
+    start_answer(frames, request, response, &offers[offer]);
+    return;
+failed:
+    close_frames(frames);
+    /* A frame that is cut short is not there; the others are served (DAT-08). */
+    response_error(response, request, err.code == ERROR_CORRUPT ? 404 : http_status_of(err.code),
+                   err.message);
+}
+
+void wado_frames(struct request *request, struct response *response) {
+    struct path_uids uids;
+    if (dicomweb_path_uids(request, response, &uids))
+        wado_answer_frames(request, response, &uids, request_parameter(request, "frames"));
+}

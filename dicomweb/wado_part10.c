@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: MIT */
+#include "dicomweb/wado_part10.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/memory.h"
+#include "dicom/part10.h"
+#include "dicom/transcode.h"
+
+enum { MEMORY_LIMIT = 32 << 20 };
+
+struct part10_copy {
+    struct buffer bytes;
+    FILE *file; /* once it is larger than MEMORY_LIMIT; unlinked */
+    uint64_t size;
+};
+
+static bool write_file(struct part10_copy *copy, struct slice bytes, struct error *err) {
+    if (bytes.size && fwrite(bytes.data, bytes.size, 1, copy->file) != 1)
+        return error_set_errno(err, errno, "cannot write a temporary file");
+    return true;
+}
+
+static bool append(void *context, struct slice bytes, struct error *err) {
+    struct part10_copy *copy = context;
+    copy->size += bytes.size;
+    if (!copy->file) {
+        if (copy->bytes.size + bytes.size <= MEMORY_LIMIT) {
+            buffer_append(&copy->bytes, bytes);
+            return true;
+        }
+        copy->file = tmpfile();
+        if (!copy->file)
+            return error_set_errno(err, errno, "cannot open a temporary file");
+        if (!write_file(copy, buffer_slice(&copy->bytes), err))
+            return false;
+        buffer_release(&copy->bytes);
+    }
+    return write_file(copy, bytes, err);
+}
+
+static bool read_stored(void *context, uint64_t offset, struct space space, struct error *err) {
+    return instance_read(context, offset, space, err);
+}
+
+static bool write_meta(struct instance *instance, const struct transfer_syntax *to,
+                       struct part10_copy *copy, struct error *err) {
+    struct file_meta meta = { 0 };
+    struct buffer bytes = buffer_up_to(PART10_META_LIMIT);
+    const struct identity *identity = instance_identity(instance);
+    memcpy(meta.sop_class, identity->sop_class, sizeof(meta.sop_class));
+    memcpy(meta.sop_instance, identity->instance, sizeof(meta.sop_instance));
+    snprintf(meta.transfer_syntax, sizeof(meta.transfer_syntax), "%s", to->uid);
+    file_meta_write(&meta, &bytes);
+    bool ok = append(copy, buffer_slice(&bytes), err);
+    buffer_release(&bytes);
+    return ok;
+}
+
+static bool transcode(struct instance *instance, const struct transfer_syntax *to,
+                      struct part10_copy *copy, struct error *err) {
+    const struct dataset *header;
+    struct slice frames;
+    struct file_range stored;
+    if (!instance_header(instance, &header, err) || !instance_frames(instance, &frames, err) ||
+        !instance_dataset(instance, &stored, err))
+        return false;
+    const struct transcode_source source = { read_stored, instance, stored.size };
+    const struct transcode_sink sink = { append, copy };
+    return transcode_dataset(header, frames, to, &source, &sink, err);
+}
+
+static bool open_copy(struct instance *instance, const struct transfer_syntax *to, bool meta,
+                      struct part10_copy **out, struct error *err) {
+    struct part10_copy *copy = mem_alloc(sizeof(*copy));
+    copy->bytes = buffer_up_to(MEMORY_LIMIT);
+    if ((!meta || write_meta(instance, to, copy, err)) && transcode(instance, to, copy, err)) {
+        if (!copy->file || fflush(copy->file) == 0) {
+            *out = copy;
+            return true;
+        }
+        error_set_errno(err, errno, "cannot write a temporary file");
+    }
+    part10_copy_close(copy);
+    return false;
+}
+
+bool part10_copy_open(struct instance *instance, const struct transfer_syntax *to,
+                      struct part10_copy **out, struct error *err) {
+    return open_copy(instance, to, true, out, err);
+}
+
+bool part10_copy_open_dataset(struct instance *instance, const struct transfer_syntax *to,
+                              struct part10_copy **out, struct error *err) {
+    return open_copy(instance, to, false, out, err);
+}
+
+struct piece part10_copy_piece(const struct part10_copy *copy) {
+    struct piece piece = { .kind = PIECE_BYTES, .bytes = buffer_slice(&copy->bytes) };
+    if (copy->file) {
+        piece.kind = PIECE_FILE;
+        piece.file.fd = fileno(copy->file);
+        piece.file.offset = 0;
+        piece.file.size = copy->size;
+    }
+    return piece;
+}
+
+uint64_t part10_copy_size(const struct part10_copy *copy) {
+    return copy->size;
+}
+
+void part10_copy_close(struct part10_copy *copy) {
+    if (!copy)
+        return;
+    if (copy->file)
+        fclose(copy->file);
+    buffer_release(&copy->bytes);
+    free(copy);
+}

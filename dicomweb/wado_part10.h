@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+/* One instance as a Part 10 file in another transfer syntax, made before it is sent: in memory
+ * while it is small, in an unlinked file when it is not, so that memory stays flat. One thread at a
+ * time. */
+
+#include "archive/retrieve.h"
+#include "http/server.h"
+
+struct part10_copy;
+
+bool part10_copy_open(struct instance *instance, const struct transfer_syntax *to,
+                      struct part10_copy **out, struct error *err);
+/* Without the File Meta: only the data set. */
+bool part10_copy_open_dataset(struct instance *instance, const struct transfer_syntax *to,
+                              struct part10_copy **out, struct error *err);
+/* The whole of it as one piece, valid until close. */
+struct piece part10_copy_piece(const struct part10_copy *copy);
+uint64_t part10_copy_size(const struct part10_copy *copy);
+void part10_copy_close(struct part10_copy *copy);
