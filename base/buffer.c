@@ -8,14 +8,16 @@
 #include "base/bytes.h"
 #include "base/memory.h"
 
-void buffer_release(struct buffer *buffer) {
+void buffer_release(struct buffer *buffer)
+{
     free(buffer->data);
     buffer->data = NULL;
     buffer->size = 0;
     buffer->capacity = 0;
 }
 
-static void grow_to(struct buffer *buffer, size_t needed) {
+static void grow_to(struct buffer *buffer, size_t needed)
+{
     if (needed <= buffer->capacity)
         return;
     size_t capacity = buffer->capacity ? buffer->capacity : 64;
@@ -25,7 +27,8 @@ static void grow_to(struct buffer *buffer, size_t needed) {
     buffer->capacity = capacity;
 }
 
-struct space buffer_reserve(struct buffer *buffer, size_t size) {
+struct space buffer_reserve(struct buffer *buffer, size_t size)
+{
     struct space none = { NULL, 0 };
     if (buffer->overflowed || size > buffer->limit || buffer->size > buffer->limit - size) {
         buffer->overflowed = true;
@@ -36,11 +39,13 @@ struct space buffer_reserve(struct buffer *buffer, size_t size) {
     return space;
 }
 
-void buffer_advance(struct buffer *buffer, size_t size) {
+void buffer_advance(struct buffer *buffer, size_t size)
+{
     buffer->size += size;
 }
 
-bool buffer_append(struct buffer *buffer, struct slice bytes) {
+bool buffer_append(struct buffer *buffer, struct slice bytes)
+{
     if (!bytes.size)
         return !buffer->overflowed;
     struct space space = buffer_reserve(buffer, bytes.size);
@@ -51,15 +56,18 @@ bool buffer_append(struct buffer *buffer, struct slice bytes) {
     return true;
 }
 
-bool buffer_append_text(struct buffer *buffer, const char *text) {
+bool buffer_append_text(struct buffer *buffer, const char *text)
+{
     return buffer_append(buffer, slice_text(text));
 }
 
-bool buffer_append_byte(struct buffer *buffer, uint8_t byte) {
+bool buffer_append_byte(struct buffer *buffer, uint8_t byte)
+{
     return buffer_append(buffer, slice_of(&byte, 1));
 }
 
-bool buffer_append_format(struct buffer *buffer, const char *format, ...) {
+bool buffer_append_format(struct buffer *buffer, const char *format, ...)
+{
     char small[256];
     va_list arguments;
     va_start(arguments, format);
@@ -80,49 +88,57 @@ bool buffer_append_format(struct buffer *buffer, const char *format, ...) {
     return true;
 }
 
-bool buffer_append_u16le(struct buffer *buffer, uint16_t value) {
+bool buffer_append_u16le(struct buffer *buffer, uint16_t value)
+{
     uint8_t bytes[2];
     put_u16le(bytes, value);
     return buffer_append(buffer, slice_of(bytes, sizeof(bytes)));
 }
 
-bool buffer_append_u32le(struct buffer *buffer, uint32_t value) {
+bool buffer_append_u32le(struct buffer *buffer, uint32_t value)
+{
     uint8_t bytes[4];
     put_u32le(bytes, value);
     return buffer_append(buffer, slice_of(bytes, sizeof(bytes)));
 }
 
-bool buffer_append_u64le(struct buffer *buffer, uint64_t value) {
+bool buffer_append_u64le(struct buffer *buffer, uint64_t value)
+{
     uint8_t bytes[8];
     put_u64le(bytes, value);
     return buffer_append(buffer, slice_of(bytes, sizeof(bytes)));
 }
 
-bool buffer_append_u16be(struct buffer *buffer, uint16_t value) {
+bool buffer_append_u16be(struct buffer *buffer, uint16_t value)
+{
     uint8_t bytes[2];
     put_u16be(bytes, value);
     return buffer_append(buffer, slice_of(bytes, sizeof(bytes)));
 }
 
-bool buffer_append_u32be(struct buffer *buffer, uint32_t value) {
+bool buffer_append_u32be(struct buffer *buffer, uint32_t value)
+{
     uint8_t bytes[4];
     put_u32be(bytes, value);
     return buffer_append(buffer, slice_of(bytes, sizeof(bytes)));
 }
 
-bool buffer_append_u64be(struct buffer *buffer, uint64_t value) {
+bool buffer_append_u64be(struct buffer *buffer, uint64_t value)
+{
     uint8_t bytes[8];
     put_u64be(bytes, value);
     return buffer_append(buffer, slice_of(bytes, sizeof(bytes)));
 }
 
-bool buffer_check(const struct buffer *buffer, const char *what, struct error *err) {
+bool buffer_check(const struct buffer *buffer, const char *what, struct error *err)
+{
     if (buffer->overflowed)
         return error_set(err, ERROR_LIMIT, "%s exceeds %zu bytes", what, buffer->limit);
     return true;
 }
 
-const char *buffer_text(struct buffer *buffer) {
+const char *buffer_text(struct buffer *buffer)
+{
     grow_to(buffer, buffer->size + 1);
     buffer->data[buffer->size] = '\0';
     return (const char *)buffer->data;

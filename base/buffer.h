@@ -14,13 +14,15 @@ struct buffer {
     bool overflowed; /* an append went past the limit; nothing more was added since */
 };
 
-static inline struct buffer buffer_up_to(size_t limit) {
+static inline struct buffer buffer_up_to(size_t limit)
+{
     struct buffer buffer = { NULL, 0, 0, limit, false };
     return buffer;
 }
 
 void buffer_release(struct buffer *buffer);
-static inline void buffer_clear(struct buffer *buffer) {
+static inline void buffer_clear(struct buffer *buffer)
+{
     buffer->size = 0;
     buffer->overflowed = false;
 }
@@ -51,6 +53,7 @@ bool buffer_check(const struct buffer *buffer, const char *what, struct error *e
  * NUL does not count against the limit. */
 const char *buffer_text(struct buffer *buffer);
 
-static inline struct slice buffer_slice(const struct buffer *buffer) {
+static inline struct slice buffer_slice(const struct buffer *buffer)
+{
     return slice_of(buffer->data, buffer->size);
 }

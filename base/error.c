@@ -7,7 +7,8 @@
 #include <string.h>
 
 /* Cuts an overlong text at the start of a UTF-8 character. */
-static void cut_at_character(char *text, size_t size) {
+static void cut_at_character(char *text, size_t size)
+{
     size_t length = strlen(text);
     if (length + 1 < size)
         return;
@@ -19,7 +20,8 @@ static void cut_at_character(char *text, size_t size) {
 }
 
 static void set(struct error *err, enum error_code code, uint32_t tag, const char *format,
-                va_list arguments) {
+                va_list arguments)
+{
     if (!err)
         return;
     err->code = code;
@@ -28,7 +30,8 @@ static void set(struct error *err, enum error_code code, uint32_t tag, const cha
     cut_at_character(err->message, sizeof(err->message));
 }
 
-bool error_set(struct error *err, enum error_code code, const char *format, ...) {
+bool error_set(struct error *err, enum error_code code, const char *format, ...)
+{
     va_list arguments;
     va_start(arguments, format);
     set(err, code, 0, format, arguments);
@@ -36,7 +39,8 @@ bool error_set(struct error *err, enum error_code code, const char *format, ...)
     return false;
 }
 
-bool error_set_tag(struct error *err, enum error_code code, uint32_t tag, const char *format, ...) {
+bool error_set_tag(struct error *err, enum error_code code, uint32_t tag, const char *format, ...)
+{
     va_list arguments;
     va_start(arguments, format);
     set(err, code, tag, format, arguments);
@@ -44,7 +48,8 @@ bool error_set_tag(struct error *err, enum error_code code, uint32_t tag, const 
     return false;
 }
 
-bool error_set_errno(struct error *err, int errno_value, const char *format, ...) {
+bool error_set_errno(struct error *err, int errno_value, const char *format, ...)
+{
     char what[192];
     char reason[128];
     va_list arguments;
@@ -56,7 +61,8 @@ bool error_set_errno(struct error *err, int errno_value, const char *format, ...
                      strerror_r(errno_value, reason, sizeof(reason)));
 }
 
-bool error_add_context(struct error *err, const char *format, ...) {
+bool error_add_context(struct error *err, const char *format, ...)
+{
     if (!err)
         return false;
     char context[128];
@@ -72,7 +78,8 @@ bool error_add_context(struct error *err, const char *format, ...) {
     return false;
 }
 
-const char *error_name(enum error_code code) {
+const char *error_name(enum error_code code)
+{
     static const char *const names[] = {
         [ERROR_NONE] = "none",
         [ERROR_INVALID] = "invalid",

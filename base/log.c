@@ -11,12 +11,14 @@ enum { LINE_SIZE = 1024 };
 
 static atomic_int highest_level = LOG_LEVEL_INFO;
 
-void log_set_level(enum log_level level) {
+void log_set_level(enum log_level level)
+{
     atomic_store(&highest_level, (int)level);
 }
 
 /* One write(2) per line, so that lines of several threads do not mix. */
-static void write_line(enum log_level level, const char *format, va_list arguments) {
+static void write_line(enum log_level level, const char *format, va_list arguments)
+{
     static const char *const names[] = { "error", "warn", "info", "debug" };
     if ((int)level > atomic_load_explicit(&highest_level, memory_order_relaxed))
         return;
@@ -43,7 +45,8 @@ static void write_line(enum log_level level, const char *format, va_list argumen
 }
 
 #define LOG_FUNCTION(name, level)                                                                  \
-    void name(const char *format, ...) {                                                           \
+    void name(const char *format, ...)                                                             \
+    {                                                                                              \
         va_list arguments;                                                                         \
         va_start(arguments, format);                                                               \
         write_line(level, format, arguments);                                                      \

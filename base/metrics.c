@@ -48,19 +48,23 @@ static const struct {
 
 static atomic_int_fast64_t values[METRIC_COUNT];
 
-void metric_add(enum metric metric, int64_t amount) {
+void metric_add(enum metric metric, int64_t amount)
+{
     atomic_fetch_add_explicit(&values[metric], amount, memory_order_relaxed);
 }
 
-void metric_set(enum metric metric, int64_t value) {
+void metric_set(enum metric metric, int64_t value)
+{
     atomic_store_explicit(&values[metric], value, memory_order_relaxed);
 }
 
-int64_t metric_get(enum metric metric) {
+int64_t metric_get(enum metric metric)
+{
     return atomic_load_explicit(&values[metric], memory_order_relaxed);
 }
 
-void metrics_write(struct buffer *text) {
+void metrics_write(struct buffer *text)
+{
     for (int i = 0; i < METRIC_COUNT; i++)
         buffer_append_format(text, "# HELP %s %s\n# TYPE %s %s\n%s %" PRId64 "\n",
                              descriptions[i].name, descriptions[i].help, descriptions[i].name,

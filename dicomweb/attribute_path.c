@@ -9,7 +9,8 @@
 
 enum { MAX_NAME = 64 };
 
-static bool parse_one(const char *name, uint32_t *tag) {
+static bool parse_one(const char *name, uint32_t *tag)
+{
     size_t digits = 0;
     while (digits < 9 && isxdigit((unsigned char)name[digits]))
         digits++;
@@ -24,7 +25,8 @@ static bool parse_one(const char *name, uint32_t *tag) {
     return true;
 }
 
-bool attribute_path_parse(const char *name, struct attribute_path *path) {
+bool attribute_path_parse(const char *name, struct attribute_path *path)
+{
     path->depth = 0;
     for (;;) {
         char part[MAX_NAME + 1];
@@ -41,6 +43,7 @@ bool attribute_path_parse(const char *name, struct attribute_path *path) {
     }
 }
 
-bool attribute_path_equal(const struct attribute_path *a, const struct attribute_path *b) {
+bool attribute_path_equal(const struct attribute_path *a, const struct attribute_path *b)
+{
     return a->depth == b->depth && !memcmp(a->tags, b->tags, a->depth * sizeof(a->tags[0]));
 }

@@ -44,7 +44,8 @@ static const struct route routes[] = {
     { .method = "GET", .pattern = "/changefeed/latest", .respond = changefeed_latest },
 };
 
-struct dicomweb *dicomweb_new(struct archive *archive, const struct dicomweb_options *options) {
+struct dicomweb *dicomweb_new(struct archive *archive, const struct dicomweb_options *options)
+{
     struct dicomweb *dicomweb = mem_alloc(sizeof(*dicomweb));
     dicomweb->archive = archive;
     dicomweb->ae_title = mem_copy_text(options->ae_title);
@@ -53,7 +54,8 @@ struct dicomweb *dicomweb_new(struct archive *archive, const struct dicomweb_opt
     return dicomweb;
 }
 
-void dicomweb_free(struct dicomweb *dicomweb) {
+void dicomweb_free(struct dicomweb *dicomweb)
+{
     if (!dicomweb)
         return;
     free(dicomweb->ae_title);
@@ -61,7 +63,8 @@ void dicomweb_free(struct dicomweb *dicomweb) {
     free(dicomweb);
 }
 
-struct route_table dicomweb_routes(struct dicomweb *dicomweb, const char *prefix) {
+struct route_table dicomweb_routes(struct dicomweb *dicomweb, const char *prefix)
+{
     free(dicomweb->prefix);
     dicomweb->prefix = mem_copy_text(prefix);
     struct route_table table = { dicomweb->prefix, routes, sizeof(routes) / sizeof(routes[0]),
@@ -70,13 +73,15 @@ struct route_table dicomweb_routes(struct dicomweb *dicomweb, const char *prefix
 }
 
 void dicomweb_base_url(const struct dicomweb *dicomweb, const struct request *request,
-                       struct buffer *url) {
+                       struct buffer *url)
+{
     buffer_append_text(url, request_base_url(request));
     buffer_append_text(url, dicomweb->prefix);
 }
 
 bool dicomweb_choose(struct request *request, struct response *response, const struct offer *offers,
-                     size_t count, size_t *choice) {
+                     size_t count, size_t *choice)
+{
     struct accept accept;
     struct error err;
     if (!accept_of_request(request, &accept, &err)) {
@@ -96,14 +101,15 @@ bool dicomweb_choose(struct request *request, struct response *response, const s
     return true;
 }
 
-static bool path_uid(struct request *request, const char *name, const char **uid) {
+static bool path_uid(struct request *request, const char *name, const char **uid)
+{
     const char *value = request_parameter(request, name);
     *uid = value ? value : "";
     return !value || uid_is_safe(slice_text(value));
 }
 
-bool dicomweb_path_uids(struct request *request, struct response *response,
-                        struct path_uids *uids) {
+bool dicomweb_path_uids(struct request *request, struct response *response, struct path_uids *uids)
+{
     if (path_uid(request, "study", &uids->study) && path_uid(request, "series", &uids->series) &&
         path_uid(request, "instance", &uids->instance))
         return true;

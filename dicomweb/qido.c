@@ -81,8 +81,8 @@ struct search {
     bool fuzzy;
 };
 
-static bool add_returns(struct query *query, const uint32_t *tags, size_t count,
-                        struct error *err) {
+static bool add_returns(struct query *query, const uint32_t *tags, size_t count, struct error *err)
+{
     for (size_t i = 0; i < count; i++)
         if (!query_add_return(query, tags[i], err))
             return false;
@@ -94,7 +94,8 @@ static bool add_returns(struct query *query, const uint32_t *tags, size_t count,
 
 /* The levels above are returned as far as the path does not name them (PS3.18 table 10.6.3-3 ff.).
  */
-static bool add_default_returns(struct search *search, struct error *err) {
+static bool add_default_returns(struct search *search, struct error *err)
+{
     if (!*search->place.study && !ADD_RETURNS(search->query, study_returns, err))
         return false;
     if (search->level >= LEVEL_SERIES && !*search->place.series &&
@@ -104,7 +105,8 @@ static bool add_default_returns(struct search *search, struct error *err) {
 }
 
 /* A whole number from 0 in decimal, and nothing else. */
-static bool parse_number(const char *name, const char *text, uint64_t *number, struct error *err) {
+static bool parse_number(const char *name, const char *text, uint64_t *number, struct error *err)
+{
     size_t digits = strspn(text, "0123456789");
     errno = 0;
     *number = strtoull(text, NULL, 10);
@@ -115,7 +117,8 @@ static bool parse_number(const char *name, const char *text, uint64_t *number, s
 
 /* Notes a name for the Warning field; only harmless characters of it, as it comes from the client.
  */
-static void ignore(struct search *search, const char *name) {
+static void ignore(struct search *search, const char *name)
+{
     size_t size = strlen(search->warning);
     size_t used = strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-");
     if (!used || name[used] || size + used + 3 > MAX_WARNING)
@@ -123,7 +126,8 @@ static void ignore(struct search *search, const char *name) {
     snprintf(search->warning + size, MAX_WARNING - size, "%s%s", size ? ", " : "", name);
 }
 
-static bool add_include_field(struct search *search, const char *name, struct error *err) {
+static bool add_include_field(struct search *search, const char *name, struct error *err)
+{
     struct attribute_path path;
     if (++search->include_count > MAX_INCLUDE_FIELDS)
         return error_set(err, ERROR_INVALID, "more than %d include fields", MAX_INCLUDE_FIELDS);
@@ -143,7 +147,8 @@ static bool add_include_field(struct search *search, const char *name, struct er
 
 /* The value is decoded as a whole first, so that an encoded comma separates too: viewers do that.
  */
-static bool add_include_fields(struct search *search, const char *value, struct error *err) {
+static bool add_include_fields(struct search *search, const char *value, struct error *err)
+{
     bool ok = true;
     char *copy = mem_copy_text(value);
     char *rest = copy;
@@ -155,7 +160,8 @@ static bool add_include_fields(struct search *search, const char *value, struct 
 }
 
 /* Lists of UIDs have commas here (PS3.18 8.3.4.1), backslashes in the matching rules. */
-static bool add_key(struct search *search, const char *name, const char *value, struct error *err) {
+static bool add_key(struct search *search, const char *name, const char *value, struct error *err)
+{
     struct attribute_path path;
     if (!attribute_path_parse(name, &path)) {
         ignore(search, name);
@@ -177,7 +183,8 @@ static bool add_key(struct search *search, const char *name, const char *value, 
     return ok;
 }
 
-static bool add_parameter(struct search *search, const struct query_pair *pair, struct error *err) {
+static bool add_parameter(struct search *search, const struct query_pair *pair, struct error *err)
+{
     if (!strcmp(pair->name, "limit")) {
         uint64_t limit;
         if (!parse_number("limit", pair->value, &limit, err))
@@ -201,7 +208,8 @@ static bool add_parameter(struct search *search, const struct query_pair *pair, 
     return add_key(search, pair->name, pair->value, err);
 }
 
-static bool add_path_key(struct search *search, const char *uid, uint32_t tag, struct error *err) {
+static bool add_path_key(struct search *search, const char *uid, uint32_t tag, struct error *err)
+{
     if (!*uid)
         return true;
     struct attribute_path *path = &search->keys[search->key_count++];
@@ -210,7 +218,8 @@ static bool add_path_key(struct search *search, const char *uid, uint32_t tag, s
     return query_add_key(search->query, &tag, 1, slice_text(uid), err);
 }
 
-static bool add_parameters(struct search *search, struct error *err) {
+static bool add_parameters(struct search *search, struct error *err)
+{
     size_t count;
     const struct query_pair *pairs = request_query(search->request, &count);
     if (!add_path_key(search, search->place.study, TAG_STUDY_INSTANCE_UID, err) ||
@@ -227,7 +236,8 @@ static bool add_parameters(struct search *search, struct error *err) {
 
 /* Where the match can be retrieved, in order of the tags among its attributes (PS3.18 10.6.3.3). */
 static void encode_retrieve_url(struct search *search, const struct dataset *match,
-                                struct encoder *encoder) {
+                                struct encoder *encoder)
+{
     char uid[UID_SIZE];
     struct buffer url = buffer_up_to(4096);
     dicomweb_base_url(search->dicomweb, search->request, &url);
@@ -242,7 +252,8 @@ static void encode_retrieve_url(struct search *search, const struct dataset *mat
 }
 
 static bool write_match(struct search *search, const struct dataset *match, struct buffer *json,
-                        struct error *err) {
+                        struct error *err)
+{
     const struct json_options options = { .bulk_data_prefix = NULL };
     struct buffer bytes = buffer_up_to(MAX_RESULT_BYTES);
     struct encoder encoder = { &bytes, true };
@@ -277,7 +288,8 @@ static bool write_match(struct search *search, const struct dataset *match, stru
 
 /* The whole page is made before the first byte goes out: the Warning field counts what is left. */
 static bool write_page(struct search *search, struct buffer *json, uint64_t *count,
-                       struct error *err) {
+                       struct error *err)
+{
     const struct dataset *match;
     query_set_page(search->query, search->offset, search->limit);
     query_combine_date_time(search->query);
@@ -297,7 +309,8 @@ static bool write_page(struct search *search, struct buffer *json, uint64_t *cou
 }
 
 static bool add_warnings(struct search *search, uint64_t count, struct response *response,
-                         struct error *err) {
+                         struct error *err)
+{
     char value[MAX_WARNING + 300];
     uint64_t rest = 0;
     const char *service = request_base_url(search->request);
@@ -324,7 +337,8 @@ static bool add_warnings(struct search *search, uint64_t count, struct response 
     return true;
 }
 
-static void search_level(struct request *request, struct response *response, enum level level) {
+static void search_level(struct request *request, struct response *response, enum level level)
+{
     static const struct offer offers[] = {
         { "application/dicom+json", NULL, NULL, false },
         { "application/json", NULL, NULL, false },
@@ -361,14 +375,17 @@ static void search_level(struct request *request, struct response *response, enu
     buffer_release(&json);
 }
 
-void qido_studies(struct request *request, struct response *response) {
+void qido_studies(struct request *request, struct response *response)
+{
     search_level(request, response, LEVEL_STUDY);
 }
 
-void qido_series(struct request *request, struct response *response) {
+void qido_series(struct request *request, struct response *response)
+{
     search_level(request, response, LEVEL_SERIES);
 }
 
-void qido_instances(struct request *request, struct response *response) {
+void qido_instances(struct request *request, struct response *response)
+{
     search_level(request, response, LEVEL_INSTANCE);
 }

@@ -26,7 +26,8 @@ struct transfer {
     enum { PART_HEAD, PART_BODY, DONE } state;
 };
 
-static void close_transfer(void *state) {
+static void close_transfer(void *state)
+{
     struct transfer *transfer = state;
     part10_copy_close(transfer->copy);
     retrieve_close(transfer->retrieve);
@@ -35,14 +36,16 @@ static void close_transfer(void *state) {
     free(transfer);
 }
 
-static struct piece bytes_piece(const struct buffer *buffer) {
+static struct piece bytes_piece(const struct buffer *buffer)
+{
     struct piece piece = { .kind = PIECE_BYTES, .bytes = buffer_slice(buffer) };
     return piece;
 }
 
 /* Steps to the next instance that can be given in what was asked for; *found false at the end. */
 static bool next_instance(struct transfer *transfer, int *how, const struct transfer_syntax **to,
-                          bool *found, struct error *err) {
+                          bool *found, struct error *err)
+{
     for (;;) {
         if (!retrieve_next(transfer->retrieve, &transfer->instance, err))
             return false;
@@ -56,7 +59,8 @@ static bool next_instance(struct transfer *transfer, int *how, const struct tran
     }
 }
 
-static void write_part_head(struct transfer *transfer, const char *syntax) {
+static void write_part_head(struct transfer *transfer, const char *syntax)
+{
     const struct identity *identity = instance_identity(transfer->instance);
     struct buffer location = buffer_up_to(4096);
     char type[128];
@@ -67,7 +71,8 @@ static void write_part_head(struct transfer *transfer, const char *syntax) {
     buffer_release(&location);
 }
 
-static bool next_part(struct transfer *transfer, struct piece *piece, struct error *err) {
+static bool next_part(struct transfer *transfer, struct piece *piece, struct error *err)
+{
     const struct transfer_syntax *to = NULL;
     bool found;
     int how;
@@ -90,7 +95,8 @@ static bool next_part(struct transfer *transfer, struct piece *piece, struct err
     return true;
 }
 
-static bool next_piece(void *state, struct piece *piece, struct error *err) {
+static bool next_piece(void *state, struct piece *piece, struct error *err)
+{
     struct transfer *transfer = state;
     switch (transfer->state) {
     case PART_HEAD:
@@ -118,7 +124,8 @@ static bool next_piece(void *state, struct piece *piece, struct error *err) {
  * 206). */
 static bool count_possible(struct archive *archive, const struct selection *selection,
                            const char *asked, uint64_t *possible, uint64_t *total,
-                           struct error *err) {
+                           struct error *err)
+{
     struct retrieve *retrieve;
     struct instance *instance;
     const struct transfer_syntax *to;
@@ -136,7 +143,8 @@ static bool count_possible(struct archive *archive, const struct selection *sele
 
 static bool answer_multipart(struct request *request, struct response *response,
                              const struct selection *selection, const char *asked,
-                             struct error *err) {
+                             struct error *err)
+{
     struct dicomweb *dicomweb = request_context(request);
     uint64_t possible;
     uint64_t total;
@@ -175,7 +183,8 @@ struct single {
     bool done;
 };
 
-static bool next_single(void *state, struct piece *piece, struct error *err) {
+static bool next_single(void *state, struct piece *piece, struct error *err)
+{
     struct single *single = state;
     if (single->done) {
         piece->kind = PIECE_END;
@@ -191,7 +200,8 @@ static bool next_single(void *state, struct piece *piece, struct error *err) {
     return instance_file(single->instance, &piece->file, err);
 }
 
-static void close_single(void *state) {
+static void close_single(void *state)
+{
     struct single *single = state;
     part10_copy_close(single->copy);
     instance_close(single->instance);
@@ -200,7 +210,8 @@ static void close_single(void *state) {
 
 /* One instance as one file: `Accept: application/dicom` (PS3.18 10.4.4). */
 static bool answer_single(struct request *request, struct response *response,
-                          const struct path_uids *uids, const char *asked, struct error *err) {
+                          const struct path_uids *uids, const char *asked, struct error *err)
+{
     struct dicomweb *dicomweb = request_context(request);
     const struct transfer_syntax *to = NULL;
     struct single *single = mem_alloc(sizeof(*single));
@@ -231,7 +242,8 @@ failed:
     return false;
 }
 
-static void forget_range(struct accept *accept, size_t range) {
+static void forget_range(struct accept *accept, size_t range)
+{
     accept->count--;
     memmove(&accept->ranges[range], &accept->ranges[range + 1],
             (accept->count - range) * sizeof(accept->ranges[0]));
@@ -239,7 +251,8 @@ static void forget_range(struct accept *accept, size_t range) {
 
 /* What is acceptable, tried in the client's order: each range may name a transfer syntax of its
  * own. */
-void wado_instances(struct request *request, struct response *response) {
+void wado_instances(struct request *request, struct response *response)
+{
     static const struct offer offers[] = {
         { "multipart/related", "application/dicom", NULL, false },
         { "application/dicom", NULL, NULL, false },

@@ -6,12 +6,14 @@
 #include "dicom/transcode.h"
 
 /* Implicit VR and big endian objects have a place in DIMSE only. */
-static bool may_be_sent(const struct transfer_syntax *syntax) {
+static bool may_be_sent(const struct transfer_syntax *syntax)
+{
     return syntax->explicit_vr && !syntax->big_endian;
 }
 
 int wado_choose_syntax(const struct transfer_syntax *stored, const char *stored_uid,
-                       const char *asked, const struct transfer_syntax **to) {
+                       const char *asked, const struct transfer_syntax **to)
+{
     const struct transfer_syntax *plain = transfer_syntax_find(
         slice_text(UID_EXPLICIT_LITTLE_ENDIAN));
     bool any = !strcmp(asked, "*");

@@ -27,7 +27,8 @@ struct bulk {
     enum { HEAD, BODY, TAIL, DONE } state;
 };
 
-static void close_bulk(void *state) {
+static void close_bulk(void *state)
+{
     struct bulk *bulk = state;
     while (bulk->item_count)
         dataset_close(bulk->items[--bulk->item_count]);
@@ -37,7 +38,8 @@ static void close_bulk(void *state) {
     free(bulk);
 }
 
-size_t pixel_unit_size(const struct dataset *header, uint32_t tag) {
+size_t pixel_unit_size(const struct dataset *header, uint32_t tag)
+{
     struct element element;
     int64_t bits = 0;
     if (!dataset_find(header, tag, &element))
@@ -49,7 +51,8 @@ size_t pixel_unit_size(const struct dataset *header, uint32_t tag) {
     return bits == 32 ? 4 : bits == 64 ? 8 : 2;
 }
 
-void value_swap(uint8_t *bytes, size_t size, size_t unit) {
+void value_swap(uint8_t *bytes, size_t size, size_t unit)
+{
     for (size_t i = 0; unit > 1 && i + unit <= size; i += unit) {
         for (size_t k = 0; k < unit / 2; k++) {
             uint8_t byte = bytes[i + k];
@@ -61,7 +64,8 @@ void value_swap(uint8_t *bytes, size_t size, size_t unit) {
 
 /* Walks "tag.item.tag" down from the header. */
 static bool find_value(struct bulk *bulk, const struct dataset *dataset, const char *path,
-                       struct error *err) {
+                       struct error *err)
+{
     for (;;) {
         unsigned long tag;
         unsigned long item;
@@ -86,7 +90,8 @@ static bool find_value(struct bulk *bulk, const struct dataset *dataset, const c
 }
 
 /* Values in big endian are read and turned round piece by piece; others go as ranges. */
-static bool next_body(struct bulk *bulk, struct piece *piece, struct error *err) {
+static bool next_body(struct bulk *bulk, struct piece *piece, struct error *err)
+{
     uint64_t left = bulk->element.size - bulk->position;
     size_t size = left < READ_SIZE ? (size_t)left : READ_SIZE;
     if (!bulk->element.elided) {
@@ -113,7 +118,8 @@ static bool next_body(struct bulk *bulk, struct piece *piece, struct error *err)
     return true;
 }
 
-static bool next_piece(void *state, struct piece *piece, struct error *err) {
+static bool next_piece(void *state, struct piece *piece, struct error *err)
+{
     struct bulk *bulk = state;
     if (bulk->state == HEAD) {
         bulk->state = BODY;
@@ -141,7 +147,8 @@ static bool next_piece(void *state, struct piece *piece, struct error *err) {
 }
 
 static void start_answer(struct bulk *bulk, struct request *request, struct response *response,
-                         bool multipart) {
+                         bool multipart)
+{
     struct buffer text = buffer_up_to(4096);
     bulk->multipart = multipart;
     bulk->writer = multipart_writer_for("application/octet-stream");
@@ -162,7 +169,8 @@ static void start_answer(struct bulk *bulk, struct request *request, struct resp
     buffer_release(&text);
 }
 
-void wado_bulk_data(struct request *request, struct response *response) {
+void wado_bulk_data(struct request *request, struct response *response)
+{
     static const struct offer offers[] = {
         { "application/octet-stream", NULL, NULL, false },
         { "multipart/related", "application/octet-stream", NULL, false },

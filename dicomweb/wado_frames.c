@@ -40,7 +40,8 @@ struct frames {
     enum { FRAME_HEAD, FRAME_BODY, DONE } state;
 };
 
-static void close_frames(void *state) {
+static void close_frames(void *state)
+{
     struct frames *frames = state;
     instance_close(frames->instance);
     buffer_release(&frames->head);
@@ -52,7 +53,8 @@ static void close_frames(void *state) {
 }
 
 /* "3,1,2": whole numbers from 1, commas between (PS3.18 10.4.1.1.1). */
-static bool parse_numbers(const char *list, struct frames *frames, struct error *err) {
+static bool parse_numbers(const char *list, struct frames *frames, struct error *err)
+{
     for (const char *c = list;; c++) {
         uint64_t number = 0;
         const char *start = c;
@@ -73,14 +75,16 @@ static bool parse_numbers(const char *list, struct frames *frames, struct error 
     }
 }
 
-static bool find_frame(struct frames *frames, size_t index, unsigned *shift, struct error *err) {
+static bool find_frame(struct frames *frames, size_t index, unsigned *shift, struct error *err)
+{
     buffer_clear(&frames->fragments);
     frames->fragment = 0;
     return frame_table_find(frames->table, frames->numbers[index], &frames->fragments, shift, err);
 }
 
 /* Nothing is sent before it is sure that every frame is there (WADO-06). */
-static bool check_frames(struct frames *frames, struct error *err) {
+static bool check_frames(struct frames *frames, struct error *err)
+{
     unsigned shift;
     for (size_t i = 0; i < frames->count; i++)
         if (!find_frame(frames, i, &shift, err))
@@ -88,7 +92,8 @@ static bool check_frames(struct frames *frames, struct error *err) {
     return true;
 }
 
-static void read_format(const struct dataset *header, struct pixel_format *format) {
+static void read_format(const struct dataset *header, struct pixel_format *format)
+{
     static const struct {
         uint32_t tag;
         size_t offset;
@@ -113,7 +118,8 @@ static void read_format(const struct dataset *header, struct pixel_format *forma
 }
 
 /* All fragments of the present frame, in memory. */
-static bool gather(struct frames *frames, struct buffer *bytes, struct error *err) {
+static bool gather(struct frames *frames, struct buffer *bytes, struct error *err)
+{
     const struct fragment64 *fragments = (const struct fragment64 *)frames->fragments.data;
     size_t count = frames->fragments.size / sizeof(*fragments);
     for (size_t i = 0; i < count; i++) {
@@ -127,7 +133,8 @@ static bool gather(struct frames *frames, struct buffer *bytes, struct error *er
     return true;
 }
 
-static bool decode_frame(struct frames *frames, struct error *err) {
+static bool decode_frame(struct frames *frames, struct error *err)
+{
     struct buffer encoded = buffer_up_to(MAX_ENCODED_FRAME);
     struct pixel_format format;
     read_format(frames->header, &format);
@@ -139,7 +146,8 @@ static bool decode_frame(struct frames *frames, struct error *err) {
 }
 
 /* A frame of 1-bit pixels that begins inside a byte is moved to bit 0 (PS3.18 8.7.3.3.1). */
-static void align_bits(struct buffer *bytes, unsigned shift) {
+static void align_bits(struct buffer *bytes, unsigned shift)
+{
     for (size_t i = 0; i < bytes->size; i++) {
         unsigned next = i + 1 < bytes->size ? bytes->data[i + 1] : 0;
         bytes->data[i] = (uint8_t)(bytes->data[i] >> shift | next << (8 - shift));
@@ -147,7 +155,8 @@ static void align_bits(struct buffer *bytes, unsigned shift) {
 }
 
 /* Frames that cannot go out as they stand on the disk are made in memory. */
-static bool prepare_frame(struct frames *frames, struct error *err) {
+static bool prepare_frame(struct frames *frames, struct error *err)
+{
     unsigned shift;
     const struct transfer_syntax *syntax = instance_syntax(frames->instance);
     buffer_clear(&frames->bytes);
@@ -167,7 +176,8 @@ static bool prepare_frame(struct frames *frames, struct error *err) {
     return true;
 }
 
-static void write_head(struct frames *frames) {
+static void write_head(struct frames *frames)
+{
     const struct identity *identity = instance_identity(frames->instance);
     struct buffer location = buffer_up_to(4096);
     buffer_append_format(&location, "%s/studies/%s/series/%s/instances/%s/frames/%u",
@@ -177,7 +187,8 @@ static void write_head(struct frames *frames) {
     buffer_release(&location);
 }
 
-static bool begin_frame(struct frames *frames, struct error *err) {
+static bool begin_frame(struct frames *frames, struct error *err)
+{
     buffer_clear(&frames->head);
     if (frames->next == frames->count) {
         if (frames->multipart)
@@ -194,7 +205,8 @@ static bool begin_frame(struct frames *frames, struct error *err) {
     return true;
 }
 
-static bool continue_frame(struct frames *frames, struct piece *piece, struct error *err) {
+static bool continue_frame(struct frames *frames, struct piece *piece, struct error *err)
+{
     const struct fragment64 *fragments = (const struct fragment64 *)frames->fragments.data;
     size_t count = frames->fragments.size / sizeof(*fragments);
     if (frames->bytes.size) {
@@ -210,7 +222,8 @@ static bool continue_frame(struct frames *frames, struct piece *piece, struct er
     return instance_range(frames->instance, fragment->offset, fragment->size, &piece->file, err);
 }
 
-static bool next_piece(void *state, struct piece *piece, struct error *err) {
+static bool next_piece(void *state, struct piece *piece, struct error *err)
+{
     struct frames *frames = state;
     do {
         if (frames->state == DONE) {
@@ -234,7 +247,8 @@ static bool next_piece(void *state, struct piece *piece, struct error *err) {
 }
 
 /* The default transfer syntax of an image media type (PS3.18 8.7.3.4). */
-static const char *default_syntax(const char *media_type) {
+static const char *default_syntax(const char *media_type)
+{
     static const char *const defaults[][2] = {
         { "image/jpeg", UID_JPEG_LOSSLESS_SV1 },    { "image/jls", UID_JPEG_LS_LOSSLESS },
         { "image/jp2", UID_JPEG_2000_LOSSLESS },    { "image/jpx", "1.2.840.10008.1.2.4.92" },
@@ -249,7 +263,8 @@ static const char *default_syntax(const char *media_type) {
 
 /* What can be given of this instance, the default first. Multipart offers stand first; one frame
  * can also be had as a single part (10.4.4). */
-static size_t make_offers(const struct frames *frames, struct offer offers[MAX_OFFERS]) {
+static size_t make_offers(const struct frames *frames, struct offer offers[MAX_OFFERS])
+{
     const struct transfer_syntax *syntax = instance_syntax(frames->instance);
     const char *uid = instance_syntax_uid(frames->instance);
     struct offer simple[3];
@@ -282,7 +297,8 @@ static size_t make_offers(const struct frames *frames, struct offer offers[MAX_O
 }
 
 static void start_answer(struct frames *frames, struct request *request, struct response *response,
-                         const struct offer *offer) {
+                         const struct offer *offer)
+{
     struct buffer text = buffer_up_to(4096);
     const char *inner = offer->inner ? offer->inner : offer->type;
     frames->multipart = offer->inner != NULL;
@@ -307,7 +323,8 @@ static void start_answer(struct frames *frames, struct request *request, struct 
 
 /* `list` NULL: every frame there is. */
 void wado_answer_frames(struct request *request, struct response *response,
-                        const struct path_uids *uids, const char *list) {
+                        const struct path_uids *uids, const char *list)
+{
     struct dicomweb *dicomweb = request_context(request);
     struct frames *frames = mem_alloc(sizeof(*frames));
     struct offer offers[MAX_OFFERS];
@@ -348,7 +365,8 @@ failed:
                    err.message);
 }
 
-void wado_frames(struct request *request, struct response *response) {
+void wado_frames(struct request *request, struct response *response)
+{
     struct path_uids uids;
     if (dicomweb_path_uids(request, response, &uids))
         wado_answer_frames(request, response, &uids, request_parameter(request, "frames"));

@@ -22,7 +22,8 @@ struct metadata {
     bool done;
 };
 
-static void close_metadata(void *state) {
+static void close_metadata(void *state)
+{
     struct metadata *metadata = state;
     retrieve_close(metadata->retrieve);
     buffer_release(&metadata->json);
@@ -30,8 +31,8 @@ static void close_metadata(void *state) {
     free(metadata);
 }
 
-static bool write_instance(struct metadata *metadata, struct instance *instance,
-                           struct error *err) {
+static bool write_instance(struct metadata *metadata, struct instance *instance, struct error *err)
+{
     const struct identity *identity = instance_identity(instance);
     const struct dataset *header;
     if (!instance_header(instance, &header, err))
@@ -45,7 +46,8 @@ static bool write_instance(struct metadata *metadata, struct instance *instance,
     return buffer_check(&metadata->json, "the metadata of an instance", err);
 }
 
-static bool next_piece(void *state, struct piece *piece, struct error *err) {
+static bool next_piece(void *state, struct piece *piece, struct error *err)
+{
     struct metadata *metadata = state;
     struct instance *instance;
     buffer_clear(&metadata->json);
@@ -74,7 +76,8 @@ failed:
     return false;
 }
 
-void wado_metadata(struct request *request, struct response *response) {
+void wado_metadata(struct request *request, struct response *response)
+{
     static const struct offer offers[] = {
         { "application/dicom+json", NULL, NULL, false },
         { "application/json", NULL, NULL, false },

@@ -19,13 +19,15 @@ struct part10_copy {
     uint64_t size;
 };
 
-static bool write_file(struct part10_copy *copy, struct slice bytes, struct error *err) {
+static bool write_file(struct part10_copy *copy, struct slice bytes, struct error *err)
+{
     if (bytes.size && fwrite(bytes.data, bytes.size, 1, copy->file) != 1)
         return error_set_errno(err, errno, "cannot write a temporary file");
     return true;
 }
 
-static bool append(void *context, struct slice bytes, struct error *err) {
+static bool append(void *context, struct slice bytes, struct error *err)
+{
     struct part10_copy *copy = context;
     copy->size += bytes.size;
     if (!copy->file) {
@@ -43,12 +45,14 @@ static bool append(void *context, struct slice bytes, struct error *err) {
     return write_file(copy, bytes, err);
 }
 
-static bool read_stored(void *context, uint64_t offset, struct space space, struct error *err) {
+static bool read_stored(void *context, uint64_t offset, struct space space, struct error *err)
+{
     return instance_read(context, offset, space, err);
 }
 
 static bool write_meta(struct instance *instance, const struct transfer_syntax *to,
-                       struct part10_copy *copy, struct error *err) {
+                       struct part10_copy *copy, struct error *err)
+{
     struct file_meta meta = { 0 };
     struct buffer bytes = buffer_up_to(PART10_META_LIMIT);
     const struct identity *identity = instance_identity(instance);
@@ -62,7 +66,8 @@ static bool write_meta(struct instance *instance, const struct transfer_syntax *
 }
 
 static bool transcode(struct instance *instance, const struct transfer_syntax *to,
-                      struct part10_copy *copy, struct error *err) {
+                      struct part10_copy *copy, struct error *err)
+{
     const struct dataset *header;
     struct slice frames;
     struct file_range stored;
@@ -75,7 +80,8 @@ static bool transcode(struct instance *instance, const struct transfer_syntax *t
 }
 
 static bool open_copy(struct instance *instance, const struct transfer_syntax *to, bool meta,
-                      struct part10_copy **out, struct error *err) {
+                      struct part10_copy **out, struct error *err)
+{
     struct part10_copy *copy = mem_alloc(sizeof(*copy));
     copy->bytes = buffer_up_to(MEMORY_LIMIT);
     if ((!meta || write_meta(instance, to, copy, err)) && transcode(instance, to, copy, err)) {
@@ -90,16 +96,19 @@ static bool open_copy(struct instance *instance, const struct transfer_syntax *t
 }
 
 bool part10_copy_open(struct instance *instance, const struct transfer_syntax *to,
-                      struct part10_copy **out, struct error *err) {
+                      struct part10_copy **out, struct error *err)
+{
     return open_copy(instance, to, true, out, err);
 }
 
 bool part10_copy_open_dataset(struct instance *instance, const struct transfer_syntax *to,
-                              struct part10_copy **out, struct error *err) {
+                              struct part10_copy **out, struct error *err)
+{
     return open_copy(instance, to, false, out, err);
 }
 
-struct piece part10_copy_piece(const struct part10_copy *copy) {
+struct piece part10_copy_piece(const struct part10_copy *copy)
+{
     struct piece piece = { .kind = PIECE_BYTES, .bytes = buffer_slice(&copy->bytes) };
     if (copy->file) {
         piece.kind = PIECE_FILE;
@@ -110,11 +119,13 @@ struct piece part10_copy_piece(const struct part10_copy *copy) {
     return piece;
 }
 
-uint64_t part10_copy_size(const struct part10_copy *copy) {
+uint64_t part10_copy_size(const struct part10_copy *copy)
+{
     return copy->size;
 }
 
-void part10_copy_close(struct part10_copy *copy) {
+void part10_copy_close(struct part10_copy *copy)
+{
     if (!copy)
         return;
     if (copy->file)

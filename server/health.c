@@ -6,7 +6,8 @@
 #include "base/metrics.h"
 #include "storage/storage.h"
 
-static void answer_health(struct request *request, struct response *response) {
+static void answer_health(struct request *request, struct response *response)
+{
     struct health *health = request_context(request);
     struct storage_figures figures;
     struct archive_counts counts;
@@ -29,12 +30,14 @@ static void answer_health(struct request *request, struct response *response) {
     response_body_take(response, &body);
 }
 
-static void gauge(struct buffer *text, const char *name, const char *help, uint64_t value) {
+static void gauge(struct buffer *text, const char *name, const char *help, uint64_t value)
+{
     buffer_append_format(text, "# HELP %s %s\n# TYPE %s gauge\n%s %" PRIu64 "\n", name, help, name,
                          name, value);
 }
 
-static void answer_metrics(struct request *request, struct response *response) {
+static void answer_metrics(struct request *request, struct response *response)
+{
     struct health *health = request_context(request);
     struct storage_figures figures;
     struct archive_counts counts;
@@ -61,7 +64,8 @@ static void answer_metrics(struct request *request, struct response *response) {
     response_body_take(response, &body);
 }
 
-static void answer_page(struct request *request, struct response *response) {
+static void answer_page(struct request *request, struct response *response)
+{
     struct health *health = request_context(request);
     const struct settings *settings = health->settings;
     const char *base = request_base_url(request);
@@ -95,7 +99,8 @@ static const struct route routes[] = {
     { .method = "GET", .pattern = "/metrics", .respond = answer_metrics },
 };
 
-struct route_table health_routes(struct health *health) {
+struct route_table health_routes(struct health *health)
+{
     struct route_table table = { "", routes, sizeof(routes) / sizeof(routes[0]), health };
     return table;
 }

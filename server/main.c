@@ -6,7 +6,8 @@
 #include "server/serve.h"
 #include "server/settings.h"
 
-static void print_help(void) {
+static void print_help(void)
+{
     puts("hounsfield " HOUNSFIELD_VERSION " - a DICOM imaging server with a DICOM-to-FHIR cast\n"
          "\n"
          "Usage: hounsfield serve [FLAG VALUE]...   run the server\n"
@@ -28,14 +29,16 @@ static void print_help(void) {
         "SIGTERM stops the server in order. Exit status: 0 stopped, 1 failed, 2 wrong usage.");
 }
 
-static void set_log_level(const char *name) {
+static void set_log_level(const char *name)
+{
     static const char *const names[] = { "error", "warn", "info", "debug" };
     for (int i = 0; i < 4; i++)
         if (!strcmp(name, names[i]))
             log_set_level((enum log_level)i);
 }
 
-static int run_serve(int flag_count, char **flags) {
+static int run_serve(int flag_count, char **flags)
+{
     struct settings *settings;
     struct error err;
     if (!settings_load(flag_count, flags, &settings, &err)) {
@@ -50,7 +53,8 @@ static int run_serve(int flag_count, char **flags) {
     return ok ? 0 : 1;
 }
 
-int main(int count, char **arguments) {
+int main(int count, char **arguments)
+{
     const char *command = count > 1 ? arguments[1] : "";
     for (int i = 1; i < count; i++) {
         if (!strcmp(arguments[i], "--help") || !strcmp(arguments[i], "-h")) {

@@ -28,12 +28,13 @@ struct server {
     char *dicomweb_url;
 };
 
-static const char *or_null(const char *text) {
+static const char *or_null(const char *text)
+{
     return text && *text ? text : NULL;
 }
 
-static bool open_archive(struct server *server, const struct settings *settings,
-                         struct error *err) {
+static bool open_archive(struct server *server, const struct settings *settings, struct error *err)
+{
     const struct storage_options storage = {
         .path = settings->data_directory,
         .segment_size = (uint64_t)(settings->segment_size_mib * (1 << 20)),
@@ -48,7 +49,8 @@ static bool open_archive(struct server *server, const struct settings *settings,
 }
 
 /* Where the DICOMweb service is for others: Endpoint.address of the cast. */
-static char *dicomweb_url(const struct settings *settings) {
+static char *dicomweb_url(const struct settings *settings)
+{
     if (*settings->base_url)
         return mem_format("%s%s", settings->base_url, settings->dicomweb_prefix);
     bool any = !strcmp(settings->bind, "0.0.0.0") || !strcmp(settings->bind, "::");
@@ -58,7 +60,8 @@ static char *dicomweb_url(const struct settings *settings) {
                       (int)settings->http_port, settings->dicomweb_prefix);
 }
 
-static bool open_cast(struct server *server, const struct settings *settings, struct error *err) {
+static bool open_cast(struct server *server, const struct settings *settings, struct error *err)
+{
     server->dicomweb_url = dicomweb_url(settings);
     const struct cast_options options = {
         .fhir_url = or_null(settings->fhir_url),
@@ -75,7 +78,8 @@ static bool open_cast(struct server *server, const struct settings *settings, st
     return cast_open(server->archive, &options, &server->cast, err);
 }
 
-static bool open_http(struct server *server, const struct settings *settings, struct error *err) {
+static bool open_http(struct server *server, const struct settings *settings, struct error *err)
+{
     const struct dicomweb_options dicomweb = {
         .ae_title = settings->ae_title,
         .query_limit = (uint64_t)settings->query_limit,
@@ -103,11 +107,13 @@ static bool open_http(struct server *server, const struct settings *settings, st
                             err);
 }
 
-static unsigned milliseconds(double seconds) {
+static unsigned milliseconds(double seconds)
+{
     return (unsigned)(seconds * 1000);
 }
 
-static bool open_dimse(struct server *server, const struct settings *settings, struct error *err) {
+static bool open_dimse(struct server *server, const struct settings *settings, struct error *err)
+{
     const struct dimse_options options = {
         .address = settings->bind,
         .port = (uint16_t)settings->dimse_port,
@@ -130,7 +136,8 @@ static bool open_dimse(struct server *server, const struct settings *settings, s
     return dimse_server_open(server->archive, &options, &server->dimse, err);
 }
 
-static void close_all(struct server *server) {
+static void close_all(struct server *server)
+{
     if (server->archive)
         changes_wake(server->archive);
     if (server->dimse)
@@ -149,7 +156,8 @@ static void close_all(struct server *server) {
 }
 
 /* Associations and connections cost descriptors: take what we are allowed. */
-static void raise_descriptor_limit(void) {
+static void raise_descriptor_limit(void)
+{
     struct rlimit limit;
     if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
         limit.rlim_cur = limit.rlim_max;
@@ -157,7 +165,8 @@ static void raise_descriptor_limit(void) {
     }
 }
 
-bool serve(const struct settings *settings, struct error *err) {
+bool serve(const struct settings *settings, struct error *err)
+{
     struct server server = { 0 };
     sigset_t stop;
     int signal_number = 0;

@@ -84,16 +84,19 @@ enum { TABLE_SIZE = sizeof(table) / sizeof(table[0]) };
 /* From hounsfield.json, made by CMake. */
 extern const char default_settings_file[];
 
-const char *settings_default_file(void) {
+const char *settings_default_file(void)
+{
     return default_settings_file;
 }
 
-static void replace_text(char **field, const char *text) {
+static void replace_text(char **field, const char *text)
+{
     free(*field);
     *field = mem_copy_text(text);
 }
 
-static bool is_ae_title(const char *text) {
+static bool is_ae_title(const char *text)
+{
     size_t size = strlen(text);
     if (!size || size > 16 || text[0] == ' ' || text[size - 1] == ' ')
         return false;
@@ -104,7 +107,8 @@ static bool is_ae_title(const char *text) {
 }
 
 static bool add_peer(struct settings *settings, const char *title, const char *host, double port,
-                     struct error *err) {
+                     struct error *err)
+{
     if (!is_ae_title(title))
         return error_set(err, ERROR_INVALID, "\"%s\" is no AE title (1 to 16 characters)", title);
     if (!*host)
@@ -124,7 +128,8 @@ static bool add_peer(struct settings *settings, const char *title, const char *h
 }
 
 /* TITLE=HOST:PORT, where HOST may be an IPv6 address in brackets. */
-static bool parse_peer(struct settings *settings, const char *text, struct error *err) {
+static bool parse_peer(struct settings *settings, const char *text, struct error *err)
+{
     char *copy = mem_copy_text(text);
     char *host = strchr(copy, '=');
     char *port = strrchr(copy, ':');
@@ -148,11 +153,13 @@ out:
 }
 
 static bool apply_titles(struct settings *settings, const struct setting *setting,
-                         const cJSON *value, struct error *err) {
+                         const cJSON *value, struct error *err)
+{
     const cJSON *title;
     while (settings->calling_ae_title_count)
         free(settings->calling_ae_titles[--settings->calling_ae_title_count]);
-    cJSON_ArrayForEach(title, value) {
+    cJSON_ArrayForEach(title, value)
+    {
         if (!cJSON_IsString(title) || !is_ae_title(title->valuestring))
             return error_set(err, ERROR_INVALID, "%s takes a list of AE titles", setting->key);
         if (settings->calling_ae_title_count == SETTINGS_MAX_TITLES)
@@ -166,14 +173,17 @@ static bool apply_titles(struct settings *settings, const struct setting *settin
 }
 
 static bool apply_peers(struct settings *settings, const struct setting *setting,
-                        const cJSON *value, struct error *err) {
+                        const cJSON *value, struct error *err)
+{
     const cJSON *peer;
     const cJSON *member;
-    cJSON_ArrayForEach(peer, value) {
+    cJSON_ArrayForEach(peer, value)
+    {
         const cJSON *title = cJSON_GetObjectItemCaseSensitive(peer, "aeTitle");
         const cJSON *host = cJSON_GetObjectItemCaseSensitive(peer, "host");
         const cJSON *port = cJSON_GetObjectItemCaseSensitive(peer, "port");
-        cJSON_ArrayForEach(member, peer) {
+        cJSON_ArrayForEach(member, peer)
+        {
             if (member != title && member != host && member != port)
                 return error_set(err, ERROR_INVALID, "%s: unknown key \"%s\"", setting->key,
                                  member->string ? member->string : "");
@@ -190,7 +200,8 @@ static bool apply_peers(struct settings *settings, const struct setting *setting
 }
 
 static bool apply_number(struct settings *settings, const struct setting *setting, double number,
-                         struct error *err) {
+                         struct error *err)
+{
     if (!(number >= setting->minimum && number <= setting->maximum))
         return error_set(err, ERROR_INVALID, "%s must be between %.10g and %.10g", setting->key,
                          setting->minimum, setting->maximum);
@@ -199,7 +210,8 @@ static bool apply_number(struct settings *settings, const struct setting *settin
 }
 
 static bool apply(struct settings *settings, const struct setting *setting, const cJSON *value,
-                  struct error *err) {
+                  struct error *err)
+{
     void *field = (char *)settings + setting->offset;
     switch (setting->type) {
     case TEXT:
@@ -226,7 +238,8 @@ static bool apply(struct settings *settings, const struct setting *setting, cons
     return false;
 }
 
-static const struct setting *find_key(const char *group, const char *name) {
+static const struct setting *find_key(const char *group, const char *name)
+{
     char key[128];
     snprintf(key, sizeof(key), "%s%s%s", group, *group ? "." : "", name);
     for (size_t i = 0; i < TABLE_SIZE; i++)
@@ -235,7 +248,8 @@ static const struct setting *find_key(const char *group, const char *name) {
     return NULL;
 }
 
-static bool is_group(const char *name) {
+static bool is_group(const char *name)
+{
     size_t size = strlen(name);
     for (size_t i = 0; i < TABLE_SIZE; i++)
         if (!strncmp(table[i].key, name, size) && table[i].key[size] == '.')
@@ -244,9 +258,11 @@ static bool is_group(const char *name) {
 }
 
 static bool apply_group(struct settings *settings, const char *group, const cJSON *object,
-                        struct error *err) {
+                        struct error *err)
+{
     const cJSON *value;
-    cJSON_ArrayForEach(value, object) {
+    cJSON_ArrayForEach(value, object)
+    {
         const char *name = value->string;
         const struct setting *setting = find_key(group, name);
         if (!setting && !*group && cJSON_IsObject(value) && is_group(name)) {
@@ -264,7 +280,8 @@ static bool apply_group(struct settings *settings, const char *group, const cJSO
 }
 
 /* Which line of the text, counted from 1, for people who look for their mistake. */
-static int line_of(const char *text, const char *position) {
+static int line_of(const char *text, const char *position)
+{
     int line = 1;
     for (; text < position && *text; text++)
         line += *text == '\n';
@@ -272,7 +289,8 @@ static int line_of(const char *text, const char *position) {
 }
 
 /* Comments become blanks (line ends stay, so that lines can be counted), strings are left alone. */
-static void blank_comments(char *text) {
+static void blank_comments(char *text)
+{
     bool in_string = false;
     for (char *c = text; *c; c++) {
         if (in_string) {
@@ -301,7 +319,8 @@ static void blank_comments(char *text) {
     }
 }
 
-static bool apply_text(struct settings *settings, const char *text, struct error *err) {
+static bool apply_text(struct settings *settings, const char *text, struct error *err)
+{
     char *json = mem_copy_text(text);
     const char *end = NULL;
     bool ok = false;
@@ -319,7 +338,8 @@ static bool apply_text(struct settings *settings, const char *text, struct error
     return ok;
 }
 
-static bool apply_file(struct settings *settings, const char *path, struct error *err) {
+static bool apply_file(struct settings *settings, const char *path, struct error *err)
+{
     struct buffer text = buffer_up_to(SETTINGS_FILE_LIMIT);
     bool ok = false;
     FILE *file = fopen(path, "rb");
@@ -340,7 +360,8 @@ static bool apply_file(struct settings *settings, const char *path, struct error
 }
 
 static bool apply_flag(struct settings *settings, const char *flag, const char *value,
-                       struct error *err) {
+                       struct error *err)
+{
     const struct setting *setting = NULL;
     for (size_t i = 0; i < TABLE_SIZE; i++)
         if (table[i].flag && !strcmp(table[i].flag, flag))
@@ -363,7 +384,8 @@ static bool apply_flag(struct settings *settings, const char *flag, const char *
     return apply_number(settings, setting, number, err) || error_add_context(err, "%s", flag);
 }
 
-static bool check(struct settings *settings, struct error *err) {
+static bool check(struct settings *settings, struct error *err)
+{
     static const char *const levels[] = { "error", "warn", "info", "debug" };
     bool known = false;
     for (size_t i = 0; i < sizeof(levels) / sizeof(levels[0]); i++)
@@ -382,7 +404,8 @@ static bool check(struct settings *settings, struct error *err) {
     return true;
 }
 
-bool settings_load(int flag_count, char **flags, struct settings **out, struct error *err) {
+bool settings_load(int flag_count, char **flags, struct settings **out, struct error *err)
+{
     struct settings *settings = mem_alloc(sizeof(*settings));
     if (!apply_text(settings, default_settings_file, err))
         goto failed;
@@ -410,7 +433,8 @@ failed:
     return false;
 }
 
-void settings_free(struct settings *settings) {
+void settings_free(struct settings *settings)
+{
     if (!settings)
         return;
     for (size_t i = 0; i < TABLE_SIZE; i++)
@@ -425,7 +449,8 @@ void settings_free(struct settings *settings) {
     free(settings);
 }
 
-void settings_print_flags(FILE *out) {
+void settings_print_flags(FILE *out)
+{
     for (size_t i = 0; i < TABLE_SIZE; i++) {
         char flag[64];
         if (!table[i].flag)

@@ -15,12 +15,14 @@ static char root[64];
 static char folder[96];
 static int folders;
 
-void test_register(struct test *test) {
+void test_register(struct test *test)
+{
     test->next = tests;
     tests = test;
 }
 
-void test_fail(const char *file, int line, const char *format, ...) {
+void test_fail(const char *file, int line, const char *format, ...)
+{
     va_list arguments;
     va_start(arguments, format);
     printf("    %s:%d: ", file, line);
@@ -30,11 +32,13 @@ void test_fail(const char *file, int line, const char *format, ...) {
     longjmp(failed, 1);
 }
 
-bool test_text_equal(const char *a, const char *b) {
+bool test_text_equal(const char *a, const char *b)
+{
     return a == b || (a && b && strcmp(a, b) == 0);
 }
 
-const char *test_folder(void) {
+const char *test_folder(void)
+{
     if (!root[0]) {
         snprintf(root, sizeof(root), "/tmp/hounsfield-test-XXXXXX");
         if (!mkdtemp(root))
@@ -44,14 +48,16 @@ const char *test_folder(void) {
     return folder;
 }
 
-static int remove_one(const char *path, const struct stat *status, int type, struct FTW *walk) {
+static int remove_one(const char *path, const struct stat *status, int type, struct FTW *walk)
+{
     (void)status;
     (void)type;
     (void)walk;
     return remove(path);
 }
 
-static bool run(struct test *test) {
+static bool run(struct test *test)
+{
     volatile bool passed = false;
     if (setjmp(failed) == 0) {
         test->run();
@@ -62,7 +68,8 @@ static bool run(struct test *test) {
     return passed;
 }
 
-int main(int count, char **arguments) {
+int main(int count, char **arguments)
+{
     int passed_count = 0;
     int failed_count = 0;
     for (struct test *test = tests; test; test = test->next) {

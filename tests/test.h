@@ -26,7 +26,8 @@ const char *test_folder(void);
 #define TEST(sentence)                                                                             \
     static void test_##sentence(void);                                                             \
     static struct test record_##sentence = { #sentence, test_##sentence, NULL };                   \
-    __attribute__((constructor)) static void register_##sentence(void) {                           \
+    __attribute__((constructor)) static void register_##sentence(void)                             \
+    {                                                                                              \
         test_register(&record_##sentence);                                                         \
     }                                                                                              \
     static void test_##sentence(void)

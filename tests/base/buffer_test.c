@@ -3,7 +3,8 @@
 
 #include "tests/test.h"
 
-TEST(buffer_refuses_to_grow_past_its_limit) {
+TEST(buffer_refuses_to_grow_past_its_limit)
+{
     struct buffer buffer = buffer_up_to(4);
     CHECK(buffer_append_text(&buffer, "abcd"));
     CHECK(!buffer_append_byte(&buffer, 'e'));
@@ -16,7 +17,8 @@ TEST(buffer_refuses_to_grow_past_its_limit) {
     buffer_release(&buffer);
 }
 
-TEST(buffer_formats_texts_longer_than_its_scratch) {
+TEST(buffer_formats_texts_longer_than_its_scratch)
+{
     struct buffer buffer = buffer_up_to(4096);
     CHECK(buffer_append_format(&buffer, "%0*d", 1000, 7));
     CHECK_INT(buffer.size, 1000);
@@ -24,7 +26,8 @@ TEST(buffer_formats_texts_longer_than_its_scratch) {
     buffer_release(&buffer);
 }
 
-TEST(error_message_is_cut_at_a_character) {
+TEST(error_message_is_cut_at_a_character)
+{
     struct error err;
     CHECK(!error_set(&err, ERROR_INVALID, "%0*d%s", 254, 0, "\xc3\xa9\xc3\xa9"));
     CHECK_INT(strlen(err.message), 254);

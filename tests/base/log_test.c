@@ -6,7 +6,8 @@
 
 #include "tests/test.h"
 
-TEST(log_escapes_control_characters_so_that_no_peer_forges_a_line) {
+TEST(log_escapes_control_characters_so_that_no_peer_forges_a_line)
+{
     int ends[2];
     char line[512];
     int saved = dup(STDERR_FILENO);

@@ -19,14 +19,16 @@ static struct {
 static size_t input_count;
 static uint64_t seed = 88172645463325252u;
 
-static uint32_t next_random(void) {
+static uint32_t next_random(void)
+{
     seed ^= seed << 13;
     seed ^= seed >> 7;
     seed ^= seed << 17;
     return (uint32_t)(seed >> 16);
 }
 
-static void load(const char *path) {
+static void load(const char *path)
+{
     FILE *file = fopen(path, "rb");
     if (!file || input_count == MAX_FILES)
         exit(2);
@@ -38,7 +40,8 @@ static void load(const char *path) {
 }
 
 /* An exact-size copy, so that a read past the end meets the sanitizer. */
-static void run(const uint8_t *data, size_t size) {
+static void run(const uint8_t *data, size_t size)
+{
     uint8_t *copy = malloc(size ? size : 1);
     if (!copy)
         exit(2);
@@ -47,7 +50,8 @@ static void run(const uint8_t *data, size_t size) {
     free(copy);
 }
 
-static size_t mutate(uint8_t *data, size_t size) {
+static size_t mutate(uint8_t *data, size_t size)
+{
     for (uint32_t change = 1 + next_random() % 8; change && size; change--) {
         size_t at = next_random() % size;
         switch (next_random() % 6) {
@@ -75,7 +79,8 @@ static size_t mutate(uint8_t *data, size_t size) {
     return size;
 }
 
-int main(int count, char **arguments) {
+int main(int count, char **arguments)
+{
     if (count < 3) {
         fprintf(stderr, "usage: %s ROUNDS FOLDER...\n", arguments[0]);
         return 2;
