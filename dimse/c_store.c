@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: MIT */
+/* C-STORE as SCP (PS3.4 annex B): the data set goes from the socket into the archive's own memory
+ * as it comes. */
+#include "archive/ingest.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/metrics.h"
+#include "dimse/service.h"
+
+/* The data set to its end. False when the association has ended; what the archive does not take is
+ * drained and told in *refusal (PS3.7 9.1.1.2 lets the rest be sent, and the association goes on).
+ */
+static bool receive(struct message *request, struct ingest *ingest, struct error *refusal,
+                    uint64_t *bytes, struct error *err)
+{
+    for (size_t available, received;;) {
+        struct space space;
+        if (!message_available(request, &available, err))
+            return false;
+        if (!available)
+            return true;
+        if (!ingest_space(ingest, available, &space, refusal))
+            return message_drain(request, err);
+        if (!message_read(request, space, &received, err))
+            return false;
+        *bytes += received;
+        if (!ingest_advance(ingest, received, refusal))
+            return message_drain(request, err);
+    }
+}
+
+/* True when stored. False with either *refusal or, when the association has ended, err. */
+static bool store(struct session *session, struct message *request, uint64_t *bytes,
+                  enum ingest_outcome *outcome, struct error *refusal, struct error *err)
+{
+    struct ingest_options options = {
+        .transfer_syntax = request->context->transfer_syntax,
+        .sop_class = request->command.sop_class,
+        .sop_instance = request->command.sop_instance,
+        .source_ae = association_calling_ae(session->association),
+    };
+    struct ingest *ingest = NULL;
+    bool ok = false;
+    if (!ingest_open(session->archive, &options, &ingest, refusal)) {
+        message_drain(request, err);
+        return false;
+    }
+    if (receive(request, ingest, refusal, bytes, err) && refusal->code == ERROR_NONE)
+        ok = ingest_commit(ingest, outcome, refusal);
+    ingest_close(ingest);
+    return ok;
+}
+
+static struct status check(const struct message *request)
+{
+    if (!request->command.sop_instance[0])
+        return status_make(STATUS_INVALID_INSTANCE, "SOP Instance UID is missing or malformed");
+    if (!request->command.has_data_set)
+        return status_make(STATUS_CANNOT_UNDERSTAND, "the data set is missing");
+    return status_make(STATUS_SUCCESS, "");
+}
+
+static void note(struct session *session, const struct message *request,
+                 const struct status *status, uint64_t bytes, int64_t began_us)
+{
+    bool ok = status->code == STATUS_SUCCESS;
+    metric_add(ok ? METRIC_DIMSE_STORED : METRIC_DIMSE_FAILED, 1);
+    if (ok)
+        session->stored++;
+    log_debug("dimse: %s instance=%s calling_ae=%s status=%04X bytes=%llu us=%lld",
+              ok ? "stored" : "refused", request->command.sop_instance,
+              association_calling_ae(session->association), status->code, (unsigned long long)bytes,
+              (long long)(clock_monotonic_us() - began_us));
+}
+
+bool c_store(struct session *session, struct message *request, struct error *err)
+{
+    struct error refusal = { .code = ERROR_NONE };
+    enum ingest_outcome outcome = INGEST_STORED;
+    int64_t began_us = clock_monotonic_us();
+    uint64_t bytes = 0;
+    struct status status = check(request);
+    if (status.code == STATUS_SUCCESS &&
+        !store(session, request, &bytes, &outcome, &refusal, err)) {
+        if (association_has_ended(session->association))
+            return false;
+        status = status_from_error(SERVICE_STORAGE, &refusal);
+    }
+    note(session, request, &status, bytes, began_us);
+    if (status.code != STATUS_SUCCESS)
+        return session_refuse(session, request, &status, err);
+    return message_respond(request, &status, err);
+}

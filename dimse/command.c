@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: MIT */
+#include "dimse/command.h"
+
+#include "base/bytes.h"
+
+enum {
+    TAG_GROUP_LENGTH = 0x00000000,
+    TAG_AFFECTED_SOP_CLASS = 0x00000002,
+    TAG_REQUESTED_SOP_CLASS = 0x00000003,
+    TAG_COMMAND_FIELD = 0x00000100,
+    TAG_MESSAGE_ID = 0x00000110,
+    TAG_MESSAGE_ID_RESPONDED = 0x00000120,
+    TAG_MOVE_DESTINATION = 0x00000600,
+    TAG_PRIORITY = 0x00000700,
+    TAG_DATA_SET_TYPE = 0x00000800,
+    TAG_STATUS = 0x00000900,
+    TAG_OFFENDING_ELEMENT = 0x00000901,
+    TAG_ERROR_COMMENT = 0x00000902,
+    TAG_AFFECTED_SOP_INSTANCE = 0x00001000,
+    TAG_REQUESTED_SOP_INSTANCE = 0x00001001,
+    TAG_REMAINING = 0x00001020,
+    TAG_COMPLETED = 0x00001021,
+    TAG_FAILED = 0x00001022,
+    TAG_WARNING = 0x00001023,
+    TAG_MOVE_ORIGINATOR = 0x00001030,
+    TAG_MOVE_ORIGINATOR_ID = 0x00001031,
+};
+enum { ELEMENT_HEADER_SIZE = 8, HAS_DATA_SET = 0x0001 };
+
+/* Which of the elements that every command needs were there. */
+struct present {
+    bool field;
+    bool message_id;
+    bool responded_id;
+    bool data_set_type;
+    bool group_length;
+};
+
+static void copy_uid(struct slice value, char uid[UID_SIZE])
+{
+    if (!uid_copy(value, uid))
+        uid[0] = '\0';
+}
+
+static void copy_title(struct slice value, char title[AE_TITLE_SIZE])
+{
+    while (value.size && value.data[0] == ' ')
+        value = slice_skip(value, 1);
+    while (value.size && (value.data[value.size - 1] == ' ' || value.data[value.size - 1] == '\0'))
+        value.size--;
+    /* A title that is too long is no title of anybody: cut, it might become one. */
+    if (value.size >= AE_TITLE_SIZE)
+        value.size = 0;
+    if (value.size)
+        memcpy(title, value.data, value.size);
+    title[value.size] = '\0';
+}
+
+static bool take_u16(struct slice value, uint16_t *number, struct command *command)
+{
+    if (value.size != 2) {
+        command->is_faulty = true;
+        return false;
+    }
+    *number = get_u16le(value.data);
+    return true;
+}
+
+static void take_element(uint32_t tag, struct slice value, struct command *command,
+                         struct present *present)
+{
+    uint16_t data_set_type;
+    switch (tag) {
+    case TAG_AFFECTED_SOP_CLASS:
+    case TAG_REQUESTED_SOP_CLASS:
+        copy_uid(value, command->sop_class);
+        break;
+    case TAG_COMMAND_FIELD:
+        present->field = take_u16(value, &command->field, command);
+        break;
+    case TAG_MESSAGE_ID:
+        present->message_id = take_u16(value, &command->message_id, command);
+        break;
+    case TAG_MESSAGE_ID_RESPONDED:
+        present->responded_id = take_u16(value, &command->responded_id, command);
+        break;
+    case TAG_MOVE_DESTINATION:
+        copy_title(value, command->destination);
+        break;
+    case TAG_PRIORITY:
+        take_u16(value, &command->priority, command);
+        break;
+    case TAG_DATA_SET_TYPE:
+        present->data_set_type = take_u16(value, &data_set_type, command);
+        command->has_data_set = present->data_set_type && data_set_type != NO_DATA_SET;
+        break;
+    case TAG_STATUS:
+        take_u16(value, &command->status, command);
+        break;
+    case TAG_AFFECTED_SOP_INSTANCE:
+    case TAG_REQUESTED_SOP_INSTANCE:
+        copy_uid(value, command->sop_instance);
+        break;
+    case TAG_MOVE_ORIGINATOR:
+        copy_title(value, command->originator);
+        break;
+    case TAG_MOVE_ORIGINATOR_ID:
+        take_u16(value, &command->originator_id, command);
+        break;
+    default:
+        if (tag >> 16) /* commands are group 0000 only (PS3.7 6.3.1) */
+            command->is_faulty = true;
+        break;
+    }
+}
+
+bool command_decode(struct slice bytes, struct command *command, struct error *err)
+{
+    struct present present = { false, false, false, false, false };
+    struct slice rest = bytes;
+    memset(command, 0, sizeof(*command));
+    while (rest.size) {
+        if (rest.size < ELEMENT_HEADER_SIZE)
+            return error_set(err, ERROR_INVALID, "command set: cut short");
+        uint32_t tag = (uint32_t)get_u16le(rest.data) << 16 | get_u16le(rest.data + 2);
+        uint32_t size = get_u32le(rest.data + 4);
+        if (size > rest.size - ELEMENT_HEADER_SIZE)
+            return error_set(err, ERROR_INVALID, "command set: an element overruns it");
+        struct slice value = slice_of(rest.data + ELEMENT_HEADER_SIZE, size);
+        rest = slice_skip(rest, ELEMENT_HEADER_SIZE + (size_t)size);
+        if (tag != TAG_GROUP_LENGTH)
+            take_element(tag, value, command, &present);
+        else if (size == 4 && get_u32le(value.data) == rest.size)
+            present.group_length = true;
+    }
+    bool has_id = command_is_response(command) || command->field == C_CANCEL_RQ
+                      ? present.responded_id
+                      : present.message_id;
+    if (!present.field || !has_id || !present.data_set_type)
+        return error_set(err, ERROR_INVALID,
+                         "command set: command field, message ID or data set type is missing");
+    if (!present.group_length)
+        command->is_faulty = true;
+    return true;
+}
+
+static void append_element(struct buffer *out, uint32_t tag, struct slice value, uint8_t padding)
+{
+    buffer_append_u16le(out, (uint16_t)(tag >> 16));
+    buffer_append_u16le(out, (uint16_t)tag);
+    buffer_append_u32le(out, (uint32_t)(value.size + value.size % 2));
+    buffer_append(out, value);
+    if (value.size % 2)
+        buffer_append_byte(out, padding);
+}
+
+static void append_u16(struct buffer *out, uint32_t tag, uint16_t value)
+{
+    uint8_t bytes[2];
+    put_u16le(bytes, value);
+    append_element(out, tag, slice_of(bytes, sizeof(bytes)), 0);
+}
+
+static void append_uid(struct buffer *out, uint32_t tag, const char *uid)
+{
+    if (uid[0])
+        append_element(out, tag, slice_text(uid), 0);
+}
+
+static size_t begin_command(struct buffer *out)
+{
+    static const uint8_t unknown_length[4] = { 0 };
+    append_element(out, TAG_GROUP_LENGTH, slice_of(unknown_length, sizeof(unknown_length)), 0);
+    return out->size;
+}
+
+static void end_command(struct buffer *out, size_t start)
+{
+    if (!out->overflowed)
+        put_u32le(out->data + start - 4, (uint32_t)(out->size - start));
+}
+
+static void append_counts(struct buffer *out, const struct suboperations *counts,
+                          bool has_remaining)
+{
+    if (has_remaining)
+        append_u16(out, TAG_REMAINING, counts->remaining);
+    append_u16(out, TAG_COMPLETED, counts->completed);
+    append_u16(out, TAG_FAILED, counts->failed);
+    append_u16(out, TAG_WARNING, counts->warning);
+}
+
+void command_encode_response(const struct command *request, const struct status *status,
+                             const struct suboperations *counts, bool has_remaining,
+                             bool has_data_set, struct buffer *out)
+{
+    size_t start = begin_command(out);
+    append_uid(out, TAG_AFFECTED_SOP_CLASS, request->sop_class);
+    append_u16(out, TAG_COMMAND_FIELD, request->field | COMMAND_RESPONSE);
+    append_u16(out, TAG_MESSAGE_ID_RESPONDED, request->message_id);
+    append_u16(out, TAG_DATA_SET_TYPE, has_data_set ? HAS_DATA_SET : NO_DATA_SET);
+    append_u16(out, TAG_STATUS, status->code);
+    if (status->offending_element) {
+        uint8_t tag[4];
+        put_u16le(tag, (uint16_t)(status->offending_element >> 16));
+        put_u16le(tag + 2, (uint16_t)status->offending_element);
+        append_element(out, TAG_OFFENDING_ELEMENT, slice_of(tag, sizeof(tag)), 0);
+    }
+    if (status->comment[0])
+        append_element(out, TAG_ERROR_COMMENT, slice_text(status->comment), ' ');
+    append_uid(out, TAG_AFFECTED_SOP_INSTANCE, request->sop_instance);
+    if (counts)
+        append_counts(out, counts, has_remaining);
+    end_command(out, start);
+}
+
+void command_encode_store(const struct command *command, struct buffer *out)
+{
+    size_t start = begin_command(out);
+    append_uid(out, TAG_AFFECTED_SOP_CLASS, command->sop_class);
+    append_u16(out, TAG_COMMAND_FIELD, C_STORE_RQ);
+    append_u16(out, TAG_MESSAGE_ID, command->message_id);
+    append_u16(out, TAG_PRIORITY, command->priority);
+    append_u16(out, TAG_DATA_SET_TYPE, HAS_DATA_SET);
+    append_uid(out, TAG_AFFECTED_SOP_INSTANCE, command->sop_instance);
+    if (command->originator[0]) {
+        append_element(out, TAG_MOVE_ORIGINATOR, slice_text(command->originator), ' ');
+        append_u16(out, TAG_MOVE_ORIGINATOR_ID, command->originator_id);
+    }
+    end_command(out, start);
+}

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+/* Command sets (PS3.7 6.3.1, 9.3, annex E): always Implicit VR Little Endian. Bytes to a struct and
+ * back; pure and bounded. Immutable, thread-safe. */
+
+#include "base/buffer.h"
+#include "base/error.h"
+#include "dicom/uid.h"
+#include "dimse/pdu.h"
+
+enum command_field {
+    C_STORE_RQ = 0x0001,
+    C_GET_RQ = 0x0010,
+    C_FIND_RQ = 0x0020,
+    C_MOVE_RQ = 0x0021,
+    C_ECHO_RQ = 0x0030,
+    C_CANCEL_RQ = 0x0FFF,
+    COMMAND_RESPONSE = 0x8000, /* the bit that makes a response of a request */
+};
+
+enum {
+    COMMAND_LIMIT = 64 << 10,
+    NO_DATA_SET = 0x0101, /* (0000,0800): any other value means that one follows */
+};
+
+struct command {
+    uint16_t field;
+    uint16_t message_id;   /* of a request */
+    uint16_t responded_id; /* of a response or C-CANCEL-RQ */
+    uint16_t priority;
+    uint16_t status;
+    bool has_data_set;
+    bool is_faulty;                  /* could be read, but is not as PS3.7 has it: answer 0212 */
+    char sop_class[UID_SIZE];        /* affected or requested; "" when absent or malformed */
+    char sop_instance[UID_SIZE];     /* likewise */
+    char destination[AE_TITLE_SIZE]; /* (0000,0600), "" when absent */
+    uint16_t originator_id;          /* (0000,1031) */
+    char originator[AE_TITLE_SIZE];  /* (0000,1030) */
+};
+
+static inline bool command_is_response(const struct command *command)
+{
+    return command->field & COMMAND_RESPONSE;
+}
+
+/* False when it cannot even be answered: not to be walked, or without command field, message ID or
+ * data set type. */
+bool command_decode(struct slice bytes, struct command *command, struct error *err);
+
+/* Sub-operations of C-MOVE (PS3.7 9.3.4.2). */
+struct suboperations {
+    uint16_t remaining;
+    uint16_t completed;
+    uint16_t failed;
+    uint16_t warning;
+};
+
+enum { COMMENT_SIZE = 65 };
+
+/* How a request is answered. */
+struct status {
+    uint16_t code;
+    uint32_t offending_element; /* 0: none */
+    char comment[COMMENT_SIZE]; /* (0000,0902); "" for none */
+};
+
+/* Append a command set. `counts` may be NULL. */
+void command_encode_response(const struct command *request, const struct status *status,
+                             const struct suboperations *counts, bool has_remaining,
+                             bool has_data_set, struct buffer *out);
+/* C-STORE-RQ; with a Move Originator unless that title is "". */
+void command_encode_store(const struct command *command, struct buffer *out);

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+/* The services, one file each. A service receives its request's data set to the end, answers, and
+ * returns true; false when the association has ended. */
+
+#include "dimse/session.h"
+
+typedef bool service_function(struct session *session, struct message *request, struct error *err);
+
+service_function c_echo;  /* PS3.4 annex A */
+service_function c_store; /* PS3.4 annex B */
+service_function c_find;  /* PS3.4 C.4.1 */
+service_function c_move;  /* PS3.4 C.4.2 */
+
+struct service_row {
+    uint16_t field; /* enum command_field */
+    enum service service;
+    service_function *serve;
+};
+extern const struct service_row service_rows[];
+extern const size_t service_row_count;

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+/* An association being served: takes its messages one by one and dispatches them to the services. A
+ * session lives on its worker's thread. */
+
+#include "archive/archive.h"
+#include "dimse/message.h"
+#include "dimse/server.h"
+#include "dimse/status.h"
+
+struct session {
+    struct archive *archive;
+    const struct dimse_options *options; /* complete: no zeroes that stand for defaults */
+    struct association *association;
+    int stop_fd;
+    int kill_fd;
+    /* What was done, for the line that is logged at the end. */
+    uint64_t stored;
+    uint64_t failed;
+    uint64_t queries;
+    uint64_t moved;
+    /* What came in while an operation ran. */
+    struct message pending;
+    bool has_pending;
+    bool released;
+};
+
+/* Serves until the association ends. Returns why, for the log: "released", "aborted" ... */
+const char *session_run(struct session *session, struct error *err);
+
+/* Has the operation of this request been cancelled, by C-CANCEL or by A-RELEASE (which ends it in
+ * the same way)? Takes what has come in meanwhile. False when the association has ended. */
+bool session_poll(struct session *session, const struct message *request, bool *cancelled,
+                  struct error *err);
+
+/* Drains the request's data set and answers it. */
+bool session_refuse(struct session *session, struct message *request, const struct status *status,
+                    struct error *err);

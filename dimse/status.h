@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+/* Errors as DIMSE statuses (PS3.7 annex C, PS3.4 B.2.3, C.4.1.1.4, C.4.2.1.5). Thread-safe. */
+
+#include "base/error.h"
+#include "dimse/command.h"
+#include "dimse/negotiate.h"
+
+enum {
+    STATUS_SUCCESS = 0x0000,
+    STATUS_PROCESSING_FAILURE = 0x0110,
+    STATUS_DUPLICATE_INSTANCE = 0x0111,
+    STATUS_INVALID_INSTANCE = 0x0117,
+    STATUS_SOP_CLASS_NOT_SUPPORTED = 0x0122,
+    STATUS_DUPLICATE_INVOCATION = 0x0210,
+    STATUS_UNRECOGNIZED_OPERATION = 0x0211,
+    STATUS_MISTYPED_ARGUMENT = 0x0212,
+    STATUS_OUT_OF_RESOURCES = 0xA700,
+    STATUS_SUBOPERATIONS_FAILED = 0xA702,
+    STATUS_DESTINATION_UNKNOWN = 0xA801,
+    STATUS_MISMATCH = 0xA900,
+    STATUS_SUBOPERATIONS_WARNING = 0xB000,
+    STATUS_CANNOT_UNDERSTAND = 0xC000,
+    STATUS_CANCELLED = 0xFE00,
+    STATUS_PENDING = 0xFF00,
+};
+
+static inline bool status_is_warning(uint16_t code)
+{
+    return code >> 12 == 0xB || code == 0x0001 || code == 0x0107 || code == 0x0116;
+}
+
+/* With `comment` cut to what an Error Comment may hold. */
+struct status status_make(uint16_t code, const char *comment);
+
+/* Of an error of this service, with its message as Error Comment and its tag as Offending
+ * Element. */
+struct status status_from_error(enum service service, const struct error *err);

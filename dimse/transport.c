@@ -1,0 +1,242 @@
+/* SPDX-License-Identifier: MIT */
+#include "dimse/transport.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <stdio.h>
+#include <sys/sendfile.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+
+/* Bytes that renew a deadline: a peer that takes or gives less per time-out is no peer. */
+enum { PROGRESS_BYTES = 4096 };
+
+static void set_option(int fd, int level, int option)
+{
+    int on = 1;
+    setsockopt(fd, level, option, &on, sizeof(on));
+}
+
+bool transport_prepare(int fd, struct error *err)
+{
+    int flags = fcntl(fd, F_GETFL);
+    if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
+        return error_set_errno(err, errno, "socket");
+    set_option(fd, IPPROTO_TCP, TCP_NODELAY);
+    set_option(fd, SOL_SOCKET, SO_KEEPALIVE);
+    return true;
+}
+
+/* Waits for `events`, the end of `deadline_ms`, or the word to give up. */
+static bool wait_for(const struct transport *transport, short events, int64_t deadline_ms,
+                     struct error *err)
+{
+    struct pollfd fds[] = { { transport->fd, events, 0 }, { transport->kill_fd, POLLIN, 0 } };
+    for (;;) {
+        int64_t left_ms = deadline_ms - clock_monotonic_ms();
+        if (left_ms <= 0)
+            return error_set(err, ERROR_TIMEOUT, "the peer did not go on in time");
+        int ready = poll(fds, 2, left_ms > INT32_MAX ? INT32_MAX : (int)left_ms);
+        if (ready < 0 && errno != EINTR)
+            return error_set_errno(err, errno, "poll");
+        if (ready > 0 && fds[1].revents)
+            return error_set(err, ERROR_STOPPED, "the server stops");
+        if (ready > 0)
+            return true;
+    }
+}
+
+static bool connect_one(struct transport *transport, const struct addrinfo *address,
+                        int64_t deadline_ms, struct error *err)
+{
+    int failure = 0;
+    socklen_t size = sizeof(failure);
+    transport->fd = socket(address->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (transport->fd < 0)
+        return error_set_errno(err, errno, "socket");
+    if (!transport_prepare(transport->fd, err))
+        goto fail;
+    if (connect(transport->fd, address->ai_addr, address->ai_addrlen) == 0)
+        return true;
+    if (errno != EINPROGRESS) {
+        error_set_errno(err, errno, "connect");
+        goto fail;
+    }
+    if (!wait_for(transport, POLLOUT, deadline_ms, err))
+        goto fail;
+    if (getsockopt(transport->fd, SOL_SOCKET, SO_ERROR, &failure, &size) == 0 && failure == 0)
+        return true;
+    error_set_errno(err, failure, "connect");
+fail:
+    transport_close(transport);
+    return false;
+}
+
+bool transport_connect(struct transport *transport, const char *host, uint16_t port,
+                       int64_t deadline_ms, struct error *err)
+{
+    char service[8];
+    struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV };
+    struct addrinfo *addresses = NULL;
+    bool ok = false;
+    snprintf(service, sizeof(service), "%u", port);
+    int failure = getaddrinfo(host, service, &hints, &addresses);
+    if (failure)
+        return error_set(err, ERROR_IO, "%s: %s", host, gai_strerror(failure));
+    for (const struct addrinfo *next = addresses; next && !ok; next = next->ai_next)
+        ok = connect_one(transport, next, deadline_ms, err);
+    freeaddrinfo(addresses);
+    return ok;
+}
+
+void transport_close(struct transport *transport)
+{
+    if (transport->fd >= 0)
+        close(transport->fd);
+    transport->fd = -1;
+}
+
+bool transport_readable(const struct transport *transport, int64_t deadline_ms, int stop_fd,
+                        bool *readable, bool *stopped, struct error *err)
+{
+    struct pollfd fds[] = { { transport->fd, POLLIN, 0 }, { stop_fd, POLLIN, 0 } };
+    *readable = false;
+    *stopped = false;
+    for (;;) {
+        int64_t left_ms = deadline_ms ? deadline_ms - clock_monotonic_ms() : 0;
+        if (left_ms > 0)
+            set_option(transport->fd, IPPROTO_TCP, TCP_QUICKACK);
+        int timeout = left_ms < 0 ? 0 : left_ms > INT32_MAX ? INT32_MAX : (int)left_ms;
+        int ready = poll(fds, 2, timeout);
+        if (ready < 0 && errno == EINTR)
+            continue;
+        if (ready < 0)
+            return error_set_errno(err, errno, "poll");
+        *readable = fds[0].revents != 0;
+        *stopped = fds[1].revents != 0;
+        return true;
+    }
+}
+
+bool transport_receive(const struct transport *transport, struct iovec *parts, int count,
+                       int64_t deadline_ms, size_t *received, struct error *err)
+{
+    struct msghdr message = { .msg_iov = parts, .msg_iovlen = (size_t)count };
+    for (;;) {
+        ssize_t size = recvmsg(transport->fd, &message, MSG_DONTWAIT);
+        if (size > 0) {
+            *received = (size_t)size;
+            return true;
+        }
+        if (size == 0)
+            return error_set(err, ERROR_CLOSED, "the peer closed the connection");
+        if (errno == ECONNRESET || errno == EPIPE || errno == ETIMEDOUT)
+            return error_set(err, ERROR_CLOSED, "the connection was lost");
+        if (errno != EAGAIN && errno != EINTR)
+            return error_set_errno(err, errno, "receive");
+        set_option(transport->fd, IPPROTO_TCP, TCP_QUICKACK);
+        if (!wait_for(transport, POLLIN, deadline_ms, err))
+            return false;
+    }
+}
+
+/* After a call that sent nothing: waits if waiting helps. */
+static bool wait_to_send(const struct transport *transport, int failure, int64_t deadline_ms,
+                         struct error *err)
+{
+    if (failure == EINTR)
+        return true;
+    if (failure == EPIPE || failure == ECONNRESET || failure == ETIMEDOUT)
+        return error_set(err, ERROR_CLOSED, "the connection was lost");
+    if (failure != EAGAIN)
+        return error_set_errno(err, failure, "send");
+    return wait_for(transport, POLLOUT, deadline_ms, err);
+}
+
+/* Takes `sent` bytes off the front of the parts. */
+static void skip_parts(struct msghdr *message, size_t sent)
+{
+    while (message->msg_iovlen && sent >= message->msg_iov->iov_len) {
+        sent -= message->msg_iov->iov_len;
+        message->msg_iov++;
+        message->msg_iovlen--;
+    }
+    if (message->msg_iovlen) {
+        message->msg_iov->iov_base = (uint8_t *)message->msg_iov->iov_base + sent;
+        message->msg_iov->iov_len -= sent;
+    }
+}
+
+bool transport_send(const struct transport *transport, struct iovec *parts, int count, bool more,
+                    int64_t timeout_ms, struct error *err)
+{
+    struct msghdr message = { .msg_iov = parts, .msg_iovlen = (size_t)count };
+    int flags = MSG_NOSIGNAL | MSG_DONTWAIT | (more ? MSG_MORE : 0);
+    int64_t deadline_ms = 0;
+    size_t progress = 0;
+    skip_parts(&message, 0);
+    while (message.msg_iovlen) {
+        ssize_t sent = sendmsg(transport->fd, &message, flags);
+        if (sent >= 0) {
+            skip_parts(&message, (size_t)sent);
+            progress += (size_t)sent;
+            continue;
+        }
+        int failure = errno;
+        if (!deadline_ms || progress >= PROGRESS_BYTES) {
+            deadline_ms = clock_monotonic_ms() + timeout_ms;
+            progress = 0;
+        }
+        if (!wait_to_send(transport, failure, deadline_ms, err))
+            return false;
+    }
+    return true;
+}
+
+bool transport_send_file(const struct transport *transport, const struct file_range *range,
+                         int64_t timeout_ms, struct error *err)
+{
+    off_t offset = (off_t)range->offset;
+    uint64_t left = range->size;
+    int64_t deadline_ms = 0;
+    size_t progress = 0;
+    while (left) {
+        ssize_t sent = sendfile(transport->fd, range->fd, &offset, left);
+        if (sent > 0) {
+            left -= (uint64_t)sent;
+            progress += (size_t)sent;
+            continue;
+        }
+        if (sent == 0)
+            return error_set(err, ERROR_CORRUPT, "a stored file ends too early");
+        int failure = errno;
+        if (!deadline_ms || progress >= PROGRESS_BYTES) {
+            deadline_ms = clock_monotonic_ms() + timeout_ms;
+            progress = 0;
+        }
+        if (!wait_to_send(transport, failure, deadline_ms, err))
+            return false;
+    }
+    return true;
+}
+
+void transport_format_address(const struct sockaddr_storage *address,
+                              char text[TRANSPORT_ADDRESS_SIZE])
+{
+    char host[INET6_ADDRSTRLEN] = "?";
+    if (address->ss_family == AF_INET) {
+        const struct sockaddr_in *v4 = (const struct sockaddr_in *)address;
+        inet_ntop(AF_INET, &v4->sin_addr, host, sizeof(host));
+        snprintf(text, TRANSPORT_ADDRESS_SIZE, "%s:%u", host, ntohs(v4->sin_port));
+        return;
+    }
+    const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)address;
+    inet_ntop(AF_INET6, &v6->sin6_addr, host, sizeof(host));
+    snprintf(text, TRANSPORT_ADDRESS_SIZE, "[%s]:%u", host, ntohs(v6->sin6_port));
+}

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+/* A TCP connection as the upper layer needs it: non-blocking underneath, every wait with a deadline
+ * on CLOCK_MONOTONIC. The one place that names sockets' options: TCP_NODELAY always (our small
+ * answers must not wait), and TCP_QUICKACK armed anew before every wait for bytes, because the
+ * kernel forgets it: an ordinary peer with Nagle on would stall 40 ms per message.
+ * One thread at a time. */
+
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#include "base/error.h"
+#include "base/file_range.h"
+
+enum { TRANSPORT_ADDRESS_SIZE = 64 };
+
+struct transport {
+    int fd;      /* -1: none */
+    int kill_fd; /* borrowed; readable: give up at once; -1: none */
+};
+
+/* Sets a socket up: non-blocking, TCP_NODELAY, keep-alive. */
+bool transport_prepare(int fd, struct error *err);
+
+/* Connects to any address of the host. */
+bool transport_connect(struct transport *transport, const char *host, uint16_t port,
+                       int64_t deadline_ms, struct error *err);
+void transport_close(struct transport *transport);
+
+/* Is there something to read, or the end? Waits until the deadline (0: not at all). */
+bool transport_readable(const struct transport *transport, int64_t deadline_ms, int stop_fd,
+                        bool *readable, bool *stopped, struct error *err);
+
+/* What is there, at least one byte. ERROR_CLOSED at the end, ERROR_TIMEOUT, ERROR_STOPPED. */
+bool transport_receive(const struct transport *transport, struct iovec *parts, int count,
+                       int64_t deadline_ms, size_t *received, struct error *err);
+
+/* Everything, or an error. `parts` are used up. `more`: further bytes follow at once. The peer must
+ * take some KiB in each stretch of `timeout_ms`. */
+bool transport_send(const struct transport *transport, struct iovec *parts, int count, bool more,
+                    int64_t timeout_ms, struct error *err);
+bool transport_send_file(const struct transport *transport, const struct file_range *range,
+                         int64_t timeout_ms, struct error *err);
+
+/* "192.0.2.7:104", "[2001:db8::7]:104": for logs. */
+void transport_format_address(const struct sockaddr_storage *address,
+                              char text[TRANSPORT_ADDRESS_SIZE]);

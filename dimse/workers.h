@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+/* The threads that serve associations: one each, at most as many as the limit. Admits, counts by
+ * peer, ends. One thread (the listener's) calls everything but workers_new and _close. */
+
+#include <sys/socket.h>
+
+#include "base/buffer.h"
+#include "dimse/pdu.h"
+#include "dimse/server.h"
+
+struct workers;
+
+/* `options` are complete and outlive the workers. */
+struct workers *workers_new(struct archive *archive, const struct dimse_options *options);
+
+/* Readable when workers_reap has something to do. */
+int workers_wake_fd(const struct workers *workers);
+
+/* A complete A-ASSOCIATE-RQ with its PDU header, that associate_decode passed. Result 0: socket and
+ * request are taken. Otherwise nothing is taken, and the peer must be answered with what is
+ * returned. */
+struct rejection workers_admit_take(struct workers *workers, int fd,
+                                    const struct sockaddr_storage *address, const char *calling_ae,
+                                    struct buffer *request);
+
+/* Joins what has ended. Each call gives at most one socket that is still to be drained, in *fd
+ * (else -1); false when there is no more to do. */
+bool workers_reap(struct workers *workers, int *fd);
+
+/* Idle associations end at once, others may end their message for `grace_ms`. Frees. */
+void workers_close(struct workers *workers, int64_t grace_ms);
