@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: MIT */
+#include <stdlib.h>
+
+#include "base/memory.h"
+#include "storage/store.h"
+
+struct blob_walk {
+    struct storage *storage;
+    struct segment *segment; /* pinned; NULL between two segments */
+    uint32_t next_number;
+    struct segment_scan scan;
+};
+
+bool blob_walk_open(struct storage *storage, struct blob_walk **out, struct error *err) {
+    struct blob_walk *walk = mem_alloc(sizeof(*walk));
+    (void)err;
+    walk->storage = storage;
+    *out = walk;
+    return true;
+}
+
+/* *found false behind the last segment. */
+static bool next_segment(struct blob_walk *walk, bool *found, struct error *err) {
+    uint64_t end = 0;
+    if (walk->segment)
+        segments_unpin(walk->storage->segments, walk->segment);
+    walk->segment = NULL;
+    if (!segments_pin_from(walk->storage->segments, walk->next_number, &walk->segment, &end, err))
+        return false;
+    *found = walk->segment != NULL;
+    if (!*found)
+        return true;
+    walk->next_number = walk->segment->number + 1;
+    walk->scan = (struct segment_scan){
+        .fd = walk->segment->fd, .segment = walk->segment, .offset = BLOCK_SIZE, .limit = end
+    };
+    return true;
+}
+
+bool blob_walk_next(struct blob_walk *walk, struct blob_record *record, bool *found,
+                    struct error *err) {
+    struct record_header header;
+    do {
+        *found = false;
+        if (walk->segment && !segment_scan_next(&walk->scan, &header, found, err))
+            return false;
+        if (!*found) {
+            header.state = RECORD_TORN;
+            if (!next_segment(walk, found, err))
+                return false;
+        }
+    } while (*found && header.state == RECORD_TORN);
+    if (!*found)
+        return true;
+    record->id = header.id;
+    record->key = header.key;
+    record->dead = header.state == RECORD_DEAD ||
+                   reclaim_is_marked(walk->storage->reclaim, &header.id);
+    return true;
+}
+
+void blob_walk_close(struct blob_walk *walk) {
+    if (!walk)
+        return;
+    if (walk->segment)
+        segments_unpin(walk->storage->segments, walk->segment);
+    free(walk);
+}

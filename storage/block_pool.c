@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: MIT */
+#include "storage/block_pool.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+
+#include "base/memory.h"
+
+enum {
+    IDLE_MAX = 16,       /* blocks kept */
+    WARM_SIZE = 4 << 20, /* memory kept in each */
+};
+
+struct block_pool {
+    size_t block_size;
+    pthread_mutex_t lock;
+    uint8_t *idle[IDLE_MAX]; /* guarded by lock; the last one given is the first one taken */
+    size_t idle_count;
+};
+
+struct block_pool *block_pool_new(size_t block_size) {
+    struct block_pool *pool = mem_alloc(sizeof(*pool));
+    pool->block_size = block_size;
+    pthread_mutex_init(&pool->lock, NULL);
+    return pool;
+}
+
+void block_pool_free(struct block_pool *pool) {
+    if (!pool)
+        return;
+    while (pool->idle_count)
+        munmap(pool->idle[--pool->idle_count], pool->block_size);
+    pthread_mutex_destroy(&pool->lock);
+    free(pool);
+}
+
+uint8_t *block_pool_take(struct block_pool *pool) {
+    uint8_t *block = NULL;
+    pthread_mutex_lock(&pool->lock);
+    if (pool->idle_count)
+        block = pool->idle[--pool->idle_count];
+    pthread_mutex_unlock(&pool->lock);
+    if (block)
+        return block;
+    void *fresh = mmap(NULL, pool->block_size, PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    return fresh == MAP_FAILED ? NULL : fresh;
+}
+
+void block_pool_trim(struct block_pool *pool, uint8_t *block) {
+    madvise(block + WARM_SIZE, pool->block_size - WARM_SIZE, MADV_DONTNEED);
+}
+
+void block_pool_give(struct block_pool *pool, uint8_t *block, size_t touched) {
+    if (touched > WARM_SIZE)
+        block_pool_trim(pool, block);
+    pthread_mutex_lock(&pool->lock);
+    if (pool->idle_count < IDLE_MAX) {
+        pool->idle[pool->idle_count++] = block;
+        block = NULL;
+    }
+    pthread_mutex_unlock(&pool->lock);
+    if (block)
+        munmap(block, pool->block_size);
+}

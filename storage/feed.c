@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: MIT */
+#include "storage/feed.h"
+
+#include <errno.h>
+
+#include "base/bytes.h"
+#include "base/clock.h"
+#include "storage/store.h"
+
+enum { SEQUENCE_SIZE = 8 };
+
+/* No follower has a name with a NUL in it, so this key of TABLE_POSITION is ours. */
+static const uint8_t sequence_key[] = { 0, 's', 'e', 'q', 'u', 'e', 'n', 'c', 'e' };
+
+uint64_t feed_latest(struct storage *storage) {
+    pthread_mutex_lock(&storage->feed_lock);
+    uint64_t sequence = storage->durable_sequence;
+    pthread_mutex_unlock(&storage->feed_lock);
+    return sequence;
+}
+
+bool feed_open(struct storage *storage, uint64_t after, struct storage_cursor **out,
+               struct error *err) {
+    uint64_t latest = feed_latest(storage);
+    uint64_t end = latest > after ? latest : after; /* an empty range when nothing is new */
+    uint8_t lower[SEQUENCE_SIZE];
+    uint8_t upper[SEQUENCE_SIZE + 1];
+    put_u64be(lower, after == UINT64_MAX ? after : after + 1);
+    put_u64be(upper, end);
+    upper[SEQUENCE_SIZE] = 0; /* just behind the entry `end` */
+    return storage_cursor_open(storage, TABLE_FEED, slice_of(lower, sizeof(lower)),
+                               slice_of(upper, sizeof(upper)), out, err);
+}
+
+uint64_t feed_sequence(struct slice key) {
+    return key.size == SEQUENCE_SIZE ? get_u64be(key.data) : 0;
+}
+
+bool feed_wait(struct storage *storage, uint64_t after, int64_t timeout_ms) {
+    struct timespec deadline = clock_deadline(timeout_ms);
+    pthread_mutex_lock(&storage->feed_lock);
+    uint64_t wakes = storage->wakes;
+    while (storage->durable_sequence <= after && storage->wakes == wakes) {
+        if (pthread_cond_timedwait(&storage->feed_changed, &storage->feed_lock, &deadline) ==
+            ETIMEDOUT)
+            break;
+    }
+    bool news = storage->durable_sequence > after;
+    pthread_mutex_unlock(&storage->feed_lock);
+    return news;
+}
+
+void feed_wake(struct storage *storage) {
+    pthread_mutex_lock(&storage->feed_lock);
+    storage->wakes++;
+    pthread_cond_broadcast(&storage->feed_changed);
+    pthread_mutex_unlock(&storage->feed_lock);
+}
+
+void feed_advance(struct storage *storage, uint64_t sequence) {
+    pthread_mutex_lock(&storage->feed_lock);
+    if (sequence > storage->durable_sequence) {
+        storage->durable_sequence = sequence;
+        pthread_cond_broadcast(&storage->feed_changed);
+    }
+    pthread_mutex_unlock(&storage->feed_lock);
+}
+
+bool feed_position_load(struct storage *storage, const char *follower, uint64_t *position,
+                        struct error *err) {
+    struct buffer value = buffer_up_to(SEQUENCE_SIZE);
+    bool found = false;
+    *position = 0;
+    bool ok = storage_get(storage, TABLE_POSITION, slice_text(follower), &value, &found, err);
+    if (ok && found && value.size != SEQUENCE_SIZE)
+        ok = error_set(err, ERROR_CORRUPT, "the position of %.64s is broken", follower);
+    else if (ok && found)
+        *position = get_u64be(value.data);
+    buffer_release(&value);
+    return ok;
+}
+
+bool feed_position_save(struct storage *storage, const char *follower, uint64_t position,
+                        struct error *err) {
+    struct transaction *transaction = NULL;
+    uint8_t value[SEQUENCE_SIZE];
+    put_u64be(value, position);
+    if (!transaction_open(storage, &transaction, err))
+        return false;
+    transaction_put(transaction, TABLE_POSITION, slice_text(follower),
+                    slice_of(value, sizeof(value)));
+    bool ok = transaction_commit(transaction, err);
+    transaction_close(transaction);
+    return ok;
+}
+
+void feed_save_sequence(struct transaction *transaction, uint64_t sequence) {
+    uint8_t value[SEQUENCE_SIZE];
+    put_u64be(value, sequence);
+    transaction_put(transaction, TABLE_POSITION, slice_of(sequence_key, sizeof(sequence_key)),
+                    slice_of(value, sizeof(value)));
+}
+
+bool feed_load_sequence(struct keyvalue *keyvalue, uint64_t *sequence, struct error *err) {
+    struct buffer value = buffer_up_to(SEQUENCE_SIZE);
+    bool found = false;
+    *sequence = 0;
+    bool ok = keyvalue->operations->get(keyvalue, TABLE_POSITION,
+                                        slice_of(sequence_key, sizeof(sequence_key)), &value,
+                                        &found, err);
+    if (ok && found && value.size != SEQUENCE_SIZE)
+        ok = error_set(err, ERROR_CORRUPT, "the sequence number of the feed is broken");
+    else if (ok && found)
+        *sequence = get_u64be(value.data);
+    buffer_release(&value);
+    return ok;
+}

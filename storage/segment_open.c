@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: MIT */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/bytes.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include "storage/segments.h"
+
+static int by_number(const void *a, const void *b) {
+    uint32_t left = *(const uint32_t *)a;
+    uint32_t right = *(const uint32_t *)b;
+    return left < right ? -1 : left > right;
+}
+
+/* The numbers of the segment files, in order. */
+static bool list_files(const char *path, uint32_t **numbers, size_t *count, struct error *err) {
+    DIR *folder = opendir(path);
+    struct dirent *entry;
+    size_t capacity = 0;
+    if (!folder)
+        return error_set_errno(err, errno, "%.100s", path);
+    while ((entry = readdir(folder))) {
+        unsigned number = 0;
+        int end = 0;
+        if (sscanf(entry->d_name, "%10u.seg%n", &number, &end) != 1 || !end || entry->d_name[end])
+            continue;
+        if (*count == capacity) {
+            capacity = capacity ? capacity * 2 : 64;
+            *numbers = mem_resize_array(*numbers, capacity, sizeof(**numbers));
+        }
+        (*numbers)[(*count)++] = number;
+    }
+    closedir(folder);
+    if (*count)
+        qsort(*numbers, *count, sizeof(**numbers), by_number);
+    return true;
+}
+
+/* What the index remembers beyond the files: numbers that were used must not come again. */
+static bool load_numbers(struct segments *segments, struct keyvalue *keyvalue, struct error *err) {
+    struct keyvalue_cursor *cursor = NULL;
+    struct slice key;
+    struct slice value;
+    bool found = true;
+    if (!keyvalue->operations->cursor_open(keyvalue, TABLE_SEGMENT, slice_of(NULL, 0),
+                                           slice_of(NULL, 0), false, &cursor, err))
+        return false;
+    bool ok = true;
+    while (ok && found) {
+        ok = keyvalue->operations->cursor_next(cursor, &key, &value, &found, err);
+        if (!ok || !found)
+            break;
+        uint32_t next = 0;
+        if (key.data[0] == SEGMENT_KEY_NEXT && value.size == 4)
+            next = get_u32be(value.data);
+        else if (key.data[0] != SEGMENT_KEY_NEXT && key.size >= 5)
+            next = get_u32be(key.data + 1) + 1;
+        if (next > segments->next_number)
+            segments->next_number = next;
+    }
+    keyvalue->operations->cursor_close(cursor);
+    return ok;
+}
+
+static bool load_entry(struct segment *segment, struct keyvalue *keyvalue, bool *known,
+                       struct error *err) {
+    uint8_t key[5];
+    struct buffer value = buffer_up_to(1024);
+    segment_entry_key(segment->number, key);
+    bool ok = keyvalue->operations->get(keyvalue, TABLE_SEGMENT, slice_of(key, sizeof(key)), &value,
+                                        known, err);
+    if (ok && *known && !segment_entry_decode(buffer_slice(&value), segment))
+        ok = error_set(err, ERROR_CORRUPT, "the index entry of segment %u is broken",
+                       segment->number);
+    buffer_release(&value);
+    return ok;
+}
+
+/* Kind and nonce from the file itself. A file without a header was being made when the machine
+ * stopped and holds nothing; but when a record stands in it, the header rotted and the record
+ * tells what is needed. */
+static bool read_header(struct segment *segment, bool *empty, struct error *err) {
+    uint8_t block[BLOCK_SIZE];
+    struct segment_header header;
+    struct record_header record;
+    struct error why;
+    struct stat status;
+    *empty = false;
+    if (fstat(segment->fd, &status) != 0)
+        return error_set_errno(err, errno, "segment %u", segment->number);
+    if (status.st_size < BLOCK_SIZE) {
+        *empty = true;
+        return true;
+    }
+    if (!segment_read(segment->fd, (struct space){ block, sizeof(block) }, 0, err))
+        return false;
+    if (segment_header_decode(block, &header, &why)) {
+        segment->kind = header.kind;
+        memcpy(segment->nonce, header.nonce, NONCE_SIZE);
+        return true;
+    }
+    if (why.code == ERROR_UNSUPPORTED)
+        return error_set(err, ERROR_UNSUPPORTED, "%s", why.message);
+    struct space space = { block, RECORD_HEADER_SIZE };
+    *empty = !segment_read(segment->fd, space, BLOCK_SIZE, NULL) ||
+             !record_header_decode(block, &record, segment->nonce);
+    if (!*empty)
+        log_warn("storage: header of segment=%u is broken, its records are read all the same",
+                 segment->number);
+    return true;
+}
+
+/* Takes the segment into the set; with its file open. A removed one is freed. */
+static void settle_opened(struct segments *segments, struct segment *segment, bool known,
+                          bool empty) {
+    char path[4096];
+    if (empty || (segment->kind == SEGMENT_SINGLE && !segment->records)) {
+        segments_path(segments, segment->number, path, sizeof(path));
+        log_info("storage: removed segment=%u, nothing was finished in it", segment->number);
+        if (segment->number >= segments->next_number)
+            segments->next_number = segment->number + 1;
+        unlink(path);
+        segment_free(segment);
+        return;
+    }
+    if (segment->kind == SEGMENT_SINGLE)
+        segment->sealed = true;
+    segment->checkpoint = (struct segment_checkpoint){ segment->end, segment->records,
+                                                       segment->bytes, segment->sealed };
+    segments_insert(segments, segment);
+    if (!known || !segment->sealed)
+        segments_touch(segment);
+}
+
+static bool open_segment(struct segments *segments, uint32_t number, bool last,
+                         struct keyvalue *keyvalue, struct error *err) {
+    char path[4096];
+    bool known = false;
+    bool empty = false;
+    struct segment *segment = segment_new(segments, number, SEGMENT_SHARED);
+    if (!load_entry(segment, keyvalue, &known, err))
+        goto failed;
+    if (known && segment->sealed) {
+        segments_insert(segments, segment);
+        return true;
+    }
+    segments_path(segments, number, path, sizeof(path));
+    segment->fd = open(path, O_RDWR | O_CLOEXEC);
+    if (segment->fd < 0) {
+        error_set_errno(err, errno, "segment %u", number);
+        goto failed;
+    }
+    if (!known && !read_header(segment, &empty, err))
+        goto failed;
+    if (!empty && !segment_recover(segment, known, known || last, err))
+        goto failed;
+    segment->size = (uint64_t)lseek(segment->fd, 0, SEEK_END) / BLOCK_SIZE * BLOCK_SIZE;
+    if (segment->size < segment->end)
+        segment->size = segment->end;
+    int fd = segment->fd;
+    segment->fd = -1;
+    settle_opened(segments, segment, known, empty);
+    close(fd);
+    return true;
+failed:
+    error_add_context(err, "segment %u", number);
+    segment_free(segment);
+    return false;
+}
+
+/* Only the last shared segment goes on to be written; the others were left by a crash. */
+static bool choose_active(struct segments *segments, struct error *err) {
+    struct segment *active = NULL;
+    for (size_t i = 0; i < segments->count; i++) {
+        struct segment *segment = segments->items[i];
+        if (segment->sealed)
+            continue;
+        if (active) {
+            active->sealed = true;
+            active->checkpoint.sealed = true;
+            segments_touch(active);
+        }
+        active = segment;
+    }
+    return !active || segments_pin(segments, active->number, &segments->active, err);
+}
+
+bool segments_open(const char *path, uint64_t segment_size, struct keyvalue *keyvalue,
+                   atomic_bool *failed, struct segments **out, struct error *err) {
+    uint32_t *numbers = NULL;
+    size_t count = 0;
+    bool ok = false;
+    struct segments *segments = mem_alloc(sizeof(*segments));
+    segments->path = mem_copy_text(path);
+    segments->segment_size = segment_size;
+    segments->failed = failed;
+    segments->sync_file = fdatasync;
+    segments->next_number = 1;
+    pthread_mutex_init(&segments->append_lock, NULL);
+    pthread_mutex_init(&segments->lock, NULL);
+    TAILQ_INIT(&segments->idle);
+    TAILQ_INIT(&segments->dirty);
+    TAILQ_INIT(&segments->collecting);
+    segments->folder_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (segments->folder_fd < 0) {
+        error_set_errno(err, errno, "%.100s", path);
+        goto out;
+    }
+    if (!list_files(path, &numbers, &count, err) || !load_numbers(segments, keyvalue, err))
+        goto out;
+    for (size_t i = 0; i < count; i++)
+        if (!open_segment(segments, numbers[i], i + 1 == count, keyvalue, err))
+            goto out;
+    if (!choose_active(segments, err))
+        goto out;
+    *out = segments;
+    ok = true;
+out:
+    free(numbers);
+    if (!ok)
+        segments_close(segments);
+    return ok;
+}
+
+void segments_close(struct segments *segments) {
+    if (segments->active && !atomic_load(segments->failed) &&
+        ftruncate(segments->active->fd, (off_t)segments->active->end) != 0)
+        log_warn("storage: segment=%u keeps its unused space", segments->active->number);
+    for (size_t i = 0; i < segments->count; i++)
+        segment_free(segments->items[i]);
+    if (segments->folder_fd >= 0)
+        close(segments->folder_fd);
+    pthread_mutex_destroy(&segments->append_lock);
+    pthread_mutex_destroy(&segments->lock);
+    free(segments->items);
+    free(segments->path);
+    free(segments);
+}

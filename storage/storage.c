@@ -1,0 +1,290 @@
+/* SPDX-License-Identifier: MIT */
+#include "storage/storage.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/memory.h"
+#include "storage/blob_limits.h"
+#include "storage/space.h"
+#include "storage/store.h"
+
+enum {
+    FORMAT_VERSION = 1,
+    SEGMENT_SIZE = 1 << 30,
+    PATH_SIZE = 4096,
+};
+
+struct storage_cursor {
+    struct keyvalue_cursor *inner;
+};
+
+static bool make_folder(const char *path, struct error *err) {
+    char part[PATH_SIZE];
+    size_t size = strlen(path);
+    if (!size || size >= sizeof(part) - 64)
+        return error_set(err, ERROR_INVALID, "the data directory has no usable path");
+    for (size_t i = 1; i <= size; i++) {
+        if (path[i] != '/' && path[i] != '\0')
+            continue;
+        memcpy(part, path, i);
+        part[i] = '\0';
+        if (mkdir(part, 0750) != 0 && errno != EEXIST)
+            return error_set_errno(err, errno, "%.100s", part);
+    }
+    return true;
+}
+
+static bool lock_folder(struct storage *storage, struct error *err) {
+    storage->lock_fd = openat(storage->folder_fd, "LOCK", O_RDWR | O_CREAT | O_CLOEXEC, 0640);
+    if (storage->lock_fd < 0)
+        return error_set_errno(err, errno, "%.100s/LOCK", storage->path);
+    if (flock(storage->lock_fd, LOCK_EX | LOCK_NB) == 0)
+        return true;
+    if (errno != EWOULDBLOCK)
+        return error_set_errno(err, errno, "%.100s/LOCK", storage->path);
+    return error_set(err, ERROR_BUSY,
+                     "%.100s is in use by another process: stop that one first, or choose another "
+                     "data directory",
+                     storage->path);
+}
+
+/* Written under another name and renamed, so that it is there whole or not at all. */
+static bool write_format(struct storage *storage, struct error *err) {
+    char text[64];
+    int size = snprintf(text, sizeof(text), "hounsfield storage %d\n", FORMAT_VERSION);
+    int fd = openat(storage->folder_fd, "FORMAT.new", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC,
+                    0640);
+    if (fd < 0)
+        return error_set_errno(err, errno, "%.100s/FORMAT", storage->path);
+    bool ok = write(fd, text, (size_t)size) == size && fsync(fd) == 0 &&
+              renameat(storage->folder_fd, "FORMAT.new", storage->folder_fd, "FORMAT") == 0 &&
+              fsync(storage->folder_fd) == 0;
+    if (!ok)
+        error_set_errno(err, errno, "%.100s/FORMAT", storage->path);
+    close(fd);
+    return ok;
+}
+
+static bool check_format(struct storage *storage, struct error *err) {
+    char text[64] = "";
+    int version = 0;
+    int fd = openat(storage->folder_fd, "FORMAT", O_RDONLY | O_CLOEXEC);
+    if (fd < 0 && errno == ENOENT) {
+        if (faccessat(storage->folder_fd, "index", F_OK, 0) == 0 ||
+            faccessat(storage->folder_fd, "segments", F_OK, 0) == 0)
+            return error_set(err, ERROR_CORRUPT, "%.100s holds data but no FORMAT file",
+                             storage->path);
+        return write_format(storage, err);
+    }
+    if (fd < 0)
+        return error_set_errno(err, errno, "%.100s/FORMAT", storage->path);
+    ssize_t size = read(fd, text, sizeof(text) - 1);
+    close(fd);
+    if (size < 0 || sscanf(text, "hounsfield storage %d", &version) != 1)
+        return error_set(err, ERROR_CORRUPT, "%.100s/FORMAT is not understood", storage->path);
+    if (version > FORMAT_VERSION)
+        return error_set(err, ERROR_UNSUPPORTED,
+                         "%.100s has format %d, newer than this program, which knows %d",
+                         storage->path, version, FORMAT_VERSION);
+    return true;
+}
+
+static bool sync_index(void *context, struct error *err) {
+    struct storage *storage = context;
+    if (storage->keyvalue->operations->sync(storage->keyvalue, err))
+        return true;
+    atomic_store(&storage->failed, true);
+    if (err)
+        err->code = ERROR_IO;
+    return false;
+}
+
+static void index_is_durable(void *context, uint64_t mark) {
+    feed_advance(context, mark);
+}
+
+static struct storage *storage_new(const char *path) {
+    struct storage *storage = mem_alloc(sizeof(*storage));
+    pthread_condattr_t attributes;
+    storage->path = mem_copy_text(path);
+    storage->folder_fd = -1;
+    storage->lock_fd = -1;
+    storage->pool = block_pool_new(BLOB_BLOCK_SIZE);
+    storage->reclaim = reclaim_new(storage);
+    pthread_mutex_init(&storage->turn, NULL);
+    group_sync_init(&storage->commits, sync_index, index_is_durable, storage);
+    pthread_mutex_init(&storage->feed_lock, NULL);
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(&storage->feed_changed, &attributes);
+    pthread_condattr_destroy(&attributes);
+    return storage;
+}
+
+static bool open_index(struct storage *storage, bool in_memory, struct error *err) {
+    char path[PATH_SIZE];
+    if (storage->keyvalue)
+        return true;
+    if (in_memory) {
+        storage->keyvalue = memory_keyvalue_open();
+        return true;
+    }
+    snprintf(path, sizeof(path), "%s/index", storage->path);
+    return rocks_open(path, &storage->keyvalue, err);
+}
+
+static bool open_parts(struct storage *storage, const struct storage_options *options,
+                       struct error *err) {
+    char path[PATH_SIZE];
+    uint64_t segment_size = options->segment_size ? options->segment_size : SEGMENT_SIZE;
+    if (segment_size < 2 * BLOCK_SIZE)
+        return error_set(err, ERROR_INVALID, "segments must have at least %d bytes",
+                         2 * BLOCK_SIZE);
+    if (!make_folder(options->path, err))
+        return false;
+    storage->folder_fd = open(options->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (storage->folder_fd < 0)
+        return error_set_errno(err, errno, "%.100s", options->path);
+    if (!lock_folder(storage, err) || !check_format(storage, err))
+        return false;
+    snprintf(path, sizeof(path), "%s/segments", storage->path);
+    if (!make_folder(path, err) || !open_index(storage, options->index_in_memory, err))
+        return false;
+    if (fsync(storage->folder_fd) != 0)
+        return error_set_errno(err, errno, "%.100s", options->path);
+    if (!feed_load_sequence(storage->keyvalue, &storage->last_sequence, err))
+        return false;
+    storage->durable_sequence = storage->last_sequence;
+    return segments_open(path, segment_size / BLOCK_SIZE * BLOCK_SIZE, storage->keyvalue,
+                         &storage->failed, &storage->segments, err) &&
+           reclaim_start(storage->reclaim, storage->keyvalue, err);
+}
+
+bool storage_open_with(const struct storage_options *options, struct keyvalue *keyvalue_take,
+                       struct storage **out, struct error *err) {
+    struct storage *storage = storage_new(options->path);
+    storage->keyvalue = keyvalue_take;
+    if (!open_parts(storage, options, err)) {
+        storage_close(storage);
+        return false;
+    }
+    *out = storage;
+    return true;
+}
+
+bool storage_open(const struct storage_options *options, struct storage **out, struct error *err) {
+    return storage_open_with(options, NULL, out, err);
+}
+
+/* The next opening need not look for the end of the active segment then. */
+static void save_checkpoint(struct storage *storage) {
+    struct transaction *transaction = NULL;
+    segments_checkpoint(storage->segments);
+    if (!transaction_open(storage, &transaction, NULL))
+        return;
+    if (transaction_commit_unsynced(transaction, NULL))
+        storage->keyvalue->operations->sync(storage->keyvalue, NULL);
+    transaction_close(transaction);
+}
+
+void storage_close(struct storage *storage) {
+    if (!storage)
+        return;
+    reclaim_free(storage->reclaim);
+    if (storage->segments) {
+        save_checkpoint(storage);
+        segments_close(storage->segments);
+    }
+    if (storage->keyvalue)
+        storage->keyvalue->operations->close(storage->keyvalue);
+    if (storage->lock_fd >= 0)
+        close(storage->lock_fd);
+    if (storage->folder_fd >= 0)
+        close(storage->folder_fd);
+    block_pool_free(storage->pool);
+    group_sync_release(&storage->commits);
+    pthread_mutex_destroy(&storage->turn);
+    pthread_mutex_destroy(&storage->feed_lock);
+    pthread_cond_destroy(&storage->feed_changed);
+    free(storage->path);
+    free(storage);
+}
+
+bool storage_check(struct storage *storage, struct error *err) {
+    if (!atomic_load(&storage->failed))
+        return true;
+    return error_set(err, ERROR_IO,
+                     "the disk refused to make a write durable; nothing more is "
+                     "written until a restart");
+}
+
+bool storage_get(struct storage *storage, enum table table, struct slice key, struct buffer *value,
+                 bool *found, struct error *err) {
+    return storage->keyvalue->operations->get(storage->keyvalue, table, key, value, found, err);
+}
+
+static bool cursor_open(struct storage *storage, enum table table, struct slice lower,
+                        struct slice upper, bool backwards, struct storage_cursor **out,
+                        struct error *err) {
+    struct keyvalue_cursor *inner = NULL;
+    if (!storage->keyvalue->operations->cursor_open(storage->keyvalue, table, lower, upper,
+                                                    backwards, &inner, err))
+        return false;
+    *out = mem_alloc(sizeof(**out));
+    (*out)->inner = inner;
+    return true;
+}
+
+bool storage_cursor_open(struct storage *storage, enum table table, struct slice lower,
+                         struct slice upper, struct storage_cursor **out, struct error *err) {
+    return cursor_open(storage, table, lower, upper, false, out, err);
+}
+
+bool storage_cursor_open_backwards(struct storage *storage, enum table table, struct slice lower,
+                                   struct slice upper, struct storage_cursor **out,
+                                   struct error *err) {
+    return cursor_open(storage, table, lower, upper, true, out, err);
+}
+
+bool storage_cursor_open_prefix(struct storage *storage, enum table table, struct slice prefix,
+                                struct storage_cursor **out, struct error *err) {
+    uint8_t *upper = mem_copy(prefix.data, prefix.size);
+    size_t size = prefix.size;
+    while (size && upper[size - 1] == 0xFF)
+        size--; /* what comes after xFF is what comes after x */
+    if (size)
+        upper[size - 1]++;
+    bool ok = cursor_open(storage, table, prefix, slice_of(upper, size), false, out, err);
+    free(upper);
+    return ok;
+}
+
+bool storage_cursor_next(struct storage_cursor *cursor, struct slice *key, struct slice *value,
+                         bool *found, struct error *err) {
+    struct slice key_here;
+    struct slice value_here;
+    return cursor->inner->operations->cursor_next(cursor->inner, key ? key : &key_here,
+                                                  value ? value : &value_here, found, err);
+}
+
+void storage_cursor_close(struct storage_cursor *cursor) {
+    if (!cursor)
+        return;
+    cursor->inner->operations->cursor_close(cursor->inner);
+    free(cursor);
+}
+
+void storage_figures(struct storage *storage, struct storage_figures *figures) {
+    segments_figures(storage->segments, figures);
+    uint64_t pending = reclaim_pending_bytes(storage->reclaim);
+    figures->blob_bytes -= pending < figures->blob_bytes ? pending : figures->blob_bytes;
+    figures->dead_bytes += pending;
+    figures->free_disk_bytes = space_free(storage->folder_fd);
+    figures->failed = atomic_load(&storage->failed);
+}

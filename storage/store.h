@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+/* The inside of struct storage. Only storage/ and its tests include this header. */
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "storage/block_pool.h"
+#include "storage/feed.h"
+#include "storage/group_sync.h"
+#include "storage/keyvalue.h"
+#include "storage/reclaim.h"
+#include "storage/segments.h"
+#include "storage/storage.h"
+#include "storage/transaction.h"
+
+struct storage {
+    char *path;
+    int folder_fd;
+    int lock_fd;
+    atomic_bool failed; /* a sync failed: nothing is written any more */
+    struct keyvalue *keyvalue;
+    struct segments *segments;
+    struct reclaim *reclaim;
+    struct block_pool *pool;
+
+    pthread_mutex_t turn;      /* held from transaction_open until its write is done */
+    uint64_t last_sequence;    /* given out last; guarded by turn */
+    struct group_sync commits; /* its mark is the last sequence number written */
+
+    pthread_mutex_t feed_lock;
+    pthread_cond_t feed_changed;
+    uint64_t durable_sequence; /* this and the rest are guarded by feed_lock */
+    uint64_t wakes;
+};
+
+/* As storage_open, with an index of the caller's, which is taken also when it fails; NULL for the
+ * one that the options name. */
+bool storage_open_with(const struct storage_options *options, struct keyvalue *keyvalue_take,
+                       struct storage **out, struct error *err);
+
+/* ERROR_IO once a sync has failed. */
+bool storage_check(struct storage *storage, struct error *err);
+
+/* Ends as transaction_commit, but does not wait until it is durable: the next sync does that. */
+bool transaction_commit_unsynced(struct transaction *transaction, struct error *err);
+
+/* Called when a sync of the index has succeeded. */
+void feed_advance(struct storage *storage, uint64_t sequence);
+/* The sequence number that was given out last, also when its entry is gone. */
+bool feed_load_sequence(struct keyvalue *keyvalue, uint64_t *sequence, struct error *err);
+void feed_save_sequence(struct transaction *transaction, uint64_t sequence);
