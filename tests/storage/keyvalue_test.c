@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: MIT */
+#include "storage/keyvalue.h"
+
+#include "tests/storage/support.h"
+
+/* Runs a test on both backends. */
+static void on_both(void (*test)(struct keyvalue *))
+{
+    struct error err = { 0 };
+    struct keyvalue *keyvalue = memory_keyvalue_open();
+    test(keyvalue);
+    keyvalue->operations->close(keyvalue);
+    CHECK_OK(rocks_open(test_folder(), &keyvalue, &err), err);
+    test(keyvalue);
+    keyvalue->operations->close(keyvalue);
+}
+
+static void put(struct keyvalue *keyvalue, const char *key, const char *value)
+{
+    struct error err = { 0 };
+    struct keyvalue_write write = { TABLE_RECORD, !value, slice_text(key), slice_text(value) };
+    CHECK_OK(keyvalue->operations->write(keyvalue, &write, 1, &err), err);
+}
+
+static struct keyvalue_cursor *open_cursor(struct keyvalue *keyvalue, const char *lower,
+                                           const char *upper, bool backwards)
+{
+    struct error err = { 0 };
+    struct keyvalue_cursor *cursor = NULL;
+    CHECK_OK(keyvalue->operations->cursor_open(keyvalue, TABLE_RECORD, slice_text(lower),
+                                               slice_text(upper), backwards, &cursor, &err),
+             err);
+    return cursor;
+}
+
+/* The keys that the cursor shows, one behind the other; closes it. */
+static const char *drain(struct keyvalue_cursor *cursor)
+{
+    static char text[256];
+    struct error err = { 0 };
+    struct slice key;
+    struct slice value;
+    bool found = true;
+    size_t size = 0;
+    for (;;) {
+        CHECK_OK(cursor->operations->cursor_next(cursor, &key, &value, &found, &err), err);
+        if (!found)
+            break;
+        size += (size_t)snprintf(text + size, sizeof(text) - size, "%.*s=%.*s ", (int)key.size,
+                                 (const char *)key.data, (int)value.size, (const char *)value.data);
+    }
+    CHECK_OK(cursor->operations->cursor_next(cursor, &key, &value, &found, &err), err);
+    CHECK(!found);
+    text[size] = '\0';
+    cursor->operations->cursor_close(cursor);
+    return text;
+}
+
+static void check_ranges(struct keyvalue *keyvalue)
+{
+    put(keyvalue, "b", "2");
+    put(keyvalue, "a", "1");
+    put(keyvalue, "c", "3");
+    put(keyvalue, "bb", "4");
+    put(keyvalue, "c", "5");
+    put(keyvalue, "d", "6");
+    put(keyvalue, "d", NULL);
+    put(keyvalue, "never", NULL);
+    CHECK_TEXT(drain(open_cursor(keyvalue, "", "", false)), "a=1 b=2 bb=4 c=5 ");
+    CHECK_TEXT(drain(open_cursor(keyvalue, "", "", true)), "c=5 bb=4 b=2 a=1 ");
+    CHECK_TEXT(drain(open_cursor(keyvalue, "b", "c", false)), "b=2 bb=4 ");
+    CHECK_TEXT(drain(open_cursor(keyvalue, "b", "c", true)), "bb=4 b=2 ");
+    CHECK_TEXT(drain(open_cursor(keyvalue, "ba", "", false)), "bb=4 c=5 ");
+    CHECK_TEXT(drain(open_cursor(keyvalue, "x", "z", false)), "");
+    CHECK_TEXT(drain(open_cursor(keyvalue, "c", "a", false)), "");
+    CHECK_TEXT(drain(open_cursor(keyvalue, "c", "a", true)), "");
+}
+
+TEST(cursors_show_the_keys_of_a_range_in_order_both_ways)
+{
+    on_both(check_ranges);
+}
+
+static void check_snapshot(struct keyvalue *keyvalue)
+{
+    put(keyvalue, "a", "1");
+    put(keyvalue, "b", "2");
+    struct keyvalue_cursor *cursor = open_cursor(keyvalue, "", "", false);
+    put(keyvalue, "a", "changed");
+    put(keyvalue, "b", NULL);
+    put(keyvalue, "c", "new");
+    CHECK_TEXT(drain(cursor), "a=1 b=2 ");
+    CHECK_TEXT(drain(open_cursor(keyvalue, "", "", false)), "a=changed c=new ");
+}
+
+TEST(cursor_shows_what_was_there_when_it_was_opened)
+{
+    on_both(check_snapshot);
+}
+
+static void check_get(struct keyvalue *keyvalue)
+{
+    struct error err = { 0 };
+    struct buffer value = buffer_up_to(4);
+    bool found = true;
+    put(keyvalue, "a", "1234");
+    put(keyvalue, "empty", "");
+    put(keyvalue, "long", "12345");
+    const struct keyvalue_operations *operations = keyvalue->operations;
+    for (int i = 0; i < 2; i++) { /* filled, not appended to */
+        CHECK_OK(operations->get(keyvalue, TABLE_RECORD, slice_text("a"), &value, &found, &err),
+                 err);
+        CHECK(found);
+        CHECK(slice_equals_text(buffer_slice(&value), "1234"));
+    }
+    CHECK_OK(operations->get(keyvalue, TABLE_RECORD, slice_text("empty"), &value, &found, &err),
+             err);
+    CHECK(found && value.size == 0);
+    CHECK_OK(operations->get(keyvalue, TABLE_TERM, slice_text("a"), &value, &found, &err), err);
+    CHECK(!found);
+    CHECK(!operations->get(keyvalue, TABLE_RECORD, slice_text("long"), &value, &found, &err));
+    CHECK_INT(err.code, ERROR_LIMIT);
+    buffer_release(&value);
+}
+
+TEST(get_fills_the_value_and_tells_absent_from_empty)
+{
+    on_both(check_get);
+}
+
+static void check_batch(struct keyvalue *keyvalue)
+{
+    struct error err = { 0 };
+    struct keyvalue_write writes[] = {
+        { TABLE_RECORD, false, slice_text("a"), slice_text("1") },
+        { TABLE_RECORD, true, slice_text("a"), slice_text("") },
+        { TABLE_RECORD, true, slice_text("b"), slice_text("") },
+        { TABLE_RECORD, false, slice_text("b"), slice_text("2") },
+        { TABLE_RECORD, false, slice_text("b"), slice_text("3") },
+    };
+    CHECK_OK(keyvalue->operations->write(keyvalue, writes, 5, &err), err);
+    CHECK_OK(keyvalue->operations->write(keyvalue, writes, 0, &err), err);
+    CHECK_OK(keyvalue->operations->sync(keyvalue, &err), err);
+    CHECK_TEXT(drain(open_cursor(keyvalue, "", "", false)), "b=3 ");
+}
+
+TEST(writes_of_a_batch_take_effect_in_their_order)
+{
+    on_both(check_batch);
+}
+
+TEST(rocks_keeps_every_table_over_a_restart)
+{
+    struct error err = { 0 };
+    struct keyvalue *keyvalue = NULL;
+    struct buffer value = buffer_up_to(1 << 20);
+    bool found = false;
+    char path[128];
+    uint8_t *document = make_bytes(20000, 3);
+    snprintf(path, sizeof(path), "%s", test_folder());
+    CHECK_OK(rocks_open(path, &keyvalue, &err), err);
+    for (int table = 0; table < TABLE_COUNT; table++) {
+        struct keyvalue_write write = { (enum table)table, false, slice_text("key"),
+                                        slice_of(document, 1000 * (size_t)(table + 1)) };
+        CHECK_OK(keyvalue->operations->write(keyvalue, &write, 1, &err), err);
+    }
+    keyvalue->operations->close(keyvalue);
+    CHECK_OK(rocks_open(path, &keyvalue, &err), err);
+    for (int table = 0; table < TABLE_COUNT; table++) {
+        CHECK_OK(keyvalue->operations->get(keyvalue, (enum table)table, slice_text("key"), &value,
+                                           &found, &err),
+                 err);
+        CHECK(found);
+        CHECK(slice_equal(buffer_slice(&value), slice_of(document, 1000 * (size_t)(table + 1))));
+    }
+    keyvalue->operations->close(keyvalue);
+    buffer_release(&value);
+    free(document);
+}
+
+TEST(rocks_that_cannot_open_says_so_and_holds_nothing)
+{
+    struct error err = { 0 };
+    struct keyvalue *keyvalue = NULL;
+    CHECK(!rocks_open("/proc/nothing/here", &keyvalue, &err));
+    CHECK_INT(err.code, ERROR_IO);
+    CHECK(!keyvalue);
+}
