@@ -112,6 +112,7 @@ struct http_options {
     unsigned idle_timeout_s;               /* 0: 60 */
     unsigned header_timeout_s;             /* 0: 20: all headers must have come */
     uint64_t body_limit;                   /* 0: 64 GiB: larger bodies are 413 */
+    uint64_t minimum_rate; /* 0: 1024 bytes a second, over idle_timeout_s: slower clients are cut */
 };
 /* The tables (copied) and their routes must outlive the server. */
 bool http_server_open(const struct http_options *options, const struct route_table *tables,

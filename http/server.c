@@ -1,0 +1,642 @@
+/* SPDX-License-Identifier: MIT */
+#include "http/server.h"
+
+#include <errno.h>
+#include <microhttpd.h>
+#include <netdb.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include "base/metrics.h"
+#include "http/exchange.h"
+#include "http/framing.h"
+#include "http/listen.h"
+#include "http/router.h"
+#include "http/watchdog.h"
+
+enum {
+    CONNECTION_MEMORY = 384 << 10, /* headers and read buffer; touched only as it is used */
+    STREAM_BLOCK = 256 << 10,      /* of an answer made while it is sent */
+    THREAD_STACK = 1 << 20,
+    DISCARD_LIMIT = 64 << 20, /* of a body that nobody wants: more, and the connection is cut */
+    LINGER_MS = 2000,         /* for the client to read an answer that came before its body's end */
+};
+
+struct http_server {
+    struct MHD_Daemon *daemon;
+    struct router *router;
+    struct watchdog *watchdog;
+    char *base_url;
+    char *bound_url;
+    uint64_t body_limit;
+    uint16_t port;
+    atomic_bool stopping;
+    atomic_uint in_work; /* requests between their headers and their end */
+};
+
+struct link;
+
+/* A request and its answer, from the request line to the end. */
+struct exchange {
+    struct request request;
+    struct response response;
+    struct http_server *server;
+    struct link *link;
+    struct watched *watched;
+    int fd;
+    char *raw_target;
+    bool begun;          /* the headers were looked at */
+    bool has_body;       /* the client announced one */
+    bool routed;         /* the route's own functions were called: so must be its close */
+    bool body_refused;   /* the route wants no more of it */
+    bool must_close;     /* what follows on this connection cannot be trusted */
+    uint64_t body_bytes; /* received */
+    uint64_t sent_bytes; /* handed out for sending */
+    struct piece piece;  /* of a streamed answer: what is left of the present one */
+    bool stream_failed;
+    bool stream_ended;
+    int64_t started_us;
+};
+
+/* --- answers --- */
+
+static bool next_piece(struct exchange *exchange)
+{
+    struct error err = { 0 };
+    struct body_source *source = &exchange->response.source;
+    memset(&exchange->piece, 0, sizeof(exchange->piece));
+    if (!source->next(source->state, &exchange->piece, &err)) {
+        log_warn("http: an answer broke off pattern=%s error=%s", exchange->request.match.pattern,
+                 err.message);
+        exchange->stream_failed = true;
+        return false;
+    }
+    exchange->stream_ended = exchange->piece.kind == PIECE_END;
+    return !exchange->stream_ended;
+}
+
+/* Copies from the present piece; 0 when it is used up, -1 when the file failed. */
+static ssize_t take_from_piece(struct piece *piece, char *out, size_t room)
+{
+    if (piece->kind == PIECE_BYTES) {
+        size_t size = piece->bytes.size < room ? piece->bytes.size : room;
+        if (size)
+            memcpy(out, piece->bytes.data, size);
+        piece->bytes = slice_skip(piece->bytes, size);
+        return (ssize_t)size;
+    }
+    if (piece->kind == PIECE_END || !piece->file.size)
+        return 0;
+    size_t wanted = piece->file.size < room ? (size_t)piece->file.size : room;
+    ssize_t size;
+    do
+        size = pread(piece->file.fd, out, wanted, (off_t)piece->file.offset);
+    while (size < 0 && errno == EINTR);
+    if (size <= 0)
+        return -1; /* a range that ends before its size is as bad as a failing disk */
+    piece->file.offset += (uint64_t)size;
+    piece->file.size -= (uint64_t)size;
+    return size;
+}
+
+/* Ends the connection with a reset, so that even a client that takes the end of the connection for
+ * the end of the body (HTTP/1.0) sees a failure. */
+static void reset_on_close(int fd)
+{
+    struct linger linger = { .l_onoff = 1, .l_linger = 0 };
+    setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
+}
+
+static ssize_t read_stream(void *context, uint64_t position, char *out, size_t room)
+{
+    (void)position;
+    struct exchange *exchange = context;
+    size_t filled = 0;
+    while (filled < room && !exchange->stream_failed && !exchange->stream_ended) {
+        ssize_t size = take_from_piece(&exchange->piece, out + filled, room - filled);
+        if (size < 0) {
+            log_warn("http: a stored file could not be read to its end pattern=%s",
+                     exchange->request.match.pattern);
+            exchange->stream_failed = true;
+        } else if (size == 0) {
+            next_piece(exchange);
+        } else {
+            filled += (size_t)size;
+        }
+    }
+    exchange->sent_bytes += filled;
+    if (filled)
+        return (ssize_t)filled;
+    bool too_short = exchange->response.source_size != UINT64_MAX &&
+                     exchange->sent_bytes < exchange->response.source_size;
+    if (!exchange->stream_failed && !too_short)
+        return MHD_CONTENT_READER_END_OF_STREAM;
+    reset_on_close(exchange->fd);
+    return MHD_CONTENT_READER_END_WITH_ERROR;
+}
+
+/* One range of a file and nothing else goes out by sendfile. */
+static struct MHD_Response *file_response(struct exchange *exchange)
+{
+    const struct file_range *file = &exchange->piece.file;
+    struct stat status;
+    /* The library waits for ever at the end of a file that is too short. */
+    if (fstat(file->fd, &status) != 0 || (uint64_t)status.st_size < file->offset ||
+        (uint64_t)status.st_size - file->offset < file->size) {
+        log_warn("http: a stored file is shorter than its record pattern=%s",
+                 exchange->request.match.pattern);
+        return NULL;
+    }
+    int fd = dup(file->fd);
+    if (fd < 0)
+        return NULL;
+    struct MHD_Response *response = MHD_create_response_from_fd_at_offset64(file->size, fd,
+                                                                            file->offset);
+    if (!response)
+        close(fd);
+    exchange->sent_bytes = file->size;
+    return response;
+}
+
+static struct MHD_Response *stream_response(struct exchange *exchange)
+{
+    uint64_t size = exchange->response.source_size;
+    if (strcmp(exchange->request.method, "HEAD") != 0) {
+        if (!next_piece(exchange) && exchange->stream_failed)
+            return NULL;
+        if (exchange->piece.kind == PIECE_FILE && exchange->piece.file.size == size && size)
+            return file_response(exchange);
+    }
+    return MHD_create_response_from_callback(size == UINT64_MAX ? MHD_SIZE_UNKNOWN : size,
+                                             STREAM_BLOCK, read_stream, exchange, NULL);
+}
+
+static struct MHD_Response *buffer_response(struct exchange *exchange)
+{
+    struct buffer *body = &exchange->response.body;
+    exchange->sent_bytes = body->size;
+    struct MHD_Response *response = MHD_create_response_from_buffer(body->size, body->data,
+                                                                    MHD_RESPMEM_MUST_FREE);
+    if (response)
+        *body = buffer_up_to(0);
+    return response;
+}
+
+static void fail(struct exchange *exchange, int status, const char *message)
+{
+    response_release(&exchange->response);
+    response_error(&exchange->response, &exchange->request, status, message);
+}
+
+static struct MHD_Response *build_response(struct exchange *exchange)
+{
+    struct response *response = &exchange->response;
+    struct MHD_Response *built = response->source.next ? stream_response(exchange)
+                                                       : buffer_response(exchange);
+    if (!built && response->source.next) {
+        fail(exchange, 500, "the answer could not be made");
+        built = buffer_response(exchange);
+    }
+    if (!built)
+        return NULL;
+    for (size_t i = 0; i < response->header_count; i++)
+        MHD_add_response_header(built, response->headers[i].name, response->headers[i].value);
+    MHD_add_response_header(built, "X-Content-Type-Options", "nosniff");
+    if (exchange->must_close || atomic_load(&exchange->server->stopping))
+        MHD_add_response_header(built, "Connection", "close");
+    return built;
+}
+
+static enum MHD_Result queue(struct exchange *exchange, struct MHD_Connection *connection)
+{
+    struct MHD_Response *response = build_response(exchange);
+    if (!response)
+        return MHD_NO;
+    watch_set(exchange->watched, WATCH_ANSWER);
+    enum MHD_Result result = MHD_queue_response(connection, (unsigned)exchange->response.status,
+                                                response);
+    MHD_destroy_response(response);
+    return result;
+}
+
+/* The library sends no answer while a body is still coming, so this one goes out by hand. The
+ * connection ends after it; it lingers, as closing over unread bytes would reset it and take the
+ * answer from the client (RFC 9112 9.6). */
+static enum MHD_Result answer_and_cut(struct exchange *exchange)
+{
+    struct response *response = &exchange->response;
+    struct buffer text = buffer_up_to(64 << 10);
+    buffer_append_format(&text, "HTTP/1.1 %d %s\r\nConnection: close\r\nContent-Length: %zu\r\n",
+                         response->status, http_reason(response->status), response->body.size);
+    buffer_append_text(&text, "X-Content-Type-Options: nosniff\r\n");
+    for (size_t i = 0; i < response->header_count; i++)
+        buffer_append_format(&text, "%s: %s\r\n", response->headers[i].name,
+                             response->headers[i].value);
+    buffer_append_text(&text, "\r\n");
+    if (strcmp(exchange->request.method, "HEAD") != 0)
+        buffer_append(&text, buffer_slice(&response->body));
+    if (!text.overflowed && !response->source.next)
+        (void)!send(exchange->fd, text.data, text.size, MSG_NOSIGNAL | MSG_DONTWAIT);
+    exchange->sent_bytes = response->body.size;
+    buffer_release(&text);
+    linger_and_shut(exchange->fd, LINGER_MS);
+    return MHD_NO;
+}
+
+/* --- requests --- */
+
+static enum MHD_Result collect_header(void *context, enum MHD_ValueKind kind, const char *name,
+                                      const char *value)
+{
+    (void)kind;
+    struct exchange *exchange = context;
+    struct request *request = &exchange->request;
+    if (request->header_count == MAX_HEADERS) {
+        exchange->must_close = true;
+        return MHD_NO;
+    }
+    request->headers[request->header_count].name = name;
+    request->headers[request->header_count++].value = value ? value : "";
+    return MHD_YES;
+}
+
+static void route_request(struct exchange *exchange)
+{
+    struct request *request = &exchange->request;
+    struct response *response = &exchange->response;
+    const struct router *router = exchange->server->router;
+    const char *const *segments = request->target.segments;
+    size_t count = request->target.segment_count;
+    if (!router_match(router, request->method, segments, count, &request->match)) {
+        response_error(response, request, 404, "there is nothing of this path");
+        return;
+    }
+    if (request->match.route)
+        return;
+    if (strcmp(request->method, "OPTIONS") == 0)
+        response_status(response, 204);
+    else
+        response_error(response, request, 405, "the path has no such method");
+    struct buffer allow = buffer_up_to(256);
+    router_allow(router, segments, count, &allow);
+    response_header(response, "Allow", buffer_text(&allow));
+    buffer_release(&allow);
+}
+
+/* All that can be said from the headers alone; leaves the response empty when the request is fine
+ * so far. */
+static void check_request(struct exchange *exchange, const char *version)
+{
+    struct request *request = &exchange->request;
+    struct response *response = &exchange->response;
+    struct framing framing;
+    struct error err = { 0 };
+    if (exchange->must_close) {
+        response_error(response, request, 431, "too many header fields");
+        return;
+    }
+    int status = framing_check(request, version, &framing, &err);
+    exchange->has_body = framing.has_body;
+    if (status) {
+        exchange->must_close = true;
+        response_error(response, request, status, err.message);
+        return;
+    }
+    if (framing.has_length && framing.length > exchange->server->body_limit) {
+        exchange->must_close = true;
+        response_error(response, request, 413, "the body is larger than this server takes");
+        return;
+    }
+    request_set_base_url(request, exchange->server->base_url, exchange->server->bound_url);
+    if (!target_parse(exchange->raw_target, request_header(request, "Host"), &request->target,
+                      &err)) {
+        response_error(response, request, err.code == ERROR_LIMIT ? 414 : 400, err.message);
+        return;
+    }
+    if (atomic_load(&exchange->server->stopping)) {
+        response_error(response, request, 503, "the server is shutting down");
+        response_header(response, "Retry-After", "10");
+        return;
+    }
+    route_request(exchange);
+}
+
+static bool expects_continue(const struct exchange *exchange)
+{
+    const char *expect = request_header(&exchange->request, "Expect");
+    return expect && strcasecmp(expect, "100-continue") == 0;
+}
+
+static enum MHD_Result begin(struct exchange *exchange, struct MHD_Connection *connection,
+                             const char *method, const char *version)
+{
+    struct request *request = &exchange->request;
+    exchange->begun = true;
+    exchange->started_us = clock_monotonic_us();
+    atomic_fetch_add(&exchange->server->in_work, 1);
+    watch_set(exchange->watched, WATCH_WORK);
+    request->method = method;
+    MHD_get_connection_values(connection, MHD_HEADER_KIND, collect_header, exchange);
+    check_request(exchange, version);
+
+    const struct route *route = request->match.route;
+    if (!exchange->response.status && route->open) {
+        exchange->routed = true;
+        if (!route->open(request, &exchange->response) && !exchange->response.status)
+            exchange->body_refused = true;
+    }
+    if (exchange->response.status && exchange->must_close)
+        return answer_and_cut(exchange);
+    /* The library closes the connection after an answer that it gets now: right when the client
+     * waits with its body. Else the answer waits for the end of the request. */
+    if (exchange->response.status && exchange->has_body && expects_continue(exchange))
+        return queue(exchange, connection);
+    if (exchange->has_body)
+        watch_set(exchange->watched, WATCH_BODY);
+    return MHD_YES;
+}
+
+static enum MHD_Result receive(struct exchange *exchange, struct slice piece)
+{
+    const struct route *route = exchange->request.match.route;
+    exchange->body_bytes += piece.size;
+    if (exchange->body_bytes > exchange->server->body_limit) {
+        fail(exchange, 413, "the body is larger than this server takes");
+        return answer_and_cut(exchange);
+    }
+    bool wanted = !exchange->response.status && route->body && !exchange->body_refused;
+    if (!wanted) {
+        if (exchange->body_bytes <= DISCARD_LIMIT)
+            return MHD_YES;
+        if (!exchange->response.status && exchange->routed)
+            return MHD_YES; /* the route says at the end why it wanted no more */
+        if (!exchange->response.status)
+            fail(exchange, 413, "this request takes no such body");
+        return answer_and_cut(exchange);
+    }
+    watch_busy(exchange->watched, true);
+    exchange->body_refused = !route->body(&exchange->request, piece);
+    watch_busy(exchange->watched, false);
+    return MHD_YES;
+}
+
+static enum MHD_Result answer(struct exchange *exchange, struct MHD_Connection *connection)
+{
+    watch_set(exchange->watched, WATCH_WORK);
+    if (!exchange->response.status) {
+        exchange->routed = true;
+        exchange->request.match.route->respond(&exchange->request, &exchange->response);
+        if (!exchange->response.status)
+            fail(exchange, 500, "the request was not answered");
+    }
+    return queue(exchange, connection);
+}
+
+static enum MHD_Result handle(void *context, struct MHD_Connection *connection, const char *url,
+                              const char *method, const char *version, const char *data,
+                              size_t *data_size, void **request_context_slot)
+{
+    (void)context;
+    (void)url;
+    struct exchange *exchange = *request_context_slot;
+    if (!exchange)
+        return MHD_NO;
+    if (!exchange->begun)
+        return begin(exchange, connection, method, version);
+    if (!*data_size)
+        return answer(exchange, connection);
+    struct slice piece = slice_of(data, *data_size);
+    *data_size = 0;
+    return receive(exchange, piece);
+}
+
+/* --- the library's notices --- */
+
+/* What belongs to a connection, over all its requests. */
+struct link {
+    struct watched *watched;
+    struct exchange *exchange; /* of the present request */
+};
+
+static struct link *link_of(struct MHD_Connection *connection)
+{
+    const union MHD_ConnectionInfo *info = MHD_get_connection_info(
+        connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+    return info->socket_context;
+}
+
+static int fd_of(struct MHD_Connection *connection)
+{
+    const union MHD_ConnectionInfo *info = MHD_get_connection_info(
+        connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+    return info ? info->connect_fd : -1;
+}
+
+static void log_exchange(const struct exchange *exchange, bool complete)
+{
+    const char *pattern = exchange->request.match.pattern;
+    log_debug("http: method=%s pattern=%s status=%d body_bytes=%llu bytes=%llu ms=%lld%s",
+              exchange->request.method, pattern ? pattern : "-", exchange->response.status,
+              (unsigned long long)exchange->body_bytes, (unsigned long long)exchange->sent_bytes,
+              (long long)(clock_monotonic_us() - exchange->started_us) / 1000,
+              complete ? "" : " incomplete");
+    metric_add(METRIC_HTTP_REQUESTS, 1);
+    if (exchange->response.status >= 500)
+        metric_add(METRIC_HTTP_ERRORS, 1);
+}
+
+static void end_exchange(struct exchange *exchange, bool complete)
+{
+    if (!exchange)
+        return;
+    if (exchange->begun)
+        log_exchange(exchange, complete);
+    /* The stream may work on the route's state, so it goes first. */
+    response_release(&exchange->response);
+    if (exchange->routed && exchange->request.match.route->close)
+        exchange->request.match.route->close(&exchange->request, complete);
+    request_release(&exchange->request);
+    free(exchange->raw_target);
+    watch_set(exchange->watched, WATCH_IDLE);
+    if (exchange->begun)
+        atomic_fetch_sub(&exchange->server->in_work, 1);
+    exchange->link->exchange = NULL;
+    free(exchange);
+}
+
+static void on_completed(void *context, struct MHD_Connection *connection,
+                         void **request_context_slot, enum MHD_RequestTerminationCode code)
+{
+    (void)context;
+    (void)connection;
+    end_exchange(*request_context_slot, code == MHD_REQUEST_TERMINATED_COMPLETED_OK);
+    *request_context_slot = NULL;
+}
+
+/* We read the query ourselves. The library would take memory for every parameter, and its 0.9.75
+ * crashes when that runs out, so the query is cut off before it looks: the text is a NUL-terminated
+ * one in the connection's own read buffer, const only in the prototype of the callback. */
+static void hide_query(const char *uri)
+{
+    char *question = strchr((char *)(uintptr_t)uri, '?');
+    if (question && question[1])
+        question[1] = '\0';
+}
+
+/* The request line has come: the one moment at which the target is there as it was sent. */
+static void *on_request_line(void *context, const char *uri, struct MHD_Connection *connection)
+{
+    struct link *link = link_of(connection);
+    struct exchange *exchange = mem_alloc(sizeof(*exchange));
+    exchange->server = context;
+    exchange->link = link;
+    exchange->watched = link->watched;
+    exchange->fd = fd_of(connection);
+    exchange->raw_target = mem_copy_text(uri ? uri : "");
+    end_exchange(link->exchange, false);
+    link->exchange = exchange;
+    watch_request_line(exchange->watched);
+    if (uri)
+        hide_query(uri);
+    return exchange;
+}
+
+static void on_connection(void *context, struct MHD_Connection *connection, void **socket_context,
+                          enum MHD_ConnectionNotificationCode code)
+{
+    struct http_server *server = context;
+    struct link *link = *socket_context;
+    if (code == MHD_CONNECTION_NOTIFY_STARTED) {
+        link = *socket_context = mem_alloc(sizeof(*link));
+        link->watched = watchdog_add(server->watchdog, fd_of(connection));
+    } else if (link) {
+        /* A request whose head failed in the library has no other end than this. */
+        end_exchange(link->exchange, false);
+        watchdog_remove(server->watchdog, link->watched);
+        free(link);
+        *socket_context = NULL;
+    }
+}
+
+/* Escapes are undone by target.c, which also says when they are wrong. */
+static size_t leave_escapes(void *context, struct MHD_Connection *connection, char *text)
+{
+    (void)context;
+    (void)connection;
+    return strlen(text);
+}
+
+/* --- life --- */
+
+static bool start_daemon(struct http_server *server, const struct http_options *options, int fd,
+                         bool is_ipv6, struct error *err)
+{
+    unsigned flags = MHD_USE_THREAD_PER_CONNECTION | MHD_USE_INTERNAL_POLLING_THREAD |
+                     MHD_USE_POLL | MHD_USE_ITC;
+    if (is_ipv6)
+        flags |= MHD_USE_IPv6;
+    unsigned per_address = options->connection_limit_per_address;
+    struct MHD_OptionItem items[] = {
+        { MHD_OPTION_LISTEN_SOCKET, fd, NULL },
+        { MHD_OPTION_CONNECTION_MEMORY_LIMIT, CONNECTION_MEMORY, NULL },
+        { MHD_OPTION_CONNECTION_LIMIT,
+          (intptr_t)(options->connection_limit ? options->connection_limit : 512), NULL },
+        { MHD_OPTION_PER_IP_CONNECTION_LIMIT, (intptr_t)(per_address ? per_address : 256), NULL },
+        { MHD_OPTION_CONNECTION_TIMEOUT,
+          (intptr_t)(options->idle_timeout_s ? options->idle_timeout_s : 60), NULL },
+        { MHD_OPTION_THREAD_STACK_SIZE, THREAD_STACK, NULL },
+#if MHD_VERSION >= 0x00097701
+        { MHD_OPTION_CLIENT_DISCIPLINE_LVL, 1, NULL },
+#else
+        { MHD_OPTION_STRICT_FOR_CLIENT, 1, NULL },
+#endif
+        { MHD_OPTION_END, 0, NULL },
+    };
+    server->daemon = MHD_start_daemon(
+        flags, 0, NULL, NULL, handle, server, MHD_OPTION_ARRAY, items, MHD_OPTION_NOTIFY_COMPLETED,
+        on_completed, server, MHD_OPTION_NOTIFY_CONNECTION, on_connection, server,
+        MHD_OPTION_URI_LOG_CALLBACK, on_request_line, server, MHD_OPTION_UNESCAPE_CALLBACK,
+        leave_escapes, NULL, MHD_OPTION_END);
+    if (!server->daemon)
+        return error_set(err, ERROR_IO, "the HTTP service could not be started");
+    return true;
+}
+
+bool http_server_open(const struct http_options *options, const struct route_table *tables,
+                      size_t table_count, struct http_server **out, struct error *err)
+{
+    struct http_server *server = mem_alloc(sizeof(*server));
+    struct listener listener;
+    struct watchdog_options limits = {
+        .header_ms = 1000 * (int64_t)(options->header_timeout_s ? options->header_timeout_s : 20),
+        .idle_ms = 1000 * (int64_t)(options->idle_timeout_s ? options->idle_timeout_s : 60),
+        .minimum_rate = options->minimum_rate ? options->minimum_rate : 1024,
+    };
+    if (!listener_open(options->address, options->port, &listener, err))
+        goto fail;
+    server->port = listener.port;
+    server->bound_url = mem_copy_text(listener.url);
+    server->base_url = mem_copy_text(options->base_url);
+    server->body_limit = options->body_limit ? options->body_limit : (uint64_t)64 << 30;
+    server->router = router_new(tables, table_count);
+    server->watchdog = watchdog_open(&limits);
+    if (!server->watchdog) {
+        error_set(err, ERROR_NO_SPACE, "no thread for the HTTP service");
+        close(listener.fd);
+        goto fail;
+    }
+    if (!start_daemon(server, options, listener.fd, listener.is_ipv6, err)) {
+        close(listener.fd);
+        goto fail;
+    }
+    *out = server;
+    return true;
+fail:
+    http_server_close(server, 0);
+    return false;
+}
+
+uint16_t http_server_port(const struct http_server *server)
+{
+    return server->port;
+}
+
+static void sleep_ms(long ms)
+{
+    struct timespec pause = { ms / 1000, ms % 1000 * 1000000 };
+    nanosleep(&pause, NULL);
+}
+
+void http_server_close(struct http_server *server, int64_t grace_ms)
+{
+    if (!server)
+        return;
+    if (server->daemon) {
+        atomic_store(&server->stopping, true);
+        int fd = MHD_quiesce_daemon(server->daemon);
+        if (fd >= 0)
+            close(fd);
+        int64_t deadline = clock_monotonic_ms() + grace_ms;
+        while (atomic_load(&server->in_work) && clock_monotonic_ms() < deadline)
+            sleep_ms(5);
+        watchdog_cut_all(server->watchdog);
+        MHD_stop_daemon(server->daemon);
+    }
+    watchdog_close(server->watchdog);
+    router_free(server->router);
+    free(server->base_url);
+    free(server->bound_url);
+    free(server);
+}
