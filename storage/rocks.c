@@ -19,6 +19,14 @@ enum {
     WINDOW_BITS = -14, /* RocksDB's own default */
 };
 
+#ifdef __SANITIZE_THREAD__
+/* The library is not instrumented: what orders its own threads is not seen. */
+const char *__tsan_default_suppressions(void);
+const char *__tsan_default_suppressions(void) {
+    return "race:librocksdb\n";
+}
+#endif
+
 static const char *const table_names[FAMILY_COUNT] = {
     [TABLE_RECORD] = "record", [TABLE_DOCUMENT] = "document", [TABLE_TERM] = "term",
     [TABLE_FEED] = "feed",     [TABLE_POSITION] = "position", [TABLE_SEGMENT] = "segment",

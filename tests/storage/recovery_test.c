@@ -1,0 +1,386 @@
+/* SPDX-License-Identifier: MIT */
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "storage/blob_limits.h"
+#include "tests/storage/support.h"
+
+/* What a machine leaves that stops at once: nothing is closed, nothing is cut. */
+static void run_and_crash(const char *path, bool in_memory, void (*work)(struct storage *))
+{
+    fflush(stdout);
+    pid_t child = fork();
+    if (child == 0) {
+        struct error err = { 0 };
+        struct storage *storage = NULL;
+        struct storage_options options = { .path = path,
+                                           .segment_size = SMALL_SEGMENT,
+                                           .index_in_memory = in_memory };
+        if (storage_open(&options, &storage, &err))
+            work(storage);
+        raise(SIGKILL);
+    }
+    int status = 0;
+    waitpid(child, &status, 0);
+    CHECK(WIFSIGNALED(status));
+}
+
+/* Lives until its record is whole; a child cannot CHECK. */
+static struct blob_id quick_blob(struct storage *storage, const char *key, size_t size,
+                                 unsigned seed)
+{
+    struct error err;
+    struct blob_id id = { 0 };
+    uint8_t *bytes = make_bytes(size, seed);
+    write_blob(storage, key, slice_of(bytes, size), &id, &err);
+    free(bytes);
+    return id;
+}
+
+/* "key:L" or "key:D" of every record. */
+static const char *walk_text(struct storage *storage)
+{
+    static char text[512];
+    struct error err = { 0 };
+    struct blob_walk *walk = NULL;
+    struct blob_record record;
+    bool found = true;
+    size_t size = 0;
+    text[0] = '\0';
+    CHECK_OK(blob_walk_open(storage, &walk, &err), err);
+    for (;;) {
+        CHECK_OK(blob_walk_next(walk, &record, &found, &err), err);
+        if (!found)
+            break;
+        size += (size_t)snprintf(text + size, sizeof(text) - size, "%.*s:%c ", (int)record.key.size,
+                                 (const char *)record.key.data, record.dead ? 'D' : 'L');
+    }
+    blob_walk_close(walk);
+    return text;
+}
+
+static void store_three(struct storage *storage)
+{
+    quick_blob(storage, "one", 50000, 1);
+    quick_blob(storage, "two", 60000, 2);
+    quick_blob(storage, "three", 70000, 3);
+}
+
+enum {
+    OFFSET_TWO = 4096 + 13 * 4096, /* behind 640 + 50000 bytes */
+    OFFSET_THREE = OFFSET_TWO + 15 * 4096,
+    OFFSET_END = OFFSET_THREE + 18 * 4096,
+};
+
+TEST(whole_records_are_found_after_a_crash_and_the_next_one_follows_them)
+{
+    for (int in_memory = 0; in_memory < 2; in_memory++) {
+        char path[128];
+        snprintf(path, sizeof(path), "%s", test_folder());
+        run_and_crash(path, in_memory, store_three);
+        struct storage *storage = open_store(path, in_memory);
+        CHECK_TEXT(walk_text(storage), "one:L two:L three:L ");
+        struct blob_id id = store_blob(storage, "four", 1000, 4);
+        CHECK_INT(id.segment, 1);
+        CHECK_INT(id.offset, OFFSET_END);
+        CHECK_TEXT(walk_text(storage), "one:L two:L three:L four:L ");
+        CHECK(blob_equals(storage, &id, 1000, 4));
+        storage_close(storage);
+    }
+}
+
+static void damage(const char *folder, off_t offset, const char *bytes, size_t size)
+{
+    char path[256];
+    segment_file(folder, 1, path);
+    int fd = open(path, O_RDWR);
+    bool ok = pwrite(fd, bytes, size, offset) == (ssize_t)size;
+    close(fd);
+    CHECK(ok);
+}
+
+TEST(record_with_half_a_payload_is_not_shown_after_a_crash)
+{
+    char path[128];
+    char zeros[4096] = { 0 };
+    struct error err;
+    snprintf(path, sizeof(path), "%s", test_folder());
+    run_and_crash(path, true, store_three);
+    damage(path, OFFSET_THREE + 8 * 4096, zeros, sizeof(zeros));
+    for (int round = 0; round < 2; round++) {
+        struct storage *storage = open_store(path, true);
+        CHECK_TEXT(walk_text(storage), round ? "one:L two:L four:L " : "one:L two:L ");
+        struct blob_id torn = { .segment = 1, .offset = OFFSET_THREE, .size = 70000 };
+        struct blob *blob = NULL;
+        CHECK(!blob_open(storage, &torn, &blob, &err));
+        CHECK_INT(err.code, ERROR_CORRUPT);
+        if (round == 0) {
+            struct blob_id id = store_blob(storage, "four", 1000, 4);
+            CHECK(blob_equals(storage, &id, 1000, 4));
+        }
+        storage_close(storage);
+    }
+}
+
+TEST(record_without_its_header_is_overwritten_after_a_crash)
+{
+    char path[128];
+    char zeros[4096] = { 0 };
+    snprintf(path, sizeof(path), "%s", test_folder());
+    run_and_crash(path, true, store_three);
+    damage(path, OFFSET_THREE, zeros, sizeof(zeros));
+    struct storage *storage = open_store(path, true);
+    CHECK_TEXT(walk_text(storage), "one:L two:L ");
+    struct blob_id id = store_blob(storage, "four", 65000, 4);
+    CHECK_INT(id.offset, OFFSET_THREE);
+    CHECK_TEXT(walk_text(storage), "one:L two:L four:L ");
+    CHECK(blob_equals(storage, &id, 65000, 4));
+    storage_close(storage);
+}
+
+TEST(rotten_header_in_the_middle_hides_its_own_record_only)
+{
+    char path[128];
+    snprintf(path, sizeof(path), "%s", test_folder());
+    run_and_crash(path, true, store_three);
+    damage(path, OFFSET_TWO + 16, "rot", 3);
+    struct storage *storage = open_store(path, true);
+    CHECK_TEXT(walk_text(storage), "one:L three:L ");
+    storage_close(storage);
+}
+
+TEST(rotten_segment_header_costs_no_record)
+{
+    char path[128];
+    snprintf(path, sizeof(path), "%s", test_folder());
+    run_and_crash(path, true, store_three);
+    damage(path, 0, "rotten", 6);
+    struct storage *storage = open_store(path, true);
+    CHECK_TEXT(walk_text(storage), "one:L two:L three:L ");
+    storage_close(storage);
+}
+
+TEST(file_cut_within_the_last_record_loses_that_record_only)
+{
+    char path[128];
+    char file[256];
+    snprintf(path, sizeof(path), "%s", test_folder());
+    run_and_crash(path, true, store_three);
+    segment_file(path, 1, file);
+    CHECK(truncate(file, OFFSET_THREE + 5000) == 0);
+    struct storage *storage = open_store(path, true);
+    CHECK_TEXT(walk_text(storage), "one:L two:L ");
+    struct blob_id id = store_blob(storage, "four", 100000, 4);
+    CHECK(blob_equals(storage, &id, 100000, 4));
+    CHECK_TEXT(walk_text(storage), "one:L two:L four:L ");
+    storage_close(storage);
+}
+
+TEST(payload_that_looks_like_a_record_is_not_taken_for_one)
+{
+    char path[128];
+    char file[256];
+    uint8_t copy[16 * 4096];
+    struct error err = { 0 };
+    struct blob_id id;
+    snprintf(path, sizeof(path), "%s", test_folder());
+    struct storage *storage = open_store(path, true);
+    store_blob(storage, "one", 50000, 1);
+    segment_file(path, 1, file);
+    int fd = open(file, O_RDWR);
+    CHECK(pread(fd, copy, sizeof(copy), 4096) == (ssize_t)sizeof(copy));
+    /* A record inside a payload, at a multiple of 4096 of the file. */
+    struct blob_writer *writer = NULL;
+    CHECK_OK(blob_writer_open(storage, slice_text("two"), &writer, &err), err);
+    CHECK_OK(blob_writer_write(writer, slice_of(copy, 4096 - RECORD_HEADER_SIZE), &err), err);
+    CHECK_OK(blob_writer_write(writer, slice_of(copy, sizeof(copy)), &err), err);
+    CHECK_OK(blob_writer_finish(writer, &id, &err), err);
+    blob_writer_close(writer);
+    CHECK(pwrite(fd, "rot", 3, (off_t)id.offset + 20) == 3); /* so that the walk looks inside */
+    close(fd);
+    CHECK_TEXT(walk_text(storage), "one:L ");
+    storage_close(storage);
+}
+
+static void commit_deletion_and_crash(struct storage *storage)
+{
+    struct error err;
+    struct transaction *transaction = NULL;
+    struct blob_id id = quick_blob(storage, "kept", 200000, 2);
+    id = quick_blob(storage, "gone", 300000, 1);
+    setenv("HOUNSFIELD_FAULT", "before-blob-reclaim", 1);
+    if (transaction_open(storage, &transaction, &err)) {
+        transaction_put(transaction, TABLE_RECORD, slice_text("deleted"), slice_text("yes"));
+        transaction_delete_blob(transaction, &id);
+        transaction_commit(transaction, &err);
+        nanosleep(&(struct timespec){ .tv_sec = 5 }, NULL);
+    }
+}
+
+TEST(deletion_that_a_crash_left_undone_is_done_at_the_next_start)
+{
+    char path[128];
+    char file[256];
+    struct stat status;
+    struct storage_figures figures;
+    snprintf(path, sizeof(path), "%s", test_folder());
+    run_and_crash(path, false, commit_deletion_and_crash);
+    struct storage *storage = open_store(path, false);
+    CHECK(value_is(storage, TABLE_RECORD, "deleted", "yes"));
+    CHECK_TEXT(walk_text(storage), "kept:L gone:D ");
+    CHECK(wait_for_pending(storage, 0));
+    storage_figures(storage, &figures);
+    CHECK_INT(figures.blob_bytes, 200704);
+    CHECK_INT(figures.dead_bytes, 4096);
+    storage_close(storage);
+    segment_file(path, 1, file);
+    CHECK(stat(file, &status) == 0);
+    CHECK(status.st_blocks * 512 < 250000);
+    storage = open_store(path, false);
+    CHECK_TEXT(walk_text(storage), "kept:L gone:D ");
+    storage_figures(storage, &figures);
+    CHECK_INT(figures.blob_bytes, 200704);
+    storage_close(storage);
+}
+
+/* Blobs, then a record for each that names it, as an archive does. Tells the parent after each
+ * commit how many are promised. */
+static int promise_pipe[2];
+
+static void store_and_promise(struct storage *storage)
+{
+    struct error err;
+    for (unsigned i = 0; i < 30; i++) {
+        struct transaction *transaction = NULL;
+        uint8_t bytes[BLOB_ID_SIZE];
+        char key[16];
+        struct blob_id id = quick_blob(storage, "k", 20000 + i * 1000, i);
+        blob_id_encode(&id, bytes);
+        snprintf(key, sizeof(key), "%u", i);
+        if (!transaction_open(storage, &transaction, &err))
+            return;
+        transaction_put(transaction, TABLE_RECORD, slice_text(key), slice_of(bytes, sizeof(bytes)));
+        transaction_append_feed(transaction, slice_text(key));
+        bool ok = transaction_commit(transaction, &err);
+        transaction_close(transaction);
+        if (!ok || write(promise_pipe[1], "x", 1) != 1)
+            return;
+    }
+}
+
+static void check_promises(struct storage *storage, unsigned promised)
+{
+    struct error err = { 0 };
+    struct buffer value = buffer_up_to(64);
+    unsigned present = 0;
+    bool found = true;
+    for (unsigned i = 0; i < 30 && found; i++) {
+        char key[16];
+        struct blob_id id;
+        snprintf(key, sizeof(key), "%u", i);
+        CHECK_OK(storage_get(storage, TABLE_RECORD, slice_text(key), &value, &found, &err), err);
+        if (!found)
+            break;
+        present++;
+        blob_id_decode(value.data, &id);
+        CHECK(blob_equals(storage, &id, 20000 + i * 1000, i));
+    }
+    buffer_release(&value);
+    CHECK(present >= promised);
+    CHECK(present <= promised + 1);
+    CHECK_INT(feed_latest(storage), present);
+}
+
+TEST(kill_at_any_point_loses_nothing_that_was_promised)
+{
+    static const char *const points[] = { "before-segment-write", "after-segment-write",
+                                          "after-segment-sync", "after-index-write",
+                                          "after-commit" };
+    for (size_t i = 0; i < sizeof(points) / sizeof(points[0]); i++) {
+        char path[128];
+        char fault[64];
+        char byte;
+        unsigned promised = 0;
+        snprintf(path, sizeof(path), "%s", test_folder());
+        snprintf(fault, sizeof(fault), "%s:%d", points[i], 17);
+        CHECK(pipe(promise_pipe) == 0);
+        setenv("HOUNSFIELD_FAULT", fault, 1);
+        run_and_crash(path, false, store_and_promise);
+        unsetenv("HOUNSFIELD_FAULT");
+        close(promise_pipe[1]);
+        while (read(promise_pipe[0], &byte, 1) == 1)
+            promised++;
+        close(promise_pipe[0]);
+#ifdef HOUNSFIELD_FAULTS
+        CHECK_INT(promised, 16);
+#endif
+        struct storage *storage = open_store(path, false);
+        check_promises(storage, promised);
+        struct blob_id id = store_blob(storage, "after", 5000, 99);
+        CHECK(blob_equals(storage, &id, 5000, 99));
+        check_promises(storage, promised);
+        storage_close(storage);
+    }
+}
+
+static void stream_half(struct storage *storage)
+{
+    struct error err;
+    struct blob_writer *writer = NULL;
+    uint8_t *bytes = make_bytes(1 << 20, 3);
+    if (blob_writer_open(storage, slice_text("big"), &writer, &err))
+        for (int i = 0; i < 50; i++)
+            blob_writer_write(writer, slice_of(bytes, 1 << 20), &err);
+    free(bytes);
+}
+
+TEST(big_blob_that_a_crash_cut_off_leaves_nothing)
+{
+    char path[128];
+    char file[256];
+    struct stat status;
+    snprintf(path, sizeof(path), "%s", test_folder());
+    run_and_crash(path, false, stream_half);
+    segment_file(path, 1, file);
+    CHECK(stat(file, &status) == 0);
+    struct storage *storage = open_store(path, false);
+    CHECK(stat(file, &status) != 0);
+    CHECK_TEXT(walk_text(storage), "");
+    storage_close(storage);
+}
+
+static void fill_segments(struct storage *storage)
+{
+    for (unsigned i = 0; i < 10; i++) {
+        struct error err;
+        struct transaction *transaction = NULL;
+        quick_blob(storage, "k", 300000, i);
+        if (transaction_open(storage, &transaction, &err))
+            transaction_append_feed(transaction, slice_text("x"));
+        transaction_commit(transaction, &err);
+        transaction_close(transaction);
+    }
+}
+
+TEST(counts_of_the_segments_are_right_after_a_crash_and_after_a_lost_index)
+{
+    struct storage_figures figures;
+    char path[128];
+    char command[200];
+    snprintf(path, sizeof(path), "%s", test_folder());
+    run_and_crash(path, false, fill_segments);
+    for (int round = 0; round < 3; round++) {
+        struct storage *storage = open_store(path, false);
+        storage_figures(storage, &figures);
+        CHECK_INT(figures.segments, 4);
+        CHECK_INT(figures.blob_bytes, 10 * 303104);
+        CHECK_INT(figures.dead_bytes, 0);
+        storage_close(storage);
+        snprintf(command, sizeof(command), "rm -r %s/index", path);
+        if (round == 1)
+            CHECK(system(command) == 0);
+    }
+}
