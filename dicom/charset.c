@@ -78,13 +78,15 @@ static const struct {
     { "SHIFTJIS", &japanese_charset },
 };
 
-static const char *skip_word(const char *name, const char *word) {
+static const char *skip_word(const char *name, const char *word)
+{
     size_t size = strlen(word);
     return strncmp(name, word, size) == 0 ? name + size : name;
 }
 
 /* NULL when no set has this name. */
-static const struct charset *find_name(struct slice value) {
+static const struct charset *find_name(struct slice value)
+{
     char name[24];
     size_t size = 0;
     for (size_t i = 0; i < value.size; i++) {
@@ -103,7 +105,8 @@ static const struct charset *find_name(struct slice value) {
     return NULL;
 }
 
-const struct charset *charset_find(struct slice value) {
+const struct charset *charset_find(struct slice value)
+{
     const struct charset *none = &g1_charsets[SET_NONE];
     while (value.size) {
         const uint8_t *end = memchr(value.data, '\\', value.size);
@@ -119,18 +122,13 @@ const struct charset *charset_find(struct slice value) {
     return none;
 }
 
-const struct charset *charset_utf8(void) {
+const struct charset *charset_utf8(void)
+{
     return &utf8_charset;
 }
 
 /* Two-byte sets go through glibc's iconv. A descriptor has state, so each thread has its own. */
-enum codec {
-    CODEC_JAPANESE,
-    CODEC_SHIFT_JIS,
-    CODEC_KOREAN,
-    CODEC_GB18030,
-    CODECS
-};
+enum codec { CODEC_JAPANESE, CODEC_SHIFT_JIS, CODEC_KOREAN, CODEC_GB18030, CODECS };
 static const char *const codec_names[] = { "EUC-JP", "CP932", "UHC", "GB18030" };
 
 struct codecs {
@@ -140,7 +138,8 @@ struct codecs {
 static pthread_key_t codecs_key;
 static pthread_once_t codecs_once = PTHREAD_ONCE_INIT;
 
-static void codecs_free(void *memory) {
+static void codecs_free(void *memory)
+{
     struct codecs *codecs = memory;
     for (int i = 0; i < CODECS; i++) {
         if (codecs->opened[i] && codecs->descriptors[i] != (iconv_t)-1)
@@ -149,13 +148,15 @@ static void codecs_free(void *memory) {
     free(codecs);
 }
 
-static void codecs_start(void) {
+static void codecs_start(void)
+{
     if (pthread_key_create(&codecs_key, codecs_free) != 0)
         abort();
 }
 
 /* (iconv_t)-1 on a system without glibc's conversion modules. */
-static iconv_t codec_descriptor(enum codec codec) {
+static iconv_t codec_descriptor(enum codec codec)
+{
     pthread_once(&codecs_once, codecs_start);
     struct codecs *codecs = pthread_getspecific(codecs_key);
     if (!codecs) {
@@ -172,7 +173,8 @@ static iconv_t codec_descriptor(enum codec codec) {
 
 /* Appends what stands at the start of `bytes` up to the first that cannot be converted; returns how
  * many bytes that was. */
-static size_t convert(enum codec codec, struct slice bytes, struct buffer *utf8) {
+static size_t convert(enum codec codec, struct slice bytes, struct buffer *utf8)
+{
     iconv_t descriptor = codec_descriptor(codec);
     if (descriptor == (iconv_t)-1)
         return 0;
@@ -190,12 +192,14 @@ static size_t convert(enum codec codec, struct slice bytes, struct buffer *utf8)
     }
 }
 
-static void append_replacement(struct buffer *utf8) {
+static void append_replacement(struct buffer *utf8)
+{
     utf8_append(utf8, UTF8_REPLACEMENT);
 }
 
 /* GB 18030 and GBK, where a second byte may be 5C, 5E or 3D: no look at single bytes. */
-static void decode_gb18030(struct slice text, struct buffer *utf8) {
+static void decode_gb18030(struct slice text, struct buffer *utf8)
+{
     while (text.size) {
         text = slice_skip(text, convert(CODEC_GB18030, text, utf8));
         if (text.size) {
@@ -215,12 +219,14 @@ struct decoder {
     struct buffer *utf8;
 };
 
-static void decoder_reset(struct decoder *decoder) {
+static void decoder_reset(struct decoder *decoder)
+{
     decoder->g0 = decoder->charset->g0;
     decoder->g1 = decoder->charset->g1;
 }
 
-static bool is_delimiter(const struct decoder *decoder, uint8_t byte) {
+static bool is_delimiter(const struct decoder *decoder, uint8_t byte)
+{
     return (byte == '\\' && decoder->is_multivalued) ||
            ((byte == '^' || byte == '=') && decoder->is_name);
 }
@@ -244,7 +250,8 @@ static const struct {
 
 /* `text` begins with ESC. Returns the size of the sequence, known or not; an ESC that begins none
  * is one byte. */
-static size_t decode_escape(struct decoder *decoder, struct slice text) {
+static size_t decode_escape(struct decoder *decoder, struct slice text)
+{
     size_t size = 1;
     while (size < text.size && text.data[size] >= 0x20 && text.data[size] <= 0x2F)
         size++;
@@ -261,13 +268,15 @@ static size_t decode_escape(struct decoder *decoder, struct slice text) {
     return size;
 }
 
-static bool is_two_byte(enum graphic_set set) {
+static bool is_two_byte(enum graphic_set set)
+{
     return set >= SET_JIS_X_0208;
 }
 
 /* The rows of NEC and IBM in the empty part of JIS X 0208, which names like 髙 are written in: only
  * Shift JIS knows them. */
-static bool convert_vendor_row(uint8_t lead, uint8_t trail, struct buffer *utf8) {
+static bool convert_vendor_row(uint8_t lead, uint8_t trail, struct buffer *utf8)
+{
     uint8_t row = lead - 0xA1, cell = trail - 0xA1;
     uint8_t first = (uint8_t)(0x81 + row / 2);
     uint8_t second = row % 2 ? (uint8_t)(cell + 0x9F) : (uint8_t)(cell + 0x40);
@@ -277,7 +286,8 @@ static bool convert_vendor_row(uint8_t lead, uint8_t trail, struct buffer *utf8)
 }
 
 /* One two-byte character, given as in EUC (both bytes above A0). */
-static void decode_pair(enum graphic_set set, uint8_t lead, uint8_t trail, struct buffer *utf8) {
+static void decode_pair(enum graphic_set set, uint8_t lead, uint8_t trail, struct buffer *utf8)
+{
     uint8_t bytes[3] = { 0x8F, lead, trail }; /* 8F: JIS X 0212 in EUC-JP */
     struct slice pair = slice_of(bytes + 1, 2);
     bool ok;
@@ -300,7 +310,8 @@ static void decode_pair(enum graphic_set set, uint8_t lead, uint8_t trail, struc
 }
 
 /* A graphic byte 21 to 7E. Returns the bytes taken. */
-static size_t decode_g0(struct decoder *decoder, struct slice text) {
+static size_t decode_g0(struct decoder *decoder, struct slice text)
+{
     uint8_t byte = text.data[0];
     if (is_two_byte(decoder->g0)) {
         uint8_t trail = text.size > 1 ? text.data[1] : 0;
@@ -329,7 +340,8 @@ static size_t decode_g0(struct decoder *decoder, struct slice text) {
 /* What writers of Windows code pages leave behind the name of the set they extend: Shift JIS under
  * JIS X 0201, Unified Hangul under KS X 1001, GBK under GB 2312. None of these pairs means anything
  * in the set itself. */
-static bool decode_extension(struct decoder *decoder, struct slice text) {
+static bool decode_extension(struct decoder *decoder, struct slice text)
+{
     uint8_t lead = text.data[0];
     uint8_t trail = text.size > 1 ? text.data[1] : 0;
     if (trail < 0x40 || trail == 0x7F || trail == 0xFF || is_delimiter(decoder, trail))
@@ -349,7 +361,8 @@ static bool decode_extension(struct decoder *decoder, struct slice text) {
 }
 
 /* A byte above 7F. Returns the bytes taken. */
-static size_t decode_g1(struct decoder *decoder, struct slice text) {
+static size_t decode_g1(struct decoder *decoder, struct slice text)
+{
     uint8_t byte = text.data[0];
     uint8_t trail = text.size > 1 ? text.data[1] : 0;
     enum graphic_set set = decoder->g1;
@@ -374,7 +387,8 @@ static size_t decode_g1(struct decoder *decoder, struct slice text) {
     return 1;
 }
 
-static void decode_iso_2022(struct decoder *decoder, struct slice text) {
+static void decode_iso_2022(struct decoder *decoder, struct slice text)
+{
     decoder_reset(decoder);
     while (text.size) {
         uint8_t byte = text.data[0];
@@ -402,7 +416,8 @@ struct census {
     bool romaji; /* 5C or 7E, which JIS X 0201 reads in its own way */
 };
 
-static struct census take_census(struct slice text) {
+static struct census take_census(struct slice text)
+{
     uint8_t high = 0;
     struct census census = { false, false, false };
     for (size_t i = 0; i < text.size; i++) {
@@ -416,7 +431,8 @@ static struct census take_census(struct slice text) {
 }
 
 /* Sets without escapes: each part between them for itself, so that none comes out. */
-static void decode_without_escapes(enum encoding encoding, struct slice text, struct buffer *utf8) {
+static void decode_without_escapes(enum encoding encoding, struct slice text, struct buffer *utf8)
+{
     while (text.size) {
         const uint8_t *escape = memchr(text.data, 0x1B, text.size);
         size_t size = escape ? (size_t)(escape - text.data) : text.size;
@@ -428,10 +444,21 @@ static void decode_without_escapes(enum encoding encoding, struct slice text, st
     }
 }
 
+static bool is_plain(const struct charset *charset, struct census census)
+{
+    return !census.high && !census.escape && (charset->g0 == SET_ASCII || !census.romaji);
+}
+
+bool charset_is_plain(const struct charset *charset, struct slice text)
+{
+    return is_plain(charset, take_census(text));
+}
+
 void charset_decode(const struct charset *charset, uint16_t vr, struct slice text,
-                    struct buffer *utf8) {
+                    struct buffer *utf8)
+{
     struct census census = take_census(text);
-    if (!census.high && !census.escape && (charset->g0 == SET_ASCII || !census.romaji)) {
+    if (is_plain(charset, census)) {
         buffer_append(utf8, text);
         return;
     }

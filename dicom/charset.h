@@ -20,3 +20,6 @@ const struct charset *charset_utf8(void);
  * ESC, its backslashes are the separators of values. */
 void charset_decode(const struct charset *charset, uint16_t vr, struct slice text,
                     struct buffer *utf8);
+
+/* Are the bytes of `text` their own UTF-8, ASCII without escapes? Then decoding would copy them. */
+bool charset_is_plain(const struct charset *charset, struct slice text);

@@ -7,17 +7,20 @@
 
 enum { FIRST_YEAR_DAYS = -719528, LAST_YEAR_DAYS = 2932896 }; /* 0000-01-01, 9999-12-31 */
 
-static bool is_leap(int year) {
+static bool is_leap(int year)
+{
     return year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
 }
 
-static int days_in_month(int year, int month) {
+static int days_in_month(int year, int month)
+{
     static const int days[] = { 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31 };
     return month == 2 && is_leap(year) ? 29 : days[month - 1];
 }
 
 /* Days since 1970-01-01. Years are counted from March, so that the leap day is the last one. */
-static int64_t days_from_civil(int year, int month, int day) {
+static int64_t days_from_civil(int year, int month, int day)
+{
     int64_t y = month <= 2 ? year - 1 : year;
     int64_t era = (y >= 0 ? y : y - 399) / 400;
     int64_t year_of_era = y - era * 400;
@@ -26,7 +29,8 @@ static int64_t days_from_civil(int year, int month, int day) {
     return era * 146097 + day_of_era - 719468;
 }
 
-static void civil_from_days(int64_t days, int *year, int *month, int *day) {
+static void civil_from_days(int64_t days, int *year, int *month, int *day)
+{
     days += 719468;
     int64_t era = (days >= 0 ? days : days - 146096) / 146097;
     int64_t day_of_era = days - era * 146097;
@@ -40,7 +44,8 @@ static void civil_from_days(int64_t days, int *year, int *month, int *day) {
 }
 
 /* Takes exactly `count` digits off the front. */
-static bool take_digits(struct slice *text, size_t count, int *value) {
+static bool take_digits(struct slice *text, size_t count, int *value)
+{
     if (text->size < count)
         return false;
     *value = 0;
@@ -53,22 +58,26 @@ static bool take_digits(struct slice *text, size_t count, int *value) {
     return true;
 }
 
-static bool take_byte(struct slice *text, char byte) {
+static bool take_byte(struct slice *text, char byte)
+{
     if (!text->size || text->data[0] != byte)
         return false;
     *text = slice_skip(*text, 1);
     return true;
 }
 
-static bool starts_with_digit(struct slice text) {
+static bool starts_with_digit(struct slice text)
+{
     return text.size && text.data[0] >= '0' && text.data[0] <= '9';
 }
 
-static bool is_date(int year, int month, int day) {
+static bool is_date(int year, int month, int day)
+{
     return year >= 1 && month >= 1 && month <= 12 && day >= 1 && day <= days_in_month(year, month);
 }
 
-bool date_parse(struct slice text, struct time_span *span) {
+bool date_parse(struct slice text, struct time_span *span)
+{
     text = fold_trim(text);
     int year, month, day;
     if (!take_digits(&text, 4, &year))
@@ -83,7 +92,8 @@ bool date_parse(struct slice text, struct time_span *span) {
 }
 
 /* ".F" to ".FFFFFF"; more digits are met in the field and are beyond what we tell apart. */
-static bool take_fraction(struct slice *text, int64_t *us, int64_t *unit) {
+static bool take_fraction(struct slice *text, int64_t *us, int64_t *unit)
+{
     if (!starts_with_digit(*text))
         return false;
     for (; starts_with_digit(*text); *text = slice_skip(*text, 1)) {
@@ -96,7 +106,8 @@ static bool take_fraction(struct slice *text, int64_t *us, int64_t *unit) {
 }
 
 /* HH[MM[SS[.F]]] off the front. The unit is what the last component counts, in microseconds. */
-static bool take_time(struct slice *text, bool colons, int64_t *us, int64_t *unit) {
+static bool take_time(struct slice *text, bool colons, int64_t *us, int64_t *unit)
+{
     static const int64_t units[] = { INT64_C(3600000000), 60000000, 1000000 };
     static const int highest[] = { 23, 59, 60 };
     *us = 0;
@@ -119,7 +130,8 @@ static bool take_time(struct slice *text, bool colons, int64_t *us, int64_t *uni
     return !take_byte(text, '.') || take_fraction(text, us, unit);
 }
 
-bool time_parse(struct slice text, struct time_span *span) {
+bool time_parse(struct slice text, struct time_span *span)
+{
     text = fold_trim(text);
     bool colons = text.size > 2 && text.data[2] == ':';
     int64_t us, unit;
@@ -131,7 +143,8 @@ bool time_parse(struct slice text, struct time_span *span) {
 }
 
 /* &ZZXX: -1200 to +1400. */
-static bool take_offset(struct slice *text, int64_t *us) {
+static bool take_offset(struct slice *text, int64_t *us)
+{
     int sign = text->data[0] == '-' ? -1 : 1;
     int hours, minutes;
     *text = slice_skip(*text, 1);
@@ -145,7 +158,8 @@ static bool take_offset(struct slice *text, int64_t *us) {
 }
 
 /* YYYY[MM[DD]] off the front, as first and last day. */
-static bool take_days(struct slice *text, int64_t *first, int64_t *last) {
+static bool take_days(struct slice *text, int64_t *first, int64_t *last)
+{
     int year, month = 1, day = 1;
     if (!take_digits(text, 4, &year) || year < 1)
         return false;
@@ -165,7 +179,8 @@ static bool take_days(struct slice *text, int64_t *first, int64_t *last) {
     return true;
 }
 
-bool date_time_parse(struct slice text, struct time_span *span) {
+bool date_time_parse(struct slice text, struct time_span *span)
+{
     text = fold_trim(text);
     size_t size = text.size;
     int64_t first, last;
@@ -191,11 +206,13 @@ bool date_time_parse(struct slice text, struct time_span *span) {
 }
 
 /* Division that rounds down. */
-static int64_t whole_days(int64_t us) {
+static int64_t whole_days(int64_t us)
+{
     return us >= 0 ? us / DAY_US : -((-us + DAY_US - 1) / DAY_US);
 }
 
-void date_format(int64_t us, char text[DATE_TEXT_SIZE]) {
+void date_format(int64_t us, char text[DATE_TEXT_SIZE])
+{
     int64_t days = whole_days(us);
     if (days < FIRST_YEAR_DAYS)
         days = FIRST_YEAR_DAYS;
@@ -207,14 +224,16 @@ void date_format(int64_t us, char text[DATE_TEXT_SIZE]) {
              (unsigned)day % 100);
 }
 
-void time_format(int64_t us, char text[TIME_TEXT_SIZE]) {
+void time_format(int64_t us, char text[TIME_TEXT_SIZE])
+{
     uint64_t seconds = (uint64_t)us / 1000000;
     snprintf(text, TIME_TEXT_SIZE, "%02u%02u%02u%06u", (unsigned)(seconds / 3600 % 24),
              (unsigned)(seconds / 60 % 60), (unsigned)(seconds % 60),
              (unsigned)((uint64_t)us % 1000000));
 }
 
-void date_time_format(int64_t us, char text[DATE_TIME_TEXT_SIZE]) {
+void date_time_format(int64_t us, char text[DATE_TIME_TEXT_SIZE])
+{
     date_format(us, text);
     time_format(us - whole_days(us) * DAY_US, text + DATE_TEXT_SIZE - 1);
 }

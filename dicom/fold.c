@@ -6,7 +6,8 @@
 #include "dicom/fold_table.h"
 #include "dicom/utf8.h"
 
-struct slice fold_trim(struct slice text) {
+struct slice fold_trim(struct slice text)
+{
     while (text.size && (text.data[text.size - 1] == ' ' || text.data[text.size - 1] == 0))
         text.size--;
     while (text.size && (text.data[0] == ' ' || text.data[0] == 0))
@@ -14,7 +15,8 @@ struct slice fold_trim(struct slice text) {
     return text;
 }
 
-static void append_expansion(uint32_t code, struct buffer *folded) {
+static void append_expansion(uint32_t code, struct buffer *folded)
+{
     for (size_t i = 0; i < fold_expansion_count; i++) {
         if (fold_expansions[i].code == code) {
             buffer_append_text(folded, fold_expansions[i].text);
@@ -24,7 +26,8 @@ static void append_expansion(uint32_t code, struct buffer *folded) {
 }
 
 /* Signs that people type in several ways. */
-static uint32_t fold_sign(uint32_t code) {
+static uint32_t fold_sign(uint32_t code)
+{
     switch (code) {
     case 0x00A0: /* no-break space */
     case 0x3000: /* ideographic space */
@@ -42,7 +45,8 @@ static uint32_t fold_sign(uint32_t code) {
     }
 }
 
-static void append_folded(uint32_t code, struct buffer *folded) {
+static void append_folded(uint32_t code, struct buffer *folded)
+{
     code = fold_sign(code);
     if (code >= 0xFF21 && code <= 0xFF3A)
         code += 'a' - 0xFF21;
@@ -63,7 +67,8 @@ static void append_folded(uint32_t code, struct buffer *folded) {
         utf8_append(folded, result);
 }
 
-void fold_text(struct slice utf8, struct buffer *folded) {
+void fold_text(struct slice utf8, struct buffer *folded)
+{
     while (utf8.size) {
         size_t size;
         uint32_t code = utf8_next(utf8, &size);
@@ -72,7 +77,8 @@ void fold_text(struct slice utf8, struct buffer *folded) {
     }
 }
 
-void fold_name_group(struct slice utf8, struct buffer *folded) {
+void fold_name_group(struct slice utf8, struct buffer *folded)
+{
     size_t end = folded->size; /* behind the last component that is not empty */
     for (;;) {
         const uint8_t *caret = utf8.size ? memchr(utf8.data, '^', utf8.size) : NULL;
@@ -103,7 +109,8 @@ struct decimal {
     char digits[MAX_DIGITS];
 };
 
-static bool take_exponent(struct slice text, int *exponent) {
+static bool take_exponent(struct slice text, int *exponent)
+{
     bool negative = text.size && text.data[0] == '-';
     if (text.size && (text.data[0] == '-' || text.data[0] == '+'))
         text = slice_skip(text, 1);
@@ -119,7 +126,8 @@ static bool take_exponent(struct slice text, int *exponent) {
     return true;
 }
 
-static bool decimal_parse(struct slice text, struct decimal *decimal) {
+static bool decimal_parse(struct slice text, struct decimal *decimal)
+{
     decimal->negative = text.size && text.data[0] == '-';
     decimal->exponent = 0;
     decimal->count = 0;
@@ -153,7 +161,8 @@ static bool decimal_parse(struct slice text, struct decimal *decimal) {
     return any;
 }
 
-bool fold_number(struct slice text, struct buffer *folded) {
+bool fold_number(struct slice text, struct buffer *folded)
+{
     struct decimal decimal;
     if (!decimal_parse(fold_trim(text), &decimal))
         return false;

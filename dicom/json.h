@@ -17,8 +17,12 @@ struct json_options {
 };
 
 /* Appends one object {...}: keys ascending, no group lengths, no group 0002, UTF-8 and (0008,0005)
- * ISO_IR 192 when a character set was stated. Always valid JSON (numbers that JSON cannot hold
- * become strings). */
+ * ISO_IR 192 when a character set was stated or is needed. Of several attributes with one tag the
+ * first is written. Always valid JSON: what is no JSON number becomes a string (IS and DS that are
+ * malformed or have more digits than a binary64, integers beyond 2^53, "NaN", "Infinity"), numbers
+ * in bytes that are no whole number of units become UN. Values that the data set does not hold,
+ * fragments, binary ones above the limit and Pixel Data get a BulkDataURI. Bytes that break off
+ * end the document early but properly. A `json` that overflows is no JSON: see buffer_check. */
 void json_write_dataset(const struct dataset *dataset, const struct json_options *options,
                         struct buffer *json);
 

@@ -53,7 +53,8 @@ enum manner {
     MANNER_TIME,
 };
 
-static enum manner manner_of(uint16_t vr) {
+static enum manner manner_of(uint16_t vr)
+{
     switch (vr) {
     case VR_AE:
     case VR_CS:
@@ -98,7 +99,8 @@ static enum manner manner_of(uint16_t vr) {
 }
 
 /* One of several parts, by a separator. */
-static struct slice take_part(struct slice *rest, uint8_t separator) {
+static struct slice take_part(struct slice *rest, uint8_t separator)
+{
     const uint8_t *end = rest->size ? memchr(rest->data, separator, rest->size) : NULL;
     size_t size = end ? (size_t)(end - rest->data) : rest->size;
     struct slice part = slice_take(*rest, size);
@@ -107,7 +109,8 @@ static struct slice take_part(struct slice *rest, uint8_t separator) {
 }
 
 /* Long text has one value, whatever is in it; the backslash is a character there. */
-static struct slice take_value(uint16_t vr, struct slice *rest) {
+static struct slice take_value(uint16_t vr, struct slice *rest)
+{
     if (vr_is_text(vr) && !vr_is_multi_valued(vr)) {
         struct slice all = *rest;
         *rest = slice_of(NULL, 0);
@@ -117,7 +120,8 @@ static struct slice take_value(uint16_t vr, struct slice *rest) {
 }
 
 /* The third group takes all that is left, more than three there are not. */
-static struct slice take_group(struct slice *rest, size_t index) {
+static struct slice take_group(struct slice *rest, size_t index)
+{
     if (index + 1 < NAME_GROUPS)
         return take_part(rest, '=');
     struct slice all = *rest;
@@ -126,13 +130,15 @@ static struct slice take_group(struct slice *rest, size_t index) {
 }
 
 /* DA, TM, DT. */
-static bool parse_time(uint16_t vr, struct slice text, struct time_span *span) {
+static bool parse_time(uint16_t vr, struct slice text, struct time_span *span)
+{
     return vr == VR_DA   ? date_parse(text, span)
            : vr == VR_TM ? time_parse(text, span)
                          : date_time_parse(text, span);
 }
 
-static void append_time(uint16_t vr, int64_t us, struct buffer *folded) {
+static void append_time(uint16_t vr, int64_t us, struct buffer *folded)
+{
     char text[DATE_TIME_TEXT_SIZE];
     if (vr == VR_DA)
         date_format(us, text);
@@ -143,7 +149,8 @@ static void append_time(uint16_t vr, int64_t us, struct buffer *folded) {
     buffer_append_text(folded, text);
 }
 
-static void fold_name(struct slice value, struct buffer *folded) {
+static void fold_name(struct slice value, struct buffer *folded)
+{
     size_t end = folded->size;
     for (size_t index = 0; index < NAME_GROUPS; index++) {
         size_t start = folded->size;
@@ -157,7 +164,8 @@ static void fold_name(struct slice value, struct buffer *folded) {
 }
 
 /* A single value. */
-static void fold_value(uint16_t vr, struct slice value, struct buffer *folded) {
+static void fold_value(uint16_t vr, struct slice value, struct buffer *folded)
+{
     struct time_span span;
     value = fold_trim(value);
     switch (manner_of(vr)) {
@@ -180,7 +188,8 @@ static void fold_value(uint16_t vr, struct slice value, struct buffer *folded) {
     buffer_append(folded, value);
 }
 
-void match_fold(uint16_t vr, struct slice value, struct buffer *folded) {
+void match_fold(uint16_t vr, struct slice value, struct buffer *folded)
+{
     bool more;
     do {
         size_t before = value.size;
@@ -192,12 +201,14 @@ void match_fold(uint16_t vr, struct slice value, struct buffer *folded) {
     } while (more);
 }
 
-struct match_terms match_fold_terms(uint16_t vr, struct slice value) {
+struct match_terms match_fold_terms(uint16_t vr, struct slice value)
+{
     struct match_terms terms = { vr, value, { NULL, 0 }, 0 };
     return terms;
 }
 
-bool match_terms_next(struct match_terms *terms, struct buffer *term) {
+bool match_terms_next(struct match_terms *terms, struct buffer *term)
+{
     buffer_clear(term);
     while (!term->size && (terms->groups.size || terms->rest.size)) {
         if (terms->vr != VR_PN) {
@@ -215,31 +226,36 @@ bool match_terms_next(struct match_terms *terms, struct buffer *term) {
 
 /* Keys. */
 
-static struct slice keep(struct match_key *key, struct buffer *bytes) {
+static struct slice keep(struct match_key *key, struct buffer *bytes)
+{
     struct slice kept = slice_of(mem_copy(bytes->data, bytes->size), bytes->size);
     key->owned[key->owned_count++] = (void *)(uintptr_t)kept.data;
     buffer_release(bytes);
     return kept;
 }
 
-static struct slice keep_time(struct match_key *key, int64_t us) {
+static struct slice keep_time(struct match_key *key, int64_t us)
+{
     struct buffer text = buffer_up_to(DATE_TIME_TEXT_SIZE);
     append_time(key->vr, us, &text);
     return keep(key, &text);
 }
 
-static bool is_wildcard(uint8_t byte) {
+static bool is_wildcard(uint8_t byte)
+{
     return byte == '*' || byte == '?';
 }
 
-static size_t count_wildcards(struct slice text) {
+static size_t count_wildcards(struct slice text)
+{
     size_t count = 0;
     for (size_t i = 0; i < text.size; i++)
         count += is_wildcard(text.data[i]);
     return count;
 }
 
-static bool is_universal(struct slice text) {
+static bool is_universal(struct slice text)
+{
     for (size_t i = 0; i < text.size; i++) {
         if (text.data[i] != '*')
             return false;
@@ -248,24 +264,28 @@ static bool is_universal(struct slice text) {
 }
 
 /* What stands before the first wildcard. */
-static struct slice literal_start(struct slice pattern) {
+static struct slice literal_start(struct slice pattern)
+{
     size_t size = 0;
     while (size < pattern.size && !is_wildcard(pattern.data[size]))
         size++;
     return slice_take(pattern, size);
 }
 
-static void set_member(struct match_key *key, struct slice member) {
+static void set_member(struct match_key *key, struct slice member)
+{
     key->members = mem_alloc(sizeof(*key->members));
     key->members[0] = member;
     key->count = 1;
 }
 
-static int compare_members(const void *a, const void *b) {
+static int compare_members(const void *a, const void *b)
+{
     return slice_compare(*(const struct slice *)a, *(const struct slice *)b);
 }
 
-static bool open_uids(struct match_key *key, struct slice value, uint32_t tag, struct error *err) {
+static bool open_uids(struct match_key *key, struct slice value, uint32_t tag, struct error *err)
+{
     size_t count = 1;
     for (size_t i = 0; i < value.size; i++)
         count += value.data[i] == '\\';
@@ -290,7 +310,8 @@ static bool open_uids(struct match_key *key, struct slice value, uint32_t tag, s
 }
 
 /* A key with a hyphen at `at`. False when it is no range. */
-static bool parse_range(struct match_key *key, struct slice value, size_t at) {
+static bool parse_range(struct match_key *key, struct slice value, size_t at)
+{
     struct slice left = fold_trim(slice_take(value, at));
     struct slice right = fold_trim(slice_skip(value, at + 1));
     struct time_span lower = { INT64_MIN, 0 }, upper = { 0, INT64_MAX };
@@ -309,7 +330,8 @@ static bool parse_range(struct match_key *key, struct slice value, size_t at) {
     return true;
 }
 
-static bool open_time(struct match_key *key, struct slice value, uint32_t tag, struct error *err) {
+static bool open_time(struct match_key *key, struct slice value, uint32_t tag, struct error *err)
+{
     for (size_t at = 0; at < value.size; at++) {
         if (value.data[at] == '-' && parse_range(key, value, at))
             return true;
@@ -325,7 +347,8 @@ static bool open_time(struct match_key *key, struct slice value, uint32_t tag, s
 }
 
 /* The group that says most to an index: a whole one, else the one with the longest start. */
-static void choose_name_term(struct match_key *key) {
+static void choose_name_term(struct match_key *key)
+{
     for (size_t i = 0; i < key->group_count; i++) {
         const struct name_group *group = &key->groups[i];
         struct slice start = literal_start(group->pattern);
@@ -341,7 +364,8 @@ static void choose_name_term(struct match_key *key) {
     }
 }
 
-static void open_name(struct match_key *key, struct slice value) {
+static void open_name(struct match_key *key, struct slice value)
+{
     while (value.size && (value.data[value.size - 1] == '=' || value.data[value.size - 1] == ' '))
         value.size--;
     bool asked = false, wildcard = false;
@@ -360,7 +384,8 @@ static void open_name(struct match_key *key, struct slice value) {
     choose_name_term(key);
 }
 
-static void open_wild(struct match_key *key, struct slice value) {
+static void open_wild(struct match_key *key, struct slice value)
+{
     struct buffer copy = buffer_up_to(MAX_KEY);
     buffer_append(&copy, value);
     key->pattern = keep(key, &copy);
@@ -369,7 +394,8 @@ static void open_wild(struct match_key *key, struct slice value) {
 }
 
 /* A value that is compared as a whole, folded. */
-static void open_folded(struct match_key *key, struct slice value) {
+static void open_folded(struct match_key *key, struct slice value)
+{
     struct buffer folded = buffer_up_to(MAX_KEY * 3);
     match_fold(key->vr, value, &folded);
     key->pattern = keep(key, &folded);
@@ -381,7 +407,8 @@ static void open_folded(struct match_key *key, struct slice value) {
     buffer_release(&term);
 }
 
-static bool open_value(struct match_key *key, struct slice value, uint32_t tag, struct error *err) {
+static bool open_value(struct match_key *key, struct slice value, uint32_t tag, struct error *err)
+{
     enum manner manner = manner_of(key->vr);
     size_t wildcards = count_wildcards(value);
     bool list = memchr(value.data, '\\', value.size) &&
@@ -411,7 +438,8 @@ static bool open_value(struct match_key *key, struct slice value, uint32_t tag, 
 }
 
 bool match_key_open(uint32_t tag, uint16_t vr, struct slice value, struct match_key **out,
-                    struct error *err) {
+                    struct error *err)
+{
     struct match_key *key = mem_alloc(sizeof(*key));
     key->vr = vr;
     value = fold_trim(value);
@@ -423,7 +451,8 @@ bool match_key_open(uint32_t tag, uint16_t vr, struct slice value, struct match_
     return true;
 }
 
-void match_key_close(struct match_key *key) {
+void match_key_close(struct match_key *key)
+{
     if (!key)
         return;
     for (size_t i = 0; i < key->owned_count; i++)
@@ -432,40 +461,48 @@ void match_key_close(struct match_key *key) {
     free(key);
 }
 
-enum match_kind match_key_kind(const struct match_key *key) {
+enum match_kind match_key_kind(const struct match_key *key)
+{
     return key->kind;
 }
 
-uint16_t match_key_vr(const struct match_key *key) {
+uint16_t match_key_vr(const struct match_key *key)
+{
     return key->vr;
 }
 
-size_t match_key_count(const struct match_key *key) {
+size_t match_key_count(const struct match_key *key)
+{
     return key->kind == MATCH_SINGLE || key->kind == MATCH_UID_LIST ? key->count : 0;
 }
 
-struct slice match_key_member(const struct match_key *key, size_t index) {
+struct slice match_key_member(const struct match_key *key, size_t index)
+{
     return key->members[index];
 }
 
-struct slice match_key_prefix(const struct match_key *key) {
+struct slice match_key_prefix(const struct match_key *key)
+{
     if (key->kind == MATCH_WILDCARD && key->count) /* PN: a group that is given in full */
         return key->members[0];
     return key->prefix;
 }
 
-struct slice match_key_lower(const struct match_key *key) {
+struct slice match_key_lower(const struct match_key *key)
+{
     return key->lower;
 }
 
-struct slice match_key_upper(const struct match_key *key) {
+struct slice match_key_upper(const struct match_key *key)
+{
     return key->upper;
 }
 
 /* Comparing. */
 
 /* Nothing but `*` left; for a name also `^`, as empty components at its end are not written. */
-static bool is_open_end(struct slice pattern, bool is_name) {
+static bool is_open_end(struct slice pattern, bool is_name)
+{
     for (size_t i = 0; i < pattern.size; i++) {
         if (pattern.data[i] != '*' && !(is_name && pattern.data[i] == '^'))
             return false;
@@ -475,7 +512,8 @@ static bool is_open_end(struct slice pattern, bool is_name) {
 
 /* Only the last `*` is ever tried again: what an earlier one could take, the last one can take as
  * well. So the cost is at most the product of the sizes. */
-static bool match_wildcards(struct slice pattern, struct slice text, bool is_name) {
+static bool match_wildcards(struct slice pattern, struct slice text, bool is_name)
+{
     size_t p = 0, t = 0, size;
     size_t star = SIZE_MAX, retry = 0;
     while (t < text.size) {
@@ -501,7 +539,8 @@ static bool match_wildcards(struct slice pattern, struct slice text, bool is_nam
     return is_open_end(slice_skip(pattern, p), is_name);
 }
 
-static bool match_group(const struct name_group *group, struct slice value, struct buffer *folded) {
+static bool match_group(const struct name_group *group, struct slice value, struct buffer *folded)
+{
     if (!group->asked)
         return true;
     buffer_clear(folded);
@@ -513,7 +552,8 @@ static bool match_group(const struct name_group *group, struct slice value, stru
                            : slice_equal(group->pattern, text);
 }
 
-static bool match_name(const struct match_key *key, struct slice value, struct buffer *folded) {
+static bool match_name(const struct match_key *key, struct slice value, struct buffer *folded)
+{
     bool any = key->group_count == 1;
     for (size_t index = 0; index < NAME_GROUPS; index++) {
         struct slice part = take_group(&value, index);
@@ -525,7 +565,8 @@ static bool match_name(const struct match_key *key, struct slice value, struct b
     return !any;
 }
 
-static bool match_one(const struct match_key *key, struct slice value, struct buffer *folded) {
+static bool match_one(const struct match_key *key, struct slice value, struct buffer *folded)
+{
     struct time_span span;
     value = fold_trim(value);
     if (!value.size)
@@ -551,7 +592,8 @@ static bool match_one(const struct match_key *key, struct slice value, struct bu
     }
 }
 
-bool match_value(const struct match_key *key, struct slice value) {
+bool match_value(const struct match_key *key, struct slice value)
+{
     if (key->kind == MATCH_UNIVERSAL)
         return true;
     struct buffer folded = buffer_up_to(SIZE_MAX);
@@ -567,7 +609,8 @@ bool match_value(const struct match_key *key, struct slice value) {
 }
 
 bool match_combined(const struct match_key *date, const struct match_key *time,
-                    struct slice date_value, struct slice time_value) {
+                    struct slice date_value, struct slice time_value)
+{
     if (date->kind != MATCH_RANGE || time->kind != MATCH_RANGE)
         return match_value(date, date_value) && match_value(time, time_value);
     int64_t from = date->lower.size ? date->span.first_us : INT64_MIN;

@@ -3,7 +3,8 @@
 
 /* How many bytes a lead byte asks for, and the range of the second one, which rules out overlong
  * forms, surrogates and what is above U+10FFFF (table 3-7 of the Unicode standard). */
-static size_t lead_size(uint8_t lead, uint8_t *low, uint8_t *high) {
+static size_t lead_size(uint8_t lead, uint8_t *low, uint8_t *high)
+{
     *low = 0x80;
     *high = 0xBF;
     if (lead < 0x80)
@@ -27,7 +28,8 @@ static size_t lead_size(uint8_t lead, uint8_t *low, uint8_t *high) {
 }
 
 /* How many bytes at the start of `text` belong together, and whether they are a whole character. */
-static size_t measure(struct slice text, bool *whole) {
+static size_t measure(struct slice text, bool *whole)
+{
     uint8_t low, high;
     size_t wanted = lead_size(text.data[0], &low, &high);
     size_t size = 1;
@@ -40,7 +42,8 @@ static size_t measure(struct slice text, bool *whole) {
     return size;
 }
 
-size_t utf8_size(struct slice text) {
+size_t utf8_size(struct slice text)
+{
     if (!text.size)
         return 0;
     bool whole;
@@ -48,7 +51,8 @@ size_t utf8_size(struct slice text) {
     return whole ? size : 0;
 }
 
-uint32_t utf8_next(struct slice text, size_t *size) {
+uint32_t utf8_next(struct slice text, size_t *size)
+{
     bool whole;
     *size = measure(text, &whole);
     if (!whole)
@@ -61,7 +65,8 @@ uint32_t utf8_next(struct slice text, size_t *size) {
     return code;
 }
 
-bool utf8_is_valid(struct slice text) {
+bool utf8_is_valid(struct slice text)
+{
     while (text.size) {
         size_t size = utf8_size(text);
         if (!size)
@@ -71,7 +76,8 @@ bool utf8_is_valid(struct slice text) {
     return true;
 }
 
-void utf8_append(struct buffer *utf8, uint32_t code) {
+void utf8_append(struct buffer *utf8, uint32_t code)
+{
     if (code > 0x10FFFF || (code >= 0xD800 && code <= 0xDFFF))
         code = UTF8_REPLACEMENT;
     uint8_t bytes[4];
@@ -94,7 +100,8 @@ void utf8_append(struct buffer *utf8, uint32_t code) {
     buffer_append(utf8, slice_of(bytes, size));
 }
 
-void utf8_append_repaired(struct buffer *utf8, struct slice text) {
+void utf8_append_repaired(struct buffer *utf8, struct slice text)
+{
     while (text.size) {
         size_t good = 0, size;
         while ((size = utf8_size(slice_skip(text, good))))

@@ -9,7 +9,8 @@
 
 #define ESC "\x1B"
 
-static const char *decode_bytes(const char *set, uint16_t vr, const char *bytes, size_t size) {
+static const char *decode_bytes(const char *set, uint16_t vr, const char *bytes, size_t size)
+{
     static struct buffer text;
     buffer_release(&text);
     text = buffer_up_to(1 << 20);
@@ -18,37 +19,43 @@ static const char *decode_bytes(const char *set, uint16_t vr, const char *bytes,
     return buffer_text(&text);
 }
 
-static const char *decode(const char *set, uint16_t vr, const char *bytes) {
+static const char *decode(const char *set, uint16_t vr, const char *bytes)
+{
     return decode_bytes(set, vr, bytes, strlen(bytes));
 }
 
 /* The examples of PS3.5 annexes H to L, byte by byte. */
 
-TEST(japanese_names_of_annex_h_without_romaji) {
+TEST(japanese_names_of_annex_h_without_romaji)
+{
     const char *name = "Yamada^Tarou=" ESC "$B;3ED" ESC "(B^" ESC "$BB@O:" ESC "(B=" ESC
                        "$B$d$^$@" ESC "(B^" ESC "$B$?$m$&" ESC "(B";
     CHECK_TEXT(decode("\\ISO 2022 IR 87", VR_PN, name), "Yamada^Tarou=山田^太郎=やまだ^たろう");
 }
 
-TEST(japanese_names_of_annex_h_with_half_width_katakana) {
+TEST(japanese_names_of_annex_h_with_half_width_katakana)
+{
     const char *name = "\xD4\xCF\xC0\xDE^\xC0\xDB\xB3=" ESC "$B;3ED" ESC "(J^" ESC "$BB@O:" ESC
                        "(J=" ESC "$B$d$^$@" ESC "(J^" ESC "$B$?$m$&" ESC "(J";
     CHECK_TEXT(decode("ISO 2022 IR 13\\ISO 2022 IR 87", VR_PN, name),
                "ﾔﾏﾀﾞ^ﾀﾛｳ=山田^太郎=やまだ^たろう");
 }
 
-TEST(korean_names_of_annex_i) {
+TEST(korean_names_of_annex_i)
+{
     const char *name = "Hong^Gildong=" ESC "$)C\xFB\xF3^" ESC "$)C\xD1\xCE\xD4\xD7=" ESC
                        "$)C\xC8\xAB^" ESC "$)C\xB1\xE6\xB5\xBF";
     CHECK_TEXT(decode("\\ISO 2022 IR 149", VR_PN, name), "Hong^Gildong=洪^吉洞=홍^길동");
 }
 
-TEST(korean_text_of_annex_i_announces_its_set_on_each_line) {
+TEST(korean_text_of_annex_i_announces_its_set_on_each_line)
+{
     const char *text = ESC "$)C\xB1\xE6\xB5\xBF one\r\n" ESC "$)C\xC8\xAB two\r\n";
     CHECK_TEXT(decode("\\ISO 2022 IR 149", VR_LT, text), "길동 one\r\n홍 two\r\n");
 }
 
-TEST(chinese_names_of_annex_j_and_k) {
+TEST(chinese_names_of_annex_j_and_k)
+{
     CHECK_TEXT(decode("ISO_IR 192", VR_PN, "Wang^XiaoDong=\xE7\x8E\x8B^\xE5\xB0\x8F\xE6\x9D\xB1="),
                "Wang^XiaoDong=王^小東=");
     CHECK_TEXT(decode("GB18030", VR_PN, "Wang^XiaoDong=\xCD\xF5^\xD0\xA1\xB6\xAB="),
@@ -58,7 +65,8 @@ TEST(chinese_names_of_annex_j_and_k) {
                "Zhang^XiaoDong=张^小东=");
 }
 
-TEST(names_of_single_byte_sets) {
+TEST(names_of_single_byte_sets)
+{
     CHECK_TEXT(decode("ISO_IR 100", VR_PN, "Buc^J\xE9r\xF4me"), "Buc^Jérôme");
     CHECK_TEXT(decode("ISO_IR 100", VR_PN,
                       "\xC4neas^R\xFC"
@@ -91,7 +99,8 @@ TEST(names_of_single_byte_sets) {
     CHECK_TEXT(decode("ISO_IR 13", VR_PN, "\xD4\xCF\xC0\xDE^\xC0\xDB\xB3"), "ﾔﾏﾀﾞ^ﾀﾛｳ");
 }
 
-TEST(code_extensions_switch_between_single_byte_sets) {
+TEST(code_extensions_switch_between_single_byte_sets)
+{
     CHECK_TEXT(decode("ISO 2022 IR 100\\ISO 2022 IR 144\\ISO 2022 IR 126", VR_PN,
                       "J\xE9r\xF4me=" ESC "-L\xBB\xEE\xDA=" ESC "-F\xC4\xE9\xEF"),
                "Jérôme=Люк=Διο");
@@ -99,13 +108,15 @@ TEST(code_extensions_switch_between_single_byte_sets) {
     CHECK_TEXT(decode("\\ISO 2022 IR 203", VR_LO, ESC "-b\xA4"), "€");
 }
 
-TEST(supplementary_kanji_are_jis_x_0212) {
+TEST(supplementary_kanji_are_jis_x_0212)
+{
     CHECK_TEXT(decode("\\ISO 2022 IR 87\\ISO 2022 IR 159", VR_PN,
                       "=" ESC "$(D0!" ESC "(B^" ESC "$B;3" ESC "(B"),
                "=丂^山");
 }
 
-TEST(delimiters_reset_the_active_sets) {
+TEST(delimiters_reset_the_active_sets)
+{
     /* After each of them the bytes are the initial set's again: here Latin-1. */
     const char *set = "ISO 2022 IR 100\\ISO 2022 IR 144";
     CHECK_TEXT(decode(set, VR_PN, ESC "-L\xE0^\xE0"), "р^à");
@@ -117,40 +128,46 @@ TEST(delimiters_reset_the_active_sets) {
     CHECK_TEXT(decode(set, VR_LT, ESC "-L\xE0\r\xE0"), "р\rà");
 }
 
-TEST(what_is_no_delimiter_in_a_vr_does_not_reset) {
+TEST(what_is_no_delimiter_in_a_vr_does_not_reset)
+{
     const char *set = "ISO 2022 IR 100\\ISO 2022 IR 144";
     CHECK_TEXT(decode(set, VR_LO, ESC "-L\xE0^\xE0=\xE0"), "р^р=р");
     CHECK_TEXT(decode(set, VR_LT, ESC "-L\xE0\\\xE0"), "р\\р");
     CHECK_TEXT(decode(set, VR_UT, ESC "-L\xE0 \xE0"), "р р");
 }
 
-TEST(backslash_as_second_byte_is_no_separator) {
+TEST(backslash_as_second_byte_is_no_separator)
+{
     /* 5C, 5E and 3D.. as second bytes of GBK and GB 18030, and both bytes of JIS X 0208. */
     CHECK_TEXT(decode("GBK", VR_LO, "\x81\x5C\\\x8C\x5E"), "乗\\宆");
     CHECK_TEXT(decode("GB18030", VR_PN, "\x81\x5C^\x81\x5E=\x95\x32\x82\x36"), "乗^乛=𠀀");
     CHECK_TEXT(decode("\\ISO 2022 IR 87", VR_LO, ESC "$B\\5=E" ESC "(B\\a"), "楜重\\a");
 }
 
-TEST(japanese_writers_that_forget_to_switch_back_lose_no_delimiter) {
+TEST(japanese_writers_that_forget_to_switch_back_lose_no_delimiter)
+{
     CHECK_TEXT(decode("\\ISO 2022 IR 87", VR_PN, ESC "$B;3ED^" ESC "$BB@O:" ESC "(B"), "山田^太郎");
     CHECK_TEXT(decode("\\ISO 2022 IR 87", VR_PN, ESC "$B;3ED\r\nab"), "山田\r\nab");
 }
 
-TEST(yen_and_overline_of_romaji_are_told_from_separators) {
+TEST(yen_and_overline_of_romaji_are_told_from_separators)
+{
     CHECK_TEXT(decode("ISO_IR 13", VR_LO, "a\\b~"), "a\\b\xE2\x80\xBE");
     CHECK_TEXT(decode("ISO_IR 13", VR_LT, "a\\b"), "a\xC2\xA5"
                                                    "b");
     CHECK_TEXT(decode("ISO_IR 13", VR_UR, "http://a/~b"), "http://a/~b");
 }
 
-TEST(windows_writers_behind_the_names_of_japanese_korean_and_chinese_sets_are_read) {
+TEST(windows_writers_behind_the_names_of_japanese_korean_and_chinese_sets_are_read)
+{
     CHECK_TEXT(decode("ISO_IR 13", VR_PN, "\x8E\x52\x93\x63^\x91\xBE\x98\x59"), "山田^太郎");
     CHECK_TEXT(decode("\\ISO 2022 IR 149", VR_PN, ESC "$)C\x8C\x63"), "똠");
     CHECK_TEXT(decode("\\ISO 2022 IR 87", VR_PN, ESC "$B|b-!" ESC "(B"), "髙①");
     CHECK_TEXT(decode("\\ISO 2022 IR 149", VR_PN, "\xC8\xAB"), "홍");
 }
 
-TEST(misspelt_names_of_sets_are_understood) {
+TEST(misspelt_names_of_sets_are_understood)
+{
     static const char *const latin1[] = { "ISO_IR 100",   "ISO_IR_100",      "ISO-IR 100",
                                           "ISO IR 100",   "ISO_IR 100 ",     "iso_ir 100",
                                           "ISO_IR100",    "ISO 2022 IR 100", "ISO 2022-IR 100",
@@ -165,23 +182,27 @@ TEST(misspelt_names_of_sets_are_understood) {
     CHECK_TEXT(decode("ISO 2022 GB18030", VR_LO, "\xCD\xF5"), "王");
 }
 
-TEST(unknown_names_are_the_default_repertoire) {
+TEST(unknown_names_are_the_default_repertoire)
+{
     CHECK(charset_find(slice_text("ISO_IR 999")) == charset_find(slice_text("")));
     CHECK(charset_find(slice_text("a name that is longer than any that exists")) ==
           charset_find(slice_text("")));
     CHECK(charset_find(slice_text("ISO_IR 6")) == charset_find(slice_text("")));
 }
 
-TEST(default_repertoire_reads_stray_bytes_as_utf8_or_latin1) {
+TEST(default_repertoire_reads_stray_bytes_as_utf8_or_latin1)
+{
     CHECK_TEXT(decode("", VR_PN, "M\xFCller"), "Müller");
     CHECK_TEXT(decode("", VR_PN, "M\xC3\xBCller"), "Müller");
 }
 
-TEST(a_forgotten_escape_takes_the_only_other_set) {
+TEST(a_forgotten_escape_takes_the_only_other_set)
+{
     CHECK_TEXT(decode("\\ISO_IR 144", VR_PN, "\xBB\xEE\xDA"), "Люк");
 }
 
-TEST(bytes_without_a_character_become_latin1_or_replacements) {
+TEST(bytes_without_a_character_become_latin1_or_replacements)
+{
     CHECK_TEXT(decode("ISO_IR 126", VR_LO, "\xD2\xFF"), "Òÿ");
     CHECK_TEXT(decode("ISO_IR 192", VR_LO, "a\xED\xA0\x80z"),
                "a\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBDz");
@@ -196,7 +217,8 @@ TEST(bytes_without_a_character_become_latin1_or_replacements) {
     CHECK_TEXT(decode("\\ISO 2022 IR 149", VR_LO, ESC "$)C\xFE"), "\xEF\xBF\xBD");
 }
 
-TEST(no_escape_is_left_over) {
+TEST(no_escape_is_left_over)
+{
     static const char *const sets[] = { "", "ISO_IR 100", "ISO_IR 192", "GB18030",
                                         "ISO 2022 IR 13\\ISO 2022 IR 87" };
     for (size_t i = 0; i < sizeof(sets) / sizeof(sets[0]); i++) {
@@ -208,7 +230,8 @@ TEST(no_escape_is_left_over) {
     CHECK_TEXT(decode("", VR_LO, "a" ESC "b"), "ab");
 }
 
-TEST(every_byte_of_every_set_gives_valid_utf8) {
+TEST(every_byte_of_every_set_gives_valid_utf8)
+{
     static const char *const sets[] = {
         "",           "ISO_IR 100",        "ISO_IR 101",       "ISO_IR 109",      "ISO_IR 110",
         "ISO_IR 144", "ISO_IR 127",        "ISO_IR 126",       "ISO_IR 138",      "ISO_IR 148",
@@ -225,7 +248,8 @@ TEST(every_byte_of_every_set_gives_valid_utf8) {
     }
 }
 
-TEST(decoding_stops_at_the_limit_of_the_buffer) {
+TEST(decoding_stops_at_the_limit_of_the_buffer)
+{
     struct buffer text = buffer_up_to(7);
     charset_decode(charset_find(slice_text("ISO_IR 100")), VR_LO,
                    slice_text("\xE9\xE9\xE9\xE9\xE9"), &text);
@@ -234,7 +258,8 @@ TEST(decoding_stops_at_the_limit_of_the_buffer) {
     buffer_release(&text);
 }
 
-static void *decode_often(void *failed) {
+static void *decode_often(void *failed)
+{
     for (int i = 0; i < 500; i++) {
         struct buffer text = buffer_up_to(100);
         charset_decode(charset_find(slice_text("\\ISO 2022 IR 87")), VR_PN,
@@ -246,7 +271,8 @@ static void *decode_often(void *failed) {
     return NULL;
 }
 
-TEST(threads_decode_side_by_side) {
+TEST(threads_decode_side_by_side)
+{
     pthread_t threads[4];
     bool failed[4] = { false };
     for (int i = 0; i < 4; i++)

@@ -3,7 +3,8 @@
 
 #include "tests/test.h"
 
-TEST(every_day_of_every_year_comes_back_as_it_went) {
+TEST(every_day_of_every_year_comes_back_as_it_went)
+{
     char text[DATE_TEXT_SIZE];
     struct time_span first, span;
     CHECK(date_parse(slice_text("00010101"), &first));
@@ -18,7 +19,8 @@ TEST(every_day_of_every_year_comes_back_as_it_went) {
     CHECK_TEXT(text, "99991231");
 }
 
-TEST(date_times_before_1970_and_beyond_the_years_keep_their_order) {
+TEST(date_times_before_1970_and_beyond_the_years_keep_their_order)
+{
     char text[DATE_TIME_TEXT_SIZE];
     date_time_format(-1, text);
     CHECK_TEXT(text, "19691231235959999999");
@@ -31,7 +33,8 @@ TEST(date_times_before_1970_and_beyond_the_years_keep_their_order) {
     CHECK(memcmp(text, "99991231", 8) == 0);
 }
 
-TEST(a_shortened_date_time_spans_its_period) {
+TEST(a_shortened_date_time_spans_its_period)
+{
     struct time_span span;
     char text[DATE_TIME_TEXT_SIZE];
     CHECK(date_time_parse(slice_text("200002"), &span));

@@ -4,7 +4,8 @@
 #include "dicom/utf8.h"
 #include "tests/test.h"
 
-TEST(folding_twice_changes_nothing) {
+TEST(folding_twice_changes_nothing)
+{
     for (uint32_t code = 1; code <= 0x10FFFF; code++) {
         struct buffer text = buffer_up_to(16), once = buffer_up_to(16), twice = buffer_up_to(16);
         utf8_append(&text, code);
@@ -18,7 +19,8 @@ TEST(folding_twice_changes_nothing) {
     }
 }
 
-static const char *fold_group(const char *text) {
+static const char *fold_group(const char *text)
+{
     static struct buffer folded;
     buffer_release(&folded);
     folded = buffer_up_to(1000);
@@ -27,7 +29,8 @@ static const char *fold_group(const char *text) {
     return buffer_text(&folded) + strlen("before ");
 }
 
-TEST(name_groups_lose_spaces_and_empty_components) {
+TEST(name_groups_lose_spaces_and_empty_components)
+{
     CHECK_TEXT(fold_group(" Doe ^ Jane  Ann ^^"), "doe^jane  ann");
     CHECK_TEXT(fold_group("^^Dr."), "^^dr.");
     CHECK_TEXT(fold_group(" ^ ^ "), "");
@@ -35,7 +38,8 @@ TEST(name_groups_lose_spaces_and_empty_components) {
     CHECK_TEXT(fold_group("ＹＡＭＡＤＡ^İ"), "yamada^i");
 }
 
-static const char *number(const char *text) {
+static const char *number(const char *text)
+{
     static struct buffer folded;
     buffer_release(&folded);
     folded = buffer_up_to(1000);
@@ -46,7 +50,8 @@ static const char *number(const char *text) {
     return buffer_text(&folded);
 }
 
-TEST(numbers_have_one_spelling) {
+TEST(numbers_have_one_spelling)
+{
     CHECK_TEXT(number("0070"), "70");
     CHECK_TEXT(number("+7.0e1"), "70");
     CHECK_TEXT(number("700e-1"), "70");
@@ -57,7 +62,8 @@ TEST(numbers_have_one_spelling) {
     CHECK_TEXT(number("18446744073709551615"), "18446744073709551615");
 }
 
-TEST(what_is_no_number_is_not_folded) {
+TEST(what_is_no_number_is_not_folded)
+{
     static const char *const bad[] = { "",      "-",   ".",    "e5",  "1e",           "1e+",
                                        "1.2.3", "1 2", "0x10", "nan", "1e9999999999", "--1" };
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)

@@ -8,7 +8,8 @@
 #include "dicom/tag.h"
 #include "tests/test.h"
 
-static struct match_key *open_key(uint16_t vr, const char *text) {
+static struct match_key *open_key(uint16_t vr, const char *text)
+{
     struct match_key *key = NULL;
     struct error err = { 0 };
     CHECK_OK(match_key_open(TAG_PATIENT_NAME, vr, slice_text(text), &key, &err), err);
@@ -17,7 +18,8 @@ static struct match_key *open_key(uint16_t vr, const char *text) {
 
 /* Also proves, for every match, what an index relies on: some term of the value is a member, has
  * the prefix, or lies between the ends. */
-static bool a_term_meets(const struct match_key *key, const char *value) {
+static bool a_term_meets(const struct match_key *key, const char *value)
+{
     struct match_terms terms = match_fold_terms(match_key_vr(key), slice_text(value));
     struct buffer term = buffer_up_to(1 << 20);
     bool met = match_key_kind(key) == MATCH_UNIVERSAL;
@@ -36,7 +38,8 @@ static bool a_term_meets(const struct match_key *key, const char *value) {
     return met;
 }
 
-static bool matches(uint16_t vr, const char *text, const char *value) {
+static bool matches(uint16_t vr, const char *text, const char *value)
+{
     struct match_key *key = open_key(vr, text);
     bool found = match_value(key, slice_text(value));
     bool met = a_term_meets(key, value);
@@ -45,7 +48,8 @@ static bool matches(uint16_t vr, const char *text, const char *value) {
     return found;
 }
 
-static bool is_refused(uint16_t vr, const char *text) {
+static bool is_refused(uint16_t vr, const char *text)
+{
     struct match_key *key = NULL;
     struct error err = { 0 };
     bool ok = match_key_open(TAG_STUDY_DATE, vr, slice_text(text), &key, &err);
@@ -53,14 +57,16 @@ static bool is_refused(uint16_t vr, const char *text) {
     return !ok && err.code == ERROR_INVALID && err.tag == TAG_STUDY_DATE;
 }
 
-static enum match_kind kind_of(uint16_t vr, const char *text) {
+static enum match_kind kind_of(uint16_t vr, const char *text)
+{
     struct match_key *key = open_key(vr, text);
     enum match_kind kind = match_key_kind(key);
     match_key_close(key);
     return kind;
 }
 
-static const char *fold(uint16_t vr, const char *value) {
+static const char *fold(uint16_t vr, const char *value)
+{
     static struct buffer folded;
     buffer_release(&folded);
     folded = buffer_up_to(1 << 20);
@@ -68,7 +74,8 @@ static const char *fold(uint16_t vr, const char *value) {
     return buffer_text(&folded);
 }
 
-static const char *terms_of(uint16_t vr, const char *value) {
+static const char *terms_of(uint16_t vr, const char *value)
+{
     static char all[1024];
     struct match_terms terms = match_fold_terms(vr, slice_text(value));
     struct buffer term = buffer_up_to(1000);
@@ -81,7 +88,8 @@ static const char *terms_of(uint16_t vr, const char *value) {
 
 /* Single values (PS3.4 C.2.2.2.1). */
 
-TEST(single_values_are_case_sensitive_but_for_names) {
+TEST(single_values_are_case_sensitive_but_for_names)
+{
     CHECK(matches(VR_LO, "Head", "Head"));
     CHECK(!matches(VR_LO, "Head", "HEAD"));
     CHECK(!matches(VR_CS, "ct", "CT"));
@@ -89,14 +97,16 @@ TEST(single_values_are_case_sensitive_but_for_names) {
     CHECK(matches(VR_PN, "doe^jane", "DOE^JANE"));
 }
 
-TEST(padding_never_counts) {
+TEST(padding_never_counts)
+{
     CHECK(matches(VR_LO, "Head ", " Head"));
     CHECK(matches(VR_CS, "CT", "CT "));
     CHECK(matches(VR_PN, "Doe^Jane ", "Doe^Jane"));
     CHECK(matches(VR_PN, "Doe^Jane", "Doe ^ Jane = "));
 }
 
-TEST(numbers_are_compared_as_numbers) {
+TEST(numbers_are_compared_as_numbers)
+{
     CHECK(matches(VR_IS, "7", "007"));
     CHECK(matches(VR_IS, "+7", " 7 "));
     CHECK(matches(VR_DS, "1.0", "1"));
@@ -109,7 +119,8 @@ TEST(numbers_are_compared_as_numbers) {
     CHECK(!matches(VR_DS, "0.1", "0.10000000000000001"));
 }
 
-TEST(uids_match_without_their_padding) {
+TEST(uids_match_without_their_padding)
+{
     CHECK(matches(VR_UI, "1.2.3", "1.2.3"));
     CHECK(!matches(VR_UI, "1.2.3", "1.2.34"));
     struct match_key *key = open_key(VR_UI, "1.2.3");
@@ -119,7 +130,8 @@ TEST(uids_match_without_their_padding) {
 
 /* Universal (C.2.2.2.3, C.2.2.2.4). */
 
-TEST(empty_keys_and_stars_match_everything_also_nothing) {
+TEST(empty_keys_and_stars_match_everything_also_nothing)
+{
     static const uint16_t vrs[] = { VR_LO, VR_PN, VR_DA, VR_TM, VR_DT, VR_UI, VR_IS, VR_SQ, VR_US };
     for (size_t i = 0; i < sizeof(vrs) / sizeof(vrs[0]); i++) {
         CHECK(kind_of(vrs[i], "") == MATCH_UNIVERSAL);
@@ -129,7 +141,8 @@ TEST(empty_keys_and_stars_match_everything_also_nothing) {
     }
 }
 
-TEST(other_keys_do_not_match_what_is_absent) {
+TEST(other_keys_do_not_match_what_is_absent)
+{
     CHECK(!matches(VR_LO, "a", ""));
     CHECK(!matches(VR_LO, "?*", ""));
     CHECK(!matches(VR_PN, "*^*", ""));
@@ -139,7 +152,8 @@ TEST(other_keys_do_not_match_what_is_absent) {
 
 /* Wildcards (C.2.2.2.4). */
 
-TEST(star_matches_any_run_of_characters) {
+TEST(star_matches_any_run_of_characters)
+{
     CHECK(matches(VR_LO, "*EAD*", "HEAD FIRST"));
     CHECK(matches(VR_LO, "H*D", "HEAD"));
     CHECK(matches(VR_LO, "H*D", "HD"));
@@ -148,7 +162,8 @@ TEST(star_matches_any_run_of_characters) {
     CHECK(!matches(VR_LO, "H*D", "head"));
 }
 
-TEST(question_mark_matches_one_character_not_one_byte) {
+TEST(question_mark_matches_one_character_not_one_byte)
+{
     CHECK(matches(VR_LO, "M?ller", "Müller"));
     CHECK(matches(VR_PN, "山?", "山田"));
     CHECK(!matches(VR_PN, "山?", "山田太"));
@@ -157,7 +172,8 @@ TEST(question_mark_matches_one_character_not_one_byte) {
     CHECK(matches(VR_LO, "?", "𠀀"));
 }
 
-TEST(wildcards_work_in_the_text_vrs_of_the_standard) {
+TEST(wildcards_work_in_the_text_vrs_of_the_standard)
+{
     static const uint16_t vrs[] = { VR_AE, VR_CS, VR_LO, VR_LT, VR_PN,
                                     VR_SH, VR_ST, VR_UC, VR_UR, VR_UT };
     for (size_t i = 0; i < sizeof(vrs) / sizeof(vrs[0]); i++) {
@@ -166,13 +182,15 @@ TEST(wildcards_work_in_the_text_vrs_of_the_standard) {
     }
 }
 
-TEST(wildcards_elsewhere_are_invalid) {
+TEST(wildcards_elsewhere_are_invalid)
+{
     static const uint16_t vrs[] = { VR_DA, VR_TM, VR_DT, VR_UI, VR_IS, VR_DS, VR_AS, VR_AT, VR_US };
     for (size_t i = 0; i < sizeof(vrs) / sizeof(vrs[0]); i++)
         CHECK(is_refused(vrs[i], "1*") && is_refused(vrs[i], "?"));
 }
 
-TEST(wildcards_do_not_explode) {
+TEST(wildcards_do_not_explode)
+{
     char pattern[129], value[4097];
     for (int i = 0; i < 126; i += 2)
         memcpy(pattern + i, "*a", 2);
@@ -188,7 +206,8 @@ TEST(wildcards_do_not_explode) {
 
 static const char yamada[] = "Yamada^Tarou=山田^太郎=やまだ^たろう";
 
-TEST(names_are_found_without_regard_to_case_and_accents) {
+TEST(names_are_found_without_regard_to_case_and_accents)
+{
     CHECK(matches(VR_PN, "MULLER^JORG", "Müller^Jörg"));
     CHECK(matches(VR_PN, "Müller^Jörg", "MULLER^JORG"));
     CHECK(matches(VR_PN, "Łukasz", "LUKASZ"));
@@ -203,7 +222,8 @@ TEST(names_are_found_without_regard_to_case_and_accents) {
     CHECK(!matches(VR_PN, "MULLER^JORG", "MUELLER^JOERG"));
 }
 
-TEST(each_component_group_is_found_alone) {
+TEST(each_component_group_is_found_alone)
+{
     CHECK(matches(VR_PN, "yamada^tarou", yamada));
     CHECK(matches(VR_PN, "山田^太郎", yamada));
     CHECK(matches(VR_PN, "やまだ^たろう", yamada));
@@ -215,7 +235,8 @@ TEST(each_component_group_is_found_alone) {
     CHECK(!matches(VR_PN, "yamada", yamada));
 }
 
-TEST(groups_in_a_key_are_those_of_the_value) {
+TEST(groups_in_a_key_are_those_of_the_value)
+{
     CHECK(matches(VR_PN, "Yamada*=山田*", yamada));
     CHECK(matches(VR_PN, "=山田*", yamada));
     CHECK(matches(VR_PN, "==やまだ*", yamada));
@@ -226,7 +247,8 @@ TEST(groups_in_a_key_are_those_of_the_value) {
     CHECK(!matches(VR_PN, "Yamada^Tarou=山田^太郎", "Yamada^Tarou"));
 }
 
-TEST(delimiters_at_the_end_of_a_name_do_not_count) {
+TEST(delimiters_at_the_end_of_a_name_do_not_count)
+{
     CHECK(matches(VR_PN, "DOE^JANE^^^", "Doe^Jane"));
     CHECK(matches(VR_PN, "DOE^JANE", "Doe^Jane^^^=="));
     CHECK(matches(VR_PN, "DOE^JANE==", "Doe^Jane"));
@@ -239,7 +261,8 @@ TEST(delimiters_at_the_end_of_a_name_do_not_count) {
     CHECK(!matches(VR_PN, "DOE", "Doe^Jane"));
 }
 
-TEST(the_prefix_of_a_name_key_leaves_out_delimiters_that_values_may_omit) {
+TEST(the_prefix_of_a_name_key_leaves_out_delimiters_that_values_may_omit)
+{
     struct match_key *key = open_key(VR_PN, "DOE^*");
     CHECK(slice_equals_text(match_key_prefix(key), "doe"));
     match_key_close(key);
@@ -256,7 +279,8 @@ TEST(the_prefix_of_a_name_key_leaves_out_delimiters_that_values_may_omit) {
 
 /* Ranges (C.2.2.2.5). */
 
-TEST(date_ranges_include_both_ends) {
+TEST(date_ranges_include_both_ends)
+{
     CHECK(matches(VR_DA, "20060705-20060707", "20060705"));
     CHECK(matches(VR_DA, "20060705-20060707", "20060707"));
     CHECK(!matches(VR_DA, "20060705-20060707", "20060708"));
@@ -269,7 +293,8 @@ TEST(date_ranges_include_both_ends) {
     CHECK(matches(VR_DA, "20060705", "20060705") && !matches(VR_DA, "20060705", "20060706"));
 }
 
-TEST(dates_that_are_none_are_refused_and_never_match) {
+TEST(dates_that_are_none_are_refused_and_never_match)
+{
     static const char *const bad[] = { "20061301",
                                        "20060230",
                                        "20060431",
@@ -290,14 +315,16 @@ TEST(dates_that_are_none_are_refused_and_never_match) {
     CHECK(matches(VR_DA, "20000229", "20000229") && is_refused(VR_DA, "19000229"));
 }
 
-TEST(old_forms_of_dates_and_times_are_read) {
+TEST(old_forms_of_dates_and_times_are_read)
+{
     CHECK(matches(VR_DA, "20060705", "2006.07.05"));
     CHECK(matches(VR_DA, "2006.07.05-2006.07.07", "20060706"));
     CHECK(matches(VR_TM, "1030", "10:30:00"));
     CHECK(matches(VR_TM, "10:30-11:00", "103000.5"));
 }
 
-TEST(times_are_compared_by_meaning) {
+TEST(times_are_compared_by_meaning)
+{
     CHECK(matches(VR_TM, "2230", "223000"));
     CHECK(matches(VR_TM, "223000.000",
                   "22"
@@ -308,7 +335,8 @@ TEST(times_are_compared_by_meaning) {
     CHECK(matches(VR_TM, "235960", "235959.999999"));
 }
 
-TEST(a_shortened_upper_time_is_the_end_of_its_period) {
+TEST(a_shortened_upper_time_is_the_end_of_its_period)
+{
     CHECK(matches(VR_TM, "1000-1800", "100000"));
     CHECK(matches(VR_TM, "1000-1800", "180059.999999"));
     CHECK(!matches(VR_TM, "1000-1800", "180100"));
@@ -318,20 +346,23 @@ TEST(a_shortened_upper_time_is_the_end_of_its_period) {
     CHECK(!matches(VR_TM, "1000-180000", "180001"));
 }
 
-TEST(a_time_range_never_wraps_midnight) {
+TEST(a_time_range_never_wraps_midnight)
+{
     CHECK(!matches(VR_TM, "2200-0200", "230000"));
     CHECK(!matches(VR_TM, "2200-0200", "010000"));
     CHECK(!matches(VR_TM, "2200-0200", "120000"));
 }
 
-TEST(times_that_are_none_are_refused) {
+TEST(times_that_are_none_are_refused)
+{
     static const char *const bad[] = { "24",   "1060", "101061", "1",     "101010.",
                                        "10:3", "101",  "-",      "10-25", "noon" };
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
         CHECK(is_refused(VR_TM, bad[i]));
 }
 
-TEST(date_times_with_different_offsets_are_compared_as_instants) {
+TEST(date_times_with_different_offsets_are_compared_as_instants)
+{
     CHECK(matches(VR_DT, "20060705103000+0200", "20060705083000+0000"));
     CHECK(matches(VR_DT, "20060705083000", "20060705103000+0200"));
     CHECK(matches(VR_DT, "20060705233000-0500", "20060706043000"));
@@ -339,7 +370,8 @@ TEST(date_times_with_different_offsets_are_compared_as_instants) {
     CHECK(matches(VR_DT, "200607", "20060701000000.000000"));
 }
 
-TEST(the_sign_of_an_offset_is_told_from_the_hyphen_of_a_range) {
+TEST(the_sign_of_an_offset_is_told_from_the_hyphen_of_a_range)
+{
     CHECK(kind_of(VR_DT, "20060705103000-0500") == MATCH_SINGLE);
     CHECK(kind_of(VR_DT, "2005-2006") == MATCH_RANGE);
     CHECK(kind_of(VR_DT, "20060705-0500-20060707-0500") == MATCH_RANGE);
@@ -355,14 +387,16 @@ TEST(the_sign_of_an_offset_is_told_from_the_hyphen_of_a_range) {
     CHECK(!matches(VR_DT, "2005-2006", "20070101"));
 }
 
-TEST(date_times_that_are_none_are_refused) {
+TEST(date_times_that_are_none_are_refused)
+{
     static const char *const bad[] = { "-",          "20061301",    "200607051",   "2006+1500",
                                        "2006-07-05", "20060705+01", "20060705T10", "2007-2006" };
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
         CHECK(is_refused(VR_DT, bad[i]));
 }
 
-static bool combined(const char *days, const char *times, const char *date, const char *time) {
+static bool combined(const char *days, const char *times, const char *date, const char *time)
+{
     struct match_key *day_key = open_key(VR_DA, days);
     struct match_key *time_key = open_key(VR_TM, times);
     bool found = match_combined(day_key, time_key, slice_text(date), slice_text(time));
@@ -371,7 +405,8 @@ static bool combined(const char *days, const char *times, const char *date, cons
     return found;
 }
 
-TEST(date_and_time_ranges_taken_together_are_one_span) {
+TEST(date_and_time_ranges_taken_together_are_one_span)
+{
     CHECK(combined("20060705-20060707", "1000-1800", "20060705", "100000"));
     CHECK(!combined("20060705-20060707", "1000-1800", "20060705", "095959"));
     CHECK(combined("20060705-20060707", "1000-1800", "20060706", "030000"));
@@ -387,7 +422,8 @@ TEST(date_and_time_ranges_taken_together_are_one_span) {
     CHECK(!combined("20060705-20060707", "1000-1800", "20060706", ""));
 }
 
-TEST(a_single_date_or_time_is_not_combined) {
+TEST(a_single_date_or_time_is_not_combined)
+{
     CHECK(combined("20060705", "1000-1800", "20060705", "1200"));
     CHECK(!combined("20060705", "1000-1800", "20060705", "1900"));
     CHECK(combined("20060705-20060707", "1000", "20060706", "100000"));
@@ -397,7 +433,8 @@ TEST(a_single_date_or_time_is_not_combined) {
 
 /* Lists of UIDs and several values (C.2.2.2.2, C.2.2.3). */
 
-TEST(a_list_of_uids_matches_any_of_them) {
+TEST(a_list_of_uids_matches_any_of_them)
+{
     CHECK(kind_of(VR_UI, "1.2\\1.3") == MATCH_UID_LIST);
     CHECK(matches(VR_UI, "1.4\\1.2\\1.3", "1.3"));
     CHECK(matches(VR_UI, "1.4\\1.2\\1.3", "9\\1.4"));
@@ -405,7 +442,8 @@ TEST(a_list_of_uids_matches_any_of_them) {
     CHECK(is_refused(VR_UI, "1.2\\\\1.3") && is_refused(VR_UI, "1.2\\") && is_refused(VR_UI, "\\"));
 }
 
-TEST(ten_thousand_uids_are_one_key_and_twenty_thousand_are_the_end) {
+TEST(ten_thousand_uids_are_one_key_and_twenty_thousand_are_the_end)
+{
     struct buffer list = buffer_up_to(4 << 20);
     for (int i = 0; i < 20001; i++)
         buffer_append_format(&list, "%s1.2.826.0.1.3680043.8.498.1234567890123456789012345678.%d",
@@ -427,7 +465,8 @@ TEST(ten_thousand_uids_are_one_key_and_twenty_thousand_are_the_end) {
     buffer_release(&list);
 }
 
-TEST(any_of_several_stored_values_is_enough) {
+TEST(any_of_several_stored_values_is_enough)
+{
     CHECK(matches(VR_CS, "MR", "CT\\MR"));
     CHECK(matches(VR_CS, "M?", "CT\\MR"));
     CHECK(!matches(VR_CS, "SR", "CT\\MR"));
@@ -437,7 +476,8 @@ TEST(any_of_several_stored_values_is_enough) {
     CHECK(matches(VR_DA, "20060705-", "19990101\\20060706"));
 }
 
-TEST(a_key_of_several_values_asks_for_just_these) {
+TEST(a_key_of_several_values_asks_for_just_these)
+{
     CHECK(matches(VR_CS, "ORIGINAL\\PRIMARY", "ORIGINAL\\PRIMARY"));
     CHECK(!matches(VR_CS, "ORIGINAL\\PRIMARY", "ORIGINAL"));
     CHECK(!matches(VR_CS, "ORIGINAL\\PRIMARY", "ORIGINAL\\PRIMARY\\AXIAL"));
@@ -445,13 +485,15 @@ TEST(a_key_of_several_values_asks_for_just_these) {
     CHECK(is_refused(VR_CS, "A*\\B"));
 }
 
-TEST(a_backslash_in_long_text_is_a_character) {
+TEST(a_backslash_in_long_text_is_a_character)
+{
     CHECK(matches(VR_LT, "a\\b", "a\\b"));
     CHECK(!matches(VR_LT, "a", "a\\b"));
     CHECK(matches(VR_UT, "c:\\*", "c:\\temp"));
 }
 
-TEST(keys_beyond_the_limits_are_refused) {
+TEST(keys_beyond_the_limits_are_refused)
+{
     char *text = malloc((64 << 10) + 2);
     CHECK(text != NULL);
     memset(text, 'a', (64 << 10) + 1);
@@ -468,7 +510,8 @@ TEST(keys_beyond_the_limits_are_refused) {
 
 /* Folding. */
 
-TEST(equal_values_fold_to_equal_bytes) {
+TEST(equal_values_fold_to_equal_bytes)
+{
     CHECK_TEXT(fold(VR_PN, " Müller^Jörg^^ = ="), "muller^jorg");
     CHECK_TEXT(fold(VR_PN, "=山田^太郎"), "=山田^太郎");
     CHECK_TEXT(fold(VR_PN, "A^B^^\\C^D="), "a^b\\c^d");
@@ -486,7 +529,8 @@ TEST(equal_values_fold_to_equal_bytes) {
     CHECK_TEXT(fold(VR_UI, "1.2 "), "1.2");
 }
 
-TEST(an_index_keeps_a_term_for_each_value_and_name_group) {
+TEST(an_index_keeps_a_term_for_each_value_and_name_group)
+{
     CHECK_TEXT(terms_of(VR_PN, yamada), "[yamada^tarou][山田^太郎][やまだ^たろう]");
     CHECK_TEXT(terms_of(VR_PN, "A^B\\==c\\\\^^"), "[a^b][c]");
     CHECK_TEXT(terms_of(VR_PN, "a=b=c=d"), "[a][b][c=d]");
@@ -496,7 +540,8 @@ TEST(an_index_keeps_a_term_for_each_value_and_name_group) {
     CHECK_TEXT(terms_of(VR_LO, ""), "");
 }
 
-TEST(ends_of_ranges_are_folded_as_values_are) {
+TEST(ends_of_ranges_are_folded_as_values_are)
+{
     struct match_key *key = open_key(VR_TM, "1000-1800");
     CHECK(slice_equals_text(match_key_lower(key), "100000000000"));
     CHECK(slice_equals_text(match_key_upper(key), "180059999999"));
