@@ -10,12 +10,12 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-enum { MAX_INPUT = 1 << 20, MAX_FILES = 4096 };
+enum { INPUT_LIMIT = 1 << 20, FILE_LIMIT = 4096 };
 
 static struct {
     uint8_t *data;
     size_t size;
-} inputs[MAX_FILES];
+} inputs[FILE_LIMIT];
 static size_t input_count;
 static uint64_t seed = 88172645463325252u;
 
@@ -30,10 +30,10 @@ static uint32_t next_random(void)
 static void load(const char *path)
 {
     FILE *file = fopen(path, "rb");
-    if (!file || input_count == MAX_FILES)
+    if (!file || input_count == FILE_LIMIT)
         exit(2);
-    uint8_t *data = malloc(MAX_INPUT);
-    size_t size = data ? fread(data, 1, MAX_INPUT, file) : 0;
+    uint8_t *data = malloc(INPUT_LIMIT);
+    size_t size = data ? fread(data, 1, INPUT_LIMIT, file) : 0;
     fclose(file);
     inputs[input_count].data = data;
     inputs[input_count++].size = size;
@@ -100,7 +100,7 @@ int main(int count, char **arguments)
         }
         closedir(folder);
     }
-    uint8_t *scratch = malloc(MAX_INPUT);
+    uint8_t *scratch = malloc(INPUT_LIMIT);
     if (!input_count || !scratch)
         return 2;
     for (size_t i = 0; i < input_count; i++)
@@ -110,6 +110,9 @@ int main(int count, char **arguments)
         memcpy(scratch, inputs[pick].data, inputs[pick].size);
         run(scratch, mutate(scratch, inputs[pick].size));
     }
+    free(scratch);
+    for (size_t i = 0; i < input_count; i++)
+        free(inputs[i].data);
     printf("%zu files, %s rounds\n", input_count, arguments[1]);
     return 0;
 }
