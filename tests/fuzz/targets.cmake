@@ -1,1 +1,4 @@
 # fuzz_target(name folder...): the folder libraries whose parser it feeds.
+fuzz_target(multipart http base)
+fuzz_target(accept http base)
+fuzz_target(target http base)
