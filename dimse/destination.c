@@ -1,0 +1,324 @@
+/* SPDX-License-Identifier: MIT */
+#include "dimse/destination.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/memory.h"
+#include "dicom/transcode.h"
+
+enum {
+    COMBINATIONS = 4096, /* of SOP class and transfer syntax; more are not delivered */
+    MAX_LOSSES = 3,      /* associations lost before we give the destination up */
+    RELEASE_TIMEOUT_MS = 5000,
+};
+
+struct combination {
+    char sop_class[UID_SIZE];
+    char transfer_syntax[UID_SIZE];
+};
+
+struct destination {
+    struct session *session;
+    const struct command *request;
+    const struct peer *peer;
+    struct combination *combinations;
+    size_t count;
+    size_t round_start; /* the combinations of this round */
+    size_t round_end;
+    struct association *association;
+    unsigned losses;
+    bool is_given_up;
+    struct error reason; /* why it was given up */
+    uint16_t message_id;
+};
+
+struct destination *destination_new(struct session *session, const struct command *request,
+                                    const struct peer *peer)
+{
+    struct destination *destination = mem_alloc(sizeof(*destination));
+    destination->session = session;
+    destination->request = request;
+    destination->peer = peer;
+    return destination;
+}
+
+static void hang_up(struct destination *destination)
+{
+    if (!destination->association)
+        return;
+    association_release(destination->association, RELEASE_TIMEOUT_MS);
+    association_close(destination->association);
+    destination->association = NULL;
+}
+
+void destination_free(struct destination *destination)
+{
+    if (!destination)
+        return;
+    hang_up(destination);
+    free(destination->combinations);
+    free(destination);
+}
+
+/* SIZE_MAX when it was not planned. */
+static size_t find_combination(const struct destination *destination,
+                               const struct instance *instance)
+{
+    const char *sop_class = instance_identity(instance)->sop_class;
+    const char *syntax = instance_syntax_uid(instance);
+    for (size_t i = 0; i < destination->count; i++)
+        if (strcmp(destination->combinations[i].sop_class, sop_class) == 0 &&
+            strcmp(destination->combinations[i].transfer_syntax, syntax) == 0)
+            return i;
+    return SIZE_MAX;
+}
+
+void destination_plan(struct destination *destination, const struct instance *instance)
+{
+    if (destination->count == COMBINATIONS || find_combination(destination, instance) != SIZE_MAX)
+        return;
+    size_t count = destination->count + 1;
+    destination->combinations = mem_resize_array(destination->combinations, count,
+                                                 sizeof(*destination->combinations));
+    struct combination *combination = &destination->combinations[destination->count++];
+    memset(combination, 0, sizeof(*combination));
+    const char *sop_class = instance_identity(instance)->sop_class;
+    const char *syntax = instance_syntax_uid(instance);
+    memcpy(combination->sop_class, sop_class, strnlen(sop_class, UID_SIZE - 1));
+    memcpy(combination->transfer_syntax, syntax, strnlen(syntax, UID_SIZE - 1));
+}
+
+/* Is this the first combination of its SOP class in the round? */
+static bool is_new_class(const struct destination *destination, size_t index)
+{
+    for (size_t i = destination->round_start; i < index; i++)
+        if (strcmp(destination->combinations[i].sop_class,
+                   destination->combinations[index].sop_class) == 0)
+            return false;
+    return true;
+}
+
+bool destination_next_round(struct destination *destination)
+{
+    size_t contexts = 0;
+    hang_up(destination);
+    destination->round_start = destination->round_end;
+    for (size_t i = destination->round_start; i < destination->count; i++) {
+        contexts += is_new_class(destination, i) ? 2 : 1;
+        if (contexts > PDU_CONTEXTS)
+            break;
+        destination->round_end = i + 1;
+    }
+    return destination->round_end > destination->round_start;
+}
+
+bool destination_has_round(const struct destination *destination, const struct instance *instance)
+{
+    size_t index = find_combination(destination, instance);
+    /* What was stored after the plan, or beyond its limit, goes (and fails) with the first round.
+     */
+    if (index == SIZE_MAX)
+        return destination->round_start == 0;
+    return index >= destination->round_start && index < destination->round_end;
+}
+
+/* Each SOP class with each transfer syntax that is stored, and once with the ones that every
+ * receiver knows, into which we can transcode. */
+static size_t make_proposals(const struct destination *destination, struct proposal *proposals)
+{
+    size_t count = 0;
+    for (size_t i = destination->round_start; i < destination->round_end; i++) {
+        const struct combination *combination = &destination->combinations[i];
+        proposals[count++] = (struct proposal){ combination->sop_class,
+                                                { combination->transfer_syntax } };
+        if (is_new_class(destination, i))
+            proposals[count++] = (struct proposal){
+                combination->sop_class, { UID_EXPLICIT_LITTLE_ENDIAN, UID_IMPLICIT_LITTLE_ENDIAN }
+            };
+    }
+    return count;
+}
+
+static bool dial(struct destination *destination, struct error *err)
+{
+    struct proposal proposals[PDU_CONTEXTS];
+    const struct dimse_options *options = destination->session->options;
+    struct association_request request = {
+        .host = destination->peer->host,
+        .port = destination->peer->port,
+        .called_ae = destination->peer->ae_title,
+        .calling_ae = options->ae_title,
+        .proposals = proposals,
+        .proposal_count = make_proposals(destination, proposals),
+        .connect_timeout_ms = options->connect_timeout_ms,
+    };
+    struct association_settings settings = {
+        .max_pdu = options->max_pdu,
+        .idle_timeout_ms = options->message_timeout_ms,
+        .message_timeout_ms = options->message_timeout_ms,
+        .stop_fd = -1,
+        .kill_fd = destination->session->kill_fd,
+    };
+    return association_open(&request, &settings, &destination->association, err) ||
+           error_add_context(err, "destination");
+}
+
+static bool connect_if_needed(struct destination *destination, struct error *err)
+{
+    if (destination->association)
+        return true;
+    if (!destination->is_given_up && dial(destination, err))
+        return true;
+    if (!destination->is_given_up)
+        destination->reason = *err;
+    destination->is_given_up = true;
+    *err = destination->reason;
+    return false;
+}
+
+/* The association is of no more use; the next instance gets another, a few times. */
+static void lose(struct destination *destination, const struct error *err)
+{
+    int fd = association_close(destination->association);
+    if (fd >= 0)
+        close(fd);
+    destination->association = NULL;
+    if (++destination->losses < MAX_LOSSES)
+        return;
+    destination->is_given_up = true;
+    destination->reason = *err;
+}
+
+/* A context that takes the stored bytes, else one into whose syntax they can be brought; NULL. */
+static const struct presentation_context *choose(const struct destination *destination,
+                                                 const struct instance *instance, bool *as_is)
+{
+    const struct presentation_context *other = NULL;
+    const struct presentation_context *context;
+    const char *sop_class = instance_identity(instance)->sop_class;
+    *as_is = false;
+    for (size_t i = 0; (context = association_context_at(destination->association, i)); i++) {
+        if (context->result != CONTEXT_ACCEPTED || strcmp(context->abstract_syntax, sop_class) != 0)
+            continue;
+        *as_is = strcmp(context->transfer_syntax, instance_syntax_uid(instance)) == 0;
+        if (*as_is)
+            return context;
+        if (!other && transcode_is_possible(instance_syntax(instance), context->syntax))
+            other = context;
+    }
+    return other;
+}
+
+static bool read_instance(void *context, uint64_t offset, struct space space, struct error *err)
+{
+    return instance_read(context, offset, space, err);
+}
+
+static bool write_fragment(void *context, struct slice bytes, struct error *err)
+{
+    return message_write(context, bytes, err);
+}
+
+static bool send_transcoded(struct destination *destination, struct instance *instance,
+                            const struct presentation_context *context, struct slice command,
+                            struct error *err)
+{
+    const struct dataset *header;
+    struct slice frames;
+    struct file_range stored;
+    struct message_writer writer;
+    if (!instance_header(instance, &header, err) || !instance_frames(instance, &frames, err) ||
+        !instance_dataset(instance, &stored, err))
+        return false;
+    struct transcode_source source = { read_instance, instance, stored.size };
+    struct transcode_sink sink = { write_fragment, &writer };
+    bool ok = message_begin_data(destination->association, context->id, command, &writer, err);
+    if (ok) {
+        ok = transcode_dataset(header, frames, context->syntax, &source, &sink, err) &&
+             message_end_data(&writer, err);
+        /* A data set that was begun can only be ended, or taken back with the association. */
+        if (!ok)
+            association_abort(destination->association, ABORT_BY_USER, ABORT_NOT_SPECIFIED);
+    }
+    message_writer_release(&writer);
+    return ok;
+}
+
+static bool send_stored(struct destination *destination, struct instance *instance,
+                        const struct presentation_context *context, struct slice command,
+                        struct error *err)
+{
+    struct file_range stored;
+    if (!instance_dataset(instance, &stored, err))
+        return false;
+    bool ok = message_send_file(destination->association, context->id, command, &stored, err);
+    if (!ok)
+        association_abort(destination->association, ABORT_BY_USER, ABORT_NOT_SPECIFIED);
+    return ok;
+}
+
+static bool send_request(struct destination *destination, struct instance *instance,
+                         struct error *err)
+{
+    bool as_is;
+    const struct identity *identity = instance_identity(instance);
+    const struct presentation_context *context = choose(destination, instance, &as_is);
+    if (!context)
+        return error_set(err, ERROR_UNSUPPORTED,
+                         "destination takes neither SOP class nor transfer syntax");
+    struct command command = {
+        .message_id = ++destination->message_id,
+        .priority = destination->request->priority,
+        .originator_id = destination->request->message_id,
+    };
+    memcpy(command.sop_class, identity->sop_class, UID_SIZE);
+    memcpy(command.sop_instance, identity->instance, UID_SIZE);
+    memcpy(command.originator, association_calling_ae(destination->session->association),
+           AE_TITLE_SIZE);
+    struct buffer bytes = buffer_up_to(COMMAND_LIMIT);
+    command_encode_store(&command, &bytes);
+    bool ok = as_is ? send_stored(destination, instance, context, buffer_slice(&bytes), err)
+                    : send_transcoded(destination, instance, context, buffer_slice(&bytes), err);
+    buffer_release(&bytes);
+    return ok;
+}
+
+static bool receive_status(struct destination *destination, uint16_t *status, struct error *err)
+{
+    struct message response;
+    bool released = false;
+    if (!association_wait(destination->association, err) ||
+        !message_receive(destination->association, &response, &released, err))
+        return false;
+    if (released) {
+        association_confirm_release(destination->association);
+        return error_set(err, ERROR_CLOSED, "destination released the association");
+    }
+    if (response.command.field != (C_STORE_RQ | COMMAND_RESPONSE) ||
+        response.command.responded_id != destination->message_id)
+        return association_refuse(destination->association, ABORT_NOT_SPECIFIED,
+                                  "destination answered another request", err);
+    *status = response.command.status;
+    return message_drain(&response, err);
+}
+
+enum delivery destination_send(struct destination *destination, struct instance *instance,
+                               struct error *failure)
+{
+    uint16_t status = 0;
+    if (!connect_if_needed(destination, failure))
+        return NOT_DELIVERED;
+    if (!send_request(destination, instance, failure) ||
+        !receive_status(destination, &status, failure)) {
+        if (association_has_ended(destination->association))
+            lose(destination, failure);
+        return NOT_DELIVERED;
+    }
+    if (status == STATUS_SUCCESS)
+        return DELIVERED;
+    if (status_is_warning(status))
+        return DELIVERED_WITH_WARNING;
+    error_set(failure, ERROR_MISMATCH, "destination answered with status %04X", status);
+    return NOT_DELIVERED;
+}

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+/* Where C-MOVE sends to: C-STORE as SCU over one association after the other, as few as the 128
+ * presentation contexts allow. First every instance is planned, then each round opens an
+ * association for as many SOP classes and transfer syntaxes as fit, and sends what goes over it:
+ * the stored bytes as they are if the destination takes the stored transfer syntax, else
+ * transcoded. One thread at a time. */
+
+#include "archive/retrieve.h"
+#include "dimse/session.h"
+
+struct destination;
+
+/* `request` (the C-MOVE-RQ) gives originator and priority. All is borrowed. */
+struct destination *destination_new(struct session *session, const struct command *request,
+                                    const struct peer *peer);
+/* Releases an open association. */
+void destination_free(struct destination *destination);
+
+void destination_plan(struct destination *destination, const struct instance *instance);
+/* False when all that was planned has had its round. */
+bool destination_next_round(struct destination *destination);
+bool destination_has_round(const struct destination *destination, const struct instance *instance);
+
+enum delivery { DELIVERED, DELIVERED_WITH_WARNING, NOT_DELIVERED };
+/* Connects when needed. `failure` says why an instance was not delivered. */
+enum delivery destination_send(struct destination *destination, struct instance *instance,
+                               struct error *failure);

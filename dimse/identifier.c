@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: MIT */
+#include "dimse/identifier.h"
+
+#include "dicom/scan.h"
+
+enum {
+    /* Ten thousand UIDs in a list take 650 KB. */
+    IDENTIFIER_LIMIT = 4 << 20,
+    ELEMENT_LIMIT = 20000,
+    KEY_LIMIT = 1 << 10, /* of a unique key that is a single value */
+};
+
+static const struct {
+    const char *name;
+    uint32_t unique_key;
+} levels[] = {
+    [LEVEL_PATIENT] = { "PATIENT", TAG_PATIENT_ID },
+    [LEVEL_STUDY] = { "STUDY", TAG_STUDY_INSTANCE_UID },
+    [LEVEL_SERIES] = { "SERIES", TAG_SERIES_INSTANCE_UID },
+    [LEVEL_INSTANCE] = { "IMAGE", TAG_SOP_INSTANCE_UID },
+};
+
+const char *identifier_level_name(enum level level)
+{
+    return levels[level].name;
+}
+
+bool identifier_unique_key(const struct identifier *identifier, enum level level,
+                           struct buffer *text)
+{
+    return dataset_text(identifier->dataset, levels[level].unique_key, text);
+}
+
+static bool parse(struct identifier *identifier, const struct transfer_syntax *syntax,
+                  struct slice bytes, struct error *err)
+{
+    struct scan_limits limits = scan_default_limits;
+    limits.header_size = IDENTIFIER_LIMIT;
+    limits.value_size = IDENTIFIER_LIMIT; /* every value is wanted */
+    limits.elements = ELEMENT_LIMIT;
+    identifier->scan = scan_new(syntax, &limits);
+    return scan_write(identifier->scan, bytes, err) && scan_finish(identifier->scan, err) &&
+           dataset_open(scan_header(identifier->scan), syntax, NULL, 0, &identifier->dataset, err);
+}
+
+static bool find_level(struct identifier *identifier, struct error *err)
+{
+    char name[17];
+    enum level first = identifier->is_patient_root ? LEVEL_PATIENT : LEVEL_STUDY;
+    dataset_string(identifier->dataset, TAG_QUERY_RETRIEVE_LEVEL, name, sizeof(name));
+    for (enum level level = first; level <= LEVEL_INSTANCE; level++)
+        if (strcmp(levels[level].name, name) == 0) {
+            identifier->level = level;
+            return true;
+        }
+    return error_set_tag(err, ERROR_MISMATCH, TAG_QUERY_RETRIEVE_LEVEL,
+                         "Query/Retrieve Level missing or not of the model");
+}
+
+/* Hierarchical queries name every entity above by a single value (PS3.4 C.4.1.2.1). */
+static bool check_upper_keys(const struct identifier *identifier, struct error *err)
+{
+    enum level level = identifier->is_patient_root ? LEVEL_PATIENT : LEVEL_STUDY;
+    for (; level < identifier->level; level++) {
+        struct buffer key = buffer_up_to(KEY_LIMIT);
+        bool ok = identifier_unique_key(identifier, level, &key) && !key.overflowed &&
+                  strpbrk(buffer_text(&key), "*?\\") == NULL;
+        buffer_release(&key);
+        if (!ok)
+            return error_set_tag(err, ERROR_MISMATCH, levels[level].unique_key,
+                                 "unique key of a level above is no single value");
+    }
+    return true;
+}
+
+bool identifier_receive(struct message *request, struct identifier *identifier,
+                        struct error *refusal, struct error *err)
+{
+    struct buffer bytes = buffer_up_to(IDENTIFIER_LIMIT);
+    bool ok = false;
+    memset(identifier, 0, sizeof(*identifier));
+    const char *model = request->context->abstract_syntax;
+    identifier->is_patient_root = strcmp(model, UID_PATIENT_ROOT_FIND) == 0 ||
+                                  strcmp(model, UID_PATIENT_ROOT_MOVE) == 0;
+    if (!request->command.has_data_set)
+        error_set(refusal, ERROR_MISMATCH, "the identifier is missing");
+    else if (message_read_all(request, &bytes, err))
+        ok = buffer_check(&bytes, "identifier", refusal) &&
+             parse(identifier, request->context->syntax, buffer_slice(&bytes), refusal) &&
+             find_level(identifier, refusal) && check_upper_keys(identifier, refusal);
+    buffer_release(&bytes);
+    if (!ok)
+        identifier_release(identifier);
+    return ok;
+}
+
+void identifier_release(struct identifier *identifier)
+{
+    dataset_close(identifier->dataset);
+    scan_free(identifier->scan);
+    identifier->dataset = NULL;
+    identifier->scan = NULL;
+}

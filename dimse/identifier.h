@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+/* The identifier of C-FIND and C-MOVE (PS3.4 C.4.1.1.3, C.4.2.1.4): received into bounded memory,
+ * scanned, and checked against its information model. One thread at a time. */
+
+#include "archive/archive.h"
+#include "dicom/dataset.h"
+#include "dimse/message.h"
+
+struct identifier {
+    bool is_patient_root;
+    enum level level;
+    struct dataset *dataset;
+    struct scan *scan; /* holds the bytes that the data set reads */
+};
+
+/* Receives the data set to its end. False either with *refusal (the request is to be answered with
+ * it) or, when the association has ended, with err. */
+bool identifier_receive(struct message *request, struct identifier *identifier,
+                        struct error *refusal, struct error *err);
+void identifier_release(struct identifier *identifier);
+
+/* Appends the unique key of a level; false when it is absent or empty. */
+bool identifier_unique_key(const struct identifier *identifier, enum level level,
+                           struct buffer *text);
+
+/* "PATIENT" ... as Query/Retrieve Level has it. */
+const char *identifier_level_name(enum level level);
