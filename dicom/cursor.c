@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "dicom/cursor.h"
 
-struct cursor cursor_at(const struct dataset *dataset, uint64_t position) {
+struct cursor cursor_at(const struct dataset *dataset, uint64_t position)
+{
     size_t low = 0, high = dataset->gap_count;
     while (low < high) {
         size_t middle = (low + high) / 2;
@@ -14,7 +15,8 @@ struct cursor cursor_at(const struct dataset *dataset, uint64_t position) {
 }
 
 /* Where in the bytes at hand the cursor stands. */
-static size_t index_of(const struct cursor *cursor) {
+static size_t index_of(const struct cursor *cursor)
+{
     const struct dataset *dataset = cursor->dataset;
     uint64_t before = 0;
     if (cursor->gap)
@@ -22,14 +24,16 @@ static size_t index_of(const struct cursor *cursor) {
     return (size_t)(cursor->position - dataset->base - before);
 }
 
-struct slice cursor_bytes(const struct cursor *cursor) {
+struct slice cursor_bytes(const struct cursor *cursor)
+{
     const struct dataset *dataset = cursor->dataset;
     uint64_t end = cursor->gap < dataset->gap_count ? dataset->gaps[cursor->gap].offset
                                                     : dataset->end;
     return slice_of(dataset->bytes.data + index_of(cursor), (size_t)(end - cursor->position));
 }
 
-bool cursor_header(struct cursor *cursor, uint64_t end, struct element_header *header) {
+bool cursor_header(struct cursor *cursor, uint64_t end, struct element_header *header)
+{
     struct slice bytes = cursor_bytes(cursor);
     if (end - cursor->position < bytes.size)
         bytes.size = (size_t)(end - cursor->position);
@@ -40,7 +44,8 @@ bool cursor_header(struct cursor *cursor, uint64_t end, struct element_header *h
     return true;
 }
 
-bool cursor_skip(struct cursor *cursor, uint64_t size, uint64_t end) {
+bool cursor_skip(struct cursor *cursor, uint64_t size, uint64_t end)
+{
     const struct dataset *dataset = cursor->dataset;
     if (size > end - cursor->position)
         return false;
@@ -56,7 +61,8 @@ bool cursor_skip(struct cursor *cursor, uint64_t size, uint64_t end) {
 
 /* Undefined lengths alternate: a sequence, in it an item, in it a sequence ... so that their number
  * and the kind of the innermost say all; what has a defined length is stepped over whole. */
-bool cursor_skip_undefined(struct cursor *cursor, bool in_item, uint64_t end) {
+bool cursor_skip_undefined(struct cursor *cursor, bool in_item, uint64_t end)
+{
     bool was_in_unknown = cursor->in_unknown;
     size_t unknown_depth = SIZE_MAX; /* the sequence that came as UN */
     size_t depth = 1;
@@ -95,7 +101,8 @@ bool cursor_skip_undefined(struct cursor *cursor, bool in_item, uint64_t end) {
     return true;
 }
 
-bool cursor_skip_fragments(struct cursor *cursor, uint64_t end) {
+bool cursor_skip_fragments(struct cursor *cursor, uint64_t end)
+{
     const struct dataset *dataset = cursor->dataset;
     if (cursor->gap < dataset->gap_count && dataset->gaps[cursor->gap].offset == cursor->position)
         return cursor_skip(cursor, dataset->gaps[cursor->gap].size, end);
@@ -103,7 +110,8 @@ bool cursor_skip_fragments(struct cursor *cursor, uint64_t end) {
 }
 
 /* Does the value, which came as UN, hold the items that the dictionary says it has? */
-static bool is_sequence(const struct cursor *cursor, const struct element *element) {
+static bool is_sequence(const struct cursor *cursor, const struct element *element)
+{
     struct element sequence = *element;
     sequence.vr = VR_SQ;
     sequence.size = element->value.size;
@@ -115,14 +123,16 @@ static bool is_sequence(const struct cursor *cursor, const struct element *eleme
     return !walk.broken && cursor->depth + deepest <= DATASET_MAX_DEPTH;
 }
 
-static uint16_t known_vr(const struct cursor *cursor, uint32_t tag) {
+static uint16_t known_vr(const struct cursor *cursor, uint32_t tag)
+{
     const struct dictionary_entry *entry = dictionary_find(tag);
     if (!entry)
         return dictionary_vr(tag);
     return entry->signed_vr && cursor->dataset->signed_pixels ? entry->signed_vr : entry->vr;
 }
 
-static bool take_value(const struct cursor *cursor, struct element *element) {
+static bool take_value(const struct cursor *cursor, struct element *element)
+{
     const struct dataset *dataset = cursor->dataset;
     if (!element->size)
         return true;
@@ -148,7 +158,8 @@ static bool take_value(const struct cursor *cursor, struct element *element) {
 }
 
 bool cursor_element(const struct cursor *cursor, uint32_t tag, uint16_t vr, uint64_t size,
-                    bool undefined_length, struct element *element) {
+                    bool undefined_length, struct element *element)
+{
     bool explicit_vr = cursor_is_explicit(cursor);
     bool unknown = explicit_vr && vr == VR_UN;
     *element = (struct element){

@@ -62,10 +62,12 @@ bool cursor_skip_undefined(struct cursor *cursor, bool in_item, uint64_t end);
 bool cursor_skip_fragments(struct cursor *cursor, uint64_t end);
 
 /* Whether the bytes at the cursor are in explicit VR, and in which order. */
-static inline bool cursor_is_explicit(const struct cursor *cursor) {
+static inline bool cursor_is_explicit(const struct cursor *cursor)
+{
     return cursor->dataset->syntax->explicit_vr && !cursor->in_unknown;
 }
-static inline bool cursor_is_big_endian(const struct cursor *cursor) {
+static inline bool cursor_is_big_endian(const struct cursor *cursor)
+{
     return cursor->dataset->syntax->big_endian && !cursor->in_unknown;
 }
 

@@ -6,14 +6,16 @@
 #include "base/memory.h"
 #include "dicom/cursor.h"
 
-static bool no_dataset(uint64_t position, const char *what, struct error *err) {
+static bool no_dataset(uint64_t position, const char *what, struct error *err)
+{
     return error_set(err, ERROR_INVALID, "data set at offset %llu: %s",
                      (unsigned long long)position, what);
 }
 
 /* What was left out must lie in the data set, in order. */
 static bool take_gaps(struct dataset *dataset, const struct elision *elisions, size_t count,
-                      struct error *err) {
+                      struct error *err)
+{
     uint64_t before = 0;
     uint64_t last_end = dataset->base;
     for (size_t i = 0; i < count; i++) {
@@ -29,7 +31,8 @@ static bool take_gaps(struct dataset *dataset, const struct elision *elisions, s
     return true;
 }
 
-static struct dataset *add_entry(struct dataset *dataset, const struct entry *entry) {
+static struct dataset *add_entry(struct dataset *dataset, const struct entry *entry)
+{
     if (dataset->entry_count == dataset->entry_capacity) {
         dataset->entry_capacity *= 2;
         dataset = mem_resize(dataset, sizeof(*dataset) +
@@ -40,7 +43,8 @@ static struct dataset *add_entry(struct dataset *dataset, const struct entry *en
 }
 
 /* One element of the top level, from the cursor to behind it. */
-static const char *read_entry(struct cursor *cursor, struct entry *entry) {
+static const char *read_entry(struct cursor *cursor, struct entry *entry)
+{
     struct element_header header;
     uint64_t end = cursor->dataset->end;
     if (!cursor_header(cursor, end, &header))
@@ -65,7 +69,8 @@ static const char *read_entry(struct cursor *cursor, struct entry *entry) {
     return skipped ? NULL : "sequence is broken";
 }
 
-static int compare_entries(const void *a, const void *b) {
+static int compare_entries(const void *a, const void *b)
+{
     const struct entry *first = a, *second = b;
     if (first->tag != second->tag)
         return first->tag < second->tag ? -1 : 1;
@@ -73,7 +78,8 @@ static int compare_entries(const void *a, const void *b) {
 }
 
 /* The directory of the top level. */
-static bool read_entries(struct dataset **held, struct error *err) {
+static bool read_entries(struct dataset **held, struct error *err)
+{
     struct dataset *dataset = *held;
     bool ascending = true;
     uint32_t last_tag = 0;
@@ -93,15 +99,16 @@ static bool read_entries(struct dataset **held, struct error *err) {
     return true;
 }
 
-static void fill(const struct dataset *dataset, const struct entry *entry,
-                 struct element *element) {
+static void fill(const struct dataset *dataset, const struct entry *entry, struct element *element)
+{
     struct cursor cursor = { dataset, entry->offset, entry->gap, dataset->in_unknown, 0 };
     if (!cursor_element(&cursor, entry->tag, entry->vr, entry->size, entry->undefined_length,
                         element))
         element->value = slice_of(NULL, 0);
 }
 
-bool dataset_find(const struct dataset *dataset, uint32_t tag, struct element *element) {
+bool dataset_find(const struct dataset *dataset, uint32_t tag, struct element *element)
+{
     size_t low = 0, high = dataset->entry_count;
     while (low < high) {
         size_t middle = (low + high) / 2;
@@ -116,12 +123,14 @@ bool dataset_find(const struct dataset *dataset, uint32_t tag, struct element *e
     return true;
 }
 
-const struct charset *charset_of(const struct element *specific, const struct charset *inherited) {
+const struct charset *charset_of(const struct element *specific, const struct charset *inherited)
+{
     return specific->value.size ? charset_find(specific->value) : inherited;
 }
 
 /* What the reading of all other attributes depends on. */
-static void read_context(struct dataset *dataset) {
+static void read_context(struct dataset *dataset)
+{
     struct element element;
     if (dataset_find(dataset, TAG_SPECIFIC_CHARACTER_SET, &element))
         dataset->charset = charset_of(&element, dataset->charset);
@@ -133,7 +142,8 @@ static void read_context(struct dataset *dataset) {
 /* `outer` is the data set that the item stands in, or NULL. */
 static bool open_part(struct slice bytes, uint64_t base, const struct transfer_syntax *syntax,
                       const struct dataset *outer, bool in_unknown, const struct elision *elisions,
-                      size_t elision_count, struct dataset **out, struct error *err) {
+                      size_t elision_count, struct dataset **out, struct error *err)
+{
     enum { FEWEST = 8, MOST = 256, USUAL_ELEMENT = 20 };
     size_t capacity = bytes.size / USUAL_ELEMENT + FEWEST;
     if (capacity > MOST)
@@ -158,25 +168,29 @@ static bool open_part(struct slice bytes, uint64_t base, const struct transfer_s
 
 bool dataset_open(struct slice bytes, const struct transfer_syntax *syntax,
                   const struct elision *elisions, size_t elision_count, struct dataset **out,
-                  struct error *err) {
+                  struct error *err)
+{
     *out = NULL;
     return open_part(bytes, 0, syntax, NULL, false, elisions, elisions ? elision_count : 0, out,
                      err);
 }
 
-void dataset_close(struct dataset *dataset) {
+void dataset_close(struct dataset *dataset)
+{
     if (!dataset)
         return;
     free(dataset->gaps);
     free(dataset);
 }
 
-const struct transfer_syntax *dataset_syntax(const struct dataset *dataset) {
+const struct transfer_syntax *dataset_syntax(const struct dataset *dataset)
+{
     return dataset->syntax;
 }
 
 bool dataset_find_path(const struct dataset *dataset, const uint32_t *path, size_t depth,
-                       struct element *element) {
+                       struct element *element)
+{
     struct dataset *item = NULL;
     for (size_t i = 0; i + 1 < depth && dataset; i++) {
         struct dataset *inner = dataset_item(dataset, path[i], 0);
@@ -197,7 +211,8 @@ struct items {
     size_t gap;
 };
 
-static bool items_begin(const struct dataset *dataset, uint32_t tag, struct items *items) {
+static bool items_begin(const struct dataset *dataset, uint32_t tag, struct items *items)
+{
     struct element element;
     if (!dataset_find(dataset, tag, &element) || element.vr != VR_SQ || element.elided)
         return false;
@@ -207,7 +222,8 @@ static bool items_begin(const struct dataset *dataset, uint32_t tag, struct item
     return true;
 }
 
-static bool items_next(struct items *items) {
+static bool items_next(struct items *items)
+{
     struct cursor *cursor = &items->cursor;
     struct element_header header;
     if (!cursor_header(cursor, items->end, &header) || header.tag != TAG_ITEM)
@@ -224,7 +240,8 @@ static bool items_next(struct items *items) {
     return true;
 }
 
-static struct dataset *open_item(const struct dataset *dataset, const struct items *items) {
+static struct dataset *open_item(const struct dataset *dataset, const struct items *items)
+{
     size_t count = items->cursor.gap - items->gap;
     struct elision *elisions = count ? mem_alloc_array(count, sizeof(*elisions)) : NULL;
     uint64_t left_out = 0;
@@ -242,7 +259,8 @@ static struct dataset *open_item(const struct dataset *dataset, const struct ite
     return item;
 }
 
-struct dataset *dataset_item(const struct dataset *dataset, uint32_t tag, size_t index) {
+struct dataset *dataset_item(const struct dataset *dataset, uint32_t tag, size_t index)
+{
     struct items items;
     if (!items_begin(dataset, tag, &items))
         return NULL;
@@ -252,7 +270,8 @@ struct dataset *dataset_item(const struct dataset *dataset, uint32_t tag, size_t
     return open_item(dataset, &items);
 }
 
-size_t dataset_item_count(const struct dataset *dataset, uint32_t tag) {
+size_t dataset_item_count(const struct dataset *dataset, uint32_t tag)
+{
     struct items items;
     size_t count = 0;
     if (items_begin(dataset, tag, &items))

@@ -26,7 +26,8 @@ struct inflater {
     uint8_t window[WINDOW];
 };
 
-struct inflater *inflater_new(uint64_t limit) {
+struct inflater *inflater_new(uint64_t limit)
+{
     struct inflater *inflater = mem_alloc(sizeof(*inflater));
     inflater->limit = limit;
     if (inflateInit2(&inflater->stream, -MAX_WBITS) != Z_OK)
@@ -34,7 +35,8 @@ struct inflater *inflater_new(uint64_t limit) {
     return inflater;
 }
 
-void inflater_free(struct inflater *inflater) {
+void inflater_free(struct inflater *inflater)
+{
     if (!inflater)
         return;
     inflateEnd(&inflater->stream);
@@ -43,7 +45,8 @@ void inflater_free(struct inflater *inflater) {
 
 /* Behind the end there may be a NUL to make the length even (PS3.5 A.5). Some send more of them,
  * and some leave gzip's check sum and size there. */
-static bool take_trailer(struct inflater *inflater, struct slice *input, struct error *err) {
+static bool take_trailer(struct inflater *inflater, struct slice *input, struct error *err)
+{
     for (size_t i = 0; i < input->size; i++)
         if (inflater->trailer++ >= GZIP_TRAILER && input->data[i])
             return error_set(err, ERROR_INVALID, "bytes behind the end of the deflated data set");
@@ -52,7 +55,8 @@ static bool take_trailer(struct inflater *inflater, struct slice *input, struct 
 }
 
 bool inflater_next(struct inflater *inflater, struct slice *input, struct slice *output,
-                   struct error *err) {
+                   struct error *err)
+{
     *output = slice_of(inflater->window, 0);
     if (inflater->ended)
         return take_trailer(inflater, input, err);
@@ -77,7 +81,8 @@ bool inflater_next(struct inflater *inflater, struct slice *input, struct slice 
     return true;
 }
 
-bool inflater_finish(const struct inflater *inflater, struct error *err) {
+bool inflater_finish(const struct inflater *inflater, struct error *err)
+{
     if (!inflater->ended)
         return error_set(err, ERROR_INVALID, "deflated data set ends too early");
     return true;

@@ -8,20 +8,23 @@
 /* The attributes of these are as many as the 50xx and 60xx groups, or as the numbers within
  * (0020,31xx), (0028,04x0), (1000,xxx0), (1010,xxxx), (7Fxx,0010). All are retired but overlays, so
  * they need not be fast. */
-static const struct dictionary_entry *find_repeating(uint32_t tag) {
+static const struct dictionary_entry *find_repeating(uint32_t tag)
+{
     for (size_t i = PLAIN_COUNT; i < ENTRY_COUNT; i++)
         if ((tag & masks[i - PLAIN_COUNT]) == entries[i].tag)
             return &entries[i];
     return NULL;
 }
 
-static bool may_repeat(uint32_t tag) {
+static bool may_repeat(uint32_t tag)
+{
     uint32_t group = tag >> 16;
     return group >> 8 == 0x50 || group >> 8 == 0x60 || group >> 8 == 0x7F || group == 0x0020 ||
            group == 0x0028 || group == 0x1000 || group == 0x1010;
 }
 
-const struct dictionary_entry *dictionary_find(uint32_t tag) {
+const struct dictionary_entry *dictionary_find(uint32_t tag)
+{
     if (tag_is_private(tag))
         return NULL;
     /* The hash is the one of dictionary.awk. */
@@ -32,7 +35,8 @@ const struct dictionary_entry *dictionary_find(uint32_t tag) {
     return may_repeat(tag) ? find_repeating(tag) : NULL;
 }
 
-const struct dictionary_entry *dictionary_find_keyword(const char *keyword) {
+const struct dictionary_entry *dictionary_find_keyword(const char *keyword)
+{
     size_t low = 0, high = ENTRY_COUNT;
     while (low < high) {
         size_t middle = (low + high) / 2;
@@ -48,7 +52,8 @@ const struct dictionary_entry *dictionary_find_keyword(const char *keyword) {
     return NULL;
 }
 
-uint16_t dictionary_vr(uint32_t tag) {
+uint16_t dictionary_vr(uint32_t tag)
+{
     uint32_t element = tag & 0xFFFF;
     if (element == 0)
         return VR_UL;

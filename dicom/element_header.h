@@ -21,13 +21,15 @@ enum element_header_state {
     ELEMENT_HEADER_BAD_VR, /* no VR, and its length cannot be told */
 };
 
-static inline bool is_letter(uint8_t byte) {
+static inline bool is_letter(uint8_t byte)
+{
     return byte >= 'A' && byte <= 'Z';
 }
 
 static inline enum element_header_state element_header_read(const uint8_t *p, size_t size,
                                                             bool explicit_vr, bool big_endian,
-                                                            struct element_header *header) {
+                                                            struct element_header *header)
+{
     if (size < 8)
         return ELEMENT_HEADER_SHORT;
     header->tag = big_endian ? (uint32_t)get_u16be(p) << 16 | get_u16be(p + 2)
@@ -56,6 +58,7 @@ static inline enum element_header_state element_header_read(const uint8_t *p, si
 }
 
 /* Is this undefined length that of fragments (PS3.5 A.4) rather than of a sequence? */
-static inline bool element_has_fragments(uint32_t tag, bool encapsulated) {
+static inline bool element_has_fragments(uint32_t tag, bool encapsulated)
+{
     return tag == TAG_PIXEL_DATA && encapsulated;
 }

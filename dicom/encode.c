@@ -8,12 +8,14 @@
 
 enum { SHORT_FORM_MAX = 0xFFFE };
 
-static void write_tag(struct encoder *encoder, uint32_t tag) {
+static void write_tag(struct encoder *encoder, uint32_t tag)
+{
     buffer_append_u16le(encoder->out, (uint16_t)(tag >> 16));
     buffer_append_u16le(encoder->out, (uint16_t)tag);
 }
 
-static void write_header(struct encoder *encoder, uint32_t tag, uint16_t vr, uint32_t length) {
+static void write_header(struct encoder *encoder, uint32_t tag, uint16_t vr, uint32_t length)
+{
     write_tag(encoder, tag);
     if (encoder->explicit_vr) {
         buffer_append_byte(encoder->out, (uint8_t)(vr >> 8));
@@ -27,7 +29,8 @@ static void write_header(struct encoder *encoder, uint32_t tag, uint16_t vr, uin
     buffer_append_u32le(encoder->out, length);
 }
 
-void encode_bytes(struct encoder *encoder, uint32_t tag, uint16_t vr, struct slice value) {
+void encode_bytes(struct encoder *encoder, uint32_t tag, uint16_t vr, struct slice value)
+{
     if (value.size > LENGTH_UNDEFINED - 2) {
         encoder->out->overflowed = true;
         return;
@@ -41,51 +44,61 @@ void encode_bytes(struct encoder *encoder, uint32_t tag, uint16_t vr, struct sli
         buffer_append_byte(encoder->out, padding);
 }
 
-void encode_text(struct encoder *encoder, uint32_t tag, uint16_t vr, const char *text) {
+void encode_text(struct encoder *encoder, uint32_t tag, uint16_t vr, const char *text)
+{
     encode_bytes(encoder, tag, vr, slice_text(text));
 }
 
-void encode_u16(struct encoder *encoder, uint32_t tag, uint16_t value) {
+void encode_u16(struct encoder *encoder, uint32_t tag, uint16_t value)
+{
     uint8_t bytes[2];
     put_u16le(bytes, value);
     encode_bytes(encoder, tag, VR_US, slice_of(bytes, sizeof(bytes)));
 }
 
-void encode_u32(struct encoder *encoder, uint32_t tag, uint32_t value) {
+void encode_u32(struct encoder *encoder, uint32_t tag, uint32_t value)
+{
     uint8_t bytes[4];
     put_u32le(bytes, value);
     encode_bytes(encoder, tag, VR_UL, slice_of(bytes, sizeof(bytes)));
 }
 
-void encode_integer(struct encoder *encoder, uint32_t tag, int64_t value) {
+void encode_integer(struct encoder *encoder, uint32_t tag, int64_t value)
+{
     char text[24];
     snprintf(text, sizeof(text), "%lld", (long long)value);
     encode_text(encoder, tag, VR_IS, text);
 }
 
-void encode_sequence_begin(struct encoder *encoder, uint32_t tag) {
+void encode_sequence_begin(struct encoder *encoder, uint32_t tag)
+{
     write_header(encoder, tag, VR_SQ, LENGTH_UNDEFINED);
 }
 
-static void write_item_header(struct encoder *encoder, uint32_t tag, uint32_t length) {
+static void write_item_header(struct encoder *encoder, uint32_t tag, uint32_t length)
+{
     write_tag(encoder, tag);
     buffer_append_u32le(encoder->out, length);
 }
 
-void encode_item_begin(struct encoder *encoder) {
+void encode_item_begin(struct encoder *encoder)
+{
     write_item_header(encoder, TAG_ITEM, LENGTH_UNDEFINED);
 }
 
-void encode_item_end(struct encoder *encoder) {
+void encode_item_end(struct encoder *encoder)
+{
     write_item_header(encoder, TAG_ITEM_DELIMITER, 0);
 }
 
-void encode_sequence_end(struct encoder *encoder) {
+void encode_sequence_end(struct encoder *encoder)
+{
     write_item_header(encoder, TAG_SEQUENCE_DELIMITER, 0);
 }
 
 static void copy_text(struct encoder *encoder, const struct dataset *dataset,
-                      const struct element *element) {
+                      const struct element *element)
+{
     enum { UTF8_MAX = 4 };
     struct buffer text = buffer_up_to(element->value.size * UTF8_MAX + UTF8_MAX);
     dataset_element_text(dataset, element, &text);
@@ -94,7 +107,8 @@ static void copy_text(struct encoder *encoder, const struct dataset *dataset,
 }
 
 /* Bytes in little endian order; an incomplete last unit is left out. */
-static void copy_swapped(struct encoder *encoder, const struct element *element) {
+static void copy_swapped(struct encoder *encoder, const struct element *element)
+{
     size_t unit = vr_unit_size(element->vr);
     size_t size = element->value.size - element->value.size % unit;
     struct buffer bytes = buffer_up_to(size);
@@ -106,7 +120,8 @@ static void copy_swapped(struct encoder *encoder, const struct element *element)
 }
 
 static void copy_value(struct encoder *encoder, const struct dataset *dataset,
-                       const struct element *element) {
+                       const struct element *element)
+{
     if (element->tag == TAG_SPECIFIC_CHARACTER_SET)
         encode_text(encoder, element->tag, VR_CS, "ISO_IR 192");
     else if (vr_uses_character_set(element->vr) && element->value.size)
@@ -117,7 +132,8 @@ static void copy_value(struct encoder *encoder, const struct dataset *dataset,
         encode_bytes(encoder, element->tag, element->vr, element->value);
 }
 
-bool encode_copy(struct encoder *encoder, const struct dataset *dataset, uint32_t tag) {
+bool encode_copy(struct encoder *encoder, const struct dataset *dataset, uint32_t tag)
+{
     struct element element;
     if (!dataset_find(dataset, tag, &element))
         return false;

@@ -19,18 +19,21 @@ enum {
     INDEX_SIZE = 4,
 };
 
-static void write_head(struct buffer *table, enum kind kind, uint32_t frames) {
+static void write_head(struct buffer *table, enum kind kind, uint32_t frames)
+{
     buffer_append_u32le(table, kind);
     buffer_append_u32le(table, frames);
 }
 
-static uint64_t attribute(const struct dataset *header, uint32_t tag, uint64_t absent) {
+static uint64_t attribute(const struct dataset *header, uint32_t tag, uint64_t absent)
+{
     int64_t value;
     return dataset_integer(header, tag, &value) && value > 0 ? (uint64_t)value : absent;
 }
 
 /* Absent, and for want of a better reading zero, means one. */
-static uint32_t number_of_frames(const struct dataset *header) {
+static uint32_t number_of_frames(const struct dataset *header)
+{
     uint64_t frames = attribute(header, TAG_NUMBER_OF_FRAMES, 1);
     return frames < UINT32_MAX ? (uint32_t)frames : UINT32_MAX - 1;
 }
@@ -38,7 +41,8 @@ static uint32_t number_of_frames(const struct dataset *header) {
 /* Native pixel data may be subsampled in 4:2:2 (PS3.3 C.7.6.3.1.2), two samples a pixel on average;
  * but some name it so and send all three. */
 static uint64_t samples_per_pixel(const struct dataset *header, uint64_t pixels, uint64_t bits,
-                                  uint64_t size) {
+                                  uint64_t size)
+{
     char photometric[17];
     uint64_t samples = attribute(header, TAG_SAMPLES_PER_PIXEL, 1);
     uint64_t all;
@@ -53,7 +57,8 @@ static uint64_t samples_per_pixel(const struct dataset *header, uint64_t pixels,
 
 /* 0 when the attributes do not tell. */
 static uint64_t bits_of_frame(const struct dataset *header, const struct pixel_data *data,
-                              uint32_t frames) {
+                              uint32_t frames)
+{
     uint64_t usual = data->tag == TAG_FLOAT_PIXEL_DATA          ? 32
                      : data->tag == TAG_DOUBLE_FLOAT_PIXEL_DATA ? 64
                                                                 : 0;
@@ -68,7 +73,8 @@ static uint64_t bits_of_frame(const struct dataset *header, const struct pixel_d
 }
 
 static void build_native(const struct dataset *header, const struct pixel_data *data,
-                         struct buffer *table) {
+                         struct buffer *table)
+{
     uint32_t frames = number_of_frames(header);
     uint64_t bits = bits_of_frame(header, data, frames);
     if (!bits || !data->size || data->size > UINT64_MAX / 8)
@@ -90,7 +96,8 @@ struct split {
 
 /* From the offset of a frame's first item, counted from the first item behind the Basic Offset
  * Table, to its fragment; the search goes on from *fragment. */
-static bool fragment_at(const struct pixel_data *data, uint64_t offset, size_t *fragment) {
+static bool fragment_at(const struct pixel_data *data, uint64_t offset, size_t *fragment)
+{
     while (*fragment < data->fragment_count) {
         uint64_t here = data->fragments[*fragment].offset - data->fragments[0].offset;
         if (here >= offset)
@@ -102,7 +109,8 @@ static bool fragment_at(const struct pixel_data *data, uint64_t offset, size_t *
 
 /* A table is believed when each frame begins at a fragment behind the one before, the first at the
  * first. */
-static bool split_by_table(struct split *split, struct slice table, size_t unit) {
+static bool split_by_table(struct split *split, struct slice table, size_t unit)
+{
     if (table.size / unit != split->frames || table.size % unit)
         return false;
     size_t fragment = 0;
@@ -121,7 +129,8 @@ static bool split_by_table(struct split *split, struct slice table, size_t unit)
 }
 
 /* The lengths must fit the fragments that the offsets name (PS3.3 C.7.6.3.1.8). */
-static bool lengths_fit(const struct split *split, struct slice lengths) {
+static bool lengths_fit(const struct split *split, struct slice lengths)
+{
     if (lengths.size != (size_t)split->frames * 8)
         return false;
     for (uint32_t i = 0; i < split->frames; i++) {
@@ -135,33 +144,38 @@ static bool lengths_fit(const struct split *split, struct slice lengths) {
     return true;
 }
 
-static bool split_one_to_one(struct split *split) {
+static bool split_one_to_one(struct split *split)
+{
     for (uint32_t i = 0; i <= split->frames; i++)
         split->first[i] = i;
     return true;
 }
 
 /* Each frame is one fragment whatever the tables say (PS3.5 A.4.2, A.4.11, A.4.13). */
-static bool fragment_is_frame(const struct transfer_syntax *syntax) {
+static bool fragment_is_frame(const struct transfer_syntax *syntax)
+{
     return syntax->media_type && (strcmp(syntax->media_type, "image/dicom-rle") == 0 ||
                                   strcmp(syntax->media_type, "application/octet-stream") == 0);
 }
 
 /* All frames are one stream: video, and the multi-component JPEG 2000 of part 2. */
-static bool is_inseparable(const struct transfer_syntax *syntax) {
+static bool is_inseparable(const struct transfer_syntax *syntax)
+{
     return syntax->media_type && (strncmp(syntax->media_type, "video/", 6) == 0 ||
                                   strcmp(syntax->media_type, "image/jpx") == 0);
 }
 
 /* Does a code stream that can be told by its first bytes begin here? JPEG and JPEG-LS: SOI and a
  * marker; JPEG 2000: SOC and SIZ; JPEG XL; or a box file of the latter two. */
-static bool begins_stream(const struct fragment *fragment) {
+static bool begins_stream(const struct fragment *fragment)
+{
     return (fragment->head & 0xFFFFFF00u) == 0xFFD8FF00u || fragment->head == 0xFF4FFF51u ||
            fragment->head >> 16 == 0xFF0A || fragment->head == 0x0000000Cu;
 }
 
 /* No table, and more or fewer fragments than frames: the streams must tell themselves. */
-static bool split_by_streams(struct split *split) {
+static bool split_by_streams(struct split *split)
+{
     const struct pixel_data *data = split->data;
     uint32_t frames = 0;
     for (size_t i = 0; i < data->fragment_count; i++)
@@ -176,7 +190,8 @@ static bool split_by_streams(struct split *split) {
 }
 
 static bool split_frames(struct split *split, const struct transfer_syntax *syntax,
-                         struct slice eot, struct slice eot_lengths) {
+                         struct slice eot, struct slice eot_lengths)
+{
     const struct pixel_data *data = split->data;
     bool all_there = split->frames <= data->fragment_count;
     if (all_there && split->frames == 1) {
@@ -198,7 +213,8 @@ static bool split_frames(struct split *split, const struct transfer_syntax *synt
     return split_by_streams(split);
 }
 
-static void write_split(const struct split *split, struct buffer *table) {
+static void write_split(const struct split *split, struct buffer *table)
+{
     const struct pixel_data *data = split->data;
     size_t fragments = split->first[split->frames];
     bool single = fragments == split->frames;
@@ -212,7 +228,8 @@ static void write_split(const struct split *split, struct buffer *table) {
 }
 
 static void build_encapsulated(const struct dataset *header, const struct pixel_data *data,
-                               struct slice eot, struct slice eot_lengths, struct buffer *table) {
+                               struct slice eot, struct slice eot_lengths, struct buffer *table)
+{
     struct split split = { data, number_of_frames(header), NULL };
     if (!data->fragment_count)
         return;
@@ -225,7 +242,8 @@ static void build_encapsulated(const struct dataset *header, const struct pixel_
 }
 
 void frame_table_build(const struct dataset *header, const struct pixel_data *pixels,
-                       struct slice eot, struct slice eot_lengths, struct buffer *table) {
+                       struct slice eot, struct slice eot_lengths, struct buffer *table)
+{
     if (!pixels->present)
         return;
     size_t begin = table->size;
@@ -237,31 +255,37 @@ void frame_table_build(const struct dataset *header, const struct pixel_data *pi
         table->size = begin;
 }
 
-static enum kind kind_of(struct slice table) {
+static enum kind kind_of(struct slice table)
+{
     return table.size >= HEAD ? (enum kind)get_u32le(table.data) : 0;
 }
 
-uint32_t frame_table_count(struct slice table) {
+uint32_t frame_table_count(struct slice table)
+{
     return table.size >= HEAD ? get_u32le(table.data + 4) : 0;
 }
 
-bool frame_table_is_encapsulated(struct slice table) {
+bool frame_table_is_encapsulated(struct slice table)
+{
     return kind_of(table) == SINGLE || kind_of(table) == SEVERAL;
 }
 
-static bool corrupt(struct error *err) {
+static bool corrupt(struct error *err)
+{
     return error_set(err, ERROR_CORRUPT, "frame table is broken");
 }
 
 static bool append_range(struct buffer *fragments, uint64_t offset, uint64_t size,
-                         struct error *err) {
+                         struct error *err)
+{
     struct fragment64 range = { offset, size };
     buffer_append(fragments, slice_of(&range, sizeof(range)));
     return buffer_check(fragments, "list of fragments", err);
 }
 
 static bool find_native(struct slice table, uint32_t number, struct buffer *fragments,
-                        unsigned *bit_shift, struct error *err) {
+                        unsigned *bit_shift, struct error *err)
+{
     if (table.size != NATIVE_SIZE)
         return corrupt(err);
     uint64_t offset = get_u64le(table.data + HEAD);
@@ -278,7 +302,8 @@ static bool find_native(struct slice table, uint32_t number, struct buffer *frag
 }
 
 static bool append_fragments(struct slice list, uint64_t first, uint64_t end,
-                             struct buffer *fragments, struct error *err) {
+                             struct buffer *fragments, struct error *err)
+{
     if (first >= end || end > list.size / FRAGMENT_SIZE)
         return corrupt(err);
     for (uint64_t i = first; i < end; i++) {
@@ -290,7 +315,8 @@ static bool append_fragments(struct slice list, uint64_t first, uint64_t end,
 }
 
 bool frame_table_find(struct slice table, uint32_t number, struct buffer *fragments,
-                      unsigned *bit_shift, struct error *err) {
+                      unsigned *bit_shift, struct error *err)
+{
     *bit_shift = 0;
     uint64_t count = frame_table_count(table);
     uint64_t expected = count;

@@ -18,7 +18,8 @@ enum {
     TAG_SOURCE_APPLICATION_ENTITY_TITLE = 0x00020016,
 };
 
-void file_meta_write(const struct file_meta *meta, struct buffer *out) {
+void file_meta_write(const struct file_meta *meta, struct buffer *out)
+{
     static const uint8_t preamble[PREAMBLE_SIZE];
     static const uint8_t version[2] = { 0, 1 };
     struct buffer group = buffer_up_to(1 << 10); /* five UIDs and two names */
@@ -41,14 +42,16 @@ void file_meta_write(const struct file_meta *meta, struct buffer *out) {
 }
 
 /* An empty one is as if it were absent. */
-static bool take_uid(struct slice value, char uid[UID_SIZE], uint32_t tag, struct error *err) {
+static bool take_uid(struct slice value, char uid[UID_SIZE], uint32_t tag, struct error *err)
+{
     if (value.size && !uid_copy(value, uid))
         return error_set_tag(err, ERROR_INVALID, tag, "(%04X,%04X) of the file is no UID",
                              tag >> 16, tag & 0xFFFF);
     return true;
 }
 
-static void take_title(struct slice value, char title[17]) {
+static void take_title(struct slice value, char title[17])
+{
     while (value.size && (value.data[0] == ' '))
         value = slice_skip(value, 1);
     while (value.size && (value.data[value.size - 1] == ' ' || value.data[value.size - 1] == 0))
@@ -59,7 +62,8 @@ static void take_title(struct slice value, char title[17]) {
 }
 
 static bool take_element(struct file_meta *meta, uint32_t tag, struct slice value,
-                         struct error *err) {
+                         struct error *err)
+{
     switch (tag) {
     case TAG_MEDIA_STORAGE_SOP_CLASS_UID:
         return take_uid(value, meta->sop_class, tag, err);
@@ -76,14 +80,16 @@ static bool take_element(struct file_meta *meta, uint32_t tag, struct slice valu
     }
 }
 
-static bool needs_more(size_t size, struct error *err) {
+static bool needs_more(size_t size, struct error *err)
+{
     if (size >= PART10_META_LIMIT)
         return error_set(err, ERROR_LIMIT, "file meta information exceeds %d bytes",
                          PART10_META_LIMIT);
     return true;
 }
 
-static bool finish(struct file_meta *meta, size_t size, bool *complete, struct error *err) {
+static bool finish(struct file_meta *meta, size_t size, bool *complete, struct error *err)
+{
     if (!meta->transfer_syntax[0])
         return error_set_tag(err, ERROR_INVALID, TAG_TRANSFER_SYNTAX_UID,
                              "file has no transfer syntax (0002,0010)");
@@ -94,7 +100,8 @@ static bool finish(struct file_meta *meta, size_t size, bool *complete, struct e
 
 /* The group ends where its length says or, when there is none or it is wrong, where another group
  * begins. */
-bool file_meta_read(struct slice bytes, struct file_meta *meta, bool *complete, struct error *err) {
+bool file_meta_read(struct slice bytes, struct file_meta *meta, bool *complete, struct error *err)
+{
     *meta = (struct file_meta){ .size = 0 };
     *complete = false;
     if (bytes.size < PREFIX_END)

@@ -67,7 +67,8 @@ struct scan {
     struct pixel_data pixels;
 };
 
-struct scan *scan_new(const struct transfer_syntax *syntax, const struct scan_limits *limits) {
+struct scan *scan_new(const struct transfer_syntax *syntax, const struct scan_limits *limits)
+{
     struct scan *scan = mem_alloc(sizeof(*scan));
     scan->syntax = syntax;
     scan->limits = limits ? *limits : scan_default_limits;
@@ -78,7 +79,8 @@ struct scan *scan_new(const struct transfer_syntax *syntax, const struct scan_li
     return scan;
 }
 
-void scan_free(struct scan *scan) {
+void scan_free(struct scan *scan)
+{
     if (!scan)
         return;
     inflater_free(scan->inflater);
@@ -89,22 +91,26 @@ void scan_free(struct scan *scan) {
     free(scan);
 }
 
-static bool invalid(struct scan *scan, uint32_t tag, const char *what) {
+static bool invalid(struct scan *scan, uint32_t tag, const char *what)
+{
     return error_set_tag(&scan->error, ERROR_INVALID, tag, "(%04X,%04X) at offset %llu: %s",
                          tag >> 16, tag & 0xFFFF, (unsigned long long)scan->position, what);
 }
 
-static bool past_limit(struct scan *scan, const char *what, size_t limit) {
+static bool past_limit(struct scan *scan, const char *what, size_t limit)
+{
     return error_set_tag(&scan->error, ERROR_LIMIT, scan->tag, "data set has more than %zu %s",
                          limit, what);
 }
 
-static struct level *innermost(struct scan *scan) {
+static struct level *innermost(struct scan *scan)
+{
     return scan->depth ? &scan->levels[scan->depth - 1] : NULL;
 }
 
 /* Where what stands around the next byte ends. */
-static uint64_t enclosing_end(const struct scan *scan) {
+static uint64_t enclosing_end(const struct scan *scan)
+{
     if (!scan->depth)
         return UINT64_MAX;
     const struct level *level = &scan->levels[scan->depth - 1];
@@ -112,7 +118,8 @@ static uint64_t enclosing_end(const struct scan *scan) {
 }
 
 /* Items and sequences of defined length end where their bytes end. */
-static void close_levels(struct scan *scan) {
+static void close_levels(struct scan *scan)
+{
     for (struct level *level; (level = innermost(scan));) {
         if (level->in_item) {
             if (level->undefined_item || scan->position != level->item_limit)
@@ -126,7 +133,8 @@ static void close_levels(struct scan *scan) {
     }
 }
 
-static void add_elision(struct scan *scan, uint64_t offset, uint64_t size) {
+static void add_elision(struct scan *scan, uint64_t offset, uint64_t size)
+{
     if (!size)
         return;
     if (scan->elision_count == scan->elision_capacity) {
@@ -137,13 +145,15 @@ static void add_elision(struct scan *scan, uint64_t offset, uint64_t size) {
     scan->elisions[scan->elision_count++] = (struct elision){ offset, size };
 }
 
-static bool count_fragment(struct scan *scan) {
+static bool count_fragment(struct scan *scan)
+{
     if (++scan->fragments_seen > scan->limits.fragments)
         return past_limit(scan, "fragments", scan->limits.fragments);
     return true;
 }
 
-static void add_fragment(struct scan *scan, uint32_t size) {
+static void add_fragment(struct scan *scan, uint32_t size)
+{
     if (scan->fragment_count == scan->fragment_capacity) {
         scan->fragment_capacity = scan->fragment_capacity ? scan->fragment_capacity * 2 : 4;
         scan->fragments = mem_resize_array(scan->fragments, scan->fragment_capacity,
@@ -153,7 +163,8 @@ static void add_fragment(struct scan *scan, uint32_t size) {
 }
 
 static bool open_sequence(struct scan *scan, const struct element_header *header, bool implicit,
-                          bool fragments) {
+                          bool fragments)
+{
     if (!fragments && scan->depth >= DATASET_MAX_DEPTH)
         return error_set_tag(&scan->error, ERROR_LIMIT, header->tag,
                              "(%04X,%04X) is nested more than %d deep", header->tag >> 16,
@@ -168,7 +179,8 @@ static bool open_sequence(struct scan *scan, const struct element_header *header
     return true;
 }
 
-static void begin_value(struct scan *scan, uint64_t size) {
+static void begin_value(struct scan *scan, uint64_t size)
+{
     scan->value_left = size;
     scan->destination = INTO_HEADER;
     if (size > scan->limits.value_size) {
@@ -177,13 +189,15 @@ static void begin_value(struct scan *scan, uint64_t size) {
     }
 }
 
-static bool is_pixel_data(uint32_t tag) {
+static bool is_pixel_data(uint32_t tag)
+{
     return tag == TAG_PIXEL_DATA || tag == TAG_FLOAT_PIXEL_DATA ||
            tag == TAG_DOUBLE_FLOAT_PIXEL_DATA;
 }
 
 /* Pixel data at top level. Two of them would leave open which one is meant. */
-static bool begin_pixel_data(struct scan *scan, const struct element_header *header, uint16_t vr) {
+static bool begin_pixel_data(struct scan *scan, const struct element_header *header, uint16_t vr)
+{
     bool encapsulated = header->length == LENGTH_UNDEFINED;
     if (scan->pixels.present)
         return invalid(scan, header->tag, "pixel data for the second time");
@@ -203,7 +217,8 @@ static bool begin_pixel_data(struct scan *scan, const struct element_header *hea
 }
 
 /* Between the items of a sequence. */
-static bool take_item(struct scan *scan, struct level *level, const struct element_header *header) {
+static bool take_item(struct scan *scan, struct level *level, const struct element_header *header)
+{
     if (header->tag == TAG_SEQUENCE_DELIMITER) {
         if (!level->undefined_sequence)
             return invalid(scan, level->tag, "sequence delimiter in a sequence of defined length");
@@ -230,13 +245,15 @@ static bool take_item(struct scan *scan, struct level *level, const struct eleme
 /* The first element of a data set in explicit VR that came as implicit has its VR's letters in the
  * length. Told here, because such a length may well lie inside the data set. */
 static bool is_explicit_after_all(const struct scan *scan, const struct element_header *header,
-                                  uint16_t vr) {
+                                  uint16_t vr)
+{
     uint16_t letters = (uint16_t)((header->length & 0xFF) << 8 | (header->length >> 8 & 0xFF));
     return scan->elements == 1 && vr != VR_UN && letters == vr;
 }
 
 static bool take_undefined_length(struct scan *scan, const struct element_header *header,
-                                  uint16_t vr, bool implicit) {
+                                  uint16_t vr, bool implicit)
+{
     if (element_has_fragments(header->tag, scan->syntax->encapsulated)) {
         if (scan->depth)
             return open_sequence(scan, header, implicit, true);
@@ -248,7 +265,8 @@ static bool take_undefined_length(struct scan *scan, const struct element_header
 }
 
 static bool take_element(struct scan *scan, const struct level *level,
-                         const struct element_header *header) {
+                         const struct element_header *header)
+{
     uint32_t group = header->tag >> 16;
     if (group == 0xFFFE)
         return invalid(scan, header->tag, "item or delimiter where none is open");
@@ -270,7 +288,8 @@ static bool take_element(struct scan *scan, const struct level *level,
     return true;
 }
 
-static bool take_header(struct scan *scan, const struct element_header *header) {
+static bool take_header(struct scan *scan, const struct element_header *header)
+{
     scan->tag = header->tag;
     if (header->size > enclosing_end(scan) - scan->position)
         return invalid(scan, header->tag, "begins before the end of its item, and ends behind it");
@@ -290,7 +309,8 @@ static bool take_header(struct scan *scan, const struct element_header *header) 
 }
 
 /* An item of the pixel data at top level: the Basic Offset Table first, then fragments. */
-static bool take_fragment(struct scan *scan, const struct element_header *header) {
+static bool take_fragment(struct scan *scan, const struct element_header *header)
+{
     scan->position += header->size;
     if (header->tag == TAG_SEQUENCE_DELIMITER) {
         scan->in_fragments = false;
@@ -315,14 +335,16 @@ static bool take_fragment(struct scan *scan, const struct element_header *header
     return true;
 }
 
-static bool keep(struct scan *scan, struct slice bytes) {
+static bool keep(struct scan *scan, struct slice bytes)
+{
     if (buffer_append(&scan->header, bytes))
         return true;
     return error_set_tag(&scan->error, ERROR_LIMIT, scan->tag, "header is larger than %zu bytes",
                          scan->limits.header_size);
 }
 
-static void note_head(struct scan *scan, struct slice bytes) {
+static void note_head(struct scan *scan, struct slice bytes)
+{
     struct fragment *fragment = &scan->fragments[scan->fragment_count - 1];
     for (uint64_t at = fragment->size - scan->value_left; at < 4 && bytes.size; at++) {
         fragment->head |= (uint32_t)bytes.data[0] << (24 - 8 * at);
@@ -331,7 +353,8 @@ static void note_head(struct scan *scan, struct slice bytes) {
 }
 
 /* As much of the begun value as is here, wherever it goes but the header. */
-static void take_value(struct scan *scan, struct slice bytes) {
+static void take_value(struct scan *scan, struct slice bytes)
+{
     if (scan->destination == INTO_OFFSET_TABLE)
         buffer_append(&scan->offset_table, bytes);
     else if (scan->destination == INTO_FRAGMENT)
@@ -340,16 +363,19 @@ static void take_value(struct scan *scan, struct slice bytes) {
     scan->value_left -= bytes.size;
 }
 
-static struct slice part_of_value(const struct scan *scan, struct slice bytes) {
+static struct slice part_of_value(const struct scan *scan, struct slice bytes)
+{
     return slice_take(bytes, scan->value_left < bytes.size ? (size_t)scan->value_left : bytes.size);
 }
 
-static bool bad_vr(struct scan *scan, const struct element_header *header) {
+static bool bad_vr(struct scan *scan, const struct element_header *header)
+{
     return invalid(scan, header->tag, "no value representation where one must be");
 }
 
 static bool read_header(struct scan *scan, struct slice bytes, struct element_header *header,
-                        enum element_header_state *state) {
+                        enum element_header_state *state)
+{
     close_levels(scan);
     const struct level *level = innermost(scan);
     bool in_unknown = level && level->implicit;
@@ -359,14 +385,16 @@ static bool read_header(struct scan *scan, struct slice bytes, struct element_he
     return *state != ELEMENT_HEADER_BAD_VR || bad_vr(scan, header);
 }
 
-static bool take(struct scan *scan, const struct element_header *header) {
+static bool take(struct scan *scan, const struct element_header *header)
+{
     scan->destination = INTO_HEADER;
     return scan->in_fragments ? take_fragment(scan, header) : take_header(scan, header);
 }
 
 /* Whole elements straight from the bytes at hand; what is kept goes into the header in as few
  * pieces as can be. Stops where a header is not whole. */
-static bool take_elements(struct scan *scan, struct slice *bytes) {
+static bool take_elements(struct scan *scan, struct slice *bytes)
+{
     struct slice rest = *bytes;
     const uint8_t *kept = rest.data; /* from here to rest.data: to be kept */
     while (rest.size) {
@@ -394,7 +422,8 @@ static bool take_elements(struct scan *scan, struct slice *bytes) {
 }
 
 /* The next byte of a header that comes in pieces. */
-static bool take_pending(struct scan *scan, uint8_t byte) {
+static bool take_pending(struct scan *scan, uint8_t byte)
+{
     struct element_header header;
     enum element_header_state state;
     scan->pending[scan->pending_size++] = byte;
@@ -407,7 +436,8 @@ static bool take_pending(struct scan *scan, uint8_t byte) {
     return (scan->in_fragments || keep(scan, pending)) && take(scan, &header);
 }
 
-static bool feed(struct scan *scan, struct slice bytes) {
+static bool feed(struct scan *scan, struct slice bytes)
+{
     while (bytes.size) {
         if (scan->value_left) {
             struct slice value = part_of_value(scan, bytes);
@@ -426,7 +456,8 @@ static bool feed(struct scan *scan, struct slice bytes) {
     return true;
 }
 
-static bool feed_inflated(struct scan *scan, struct slice bytes) {
+static bool feed_inflated(struct scan *scan, struct slice bytes)
+{
     struct slice inflated;
     do {
         if (!inflater_next(scan->inflater, &bytes, &inflated, &scan->error) ||
@@ -436,13 +467,15 @@ static bool feed_inflated(struct scan *scan, struct slice bytes) {
     return true;
 }
 
-static bool failed(const struct scan *scan, struct error *err) {
+static bool failed(const struct scan *scan, struct error *err)
+{
     if (err)
         *err = scan->error;
     return false;
 }
 
-bool scan_write(struct scan *scan, struct slice bytes, struct error *err) {
+bool scan_write(struct scan *scan, struct slice bytes, struct error *err)
+{
     if (scan->error.code)
         return failed(scan, err);
     if (!(scan->inflater ? feed_inflated(scan, bytes) : feed(scan, bytes)))
@@ -450,7 +483,8 @@ bool scan_write(struct scan *scan, struct slice bytes, struct error *err) {
     return true;
 }
 
-static bool is_complete(struct scan *scan) {
+static bool is_complete(struct scan *scan)
+{
     if (scan->inflater && !inflater_finish(scan->inflater, &scan->error))
         return false;
     if (scan->value_left)
@@ -465,7 +499,8 @@ static bool is_complete(struct scan *scan) {
     return true;
 }
 
-bool scan_finish(struct scan *scan, struct error *err) {
+bool scan_finish(struct scan *scan, struct error *err)
+{
     if (scan->error.code || !is_complete(scan))
         return failed(scan, err);
     scan->pixels.fragments = scan->fragments;
@@ -474,19 +509,23 @@ bool scan_finish(struct scan *scan, struct error *err) {
     return true;
 }
 
-struct slice scan_header(const struct scan *scan) {
+struct slice scan_header(const struct scan *scan)
+{
     return buffer_slice(&scan->header);
 }
 
-const struct elision *scan_elisions(const struct scan *scan, size_t *count) {
+const struct elision *scan_elisions(const struct scan *scan, size_t *count)
+{
     *count = scan->elision_count;
     return scan->elisions;
 }
 
-uint64_t scan_size(const struct scan *scan) {
+uint64_t scan_size(const struct scan *scan)
+{
     return scan->position;
 }
 
-const struct pixel_data *scan_pixel_data(const struct scan *scan) {
+const struct pixel_data *scan_pixel_data(const struct scan *scan)
+{
     return &scan->pixels;
 }

@@ -447,7 +447,8 @@ static const struct sop_class sop_classes[] = {
 };
 enum { SOP_CLASS_COUNT = sizeof(sop_classes) / sizeof(sop_classes[0]) };
 
-const struct sop_class *sop_class_find(struct slice uid) {
+const struct sop_class *sop_class_find(struct slice uid)
+{
     size_t low = 0, high = SOP_CLASS_COUNT;
     while (low < high) {
         size_t middle = (low + high) / 2;
@@ -462,7 +463,8 @@ const struct sop_class *sop_class_find(struct slice uid) {
     return NULL;
 }
 
-const struct sop_class *sop_class_all(size_t *count) {
+const struct sop_class *sop_class_all(size_t *count)
+{
     *count = SOP_CLASS_COUNT;
     return sop_classes;
 }

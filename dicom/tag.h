@@ -159,6 +159,7 @@ const struct dictionary_entry *dictionary_find_keyword(const char *keyword);
 uint16_t
 dictionary_vr(uint32_t tag); /* UN when unknown; UL for group lengths, LO for private creators */
 
-static inline bool tag_is_private(uint32_t tag) {
+static inline bool tag_is_private(uint32_t tag)
+{
     return tag >> 16 & 1;
 }

@@ -145,21 +145,24 @@ static const struct transfer_syntax private_syntax = { "", "Private transfer syn
                                                        .explicit_vr = true, .encapsulated = true };
 
 /* Some sixty, and asked once an object: a walk from the front, where the frequent ones are. */
-const struct transfer_syntax *transfer_syntax_find(struct slice uid) {
+const struct transfer_syntax *transfer_syntax_find(struct slice uid)
+{
     for (size_t i = 0; i < SYNTAX_COUNT; i++)
         if (slice_equals_text(uid, syntaxes[i].uid))
             return &syntaxes[i];
     return NULL;
 }
 
-const struct transfer_syntax *transfer_syntax_or_private(struct slice uid) {
+const struct transfer_syntax *transfer_syntax_or_private(struct slice uid)
+{
     const struct transfer_syntax *syntax = transfer_syntax_find(uid);
     if (syntax)
         return syntax;
     return slice_equals_text(uid, ge_private.uid) ? &ge_private : &private_syntax;
 }
 
-const struct transfer_syntax *transfer_syntax_all(size_t *count) {
+const struct transfer_syntax *transfer_syntax_all(size_t *count)
+{
     *count = SYNTAX_COUNT;
     return syntaxes;
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "dicom/uid.h"
 
-bool uid_is_safe(struct slice uid) {
+bool uid_is_safe(struct slice uid)
+{
     if (uid.size == 0 || uid.size >= UID_SIZE)
         return false;
     bool component_is_empty = true;
@@ -19,7 +20,8 @@ bool uid_is_safe(struct slice uid) {
     return !component_is_empty;
 }
 
-bool uid_is_valid(const char *uid) {
+bool uid_is_valid(const char *uid)
+{
     if (!uid_is_safe(slice_text(uid)))
         return false;
     for (const char *component = uid;; component++) {
@@ -31,7 +33,8 @@ bool uid_is_valid(const char *uid) {
     }
 }
 
-bool uid_copy(struct slice value, char uid[UID_SIZE]) {
+bool uid_copy(struct slice value, char uid[UID_SIZE])
+{
     while (value.size && (value.data[value.size - 1] == 0 || value.data[value.size - 1] == ' '))
         value.size--;
     while (value.size && value.data[0] == ' ')

@@ -9,7 +9,8 @@
 
 /* Values as people read them. */
 
-static uint64_t get_unit(const uint8_t *p, size_t size, bool big_endian) {
+static uint64_t get_unit(const uint8_t *p, size_t size, bool big_endian)
+{
     switch (size) {
     case 2:
         return big_endian ? get_u16be(p) : get_u16le(p);
@@ -21,7 +22,8 @@ static uint64_t get_unit(const uint8_t *p, size_t size, bool big_endian) {
 }
 
 /* The shortest decimal that reads back as the same number. */
-static void append_float(double number, int digits, int most, struct buffer *text) {
+static void append_float(double number, int digits, int most, struct buffer *text)
+{
     char decimal[40];
     for (; digits <= most; digits++) {
         snprintf(decimal, sizeof(decimal), "%.*g", digits, number);
@@ -32,7 +34,8 @@ static void append_float(double number, int digits, int most, struct buffer *tex
     buffer_append_text(text, decimal);
 }
 
-static void append_number(uint16_t vr, uint64_t unit, struct buffer *text) {
+static void append_number(uint16_t vr, uint64_t unit, struct buffer *text)
+{
     float single;
     double twice;
     uint32_t bits = (uint32_t)unit;
@@ -60,12 +63,14 @@ static void append_number(uint16_t vr, uint64_t unit, struct buffer *text) {
     }
 }
 
-static bool is_number(uint16_t vr) {
+static bool is_number(uint16_t vr)
+{
     return vr == VR_US || vr == VR_SS || vr == VR_UL || vr == VR_SL || vr == VR_UV || vr == VR_SV ||
            vr == VR_FL || vr == VR_FD;
 }
 
-static void append_numbers(const struct element *element, struct buffer *text) {
+static void append_numbers(const struct element *element, struct buffer *text)
+{
     size_t unit = vr_unit_size(element->vr);
     for (size_t i = 0; i + unit <= element->value.size; i += unit) {
         if (i)
@@ -75,7 +80,8 @@ static void append_numbers(const struct element *element, struct buffer *text) {
     }
 }
 
-static void append_tags(const struct element *element, struct buffer *text) {
+static void append_tags(const struct element *element, struct buffer *text)
+{
     for (size_t i = 0; i + 4 <= element->value.size; i += 4) {
         const uint8_t *p = element->value.data + i;
         buffer_append_format(text, "%s%04X%04X", i ? "\\" : "",
@@ -84,11 +90,13 @@ static void append_tags(const struct element *element, struct buffer *text) {
     }
 }
 
-static bool is_padding(uint8_t byte) {
+static bool is_padding(uint8_t byte)
+{
     return byte == ' ' || byte == 0;
 }
 
-static bool is_plain(struct slice bytes) {
+static bool is_plain(struct slice bytes)
+{
     for (size_t i = 0; i < bytes.size; i++)
         if (bytes.data[i] >= 0x80)
             return false;
@@ -97,7 +105,8 @@ static bool is_plain(struct slice bytes) {
 
 /* Takes the padding off each value of the UTF-8 text behind `begin`. Leading spaces are padding but
  * in running text (PS3.5 6.2). */
-static void trim(struct buffer *text, size_t begin, uint16_t vr) {
+static void trim(struct buffer *text, size_t begin, uint16_t vr)
+{
     bool several = vr_is_multi_valued(vr);
     bool leading = several && vr != VR_UC;
     uint8_t *to = text->data + begin;
@@ -120,7 +129,8 @@ static void trim(struct buffer *text, size_t begin, uint16_t vr) {
 }
 
 static void append_characters(const struct dataset *dataset, const struct element *element,
-                              struct buffer *text) {
+                              struct buffer *text)
+{
     struct slice value = element->value;
     while (value.size && is_padding(value.data[value.size - 1]))
         value.size--;
@@ -137,7 +147,8 @@ static void append_characters(const struct dataset *dataset, const struct elemen
 }
 
 bool dataset_element_text(const struct dataset *dataset, const struct element *element,
-                          struct buffer *text) {
+                          struct buffer *text)
+{
     size_t begin = text->size;
     if (element->elided || !element->value.size)
         return false;
@@ -152,13 +163,15 @@ bool dataset_element_text(const struct dataset *dataset, const struct element *e
     return text->size > begin;
 }
 
-bool dataset_text(const struct dataset *dataset, uint32_t tag, struct buffer *text) {
+bool dataset_text(const struct dataset *dataset, uint32_t tag, struct buffer *text)
+{
     struct element element;
     return dataset_find(dataset, tag, &element) && dataset_element_text(dataset, &element, text);
 }
 
 /* How much of the UTF-8 text can stand in `size` bytes, no character cut. */
-static size_t whole_characters(struct slice text, size_t size) {
+static size_t whole_characters(struct slice text, size_t size)
+{
     if (text.size <= size)
         return text.size;
     while (size && (text.data[size] & 0xC0) == 0x80)
@@ -166,7 +179,8 @@ static size_t whole_characters(struct slice text, size_t size) {
     return size;
 }
 
-bool dataset_string(const struct dataset *dataset, uint32_t tag, char *text, size_t size) {
+bool dataset_string(const struct dataset *dataset, uint32_t tag, char *text, size_t size)
+{
     if (size)
         text[0] = '\0';
     struct element element;
@@ -189,7 +203,8 @@ bool dataset_string(const struct dataset *dataset, uint32_t tag, char *text, siz
     return text[0];
 }
 
-bool dataset_uid(const struct dataset *dataset, uint32_t tag, char uid[UID_SIZE]) {
+bool dataset_uid(const struct dataset *dataset, uint32_t tag, char uid[UID_SIZE])
+{
     struct element element;
     uid[0] = '\0';
     if (!dataset_find(dataset, tag, &element) || !element.value.size)
@@ -200,7 +215,8 @@ bool dataset_uid(const struct dataset *dataset, uint32_t tag, char uid[UID_SIZE]
     return uid_copy(element.value, uid);
 }
 
-static bool integer_of_text(const struct dataset *dataset, uint32_t tag, int64_t *value) {
+static bool integer_of_text(const struct dataset *dataset, uint32_t tag, int64_t *value)
+{
     char text[32];
     char *end;
     if (!dataset_string(dataset, tag, text, sizeof(text)))
@@ -210,7 +226,8 @@ static bool integer_of_text(const struct dataset *dataset, uint32_t tag, int64_t
     return !*end && !errno;
 }
 
-bool dataset_integer(const struct dataset *dataset, uint32_t tag, int64_t *value) {
+bool dataset_integer(const struct dataset *dataset, uint32_t tag, int64_t *value)
+{
     struct element element;
     if (!dataset_find(dataset, tag, &element) || !element.value.size)
         return false;

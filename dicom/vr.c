@@ -57,36 +57,44 @@ static const struct properties table[26 * 26] = {
     AT('U', 'V') = { KNOWN | LONG_FORM, 8 },
 };
 
-static uint8_t flags_of(uint16_t vr) {
+static uint8_t flags_of(uint16_t vr)
+{
     unsigned first = (vr >> 8) - 'A';
     unsigned second = (vr & 0xFFu) - 'A';
     return first < 26 && second < 26 ? table[first * 26 + second].flags : 0;
 }
 
-bool vr_is_known(uint16_t vr) {
+bool vr_is_known(uint16_t vr)
+{
     return flags_of(vr) & KNOWN;
 }
 
-bool vr_has_long_form(uint16_t vr) {
+bool vr_has_long_form(uint16_t vr)
+{
     return flags_of(vr) & LONG_FORM;
 }
 
-bool vr_is_text(uint16_t vr) {
+bool vr_is_text(uint16_t vr)
+{
     return flags_of(vr) & TEXT;
 }
 
-bool vr_uses_character_set(uint16_t vr) {
+bool vr_uses_character_set(uint16_t vr)
+{
     return flags_of(vr) & CHARACTER_SET;
 }
 
-bool vr_is_multi_valued(uint16_t vr) {
+bool vr_is_multi_valued(uint16_t vr)
+{
     return flags_of(vr) & MULTI_VALUED;
 }
 
-size_t vr_unit_size(uint16_t vr) {
+size_t vr_unit_size(uint16_t vr)
+{
     return flags_of(vr) ? table[((vr >> 8) - 'A') * 26 + (vr & 0xFF) - 'A'].unit : 1;
 }
 
-uint8_t vr_padding(uint16_t vr) {
+uint8_t vr_padding(uint16_t vr)
+{
     return vr_is_text(vr) && vr != VR_UI ? ' ' : 0;
 }

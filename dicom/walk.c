@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 #include "dicom/cursor.h"
 
-struct walk dataset_walk(const struct dataset *dataset) {
+struct walk dataset_walk(const struct dataset *dataset)
+{
     return (struct walk){ .dataset = dataset, .position = dataset->base };
 }
 
-struct walk walk_sequence(const struct dataset *dataset, const struct element *element) {
+struct walk walk_sequence(const struct dataset *dataset, const struct element *element)
+{
     struct cursor cursor = cursor_at(dataset, element->offset);
     struct walk walk = { .dataset = dataset, .position = element->offset, .elision = cursor.gap };
     walk.inside = true;
@@ -19,20 +21,23 @@ struct walk walk_sequence(const struct dataset *dataset, const struct element *e
 }
 
 /* Where what stands around the next byte ends. */
-static uint64_t enclosing_end(const struct walk *walk) {
+static uint64_t enclosing_end(const struct walk *walk)
+{
     if (!walk->depth)
         return walk->dataset->end;
     return walk->open[walk->depth - 1].in_item ? walk->open[walk->depth - 1].item_end
                                                : walk->open[walk->depth - 1].sequence_end;
 }
 
-static enum walk_event broken(struct walk *walk) {
+static enum walk_event broken(struct walk *walk)
+{
     walk->broken = true;
     return WALK_END;
 }
 
 /* What ends here because its defined length is over. */
-static enum walk_event end_of_defined(struct walk *walk, struct element *element) {
+static enum walk_event end_of_defined(struct walk *walk, struct element *element)
+{
     if (!walk->depth || walk->position != enclosing_end(walk))
         return WALK_END;
     size_t level = walk->depth - 1;
@@ -51,8 +56,8 @@ static enum walk_event end_of_defined(struct walk *walk, struct element *element
     return WALK_SEQUENCE_END;
 }
 
-static enum walk_event next_item(struct walk *walk, struct cursor *cursor,
-                                 struct element *element) {
+static enum walk_event next_item(struct walk *walk, struct cursor *cursor, struct element *element)
+{
     size_t level = walk->depth - 1;
     struct element_header header;
     if (!cursor_header(cursor, enclosing_end(walk), &header))
@@ -82,7 +87,8 @@ static enum walk_event next_item(struct walk *walk, struct cursor *cursor,
     return WALK_ITEM;
 }
 
-static enum walk_event open_sequence(struct walk *walk, const struct element *element) {
+static enum walk_event open_sequence(struct walk *walk, const struct element *element)
+{
     if (walk->depth == DATASET_MAX_DEPTH)
         return broken(walk);
     uint64_t end = element->undefined_length ? enclosing_end(walk)
@@ -98,7 +104,8 @@ static enum walk_event open_sequence(struct walk *walk, const struct element *el
 }
 
 static enum walk_event next_element(struct walk *walk, struct cursor *cursor,
-                                    struct element *element) {
+                                    struct element *element)
+{
     size_t level = walk->depth; /* of the item, plus one */
     uint64_t end = enclosing_end(walk);
     struct element_header header;
@@ -138,7 +145,8 @@ static enum walk_event next_element(struct walk *walk, struct cursor *cursor,
     return WALK_ELEMENT;
 }
 
-enum walk_event walk_next(struct walk *walk, struct element *element) {
+enum walk_event walk_next(struct walk *walk, struct element *element)
+{
     *element = (struct element){ .offset = walk->position };
     if (walk->broken ||
         (walk->depth ? false : walk->inside || walk->position == walk->dataset->end))
