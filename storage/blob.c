@@ -12,7 +12,8 @@ struct blob {
     struct blob_id id;
 };
 
-static bool check_header(const struct blob *blob, struct error *err) {
+static bool check_header(const struct blob *blob, struct error *err)
+{
     uint8_t bytes[RECORD_HEADER_SIZE];
     uint8_t nonce[NONCE_SIZE];
     struct record_header header;
@@ -34,7 +35,8 @@ static bool check_header(const struct blob *blob, struct error *err) {
 }
 
 bool blob_open(struct storage *storage, const struct blob_id *id, struct blob **out,
-               struct error *err) {
+               struct error *err)
+{
     if (!reclaim_pin(storage->reclaim, id))
         return error_set(err, ERROR_NOT_FOUND, "the blob was deleted");
     struct blob *blob = mem_alloc(sizeof(*blob));
@@ -49,18 +51,21 @@ bool blob_open(struct storage *storage, const struct blob_id *id, struct blob **
     return true;
 }
 
-uint64_t blob_size(const struct blob *blob) {
+uint64_t blob_size(const struct blob *blob)
+{
     return blob->id.size;
 }
 
-bool blob_read(struct blob *blob, uint64_t offset, struct space space, struct error *err) {
+bool blob_read(struct blob *blob, uint64_t offset, struct space space, struct error *err)
+{
     if (offset > blob->id.size || space.size > blob->id.size - offset)
         return error_set(err, ERROR_INVALID, "a range beyond the end of the blob");
     return segment_read(blob->segment->fd, space, blob->id.offset + RECORD_HEADER_SIZE + offset,
                         err);
 }
 
-struct file_range blob_range(const struct blob *blob, uint64_t offset, uint64_t size) {
+struct file_range blob_range(const struct blob *blob, uint64_t offset, uint64_t size)
+{
     struct file_range range = {
         .fd = blob->segment->fd,
         .offset = blob->id.offset + RECORD_HEADER_SIZE + offset,
@@ -69,7 +74,8 @@ struct file_range blob_range(const struct blob *blob, uint64_t offset, uint64_t 
     return range;
 }
 
-bool blob_verify(struct blob *blob, struct error *err) {
+bool blob_verify(struct blob *blob, struct error *err)
+{
     uint32_t crc32c = 0;
     if (!segment_checksum(blob->segment->fd, blob->id.offset + RECORD_HEADER_SIZE, blob->id.size,
                           &crc32c, err))
@@ -82,7 +88,8 @@ bool blob_verify(struct blob *blob, struct error *err) {
     return true;
 }
 
-void blob_close(struct blob *blob) {
+void blob_close(struct blob *blob)
+{
     if (!blob)
         return;
     if (blob->segment)
@@ -91,7 +98,8 @@ void blob_close(struct blob *blob) {
     free(blob);
 }
 
-bool blob_discard(struct storage *storage, const struct blob_id *id, struct error *err) {
+bool blob_discard(struct storage *storage, const struct blob_id *id, struct error *err)
+{
     if (!storage_check(storage, err))
         return false;
     reclaim_mark(storage->reclaim, id);

@@ -11,7 +11,8 @@ struct blob_walk {
     struct segment_scan scan;
 };
 
-bool blob_walk_open(struct storage *storage, struct blob_walk **out, struct error *err) {
+bool blob_walk_open(struct storage *storage, struct blob_walk **out, struct error *err)
+{
     struct blob_walk *walk = mem_alloc(sizeof(*walk));
     (void)err;
     walk->storage = storage;
@@ -20,7 +21,8 @@ bool blob_walk_open(struct storage *storage, struct blob_walk **out, struct erro
 }
 
 /* *found false behind the last segment. */
-static bool next_segment(struct blob_walk *walk, bool *found, struct error *err) {
+static bool next_segment(struct blob_walk *walk, bool *found, struct error *err)
+{
     uint64_t end = 0;
     if (walk->segment)
         segments_unpin(walk->storage->segments, walk->segment);
@@ -38,7 +40,8 @@ static bool next_segment(struct blob_walk *walk, bool *found, struct error *err)
 }
 
 bool blob_walk_next(struct blob_walk *walk, struct blob_record *record, bool *found,
-                    struct error *err) {
+                    struct error *err)
+{
     struct record_header header;
     do {
         *found = false;
@@ -59,7 +62,8 @@ bool blob_walk_next(struct blob_walk *walk, struct blob_record *record, bool *fo
     return true;
 }
 
-void blob_walk_close(struct blob_walk *walk) {
+void blob_walk_close(struct blob_walk *walk)
+{
     if (!walk)
         return;
     if (walk->segment)

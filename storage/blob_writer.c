@@ -28,7 +28,8 @@ struct blob_writer {
 };
 
 bool blob_writer_open(struct storage *storage, struct slice key, struct blob_writer **out,
-                      struct error *err) {
+                      struct error *err)
+{
     if (!storage_check(storage, err))
         return false;
     uint8_t *block = block_pool_take(storage->pool);
@@ -43,14 +44,16 @@ bool blob_writer_open(struct storage *storage, struct slice key, struct blob_wri
     return true;
 }
 
-void blob_writer_set_key(struct blob_writer *writer, struct slice key) {
+void blob_writer_set_key(struct blob_writer *writer, struct slice key)
+{
     writer->key_size = key.size;
     if (key.size && key.size <= RECORD_KEY_MAX)
         memcpy(writer->key, key.data, key.size);
 }
 
 /* Writes whole blocks of a streaming blob. */
-static bool flush(struct blob_writer *writer, struct slice bytes, struct error *err) {
+static bool flush(struct blob_writer *writer, struct slice bytes, struct error *err)
+{
     struct reservation *reservation = &writer->reservation;
     bool ok = segments_grow(writer->storage->segments, reservation, writer->written + bytes.size,
                             err);
@@ -65,7 +68,8 @@ static bool flush(struct blob_writer *writer, struct slice bytes, struct error *
 }
 
 /* The block is full: from now on it holds a piece at a time. */
-static bool begin_streaming(struct blob_writer *writer, struct error *err) {
+static bool begin_streaming(struct blob_writer *writer, struct error *err)
+{
     if (!segments_reserve_single(writer->storage->segments, &writer->reservation, err)) {
         writer->failed = true;
         return false;
@@ -80,11 +84,13 @@ static bool begin_streaming(struct blob_writer *writer, struct error *err) {
     return ok;
 }
 
-static size_t room(const struct blob_writer *writer) {
+static size_t room(const struct blob_writer *writer)
+{
     return (writer->streaming ? BLOB_PIECE_SIZE : BLOB_BLOCK_SIZE) - writer->filled;
 }
 
-static bool make_room(struct blob_writer *writer, struct error *err) {
+static bool make_room(struct blob_writer *writer, struct error *err)
+{
     if (writer->failed)
         return error_set(err, ERROR_IO, "a part of the blob could not be written");
     if (room(writer))
@@ -96,7 +102,8 @@ static bool make_room(struct blob_writer *writer, struct error *err) {
 }
 
 bool blob_writer_space(struct blob_writer *writer, size_t wanted, struct space *space,
-                       struct error *err) {
+                       struct error *err)
+{
     if (!make_room(writer, err))
         return false;
     size_t most = room(writer);
@@ -105,7 +112,8 @@ bool blob_writer_space(struct blob_writer *writer, size_t wanted, struct space *
     return true;
 }
 
-bool blob_writer_advance(struct blob_writer *writer, size_t size, struct error *err) {
+bool blob_writer_advance(struct blob_writer *writer, size_t size, struct error *err)
+{
     if (size > room(writer))
         return error_set(err, ERROR_LIMIT, "more bytes than there was room for");
     writer->crc32c = crc32c_extend(writer->crc32c, slice_of(writer->block + writer->filled, size));
@@ -116,7 +124,8 @@ bool blob_writer_advance(struct blob_writer *writer, size_t size, struct error *
     return true;
 }
 
-bool blob_writer_write(struct blob_writer *writer, struct slice bytes, struct error *err) {
+bool blob_writer_write(struct blob_writer *writer, struct slice bytes, struct error *err)
+{
     struct space space;
     while (bytes.size) {
         if (!blob_writer_space(writer, bytes.size, &space, err))
@@ -129,25 +138,29 @@ bool blob_writer_write(struct blob_writer *writer, struct slice bytes, struct er
     return true;
 }
 
-uint64_t blob_writer_size(const struct blob_writer *writer) {
+uint64_t blob_writer_size(const struct blob_writer *writer)
+{
     return writer->size;
 }
 
-struct slice blob_writer_bytes(const struct blob_writer *writer) {
+struct slice blob_writer_bytes(const struct blob_writer *writer)
+{
     if (writer->streaming)
         return slice_of(NULL, 0);
     return slice_of(writer->block + RECORD_HEADER_SIZE, (size_t)writer->size);
 }
 
 /* A recycled block must not carry bytes of another blob into the file. */
-static size_t pad(struct blob_writer *writer) {
+static size_t pad(struct blob_writer *writer)
+{
     size_t padded = (writer->filled + BLOCK_SIZE - 1) / BLOCK_SIZE * BLOCK_SIZE;
     memset(writer->block + writer->filled, 0, padded - writer->filled);
     return padded;
 }
 
 static void encode_header(const struct blob_writer *writer, const struct reservation *reservation,
-                          uint8_t bytes[RECORD_HEADER_SIZE], struct blob_id *id) {
+                          uint8_t bytes[RECORD_HEADER_SIZE], struct blob_id *id)
+{
     *id = (struct blob_id){
         .segment = reservation->segment->number,
         .crc32c = writer->crc32c,
@@ -159,13 +172,15 @@ static void encode_header(const struct blob_writer *writer, const struct reserva
 }
 
 /* Best effort: a record that was not finished should not be found by a walk. */
-static void wipe_header(const struct reservation *reservation) {
+static void wipe_header(const struct reservation *reservation)
+{
     static const uint8_t zeros[RECORD_HEADER_SIZE];
     if (pwrite(reservation->segment->fd, zeros, sizeof(zeros), (off_t)reservation->offset) < 0)
         return; /* its payload does not fit the checksum then */
 }
 
-static bool finish_small(struct blob_writer *writer, struct blob_id *id, struct error *err) {
+static bool finish_small(struct blob_writer *writer, struct blob_id *id, struct error *err)
+{
     struct reservation reservation;
     struct segments *segments = writer->storage->segments;
     size_t padded = pad(writer);
@@ -185,7 +200,8 @@ static bool finish_small(struct blob_writer *writer, struct blob_id *id, struct 
 }
 
 /* The header is written when the payload is durable, so that it never stands before half a blob. */
-static bool finish_streaming(struct blob_writer *writer, struct blob_id *id, struct error *err) {
+static bool finish_streaming(struct blob_writer *writer, struct blob_id *id, struct error *err)
+{
     struct reservation *reservation = &writer->reservation;
     struct segment *segment = reservation->segment;
     size_t padded = pad(writer);
@@ -208,7 +224,8 @@ static bool finish_streaming(struct blob_writer *writer, struct blob_id *id, str
     return true;
 }
 
-bool blob_writer_finish(struct blob_writer *writer, struct blob_id *id, struct error *err) {
+bool blob_writer_finish(struct blob_writer *writer, struct blob_id *id, struct error *err)
+{
     if (writer->finished || writer->failed)
         return error_set(err, ERROR_IO, "a part of the blob could not be written");
     if (writer->key_size > RECORD_KEY_MAX)
@@ -219,7 +236,8 @@ bool blob_writer_finish(struct blob_writer *writer, struct blob_id *id, struct e
     return writer->streaming ? finish_streaming(writer, id, err) : finish_small(writer, id, err);
 }
 
-void blob_writer_close(struct blob_writer *writer) {
+void blob_writer_close(struct blob_writer *writer)
+{
     if (!writer)
         return;
     if (writer->streaming)

@@ -19,14 +19,16 @@ struct block_pool {
     size_t idle_count;
 };
 
-struct block_pool *block_pool_new(size_t block_size) {
+struct block_pool *block_pool_new(size_t block_size)
+{
     struct block_pool *pool = mem_alloc(sizeof(*pool));
     pool->block_size = block_size;
     pthread_mutex_init(&pool->lock, NULL);
     return pool;
 }
 
-void block_pool_free(struct block_pool *pool) {
+void block_pool_free(struct block_pool *pool)
+{
     if (!pool)
         return;
     while (pool->idle_count)
@@ -35,7 +37,8 @@ void block_pool_free(struct block_pool *pool) {
     free(pool);
 }
 
-uint8_t *block_pool_take(struct block_pool *pool) {
+uint8_t *block_pool_take(struct block_pool *pool)
+{
     uint8_t *block = NULL;
     pthread_mutex_lock(&pool->lock);
     if (pool->idle_count)
@@ -48,11 +51,13 @@ uint8_t *block_pool_take(struct block_pool *pool) {
     return fresh == MAP_FAILED ? NULL : fresh;
 }
 
-void block_pool_trim(struct block_pool *pool, uint8_t *block) {
+void block_pool_trim(struct block_pool *pool, uint8_t *block)
+{
     madvise(block + WARM_SIZE, pool->block_size - WARM_SIZE, MADV_DONTNEED);
 }
 
-void block_pool_give(struct block_pool *pool, uint8_t *block, size_t touched) {
+void block_pool_give(struct block_pool *pool, uint8_t *block, size_t touched)
+{
     if (touched > WARM_SIZE)
         block_pool_trim(pool, block);
     pthread_mutex_lock(&pool->lock);

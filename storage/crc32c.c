@@ -20,13 +20,15 @@ static uint32_t table[8][256];
 static uint32_t lane_table[4][256];
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
-static uint32_t shift_zeros(uint32_t crc, size_t count) {
+static uint32_t shift_zeros(uint32_t crc, size_t count)
+{
     while (count--)
         crc = table[0][crc & 0xFF] ^ crc >> 8;
     return crc;
 }
 
-static void fill_tables(void) {
+static void fill_tables(void)
+{
     for (uint32_t i = 0; i < 256; i++) {
         uint32_t crc = i;
         for (int bit = 0; bit < 8; bit++)
@@ -41,7 +43,8 @@ static void fill_tables(void) {
             lane_table[k][i] = shift_zeros(i << 8 * k, LANE);
 }
 
-uint32_t crc32c_extend_portable(uint32_t crc, struct slice bytes) {
+uint32_t crc32c_extend_portable(uint32_t crc, struct slice bytes)
+{
     pthread_once(&once, fill_tables);
     crc = ~crc;
     const uint8_t *p = bytes.data;
@@ -60,12 +63,14 @@ uint32_t crc32c_extend_portable(uint32_t crc, struct slice bytes) {
 
 #if defined(__x86_64__)
 
-static uint64_t skip_lane(uint64_t crc) {
+static uint64_t skip_lane(uint64_t crc)
+{
     return lane_table[0][crc & 0xFF] ^ lane_table[1][crc >> 8 & 0xFF] ^
            lane_table[2][crc >> 16 & 0xFF] ^ lane_table[3][crc >> 24 & 0xFF];
 }
 
-static uint64_t load(const uint8_t *p) {
+static uint64_t load(const uint8_t *p)
+{
     uint64_t word;
     memcpy(&word, p, sizeof(word));
     return word;
@@ -73,7 +78,8 @@ static uint64_t load(const uint8_t *p) {
 
 /* The instruction takes three cycles but one can begin in each, so three streams run side by side
  * and are joined with the tables above. */
-__attribute__((target("sse4.2"))) static uint32_t extend_sse42(uint32_t start, struct slice bytes) {
+__attribute__((target("sse4.2"))) static uint32_t extend_sse42(uint32_t start, struct slice bytes)
+{
     uint64_t crc = ~start;
     const uint8_t *p = bytes.data;
     size_t left = bytes.size;
@@ -96,7 +102,8 @@ __attribute__((target("sse4.2"))) static uint32_t extend_sse42(uint32_t start, s
     return ~rest;
 }
 
-uint32_t crc32c_extend(uint32_t crc, struct slice bytes) {
+uint32_t crc32c_extend(uint32_t crc, struct slice bytes)
+{
     pthread_once(&once, fill_tables);
     if (__builtin_cpu_supports("sse4.2"))
         return extend_sse42(crc, bytes);
@@ -105,7 +112,8 @@ uint32_t crc32c_extend(uint32_t crc, struct slice bytes) {
 
 #else
 
-uint32_t crc32c_extend(uint32_t crc, struct slice bytes) {
+uint32_t crc32c_extend(uint32_t crc, struct slice bytes)
+{
     return crc32c_extend_portable(crc, bytes);
 }
 

@@ -12,7 +12,8 @@ enum { SEQUENCE_SIZE = 8 };
 /* No follower has a name with a NUL in it, so this key of TABLE_POSITION is ours. */
 static const uint8_t sequence_key[] = { 0, 's', 'e', 'q', 'u', 'e', 'n', 'c', 'e' };
 
-uint64_t feed_latest(struct storage *storage) {
+uint64_t feed_latest(struct storage *storage)
+{
     pthread_mutex_lock(&storage->feed_lock);
     uint64_t sequence = storage->durable_sequence;
     pthread_mutex_unlock(&storage->feed_lock);
@@ -20,7 +21,8 @@ uint64_t feed_latest(struct storage *storage) {
 }
 
 bool feed_open(struct storage *storage, uint64_t after, struct storage_cursor **out,
-               struct error *err) {
+               struct error *err)
+{
     uint64_t latest = feed_latest(storage);
     uint64_t end = latest > after ? latest : after; /* an empty range when nothing is new */
     uint8_t lower[SEQUENCE_SIZE];
@@ -32,11 +34,13 @@ bool feed_open(struct storage *storage, uint64_t after, struct storage_cursor **
                                slice_of(upper, sizeof(upper)), out, err);
 }
 
-uint64_t feed_sequence(struct slice key) {
+uint64_t feed_sequence(struct slice key)
+{
     return key.size == SEQUENCE_SIZE ? get_u64be(key.data) : 0;
 }
 
-bool feed_wait(struct storage *storage, uint64_t after, int64_t timeout_ms) {
+bool feed_wait(struct storage *storage, uint64_t after, int64_t timeout_ms)
+{
     struct timespec deadline = clock_deadline(timeout_ms);
     pthread_mutex_lock(&storage->feed_lock);
     uint64_t wakes = storage->wakes;
@@ -50,14 +54,16 @@ bool feed_wait(struct storage *storage, uint64_t after, int64_t timeout_ms) {
     return news;
 }
 
-void feed_wake(struct storage *storage) {
+void feed_wake(struct storage *storage)
+{
     pthread_mutex_lock(&storage->feed_lock);
     storage->wakes++;
     pthread_cond_broadcast(&storage->feed_changed);
     pthread_mutex_unlock(&storage->feed_lock);
 }
 
-void feed_advance(struct storage *storage, uint64_t sequence) {
+void feed_advance(struct storage *storage, uint64_t sequence)
+{
     pthread_mutex_lock(&storage->feed_lock);
     if (sequence > storage->durable_sequence) {
         storage->durable_sequence = sequence;
@@ -67,7 +73,8 @@ void feed_advance(struct storage *storage, uint64_t sequence) {
 }
 
 bool feed_position_load(struct storage *storage, const char *follower, uint64_t *position,
-                        struct error *err) {
+                        struct error *err)
+{
     struct buffer value = buffer_up_to(SEQUENCE_SIZE);
     bool found = false;
     *position = 0;
@@ -81,7 +88,8 @@ bool feed_position_load(struct storage *storage, const char *follower, uint64_t 
 }
 
 bool feed_position_save(struct storage *storage, const char *follower, uint64_t position,
-                        struct error *err) {
+                        struct error *err)
+{
     struct transaction *transaction = NULL;
     uint8_t value[SEQUENCE_SIZE];
     put_u64be(value, position);
@@ -94,14 +102,16 @@ bool feed_position_save(struct storage *storage, const char *follower, uint64_t 
     return ok;
 }
 
-void feed_save_sequence(struct transaction *transaction, uint64_t sequence) {
+void feed_save_sequence(struct transaction *transaction, uint64_t sequence)
+{
     uint8_t value[SEQUENCE_SIZE];
     put_u64be(value, sequence);
     transaction_put(transaction, TABLE_POSITION, slice_of(sequence_key, sizeof(sequence_key)),
                     slice_of(value, sizeof(value)));
 }
 
-bool feed_load_sequence(struct keyvalue *keyvalue, uint64_t *sequence, struct error *err) {
+bool feed_load_sequence(struct keyvalue *keyvalue, uint64_t *sequence, struct error *err)
+{
     struct buffer value = buffer_up_to(SEQUENCE_SIZE);
     bool found = false;
     *sequence = 0;

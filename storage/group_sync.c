@@ -2,18 +2,21 @@
 #include "storage/group_sync.h"
 
 void group_sync_init(struct group_sync *group, bool (*sync)(void *, struct error *),
-                     void (*done)(void *, uint64_t), void *context) {
+                     void (*done)(void *, uint64_t), void *context)
+{
     *group = (struct group_sync){ .sync = sync, .done = done, .context = context };
     pthread_mutex_init(&group->lock, NULL);
     pthread_cond_init(&group->changed, NULL);
 }
 
-void group_sync_release(struct group_sync *group) {
+void group_sync_release(struct group_sync *group)
+{
     pthread_cond_destroy(&group->changed);
     pthread_mutex_destroy(&group->lock);
 }
 
-uint64_t group_sync_written(struct group_sync *group, uint64_t mark) {
+uint64_t group_sync_written(struct group_sync *group, uint64_t mark)
+{
     pthread_mutex_lock(&group->lock);
     uint64_t ticket = ++group->written;
     group->mark = mark;
@@ -22,7 +25,8 @@ uint64_t group_sync_written(struct group_sync *group, uint64_t mark) {
 }
 
 /* With the lock held; lets go of it while the sync runs. */
-static bool lead(struct group_sync *group, struct error *err) {
+static bool lead(struct group_sync *group, struct error *err)
+{
     uint64_t upto = group->written;
     uint64_t mark = group->mark;
     group->running = true;
@@ -41,7 +45,8 @@ static bool lead(struct group_sync *group, struct error *err) {
     return ok;
 }
 
-bool group_sync_wait(struct group_sync *group, uint64_t ticket, struct error *err) {
+bool group_sync_wait(struct group_sync *group, uint64_t ticket, struct error *err)
+{
     bool ok = true;
     pthread_mutex_lock(&group->lock);
     while (ok && group->synced < ticket) {
@@ -56,7 +61,8 @@ bool group_sync_wait(struct group_sync *group, uint64_t ticket, struct error *er
     return ok;
 }
 
-uint64_t group_sync_count(struct group_sync *group) {
+uint64_t group_sync_count(struct group_sync *group)
+{
     pthread_mutex_lock(&group->lock);
     uint64_t syncs = group->syncs;
     pthread_mutex_unlock(&group->lock);

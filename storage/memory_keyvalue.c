@@ -34,7 +34,8 @@ struct memory_cursor {
     bool backwards;
 };
 
-static struct entry *entry_new(struct slice key, struct slice value) {
+static struct entry *entry_new(struct slice key, struct slice value)
+{
     struct entry *entry = mem_alloc(sizeof(*entry) + key.size + value.size);
     uint8_t *bytes = (uint8_t *)(entry + 1);
     if (key.size)
@@ -47,13 +48,15 @@ static struct entry *entry_new(struct slice key, struct slice value) {
     return entry;
 }
 
-static void entry_drop(struct entry *entry) {
+static void entry_drop(struct entry *entry)
+{
     if (--entry->references == 0)
         free(entry);
 }
 
 /* The first place whose key is not below `key`. */
-static size_t place_of(const struct entries *entries, struct slice key) {
+static size_t place_of(const struct entries *entries, struct slice key)
+{
     size_t low = 0;
     size_t high = entries->count;
     while (low < high) {
@@ -66,11 +69,13 @@ static size_t place_of(const struct entries *entries, struct slice key) {
     return low;
 }
 
-static bool is_at(const struct entries *entries, size_t place, struct slice key) {
+static bool is_at(const struct entries *entries, size_t place, struct slice key)
+{
     return place < entries->count && slice_equal(entries->items[place]->key, key);
 }
 
-static void apply(struct entries *entries, const struct keyvalue_write *write) {
+static void apply(struct entries *entries, const struct keyvalue_write *write)
+{
     size_t place = place_of(entries, write->key);
     bool present = is_at(entries, place, write->key);
     struct entry **at = entries->items + place;
@@ -93,7 +98,8 @@ static void apply(struct entries *entries, const struct keyvalue_write *write) {
     *at = entry_new(write->key, write->value);
 }
 
-static void memory_close(struct keyvalue *keyvalue) {
+static void memory_close(struct keyvalue *keyvalue)
+{
     struct memory *memory = (struct memory *)keyvalue;
     for (int table = 0; table < TABLE_COUNT; table++) {
         for (size_t i = 0; i < memory->tables[table].count; i++)
@@ -105,7 +111,8 @@ static void memory_close(struct keyvalue *keyvalue) {
 }
 
 static bool memory_get(struct keyvalue *keyvalue, enum table table, struct slice key,
-                       struct buffer *value, bool *found, struct error *err) {
+                       struct buffer *value, bool *found, struct error *err)
+{
     struct memory *memory = (struct memory *)keyvalue;
     buffer_clear(value);
     pthread_mutex_lock(&memory->lock);
@@ -119,7 +126,8 @@ static bool memory_get(struct keyvalue *keyvalue, enum table table, struct slice
 }
 
 static bool memory_write(struct keyvalue *keyvalue, const struct keyvalue_write *writes,
-                         size_t count, struct error *err) {
+                         size_t count, struct error *err)
+{
     struct memory *memory = (struct memory *)keyvalue;
     (void)err;
     pthread_mutex_lock(&memory->lock);
@@ -129,7 +137,8 @@ static bool memory_write(struct keyvalue *keyvalue, const struct keyvalue_write 
     return true;
 }
 
-static bool memory_sync(struct keyvalue *keyvalue, struct error *err) {
+static bool memory_sync(struct keyvalue *keyvalue, struct error *err)
+{
     (void)keyvalue;
     (void)err;
     return true;
@@ -139,7 +148,8 @@ static const struct keyvalue_operations operations;
 
 static bool memory_cursor_open(struct keyvalue *keyvalue, enum table table, struct slice lower,
                                struct slice upper, bool backwards, struct keyvalue_cursor **out,
-                               struct error *err) {
+                               struct error *err)
+{
     struct memory *memory = (struct memory *)keyvalue;
     struct memory_cursor *cursor = mem_alloc(sizeof(*cursor));
     (void)err;
@@ -162,7 +172,8 @@ static bool memory_cursor_open(struct keyvalue *keyvalue, enum table table, stru
 }
 
 static bool memory_cursor_next(struct keyvalue_cursor *base, struct slice *key, struct slice *value,
-                               bool *found, struct error *err) {
+                               bool *found, struct error *err)
+{
     struct memory_cursor *cursor = (struct memory_cursor *)base;
     (void)err;
     *found = cursor->next < cursor->count;
@@ -175,7 +186,8 @@ static bool memory_cursor_next(struct keyvalue_cursor *base, struct slice *key, 
     return true;
 }
 
-static void memory_cursor_close(struct keyvalue_cursor *base) {
+static void memory_cursor_close(struct keyvalue_cursor *base)
+{
     struct memory_cursor *cursor = (struct memory_cursor *)base;
     pthread_mutex_lock(&cursor->memory->lock);
     for (size_t i = 0; i < cursor->count; i++)
@@ -195,7 +207,8 @@ static const struct keyvalue_operations operations = {
     .cursor_close = memory_cursor_close,
 };
 
-struct keyvalue *memory_keyvalue_open(void) {
+struct keyvalue *memory_keyvalue_open(void)
+{
     struct memory *memory = mem_alloc(sizeof(*memory));
     memory->base.operations = &operations;
     pthread_mutex_init(&memory->lock, NULL);

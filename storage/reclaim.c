@@ -53,12 +53,14 @@ struct job {
     bool counted;
 };
 
-void reclaim_key(const struct blob_id *id, uint8_t key[RECLAIM_KEY_SIZE]) {
+void reclaim_key(const struct blob_id *id, uint8_t key[RECLAIM_KEY_SIZE])
+{
     key[0] = SEGMENT_KEY_DELETION;
     blob_id_encode(id, key + 1);
 }
 
-static struct use **place_of(struct reclaim *reclaim, const struct blob_id *id) {
+static struct use **place_of(struct reclaim *reclaim, const struct blob_id *id)
+{
     uint64_t hash = (id->offset / BLOCK_SIZE + ((uint64_t)id->segment << 20)) * 0x9E3779B97F4A7C15u;
     struct use **place = &reclaim->buckets[hash >> 50];
     while (*place && ((*place)->id.segment != id->segment || (*place)->id.offset != id->offset))
@@ -67,7 +69,8 @@ static struct use **place_of(struct reclaim *reclaim, const struct blob_id *id) 
 }
 
 /* With lock. */
-static struct use *obtain(struct reclaim *reclaim, const struct blob_id *id) {
+static struct use *obtain(struct reclaim *reclaim, const struct blob_id *id)
+{
     struct use **place = place_of(reclaim, id);
     if (!*place) {
         *place = mem_alloc(sizeof(**place));
@@ -77,14 +80,16 @@ static struct use *obtain(struct reclaim *reclaim, const struct blob_id *id) {
 }
 
 /* With lock. */
-static void forget(struct reclaim *reclaim, struct use *use) {
+static void forget(struct reclaim *reclaim, struct use *use)
+{
     struct use **place = place_of(reclaim, &use->id);
     *place = use->next;
     free(use);
 }
 
 /* With lock. */
-static void enqueue_if_free(struct reclaim *reclaim, struct use *use) {
+static void enqueue_if_free(struct reclaim *reclaim, struct use *use)
+{
     if (!use->scheduled || use->readers || use->queued)
         return;
     use->queued = true;
@@ -92,7 +97,8 @@ static void enqueue_if_free(struct reclaim *reclaim, struct use *use) {
     pthread_cond_signal(&reclaim->changed);
 }
 
-bool reclaim_pin(struct reclaim *reclaim, const struct blob_id *id) {
+bool reclaim_pin(struct reclaim *reclaim, const struct blob_id *id)
+{
     pthread_mutex_lock(&reclaim->lock);
     struct use *use = obtain(reclaim, id);
     bool ok = !use->marked;
@@ -102,7 +108,8 @@ bool reclaim_pin(struct reclaim *reclaim, const struct blob_id *id) {
     return ok;
 }
 
-void reclaim_unpin(struct reclaim *reclaim, const struct blob_id *id) {
+void reclaim_unpin(struct reclaim *reclaim, const struct blob_id *id)
+{
     pthread_mutex_lock(&reclaim->lock);
     struct use *use = obtain(reclaim, id);
     use->readers--;
@@ -113,7 +120,8 @@ void reclaim_unpin(struct reclaim *reclaim, const struct blob_id *id) {
     pthread_mutex_unlock(&reclaim->lock);
 }
 
-void reclaim_mark(struct reclaim *reclaim, const struct blob_id *id) {
+void reclaim_mark(struct reclaim *reclaim, const struct blob_id *id)
+{
     pthread_mutex_lock(&reclaim->lock);
     struct use *use = obtain(reclaim, id);
     if (!use->marked)
@@ -122,7 +130,8 @@ void reclaim_mark(struct reclaim *reclaim, const struct blob_id *id) {
     pthread_mutex_unlock(&reclaim->lock);
 }
 
-void reclaim_schedule(struct reclaim *reclaim, const struct blob_id *id) {
+void reclaim_schedule(struct reclaim *reclaim, const struct blob_id *id)
+{
     pthread_mutex_lock(&reclaim->lock);
     struct use **place = place_of(reclaim, id);
     if (*place && (*place)->marked) {
@@ -132,7 +141,8 @@ void reclaim_schedule(struct reclaim *reclaim, const struct blob_id *id) {
     pthread_mutex_unlock(&reclaim->lock);
 }
 
-bool reclaim_is_marked(struct reclaim *reclaim, const struct blob_id *id) {
+bool reclaim_is_marked(struct reclaim *reclaim, const struct blob_id *id)
+{
     pthread_mutex_lock(&reclaim->lock);
     struct use **place = place_of(reclaim, id);
     bool marked = *place && (*place)->marked;
@@ -140,7 +150,8 @@ bool reclaim_is_marked(struct reclaim *reclaim, const struct blob_id *id) {
     return marked;
 }
 
-uint64_t reclaim_pending_bytes(struct reclaim *reclaim) {
+uint64_t reclaim_pending_bytes(struct reclaim *reclaim)
+{
     pthread_mutex_lock(&reclaim->lock);
     uint64_t bytes = reclaim->pending_bytes;
     pthread_mutex_unlock(&reclaim->lock);
@@ -148,7 +159,8 @@ uint64_t reclaim_pending_bytes(struct reclaim *reclaim) {
 }
 
 /* Writes the mark of death; it is durable after the segment's next sync. */
-static bool mark_dead(struct reclaim *reclaim, struct job *job, struct error *err) {
+static bool mark_dead(struct reclaim *reclaim, struct job *job, struct error *err)
+{
     struct segments *segments = reclaim->storage->segments;
     const struct blob_id *id = &job->use->id;
     uint8_t bytes[RECORD_HEADER_SIZE];
@@ -174,7 +186,8 @@ static bool mark_dead(struct reclaim *reclaim, struct job *job, struct error *er
 
 /* All but the block with the header. Where the file system cannot, the space stays until the whole
  * segment goes. */
-static void punch(struct job *job) {
+static void punch(struct job *job)
+{
     const struct blob_id *id = &job->use->id;
     uint64_t extent = record_extent(id->size);
     job->held = extent;
@@ -184,7 +197,8 @@ static void punch(struct job *job) {
         job->held = BLOCK_SIZE;
 }
 
-static bool wipe(struct reclaim *reclaim, struct job *jobs, size_t count, struct error *err) {
+static bool wipe(struct reclaim *reclaim, struct job *jobs, size_t count, struct error *err)
+{
     for (size_t i = 0; i < count; i++)
         if (!mark_dead(reclaim, &jobs[i], err))
             return false;
@@ -198,7 +212,8 @@ static bool wipe(struct reclaim *reclaim, struct job *jobs, size_t count, struct
     return true;
 }
 
-static void count_dead(struct reclaim *reclaim, struct job *jobs, size_t count, bool alive) {
+static void count_dead(struct reclaim *reclaim, struct job *jobs, size_t count, bool alive)
+{
     for (size_t i = 0; i < count; i++)
         if (jobs[i].counted)
             segments_count_dead(reclaim->storage->segments, jobs[i].segment,
@@ -208,7 +223,8 @@ static void count_dead(struct reclaim *reclaim, struct job *jobs, size_t count, 
 /* The counters and the end of the pending deletions go into one transaction: after a crash each
  * deletion is counted once. */
 static bool record_deletions(struct reclaim *reclaim, struct job *jobs, size_t count,
-                             struct error *err) {
+                             struct error *err)
+{
     struct transaction *transaction = NULL;
     uint8_t key[RECLAIM_KEY_SIZE];
     if (!transaction_open(reclaim->storage, &transaction, err))
@@ -225,7 +241,8 @@ static bool record_deletions(struct reclaim *reclaim, struct job *jobs, size_t c
     return ok;
 }
 
-static void remove_dead_segments(struct reclaim *reclaim) {
+static void remove_dead_segments(struct reclaim *reclaim)
+{
     struct storage *storage = reclaim->storage;
     struct transaction *transaction = NULL;
     uint32_t number = 0;
@@ -239,7 +256,8 @@ static void remove_dead_segments(struct reclaim *reclaim) {
 }
 
 /* Waits a moment, or until there is an end to be made. True when it may go on. */
-static bool pause_before_retry(struct reclaim *reclaim) {
+static bool pause_before_retry(struct reclaim *reclaim)
+{
     struct timespec deadline = clock_deadline(RETRY_MS);
     pthread_mutex_lock(&reclaim->lock);
     while (!reclaim->stopping &&
@@ -250,7 +268,8 @@ static bool pause_before_retry(struct reclaim *reclaim) {
     return go_on && !atomic_load(&reclaim->storage->failed);
 }
 
-static void process(struct reclaim *reclaim, struct job *jobs, size_t count) {
+static void process(struct reclaim *reclaim, struct job *jobs, size_t count)
+{
     struct error err = { 0 };
     FAULT_POINT("before-blob-reclaim");
     bool ok = wipe(reclaim, jobs, count, &err);
@@ -276,7 +295,8 @@ static void process(struct reclaim *reclaim, struct job *jobs, size_t count) {
 }
 
 /* Waits for something to do; 0 when the work is over. */
-static size_t take_batch(struct reclaim *reclaim, struct job *jobs) {
+static size_t take_batch(struct reclaim *reclaim, struct job *jobs)
+{
     size_t count = 0;
     pthread_mutex_lock(&reclaim->lock);
     while (STAILQ_EMPTY(&reclaim->queue) && !reclaim->stopping)
@@ -290,7 +310,8 @@ static size_t take_batch(struct reclaim *reclaim, struct job *jobs) {
     return count;
 }
 
-static void *run(void *argument) {
+static void *run(void *argument)
+{
     struct reclaim *reclaim = argument;
     struct job *jobs = mem_alloc_array(BATCH_MAX, sizeof(*jobs));
     size_t count;
@@ -301,7 +322,8 @@ static void *run(void *argument) {
     return NULL;
 }
 
-struct reclaim *reclaim_new(struct storage *storage) {
+struct reclaim *reclaim_new(struct storage *storage)
+{
     struct reclaim *reclaim = mem_alloc(sizeof(*reclaim));
     pthread_condattr_t attributes;
     reclaim->storage = storage;
@@ -314,7 +336,8 @@ struct reclaim *reclaim_new(struct storage *storage) {
     return reclaim;
 }
 
-static bool load_pending(struct reclaim *reclaim, struct keyvalue *keyvalue, struct error *err) {
+static bool load_pending(struct reclaim *reclaim, struct keyvalue *keyvalue, struct error *err)
+{
     static const uint8_t first[] = { SEGMENT_KEY_DELETION };
     static const uint8_t end[] = { SEGMENT_KEY_DELETION + 1 };
     struct keyvalue_cursor *cursor = NULL;
@@ -343,7 +366,8 @@ static bool load_pending(struct reclaim *reclaim, struct keyvalue *keyvalue, str
     return ok;
 }
 
-bool reclaim_start(struct reclaim *reclaim, struct keyvalue *keyvalue, struct error *err) {
+bool reclaim_start(struct reclaim *reclaim, struct keyvalue *keyvalue, struct error *err)
+{
     if (!load_pending(reclaim, keyvalue, err))
         return false;
     int code = pthread_create(&reclaim->thread, NULL, run, reclaim);
@@ -353,7 +377,8 @@ bool reclaim_start(struct reclaim *reclaim, struct keyvalue *keyvalue, struct er
     return true;
 }
 
-void reclaim_free(struct reclaim *reclaim) {
+void reclaim_free(struct reclaim *reclaim)
+{
     if (!reclaim)
         return;
     pthread_mutex_lock(&reclaim->lock);

@@ -25,7 +25,8 @@ static const char state_words[][RECORD_STATE_SIZE + 1] = {
     [RECORD_TORN] = "TORN",
 };
 
-void segment_header_encode(const struct segment_header *header, uint8_t block[BLOCK_SIZE]) {
+void segment_header_encode(const struct segment_header *header, uint8_t block[BLOCK_SIZE])
+{
     memset(block, 0, BLOCK_SIZE);
     memcpy(block, segment_magic, sizeof(segment_magic));
     put_u32le(block + 8, FORMAT_VERSION);
@@ -37,7 +38,8 @@ void segment_header_encode(const struct segment_header *header, uint8_t block[BL
 }
 
 bool segment_header_decode(const uint8_t block[BLOCK_SIZE], struct segment_header *header,
-                           struct error *err) {
+                           struct error *err)
+{
     if (memcmp(block, segment_magic, sizeof(segment_magic)) != 0)
         return error_set(err, ERROR_CORRUPT, "no segment header");
     uint32_t version = get_u32le(block + 8);
@@ -56,7 +58,8 @@ bool segment_header_decode(const uint8_t block[BLOCK_SIZE], struct segment_heade
 }
 
 void record_header_encode(const struct record_header *header, const uint8_t nonce[NONCE_SIZE],
-                          uint8_t bytes[RECORD_HEADER_SIZE]) {
+                          uint8_t bytes[RECORD_HEADER_SIZE])
+{
     memset(bytes, 0, RECORD_HEADER_SIZE);
     memcpy(bytes, record_magic, sizeof(record_magic));
     record_state_encode(header->state, bytes + RECORD_STATE_OFFSET);
@@ -73,7 +76,8 @@ void record_header_encode(const struct record_header *header, const uint8_t nonc
                                                    RECORD_HEADER_SIZE - RECORD_CRC_FROM)));
 }
 
-static enum record_state decode_state(const uint8_t bytes[RECORD_STATE_SIZE]) {
+static enum record_state decode_state(const uint8_t bytes[RECORD_STATE_SIZE])
+{
     if (memcmp(bytes, state_words[RECORD_DEAD], RECORD_STATE_SIZE) == 0)
         return RECORD_DEAD;
     if (memcmp(bytes, state_words[RECORD_TORN], RECORD_STATE_SIZE) == 0)
@@ -82,7 +86,8 @@ static enum record_state decode_state(const uint8_t bytes[RECORD_STATE_SIZE]) {
 }
 
 bool record_header_decode(const uint8_t bytes[RECORD_HEADER_SIZE], struct record_header *header,
-                          uint8_t nonce[NONCE_SIZE]) {
+                          uint8_t nonce[NONCE_SIZE])
+{
     if (memcmp(bytes, record_magic, sizeof(record_magic)) != 0)
         return false;
     uint32_t crc = crc32c_extend(
@@ -101,18 +106,21 @@ bool record_header_decode(const uint8_t bytes[RECORD_HEADER_SIZE], struct record
     return header->id.size < UINT64_MAX / 4;
 }
 
-void record_state_encode(enum record_state state, uint8_t bytes[RECORD_STATE_SIZE]) {
+void record_state_encode(enum record_state state, uint8_t bytes[RECORD_STATE_SIZE])
+{
     memcpy(bytes, state_words[state], RECORD_STATE_SIZE);
 }
 
-void blob_id_encode(const struct blob_id *id, uint8_t bytes[BLOB_ID_SIZE]) {
+void blob_id_encode(const struct blob_id *id, uint8_t bytes[BLOB_ID_SIZE])
+{
     put_u32be(bytes, id->segment);
     put_u32be(bytes + 4, id->crc32c);
     put_u64be(bytes + 8, id->offset);
     put_u64be(bytes + 16, id->size);
 }
 
-void blob_id_decode(const uint8_t bytes[BLOB_ID_SIZE], struct blob_id *id) {
+void blob_id_decode(const uint8_t bytes[BLOB_ID_SIZE], struct blob_id *id)
+{
     id->segment = get_u32be(bytes);
     id->crc32c = get_u32be(bytes + 4);
     id->offset = get_u64be(bytes + 8);

@@ -46,6 +46,7 @@ bool record_header_decode(const uint8_t bytes[RECORD_HEADER_SIZE], struct record
 void record_state_encode(enum record_state state, uint8_t bytes[RECORD_STATE_SIZE]);
 
 /* What a record takes in its segment. */
-static inline uint64_t record_extent(uint64_t payload_size) {
+static inline uint64_t record_extent(uint64_t payload_size)
+{
     return (RECORD_HEADER_SIZE + payload_size + BLOCK_SIZE - 1) / BLOCK_SIZE * BLOCK_SIZE;
 }

@@ -22,7 +22,8 @@ enum {
 #ifdef __SANITIZE_THREAD__
 /* The library is not instrumented: what orders its own threads is not seen. */
 const char *__tsan_default_suppressions(void);
-const char *__tsan_default_suppressions(void) {
+const char *__tsan_default_suppressions(void)
+{
     return "race:librocksdb\n";
 }
 #endif
@@ -52,7 +53,8 @@ struct rocks_cursor {
 };
 
 /* Takes the message that RocksDB left in `message`. */
-static bool failed(char *message, const char *what, struct error *err) {
+static bool failed(char *message, const char *what, struct error *err)
+{
     enum error_code code = ERROR_IO;
     if (strstr(message, "No space left") || strstr(message, "NoSpace"))
         code = ERROR_NO_SPACE;
@@ -63,7 +65,8 @@ static bool failed(char *message, const char *what, struct error *err) {
     return false;
 }
 
-static void rocks_close(struct keyvalue *keyvalue) {
+static void rocks_close(struct keyvalue *keyvalue)
+{
     struct rocks *rocks = (struct rocks *)keyvalue;
     for (int i = 0; i < FAMILY_COUNT; i++)
         if (rocks->families[i])
@@ -76,7 +79,8 @@ static void rocks_close(struct keyvalue *keyvalue) {
 }
 
 static bool rocks_get(struct keyvalue *keyvalue, enum table table, struct slice key,
-                      struct buffer *value, bool *found, struct error *err) {
+                      struct buffer *value, bool *found, struct error *err)
+{
     struct rocks *rocks = (struct rocks *)keyvalue;
     char *message = NULL;
     buffer_clear(value);
@@ -97,7 +101,8 @@ static bool rocks_get(struct keyvalue *keyvalue, enum table table, struct slice 
 }
 
 static bool rocks_write(struct keyvalue *keyvalue, const struct keyvalue_write *writes,
-                        size_t count, struct error *err) {
+                        size_t count, struct error *err)
+{
     struct rocks *rocks = (struct rocks *)keyvalue;
     char *message = NULL;
     rocksdb_writebatch_t *batch = rocksdb_writebatch_create();
@@ -116,7 +121,8 @@ static bool rocks_write(struct keyvalue *keyvalue, const struct keyvalue_write *
     return message ? failed(message, "write", err) : true;
 }
 
-static bool rocks_sync(struct keyvalue *keyvalue, struct error *err) {
+static bool rocks_sync(struct keyvalue *keyvalue, struct error *err)
+{
     struct rocks *rocks = (struct rocks *)keyvalue;
     char *message = NULL;
     rocksdb_flush_wal(rocks->db, 1, &message);
@@ -127,7 +133,8 @@ static const struct keyvalue_operations operations;
 
 static bool rocks_cursor_open(struct keyvalue *keyvalue, enum table table, struct slice lower,
                               struct slice upper, bool backwards, struct keyvalue_cursor **out,
-                              struct error *err) {
+                              struct error *err)
+{
     struct rocks *rocks = (struct rocks *)keyvalue;
     struct rocks_cursor *cursor = mem_alloc(sizeof(*cursor));
     (void)err;
@@ -148,7 +155,8 @@ static bool rocks_cursor_open(struct keyvalue *keyvalue, enum table table, struc
     return true;
 }
 
-static void step(struct rocks_cursor *cursor) {
+static void step(struct rocks_cursor *cursor)
+{
     if (!cursor->begun && cursor->backwards)
         rocksdb_iter_seek_to_last(cursor->iterator);
     else if (!cursor->begun)
@@ -161,7 +169,8 @@ static void step(struct rocks_cursor *cursor) {
 }
 
 static bool rocks_cursor_next(struct keyvalue_cursor *base, struct slice *key, struct slice *value,
-                              bool *found, struct error *err) {
+                              bool *found, struct error *err)
+{
     struct rocks_cursor *cursor = (struct rocks_cursor *)base;
     char *message = NULL;
     size_t size = 0;
@@ -179,7 +188,8 @@ static bool rocks_cursor_next(struct keyvalue_cursor *base, struct slice *key, s
     return true;
 }
 
-static void rocks_cursor_close(struct keyvalue_cursor *base) {
+static void rocks_cursor_close(struct keyvalue_cursor *base)
+{
     struct rocks_cursor *cursor = (struct rocks_cursor *)base;
     rocksdb_iter_destroy(cursor->iterator);
     rocksdb_readoptions_destroy(cursor->options);
@@ -198,7 +208,8 @@ static const struct keyvalue_operations operations = {
     .cursor_close = rocks_cursor_close,
 };
 
-static rocksdb_options_t *database_options(void) {
+static rocksdb_options_t *database_options(void)
+{
     rocksdb_options_t *options = rocksdb_options_create();
     rocksdb_options_set_create_if_missing(options, 1);
     rocksdb_options_set_create_missing_column_families(options, 1);
@@ -211,7 +222,8 @@ static rocksdb_options_t *database_options(void) {
     return options;
 }
 
-static rocksdb_options_t *table_options(enum table table, rocksdb_cache_t *cache) {
+static rocksdb_options_t *table_options(enum table table, rocksdb_cache_t *cache)
+{
     rocksdb_options_t *options = rocksdb_options_create();
     rocksdb_block_based_table_options_t *blocks = rocksdb_block_based_options_create();
     bool documents = table == TABLE_DOCUMENT;
@@ -243,7 +255,8 @@ static rocksdb_options_t *table_options(enum table table, rocksdb_cache_t *cache
     return options;
 }
 
-bool rocks_open(const char *path, struct keyvalue **out, struct error *err) {
+bool rocks_open(const char *path, struct keyvalue **out, struct error *err)
+{
     struct rocks *rocks = mem_alloc(sizeof(*rocks));
     rocksdb_options_t *options = database_options();
     rocksdb_options_t *family_options[FAMILY_COUNT];

@@ -12,12 +12,14 @@ enum {
     GROWTH = 64 << 20,              /* of a single segment, a step */
 };
 
-static uint64_t align_down(uint64_t size) {
+static uint64_t align_down(uint64_t size)
+{
     return size / BLOCK_SIZE * BLOCK_SIZE;
 }
 
 /* Prepares the file to at least `needed` bytes, to `wanted` if there is room for it. */
-static bool prepare(struct segment *segment, uint64_t needed, uint64_t wanted, struct error *err) {
+static bool prepare(struct segment *segment, uint64_t needed, uint64_t wanted, struct error *err)
+{
     uint64_t room = space_for_blobs(segment->segments->folder_fd);
     uint64_t from = segment->size;
     if (room < needed - from)
@@ -33,14 +35,16 @@ static bool prepare(struct segment *segment, uint64_t needed, uint64_t wanted, s
     return true;
 }
 
-static void open_direct(struct segment *segment) {
+static void open_direct(struct segment *segment)
+{
     char path[4096];
     segments_path(segment->segments, segment->number, path, sizeof(path));
     if (segment->direct_fd < 0)
         segment->direct_fd = open(path, O_WRONLY | O_DIRECT | O_CLOEXEC);
 }
 
-static bool write_segment_header(struct segment *segment, struct error *err) {
+static bool write_segment_header(struct segment *segment, struct error *err)
+{
     uint8_t block[BLOCK_SIZE];
     struct segment_header header = { .number = segment->number, .kind = segment->kind };
     memcpy(header.nonce, segment->nonce, NONCE_SIZE);
@@ -53,7 +57,8 @@ static bool write_segment_header(struct segment *segment, struct error *err) {
 
 /* A new file, pinned. */
 static bool create(struct segments *segments, enum segment_kind kind, uint64_t needed,
-                   uint64_t wanted, struct segment **out, struct error *err) {
+                   uint64_t wanted, struct segment **out, struct error *err)
+{
     char path[4096];
     bool ok = false;
     pthread_mutex_lock(&segments->lock);
@@ -92,7 +97,8 @@ out:
 }
 
 /* With lock: when the reservations of now are settled, this state is what the index is told. */
-static void begin_checkpoint(struct segment *segment) {
+static void begin_checkpoint(struct segment *segment)
+{
     segment->candidate = (struct segment_checkpoint){
         .end = segment->end,
         .records = segment->records,
@@ -106,7 +112,8 @@ static void begin_checkpoint(struct segment *segment) {
     segments_touch(segment);
 }
 
-void segments_checkpoint(struct segments *segments) {
+void segments_checkpoint(struct segments *segments)
+{
     pthread_mutex_lock(&segments->append_lock);
     pthread_mutex_lock(&segments->lock);
     if (segments->active && segments->active->checkpoint.end != segments->active->end)
@@ -116,7 +123,8 @@ void segments_checkpoint(struct segments *segments) {
 }
 
 /* With append_lock: the active segment takes no more; what was prepared in vain is given back. */
-static void seal(struct segments *segments) {
+static void seal(struct segments *segments)
+{
     struct segment *segment = segments->active;
     pthread_mutex_lock(&segments->lock);
     segment->sealed = true;
@@ -130,7 +138,8 @@ static void seal(struct segments *segments) {
 }
 
 /* With append_lock, also over the making of a file: whoever else writes needs that file too. */
-static bool make_room(struct segments *segments, uint64_t extent, struct error *err) {
+static bool make_room(struct segments *segments, uint64_t extent, struct error *err)
+{
     struct segment *active = segments->active;
     if (active && active->end + extent <= active->size)
         return true;
@@ -152,7 +161,8 @@ static bool make_room(struct segments *segments, uint64_t extent, struct error *
     return true;
 }
 
-static void reserve(struct segment *segment, uint64_t extent, struct reservation *reservation) {
+static void reserve(struct segment *segment, uint64_t extent, struct reservation *reservation)
+{
     reservation->segment = segment;
     reservation->offset = segment->end;
     reservation->extent = extent;
@@ -163,7 +173,8 @@ static void reserve(struct segment *segment, uint64_t extent, struct reservation
 }
 
 bool segments_reserve(struct segments *segments, uint64_t extent, struct reservation *reservation,
-                      struct error *err) {
+                      struct error *err)
+{
     pthread_mutex_lock(&segments->append_lock);
     bool ok = make_room(segments, extent, err);
     if (ok) {
@@ -181,7 +192,8 @@ bool segments_reserve(struct segments *segments, uint64_t extent, struct reserva
 }
 
 bool segments_reserve_single(struct segments *segments, struct reservation *reservation,
-                             struct error *err) {
+                             struct error *err)
+{
     struct segment *segment = NULL;
     if (!create(segments, SEGMENT_SINGLE, BLOCK_SIZE, BLOCK_SIZE + GROWTH, &segment, err))
         return false;
@@ -192,7 +204,8 @@ bool segments_reserve_single(struct segments *segments, struct reservation *rese
 }
 
 bool segments_grow(struct segments *segments, struct reservation *reservation, uint64_t extent,
-                   struct error *err) {
+                   struct error *err)
+{
     struct segment *segment = reservation->segment;
     (void)segments;
     reservation->extent = extent;
@@ -200,8 +213,8 @@ bool segments_grow(struct segments *segments, struct reservation *reservation, u
     return needed <= segment->size || prepare(segment, needed, needed + GROWTH, err);
 }
 
-static void settle_single(struct segments *segments, const struct reservation *reservation,
-                          bool ok) {
+static void settle_single(struct segments *segments, const struct reservation *reservation, bool ok)
+{
     struct segment *segment = reservation->segment;
     pthread_mutex_lock(&segments->lock);
     segment->end = BLOCK_SIZE + reservation->extent;
@@ -217,7 +230,8 @@ static void settle_single(struct segments *segments, const struct reservation *r
     segments_unpin(segments, segment);
 }
 
-void segments_settle(struct segments *segments, const struct reservation *reservation, bool ok) {
+void segments_settle(struct segments *segments, const struct reservation *reservation, bool ok)
+{
     struct segment *segment = reservation->segment;
     if (segment->kind == SEGMENT_SINGLE) {
         settle_single(segments, reservation, ok);
@@ -242,8 +256,8 @@ void segments_settle(struct segments *segments, const struct reservation *reserv
     segments_unpin(segments, segment);
 }
 
-bool segment_write(struct segment *segment, struct slice bytes, uint64_t offset,
-                   struct error *err) {
+bool segment_write(struct segment *segment, struct slice bytes, uint64_t offset, struct error *err)
+{
     int fd = segment->direct_fd >= 0 ? segment->direct_fd : segment->fd;
     while (bytes.size) {
         ssize_t size = pwrite(fd, bytes.data, bytes.size, (off_t)offset);
@@ -265,6 +279,7 @@ bool segment_write(struct segment *segment, struct slice bytes, uint64_t offset,
     return true;
 }
 
-bool segment_sync(struct segment *segment, struct error *err) {
+bool segment_sync(struct segment *segment, struct error *err)
+{
     return group_sync_wait(&segment->sync, group_sync_written(&segment->sync, 0), err);
 }

@@ -12,14 +12,16 @@
 #include "base/memory.h"
 #include "storage/segments.h"
 
-static int by_number(const void *a, const void *b) {
+static int by_number(const void *a, const void *b)
+{
     uint32_t left = *(const uint32_t *)a;
     uint32_t right = *(const uint32_t *)b;
     return left < right ? -1 : left > right;
 }
 
 /* The numbers of the segment files, in order. */
-static bool list_files(const char *path, uint32_t **numbers, size_t *count, struct error *err) {
+static bool list_files(const char *path, uint32_t **numbers, size_t *count, struct error *err)
+{
     DIR *folder = opendir(path);
     struct dirent *entry;
     size_t capacity = 0;
@@ -43,7 +45,8 @@ static bool list_files(const char *path, uint32_t **numbers, size_t *count, stru
 }
 
 /* What the index remembers beyond the files: numbers that were used must not come again. */
-static bool load_numbers(struct segments *segments, struct keyvalue *keyvalue, struct error *err) {
+static bool load_numbers(struct segments *segments, struct keyvalue *keyvalue, struct error *err)
+{
     struct keyvalue_cursor *cursor = NULL;
     struct slice key;
     struct slice value;
@@ -69,7 +72,8 @@ static bool load_numbers(struct segments *segments, struct keyvalue *keyvalue, s
 }
 
 static bool load_entry(struct segment *segment, struct keyvalue *keyvalue, bool *known,
-                       struct error *err) {
+                       struct error *err)
+{
     uint8_t key[5];
     struct buffer value = buffer_up_to(1024);
     segment_entry_key(segment->number, key);
@@ -85,7 +89,8 @@ static bool load_entry(struct segment *segment, struct keyvalue *keyvalue, bool 
 /* Kind and nonce from the file itself. A file without a header was being made when the machine
  * stopped and holds nothing; but when a record stands in it, the header rotted and the record
  * tells what is needed. */
-static bool read_header(struct segment *segment, bool *empty, struct error *err) {
+static bool read_header(struct segment *segment, bool *empty, struct error *err)
+{
     uint8_t block[BLOCK_SIZE];
     struct segment_header header;
     struct record_header record;
@@ -118,7 +123,8 @@ static bool read_header(struct segment *segment, bool *empty, struct error *err)
 
 /* Takes the segment into the set; with its file open. A removed one is freed. */
 static void settle_opened(struct segments *segments, struct segment *segment, bool known,
-                          bool empty) {
+                          bool empty)
+{
     char path[4096];
     if (empty || (segment->kind == SEGMENT_SINGLE && !segment->records)) {
         segments_path(segments, segment->number, path, sizeof(path));
@@ -139,7 +145,8 @@ static void settle_opened(struct segments *segments, struct segment *segment, bo
 }
 
 static bool open_segment(struct segments *segments, uint32_t number, bool last,
-                         struct keyvalue *keyvalue, struct error *err) {
+                         struct keyvalue *keyvalue, struct error *err)
+{
     char path[4096];
     bool known = false;
     bool empty = false;
@@ -175,7 +182,8 @@ failed:
 }
 
 /* Only the last shared segment goes on to be written; the others were left by a crash. */
-static bool choose_active(struct segments *segments, struct error *err) {
+static bool choose_active(struct segments *segments, struct error *err)
+{
     struct segment *active = NULL;
     for (size_t i = 0; i < segments->count; i++) {
         struct segment *segment = segments->items[i];
@@ -192,7 +200,8 @@ static bool choose_active(struct segments *segments, struct error *err) {
 }
 
 bool segments_open(const char *path, uint64_t segment_size, struct keyvalue *keyvalue,
-                   atomic_bool *failed, struct segments **out, struct error *err) {
+                   atomic_bool *failed, struct segments **out, struct error *err)
+{
     uint32_t *numbers = NULL;
     size_t count = 0;
     bool ok = false;
@@ -228,7 +237,8 @@ out:
     return ok;
 }
 
-void segments_close(struct segments *segments) {
+void segments_close(struct segments *segments)
+{
     if (segments->active && !atomic_load(segments->failed) &&
         ftruncate(segments->active->fd, (off_t)segments->active->end) != 0)
         log_warn("storage: segment=%u keeps its unused space", segments->active->number);

@@ -10,7 +10,8 @@
 
 enum { READ_SIZE = 1 << 20 };
 
-bool segment_read(int fd, struct space space, uint64_t offset, struct error *err) {
+bool segment_read(int fd, struct space space, uint64_t offset, struct error *err)
+{
     while (space.size) {
         ssize_t size = pread(fd, space.data, space.size, (off_t)offset);
         if (size < 0 && errno == EINTR)
@@ -26,7 +27,8 @@ bool segment_read(int fd, struct space space, uint64_t offset, struct error *err
     return true;
 }
 
-bool segment_checksum(int fd, uint64_t offset, uint64_t size, uint32_t *crc32c, struct error *err) {
+bool segment_checksum(int fd, uint64_t offset, uint64_t size, uint32_t *crc32c, struct error *err)
+{
     uint8_t *bytes = mem_resize(NULL, READ_SIZE);
     bool ok = true;
     *crc32c = 0;
@@ -43,14 +45,16 @@ bool segment_checksum(int fd, uint64_t offset, uint64_t size, uint32_t *crc32c, 
 }
 
 static bool is_of_segment(const struct segment_scan *scan, const struct record_header *header,
-                          const uint8_t nonce[NONCE_SIZE]) {
+                          const uint8_t nonce[NONCE_SIZE])
+{
     return memcmp(nonce, scan->segment->nonce, NONCE_SIZE) == 0 &&
            header->id.segment == scan->segment->number && header->id.offset == scan->offset &&
            record_extent(header->id.size) <= scan->limit - scan->offset;
 }
 
 /* Past what was never written, where the file system can tell. */
-static void skip_hole(struct segment_scan *scan) {
+static void skip_hole(struct segment_scan *scan)
+{
     off_t data = lseek(scan->fd, (off_t)scan->offset, SEEK_DATA);
     if (data < 0 && errno == ENXIO)
         scan->offset = scan->limit;
@@ -59,7 +63,8 @@ static void skip_hole(struct segment_scan *scan) {
 }
 
 bool segment_scan_next(struct segment_scan *scan, struct record_header *header, bool *found,
-                       struct error *err) {
+                       struct error *err)
+{
     uint8_t nonce[NONCE_SIZE];
     *found = false;
     while (scan->offset < scan->limit && scan->limit - scan->offset >= RECORD_HEADER_SIZE) {
@@ -81,7 +86,8 @@ bool segment_scan_next(struct segment_scan *scan, struct record_header *header, 
 /* A record whose header is whole but whose payload is not was being written when the machine
  * stopped; nobody was told that it is there. It is marked, so that no walk shows it again. */
 static bool check_payload(struct segment *segment, const struct record_header *header, bool *torn,
-                          struct error *err) {
+                          struct error *err)
+{
     uint8_t state[RECORD_STATE_SIZE];
     uint32_t crc32c = 0;
     uint64_t payload = header->id.offset + RECORD_HEADER_SIZE;
@@ -103,7 +109,8 @@ static bool check_payload(struct segment *segment, const struct record_header *h
 }
 
 /* The header of a single record is written when its payload is durable. */
-static bool recover_single(struct segment *segment, struct segment_scan *scan, struct error *err) {
+static bool recover_single(struct segment *segment, struct segment_scan *scan, struct error *err)
+{
     struct record_header header;
     bool found = false;
     if (!segment_scan_next(scan, &header, &found, err))
@@ -118,7 +125,8 @@ static bool recover_single(struct segment *segment, struct segment_scan *scan, s
     return true;
 }
 
-bool segment_recover(struct segment *segment, bool known, bool verify, struct error *err) {
+bool segment_recover(struct segment *segment, bool known, bool verify, struct error *err)
+{
     off_t size = lseek(segment->fd, 0, SEEK_END);
     uint64_t limit = size < 0 ? 0 : (uint64_t)size / BLOCK_SIZE * BLOCK_SIZE;
     struct segment_scan scan = {

@@ -14,7 +14,8 @@
 
 enum { IDLE_MAX = 256 }; /* files kept open though nobody uses them */
 
-static bool sync_segment(void *context, struct error *err) {
+static bool sync_segment(void *context, struct error *err)
+{
     struct segment *segment = context;
     struct segments *segments = segment->segments;
     if (segments->sync_file(segment->fd) == 0)
@@ -26,7 +27,8 @@ static bool sync_segment(void *context, struct error *err) {
     return false;
 }
 
-struct segment *segment_new(struct segments *segments, uint32_t number, enum segment_kind kind) {
+struct segment *segment_new(struct segments *segments, uint32_t number, enum segment_kind kind)
+{
     struct segment *segment = mem_alloc(sizeof(*segment));
     segment->segments = segments;
     segment->number = number;
@@ -40,7 +42,8 @@ struct segment *segment_new(struct segments *segments, uint32_t number, enum seg
     return segment;
 }
 
-static void close_files(struct segment *segment) {
+static void close_files(struct segment *segment)
+{
     if (segment->fd >= 0)
         close(segment->fd);
     if (segment->direct_fd >= 0)
@@ -49,18 +52,21 @@ static void close_files(struct segment *segment) {
     segment->direct_fd = -1;
 }
 
-void segment_free(struct segment *segment) {
+void segment_free(struct segment *segment)
+{
     close_files(segment);
     group_sync_release(&segment->sync);
     free(segment);
 }
 
-void segments_path(const struct segments *segments, uint32_t number, char *path, size_t size) {
+void segments_path(const struct segments *segments, uint32_t number, char *path, size_t size)
+{
     snprintf(path, size, "%s/%010" PRIu32 ".seg", segments->path, number);
 }
 
 /* The first place whose number is not below `number`. */
-static size_t place_of(const struct segments *segments, uint32_t number) {
+static size_t place_of(const struct segments *segments, uint32_t number)
+{
     size_t low = 0;
     size_t high = segments->count;
     while (low < high) {
@@ -73,7 +79,8 @@ static size_t place_of(const struct segments *segments, uint32_t number) {
     return low;
 }
 
-void segments_insert(struct segments *segments, struct segment *segment) {
+void segments_insert(struct segments *segments, struct segment *segment)
+{
     if (segments->count == segments->capacity) {
         segments->capacity = segments->capacity ? segments->capacity * 2 : 64;
         segments->items = mem_resize_array(segments->items, segments->capacity,
@@ -88,7 +95,8 @@ void segments_insert(struct segments *segments, struct segment *segment) {
         segments->next_number = segment->number + 1;
 }
 
-void segments_touch(struct segment *segment) {
+void segments_touch(struct segment *segment)
+{
     if (segment->dirty || segment->removed)
         return;
     if (segment->collecting)
@@ -98,7 +106,8 @@ void segments_touch(struct segment *segment) {
     TAILQ_INSERT_TAIL(&segment->segments->dirty, segment, changed);
 }
 
-static bool open_file(struct segments *segments, struct segment *segment, struct error *err) {
+static bool open_file(struct segments *segments, struct segment *segment, struct error *err)
+{
     char path[4096];
     segments_path(segments, segment->number, path, sizeof(path));
     segment->fd = open(path, O_RDWR | O_CLOEXEC);
@@ -109,7 +118,8 @@ static bool open_file(struct segments *segments, struct segment *segment, struct
     return true;
 }
 
-void segments_pin_locked(struct segment *segment) {
+void segments_pin_locked(struct segment *segment)
+{
     struct segments *segments = segment->segments;
     if (segment->pins++ == 0) {
         TAILQ_REMOVE(&segments->idle, segment, idle);
@@ -118,7 +128,8 @@ void segments_pin_locked(struct segment *segment) {
 }
 
 bool segments_pin(struct segments *segments, uint32_t number, struct segment **out,
-                  struct error *err) {
+                  struct error *err)
+{
     bool ok = true;
     pthread_mutex_lock(&segments->lock);
     size_t place = place_of(segments, number);
@@ -135,7 +146,8 @@ bool segments_pin(struct segments *segments, uint32_t number, struct segment **o
 }
 
 bool segments_pin_from(struct segments *segments, uint32_t number, struct segment **out,
-                       uint64_t *end, struct error *err) {
+                       uint64_t *end, struct error *err)
+{
     bool ok = true;
     struct segment *segment = NULL;
     pthread_mutex_lock(&segments->lock);
@@ -154,7 +166,8 @@ bool segments_pin_from(struct segments *segments, uint32_t number, struct segmen
 }
 
 /* With lock. */
-static void close_idle(struct segments *segments) {
+static void close_idle(struct segments *segments)
+{
     while (segments->idle_count > IDLE_MAX) {
         struct segment *oldest = TAILQ_FIRST(&segments->idle);
         TAILQ_REMOVE(&segments->idle, oldest, idle);
@@ -163,7 +176,8 @@ static void close_idle(struct segments *segments) {
     }
 }
 
-void segments_unpin(struct segments *segments, struct segment *segment) {
+void segments_unpin(struct segments *segments, struct segment *segment)
+{
     bool gone = false;
     pthread_mutex_lock(&segments->lock);
     if (--segment->pins == 0) {
@@ -180,7 +194,8 @@ void segments_unpin(struct segments *segments, struct segment *segment) {
 }
 
 void segments_count_dead(struct segments *segments, struct segment *segment, uint64_t extent,
-                         uint64_t held, bool alive) {
+                         uint64_t held, bool alive)
+{
     pthread_mutex_lock(&segments->lock);
     segment->dead_records += alive ? -(uint64_t)1 : 1;
     segment->dead_bytes += alive ? -extent : extent;
@@ -189,7 +204,8 @@ void segments_count_dead(struct segments *segments, struct segment *segment, uin
     pthread_mutex_unlock(&segments->lock);
 }
 
-void segments_collect(struct segments *segments, struct transaction *transaction) {
+void segments_collect(struct segments *segments, struct transaction *transaction)
+{
     uint8_t key[5];
     uint8_t entry[SEGMENT_ENTRY_SIZE];
     struct segment *segment;
@@ -207,7 +223,8 @@ void segments_collect(struct segments *segments, struct transaction *transaction
     pthread_mutex_unlock(&segments->lock);
 }
 
-void segments_collected(struct segments *segments, bool ok) {
+void segments_collected(struct segments *segments, bool ok)
+{
     struct segment *segment;
     pthread_mutex_lock(&segments->lock);
     while ((segment = TAILQ_FIRST(&segments->collecting))) {
@@ -222,7 +239,8 @@ void segments_collected(struct segments *segments, bool ok) {
 }
 
 /* With lock. */
-static struct segment *find_dead(struct segments *segments) {
+static struct segment *find_dead(struct segments *segments)
+{
     for (size_t i = 0; i < segments->count; i++) {
         struct segment *segment = segments->items[i];
         if (segment->ready && segment->sealed && !segment->in_flight &&
@@ -234,7 +252,8 @@ static struct segment *find_dead(struct segments *segments) {
 
 /* The counters are only a hint: a crash may have left them wrong. True when nothing lives; else
  * *records is what was counted anew. */
-static bool is_dead(struct segment *segment, uint64_t *records, uint64_t *dead) {
+static bool is_dead(struct segment *segment, uint64_t *records, uint64_t *dead)
+{
     struct segment_scan scan = {
         .fd = segment->fd, .segment = segment, .offset = BLOCK_SIZE, .limit = segment->end
     };
@@ -249,7 +268,8 @@ static bool is_dead(struct segment *segment, uint64_t *records, uint64_t *dead) 
     return !found && *records == *dead;
 }
 
-static void detach(struct segments *segments, struct segment *segment) {
+static void detach(struct segments *segments, struct segment *segment)
+{
     pthread_mutex_lock(&segments->lock);
     size_t place = place_of(segments, segment->number);
     memmove(segments->items + place, segments->items + place + 1,
@@ -264,14 +284,16 @@ static void detach(struct segments *segments, struct segment *segment) {
     pthread_mutex_unlock(&segments->lock);
 }
 
-void segments_drop(struct segments *segments, struct segment *segment) {
+void segments_drop(struct segments *segments, struct segment *segment)
+{
     char path[4096];
     detach(segments, segment);
     segments_path(segments, segment->number, path, sizeof(path));
     unlink(path);
 }
 
-static void recount(struct segment *segment, uint64_t records, uint64_t dead) {
+static void recount(struct segment *segment, uint64_t records, uint64_t dead)
+{
     pthread_mutex_lock(&segment->segments->lock);
     segment->records = records > dead ? records : dead + 1; /* unread ones may live */
     segment->dead_records = dead;
@@ -280,7 +302,8 @@ static void recount(struct segment *segment, uint64_t records, uint64_t dead) {
     pthread_mutex_unlock(&segment->segments->lock);
 }
 
-bool segments_remove_dead(struct segments *segments, uint32_t *number) {
+bool segments_remove_dead(struct segments *segments, uint32_t *number)
+{
     uint64_t records = 0;
     uint64_t dead = 0;
     pthread_mutex_lock(&segments->lock);
@@ -303,7 +326,8 @@ bool segments_remove_dead(struct segments *segments, uint32_t *number) {
     return removed;
 }
 
-void segments_forget(struct segments *segments, uint32_t number, struct transaction *transaction) {
+void segments_forget(struct segments *segments, uint32_t number, struct transaction *transaction)
+{
     uint8_t key[5];
     uint8_t next[4];
     segment_entry_key(number, key);
@@ -315,7 +339,8 @@ void segments_forget(struct segments *segments, uint32_t number, struct transact
     transaction_put(transaction, TABLE_SEGMENT, slice_of(key, 1), slice_of(next, sizeof(next)));
 }
 
-void segments_figures(struct segments *segments, struct storage_figures *figures) {
+void segments_figures(struct segments *segments, struct storage_figures *figures)
+{
     pthread_mutex_lock(&segments->lock);
     figures->segments = segments->count;
     figures->blob_bytes = 0;
@@ -329,14 +354,16 @@ void segments_figures(struct segments *segments, struct storage_figures *figures
     pthread_mutex_unlock(&segments->lock);
 }
 
-void segment_entry_key(uint32_t number, uint8_t key[5]) {
+void segment_entry_key(uint32_t number, uint8_t key[5])
+{
     key[0] = SEGMENT_KEY_ENTRY;
     put_u32be(key + 1, number);
 }
 
 /* kind 4, sealed 4, nonce 16, end 8, records 8, bytes 8, dead records 8, dead bytes 8, held 8,
  * zeros 8; little endian. */
-void segment_entry_encode(const struct segment *segment, uint8_t entry[SEGMENT_ENTRY_SIZE]) {
+void segment_entry_encode(const struct segment *segment, uint8_t entry[SEGMENT_ENTRY_SIZE])
+{
     memset(entry, 0, SEGMENT_ENTRY_SIZE);
     put_u32le(entry, (uint32_t)segment->kind);
     put_u32le(entry + 4, segment->checkpoint.sealed);
@@ -349,7 +376,8 @@ void segment_entry_encode(const struct segment *segment, uint8_t entry[SEGMENT_E
     put_u64le(entry + 64, segment->held_bytes);
 }
 
-bool segment_entry_decode(struct slice entry, struct segment *segment) {
+bool segment_entry_decode(struct slice entry, struct segment *segment)
+{
     if (entry.size != SEGMENT_ENTRY_SIZE)
         return false;
     uint32_t kind = get_u32le(entry.data);

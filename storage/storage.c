@@ -24,7 +24,8 @@ struct storage_cursor {
     struct keyvalue_cursor *inner;
 };
 
-static bool make_folder(const char *path, struct error *err) {
+static bool make_folder(const char *path, struct error *err)
+{
     char part[PATH_SIZE];
     size_t size = strlen(path);
     if (!size || size >= sizeof(part) - 64)
@@ -40,7 +41,8 @@ static bool make_folder(const char *path, struct error *err) {
     return true;
 }
 
-static bool lock_folder(struct storage *storage, struct error *err) {
+static bool lock_folder(struct storage *storage, struct error *err)
+{
     storage->lock_fd = openat(storage->folder_fd, "LOCK", O_RDWR | O_CREAT | O_CLOEXEC, 0640);
     if (storage->lock_fd < 0)
         return error_set_errno(err, errno, "%.100s/LOCK", storage->path);
@@ -55,7 +57,8 @@ static bool lock_folder(struct storage *storage, struct error *err) {
 }
 
 /* Written under another name and renamed, so that it is there whole or not at all. */
-static bool write_format(struct storage *storage, struct error *err) {
+static bool write_format(struct storage *storage, struct error *err)
+{
     char text[64];
     int size = snprintf(text, sizeof(text), "hounsfield storage %d\n", FORMAT_VERSION);
     int fd = openat(storage->folder_fd, "FORMAT.new", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC,
@@ -71,7 +74,8 @@ static bool write_format(struct storage *storage, struct error *err) {
     return ok;
 }
 
-static bool check_format(struct storage *storage, struct error *err) {
+static bool check_format(struct storage *storage, struct error *err)
+{
     char text[64] = "";
     int version = 0;
     int fd = openat(storage->folder_fd, "FORMAT", O_RDONLY | O_CLOEXEC);
@@ -95,7 +99,8 @@ static bool check_format(struct storage *storage, struct error *err) {
     return true;
 }
 
-static bool sync_index(void *context, struct error *err) {
+static bool sync_index(void *context, struct error *err)
+{
     struct storage *storage = context;
     if (storage->keyvalue->operations->sync(storage->keyvalue, err))
         return true;
@@ -105,11 +110,13 @@ static bool sync_index(void *context, struct error *err) {
     return false;
 }
 
-static void index_is_durable(void *context, uint64_t mark) {
+static void index_is_durable(void *context, uint64_t mark)
+{
     feed_advance(context, mark);
 }
 
-static struct storage *storage_new(const char *path) {
+static struct storage *storage_new(const char *path)
+{
     struct storage *storage = mem_alloc(sizeof(*storage));
     pthread_condattr_t attributes;
     storage->path = mem_copy_text(path);
@@ -127,7 +134,8 @@ static struct storage *storage_new(const char *path) {
     return storage;
 }
 
-static bool open_index(struct storage *storage, bool in_memory, struct error *err) {
+static bool open_index(struct storage *storage, bool in_memory, struct error *err)
+{
     char path[PATH_SIZE];
     if (storage->keyvalue)
         return true;
@@ -140,7 +148,8 @@ static bool open_index(struct storage *storage, bool in_memory, struct error *er
 }
 
 static bool open_parts(struct storage *storage, const struct storage_options *options,
-                       struct error *err) {
+                       struct error *err)
+{
     char path[PATH_SIZE];
     uint64_t segment_size = options->segment_size ? options->segment_size : SEGMENT_SIZE;
     if (segment_size < 2 * BLOCK_SIZE)
@@ -167,7 +176,8 @@ static bool open_parts(struct storage *storage, const struct storage_options *op
 }
 
 bool storage_open_with(const struct storage_options *options, struct keyvalue *keyvalue_take,
-                       struct storage **out, struct error *err) {
+                       struct storage **out, struct error *err)
+{
     struct storage *storage = storage_new(options->path);
     storage->keyvalue = keyvalue_take;
     if (!open_parts(storage, options, err)) {
@@ -178,12 +188,14 @@ bool storage_open_with(const struct storage_options *options, struct keyvalue *k
     return true;
 }
 
-bool storage_open(const struct storage_options *options, struct storage **out, struct error *err) {
+bool storage_open(const struct storage_options *options, struct storage **out, struct error *err)
+{
     return storage_open_with(options, NULL, out, err);
 }
 
 /* The next opening need not look for the end of the active segment then. */
-static void save_checkpoint(struct storage *storage) {
+static void save_checkpoint(struct storage *storage)
+{
     struct transaction *transaction = NULL;
     segments_checkpoint(storage->segments);
     if (!transaction_open(storage, &transaction, NULL))
@@ -193,7 +205,8 @@ static void save_checkpoint(struct storage *storage) {
     transaction_close(transaction);
 }
 
-void storage_close(struct storage *storage) {
+void storage_close(struct storage *storage)
+{
     if (!storage)
         return;
     reclaim_free(storage->reclaim);
@@ -216,7 +229,8 @@ void storage_close(struct storage *storage) {
     free(storage);
 }
 
-bool storage_check(struct storage *storage, struct error *err) {
+bool storage_check(struct storage *storage, struct error *err)
+{
     if (!atomic_load(&storage->failed))
         return true;
     return error_set(err, ERROR_IO,
@@ -225,13 +239,15 @@ bool storage_check(struct storage *storage, struct error *err) {
 }
 
 bool storage_get(struct storage *storage, enum table table, struct slice key, struct buffer *value,
-                 bool *found, struct error *err) {
+                 bool *found, struct error *err)
+{
     return storage->keyvalue->operations->get(storage->keyvalue, table, key, value, found, err);
 }
 
 static bool cursor_open(struct storage *storage, enum table table, struct slice lower,
                         struct slice upper, bool backwards, struct storage_cursor **out,
-                        struct error *err) {
+                        struct error *err)
+{
     struct keyvalue_cursor *inner = NULL;
     if (!storage->keyvalue->operations->cursor_open(storage->keyvalue, table, lower, upper,
                                                     backwards, &inner, err))
@@ -242,18 +258,21 @@ static bool cursor_open(struct storage *storage, enum table table, struct slice 
 }
 
 bool storage_cursor_open(struct storage *storage, enum table table, struct slice lower,
-                         struct slice upper, struct storage_cursor **out, struct error *err) {
+                         struct slice upper, struct storage_cursor **out, struct error *err)
+{
     return cursor_open(storage, table, lower, upper, false, out, err);
 }
 
 bool storage_cursor_open_backwards(struct storage *storage, enum table table, struct slice lower,
                                    struct slice upper, struct storage_cursor **out,
-                                   struct error *err) {
+                                   struct error *err)
+{
     return cursor_open(storage, table, lower, upper, true, out, err);
 }
 
 bool storage_cursor_open_prefix(struct storage *storage, enum table table, struct slice prefix,
-                                struct storage_cursor **out, struct error *err) {
+                                struct storage_cursor **out, struct error *err)
+{
     uint8_t *upper = mem_copy(prefix.data, prefix.size);
     size_t size = prefix.size;
     while (size && upper[size - 1] == 0xFF)
@@ -266,21 +285,24 @@ bool storage_cursor_open_prefix(struct storage *storage, enum table table, struc
 }
 
 bool storage_cursor_next(struct storage_cursor *cursor, struct slice *key, struct slice *value,
-                         bool *found, struct error *err) {
+                         bool *found, struct error *err)
+{
     struct slice key_here;
     struct slice value_here;
     return cursor->inner->operations->cursor_next(cursor->inner, key ? key : &key_here,
                                                   value ? value : &value_here, found, err);
 }
 
-void storage_cursor_close(struct storage_cursor *cursor) {
+void storage_cursor_close(struct storage_cursor *cursor)
+{
     if (!cursor)
         return;
     cursor->inner->operations->cursor_close(cursor->inner);
     free(cursor);
 }
 
-void storage_figures(struct storage *storage, struct storage_figures *figures) {
+void storage_figures(struct storage *storage, struct storage_figures *figures)
+{
     segments_figures(storage->segments, figures);
     uint64_t pending = reclaim_pending_bytes(storage->reclaim);
     figures->blob_bytes -= pending < figures->blob_bytes ? pending : figures->blob_bytes;

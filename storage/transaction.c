@@ -37,7 +37,8 @@ struct transaction {
     size_t deleted_capacity;
 };
 
-bool transaction_open(struct storage *storage, struct transaction **out, struct error *err) {
+bool transaction_open(struct storage *storage, struct transaction **out, struct error *err)
+{
     if (!storage_check(storage, err))
         return false;
     struct transaction *transaction = mem_alloc(sizeof(*transaction));
@@ -49,7 +50,8 @@ bool transaction_open(struct storage *storage, struct transaction **out, struct 
     return true;
 }
 
-static struct slice keep(struct transaction *transaction, struct slice bytes) {
+static struct slice keep(struct transaction *transaction, struct slice bytes)
+{
     struct chunk *chunk = transaction->chunks;
     if (!chunk || chunk->size - chunk->used < bytes.size) {
         size_t size = bytes.size > CHUNK_SIZE ? bytes.size : CHUNK_SIZE;
@@ -66,7 +68,8 @@ static struct slice keep(struct transaction *transaction, struct slice bytes) {
     return slice_of(copy, bytes.size);
 }
 
-static size_t hash(enum table table, struct slice key) {
+static size_t hash(enum table table, struct slice key)
+{
     uint64_t value = 0xCBF29CE484222325u ^ (uint64_t)table; /* FNV-1a */
     for (size_t i = 0; i < key.size; i++)
         value = (value ^ key.data[i]) * 0x100000001B3u;
@@ -74,8 +77,8 @@ static size_t hash(enum table table, struct slice key) {
 }
 
 /* The slot of the key, or the free one where it belongs. */
-static uint32_t *slot_of(const struct transaction *transaction, enum table table,
-                         struct slice key) {
+static uint32_t *slot_of(const struct transaction *transaction, enum table table, struct slice key)
+{
     size_t mask = transaction->slot_count - 1;
     for (size_t i = hash(table, key) & mask;; i = (i + 1) & mask) {
         uint32_t *slot = &transaction->slots[i];
@@ -87,7 +90,8 @@ static uint32_t *slot_of(const struct transaction *transaction, enum table table
     }
 }
 
-static void grow_slots(struct transaction *transaction) {
+static void grow_slots(struct transaction *transaction)
+{
     if (transaction->slot_count > 2 * transaction->count)
         return;
     free(transaction->slots);
@@ -98,7 +102,8 @@ static void grow_slots(struct transaction *transaction) {
                  transaction->writes[i].key) = (uint32_t)i + 1;
 }
 
-static void add(struct transaction *transaction, struct keyvalue_write write) {
+static void add(struct transaction *transaction, struct keyvalue_write write)
+{
     if (transaction->count == transaction->capacity) {
         transaction->capacity = transaction->capacity ? transaction->capacity * 2 : 32;
         transaction->writes = mem_resize_array(transaction->writes, transaction->capacity,
@@ -112,7 +117,8 @@ static void add(struct transaction *transaction, struct keyvalue_write write) {
 }
 
 bool transaction_get(struct transaction *transaction, enum table table, struct slice key,
-                     struct buffer *value, bool *found, struct error *err) {
+                     struct buffer *value, bool *found, struct error *err)
+{
     uint32_t slot = transaction->count ? *slot_of(transaction, table, key) : 0;
     if (!slot)
         return storage_get(transaction->storage, table, key, value, found, err);
@@ -125,22 +131,26 @@ bool transaction_get(struct transaction *transaction, enum table table, struct s
 }
 
 void transaction_put(struct transaction *transaction, enum table table, struct slice key,
-                     struct slice value) {
+                     struct slice value)
+{
     add(transaction, (struct keyvalue_write){ .table = table, .key = key, .value = value });
 }
 
-void transaction_delete(struct transaction *transaction, enum table table, struct slice key) {
+void transaction_delete(struct transaction *transaction, enum table table, struct slice key)
+{
     add(transaction, (struct keyvalue_write){ .table = table, .key = key, .remove = true });
 }
 
-uint64_t transaction_append_feed(struct transaction *transaction, struct slice entry) {
+uint64_t transaction_append_feed(struct transaction *transaction, struct slice entry)
+{
     uint8_t key[8];
     put_u64be(key, ++transaction->sequence);
     transaction_put(transaction, TABLE_FEED, slice_of(key, sizeof(key)), entry);
     return transaction->sequence;
 }
 
-void transaction_delete_blob(struct transaction *transaction, const struct blob_id *id) {
+void transaction_delete_blob(struct transaction *transaction, const struct blob_id *id)
+{
     uint8_t key[RECLAIM_KEY_SIZE];
     if (transaction->deleted_count == transaction->deleted_capacity) {
         size_t capacity = transaction->deleted_capacity ? transaction->deleted_capacity * 2 : 16;
@@ -153,14 +163,16 @@ void transaction_delete_blob(struct transaction *transaction, const struct blob_
     transaction_put(transaction, TABLE_SEGMENT, slice_of(key, sizeof(key)), slice_of(NULL, 0));
 }
 
-static void end_turn(struct transaction *transaction) {
+static void end_turn(struct transaction *transaction)
+{
     if (transaction->has_turn)
         pthread_mutex_unlock(&transaction->storage->turn);
     transaction->has_turn = false;
 }
 
 /* In the turn. */
-static bool write_all(struct transaction *transaction, uint64_t *ticket, struct error *err) {
+static bool write_all(struct transaction *transaction, uint64_t *ticket, struct error *err)
+{
     struct storage *storage = transaction->storage;
     struct keyvalue *keyvalue = storage->keyvalue;
     if (!storage_check(storage, err))
@@ -181,14 +193,16 @@ static bool write_all(struct transaction *transaction, uint64_t *ticket, struct 
     return true;
 }
 
-bool transaction_commit_unsynced(struct transaction *transaction, struct error *err) {
+bool transaction_commit_unsynced(struct transaction *transaction, struct error *err)
+{
     uint64_t ticket = 0;
     bool ok = write_all(transaction, &ticket, err);
     end_turn(transaction);
     return ok;
 }
 
-bool transaction_commit(struct transaction *transaction, struct error *err) {
+bool transaction_commit(struct transaction *transaction, struct error *err)
+{
     struct storage *storage = transaction->storage;
     uint64_t ticket = 0;
     if (!transaction->has_turn)
@@ -206,7 +220,8 @@ bool transaction_commit(struct transaction *transaction, struct error *err) {
     return true;
 }
 
-void transaction_close(struct transaction *transaction) {
+void transaction_close(struct transaction *transaction)
+{
     if (!transaction)
         return;
     end_turn(transaction);

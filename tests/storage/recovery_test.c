@@ -1,34 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include <fcntl.h>
-#include <signal.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "storage/blob_limits.h"
 #include "tests/storage/support.h"
 
-/* What a machine leaves that stops at once: nothing is closed, nothing is cut. */
-static void run_and_crash(const char *path, bool in_memory, void (*work)(struct storage *))
-{
-    fflush(stdout);
-    pid_t child = fork();
-    if (child == 0) {
-        struct error err = { 0 };
-        struct storage *storage = NULL;
-        struct storage_options options = { .path = path,
-                                           .segment_size = SMALL_SEGMENT,
-                                           .index_in_memory = in_memory };
-        if (storage_open(&options, &storage, &err))
-            work(storage);
-        raise(SIGKILL);
-    }
-    int status = 0;
-    waitpid(child, &status, 0);
-    CHECK(WIFSIGNALED(status));
-}
-
-/* Lives until its record is whole; a child cannot CHECK. */
+/* For a child, which cannot CHECK. */
 static struct blob_id quick_blob(struct storage *storage, const char *key, size_t size,
                                  unsigned seed)
 {
@@ -62,7 +40,7 @@ static const char *walk_text(struct storage *storage)
     return text;
 }
 
-static void store_three(struct storage *storage)
+CHILD(store_three)
 {
     quick_blob(storage, "one", 50000, 1);
     quick_blob(storage, "two", 60000, 2);
@@ -80,7 +58,7 @@ TEST(whole_records_are_found_after_a_crash_and_the_next_one_follows_them)
     for (int in_memory = 0; in_memory < 2; in_memory++) {
         char path[128];
         snprintf(path, sizeof(path), "%s", test_folder());
-        run_and_crash(path, in_memory, store_three);
+        child_run("store_three", path, in_memory);
         struct storage *storage = open_store(path, in_memory);
         CHECK_TEXT(walk_text(storage), "one:L two:L three:L ");
         struct blob_id id = store_blob(storage, "four", 1000, 4);
@@ -108,7 +86,7 @@ TEST(record_with_half_a_payload_is_not_shown_after_a_crash)
     char zeros[4096] = { 0 };
     struct error err;
     snprintf(path, sizeof(path), "%s", test_folder());
-    run_and_crash(path, true, store_three);
+    child_run("store_three", path, true);
     damage(path, OFFSET_THREE + 8 * 4096, zeros, sizeof(zeros));
     for (int round = 0; round < 2; round++) {
         struct storage *storage = open_store(path, true);
@@ -130,7 +108,7 @@ TEST(record_without_its_header_is_overwritten_after_a_crash)
     char path[128];
     char zeros[4096] = { 0 };
     snprintf(path, sizeof(path), "%s", test_folder());
-    run_and_crash(path, true, store_three);
+    child_run("store_three", path, true);
     damage(path, OFFSET_THREE, zeros, sizeof(zeros));
     struct storage *storage = open_store(path, true);
     CHECK_TEXT(walk_text(storage), "one:L two:L ");
@@ -145,7 +123,7 @@ TEST(rotten_header_in_the_middle_hides_its_own_record_only)
 {
     char path[128];
     snprintf(path, sizeof(path), "%s", test_folder());
-    run_and_crash(path, true, store_three);
+    child_run("store_three", path, true);
     damage(path, OFFSET_TWO + 16, "rot", 3);
     struct storage *storage = open_store(path, true);
     CHECK_TEXT(walk_text(storage), "one:L three:L ");
@@ -156,7 +134,7 @@ TEST(rotten_segment_header_costs_no_record)
 {
     char path[128];
     snprintf(path, sizeof(path), "%s", test_folder());
-    run_and_crash(path, true, store_three);
+    child_run("store_three", path, true);
     damage(path, 0, "rotten", 6);
     struct storage *storage = open_store(path, true);
     CHECK_TEXT(walk_text(storage), "one:L two:L three:L ");
@@ -168,7 +146,7 @@ TEST(file_cut_within_the_last_record_loses_that_record_only)
     char path[128];
     char file[256];
     snprintf(path, sizeof(path), "%s", test_folder());
-    run_and_crash(path, true, store_three);
+    child_run("store_three", path, true);
     segment_file(path, 1, file);
     CHECK(truncate(file, OFFSET_THREE + 5000) == 0);
     struct storage *storage = open_store(path, true);
@@ -205,13 +183,12 @@ TEST(payload_that_looks_like_a_record_is_not_taken_for_one)
     storage_close(storage);
 }
 
-static void commit_deletion_and_crash(struct storage *storage)
+CHILD(delete_one)
 {
     struct error err;
     struct transaction *transaction = NULL;
     struct blob_id id = quick_blob(storage, "kept", 200000, 2);
     id = quick_blob(storage, "gone", 300000, 1);
-    setenv("HOUNSFIELD_FAULT", "before-blob-reclaim", 1);
     if (transaction_open(storage, &transaction, &err)) {
         transaction_put(transaction, TABLE_RECORD, slice_text("deleted"), slice_text("yes"));
         transaction_delete_blob(transaction, &id);
@@ -227,7 +204,7 @@ TEST(deletion_that_a_crash_left_undone_is_done_at_the_next_start)
     struct stat status;
     struct storage_figures figures;
     snprintf(path, sizeof(path), "%s", test_folder());
-    run_and_crash(path, false, commit_deletion_and_crash);
+    child_wait(child_start("delete_one", path, false, "before-blob-reclaim"));
     struct storage *storage = open_store(path, false);
     CHECK(value_is(storage, TABLE_RECORD, "deleted", "yes"));
     CHECK_TEXT(walk_text(storage), "kept:L gone:D ");
@@ -248,11 +225,10 @@ TEST(deletion_that_a_crash_left_undone_is_done_at_the_next_start)
 
 /* Blobs, then a record for each that names it, as an archive does. Tells the parent after each
  * commit how many are promised. */
-static int promise_pipe[2];
-
-static void store_and_promise(struct storage *storage)
+CHILD(store_and_promise)
 {
     struct error err;
+    int promises = (int)strtol(getenv("STORAGE_TEST_PIPE"), NULL, 10);
     for (unsigned i = 0; i < 30; i++) {
         struct transaction *transaction = NULL;
         uint8_t bytes[BLOB_ID_SIZE];
@@ -266,7 +242,7 @@ static void store_and_promise(struct storage *storage)
         transaction_append_feed(transaction, slice_text(key));
         bool ok = transaction_commit(transaction, &err);
         transaction_close(transaction);
-        if (!ok || write(promise_pipe[1], "x", 1) != 1)
+        if (!ok || write(promises, "x", 1) != 1)
             return;
     }
 }
@@ -303,17 +279,20 @@ TEST(kill_at_any_point_loses_nothing_that_was_promised)
         char path[128];
         char fault[64];
         char byte;
+        char text[16];
+        int promise_pipe[2];
         unsigned promised = 0;
         snprintf(path, sizeof(path), "%s", test_folder());
         snprintf(fault, sizeof(fault), "%s:%d", points[i], 17);
         CHECK(pipe(promise_pipe) == 0);
-        setenv("HOUNSFIELD_FAULT", fault, 1);
-        run_and_crash(path, false, store_and_promise);
-        unsetenv("HOUNSFIELD_FAULT");
+        snprintf(text, sizeof(text), "%d", promise_pipe[1]);
+        setenv("STORAGE_TEST_PIPE", text, 1);
+        pid_t child = child_start("store_and_promise", path, false, fault);
         close(promise_pipe[1]);
         while (read(promise_pipe[0], &byte, 1) == 1)
             promised++;
         close(promise_pipe[0]);
+        child_wait(child);
 #ifdef HOUNSFIELD_FAULTS
         CHECK_INT(promised, 16);
 #endif
@@ -326,7 +305,7 @@ TEST(kill_at_any_point_loses_nothing_that_was_promised)
     }
 }
 
-static void stream_half(struct storage *storage)
+CHILD(stream_half)
 {
     struct error err;
     struct blob_writer *writer = NULL;
@@ -343,7 +322,7 @@ TEST(big_blob_that_a_crash_cut_off_leaves_nothing)
     char file[256];
     struct stat status;
     snprintf(path, sizeof(path), "%s", test_folder());
-    run_and_crash(path, false, stream_half);
+    child_run("stream_half", path, false);
     segment_file(path, 1, file);
     CHECK(stat(file, &status) == 0);
     struct storage *storage = open_store(path, false);
@@ -352,7 +331,7 @@ TEST(big_blob_that_a_crash_cut_off_leaves_nothing)
     storage_close(storage);
 }
 
-static void fill_segments(struct storage *storage)
+CHILD(fill_segments)
 {
     for (unsigned i = 0; i < 10; i++) {
         struct error err;
@@ -371,7 +350,7 @@ TEST(counts_of_the_segments_are_right_after_a_crash_and_after_a_lost_index)
     char path[128];
     char command[200];
     snprintf(path, sizeof(path), "%s", test_folder());
-    run_and_crash(path, false, fill_segments);
+    child_run("fill_segments", path, false);
     for (int round = 0; round < 3; round++) {
         struct storage *storage = open_store(path, false);
         storage_figures(storage, &figures);

@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "tests/storage/support.h"
@@ -71,27 +70,30 @@ TEST(prefix_cursor_shows_only_keys_with_the_prefix)
     }
 }
 
+CHILD(hold_the_directory)
+{
+    char ready[256];
+    (void)storage;
+    snprintf(ready, sizeof(ready), "%s/ready", getenv("STORAGE_TEST_PATH"));
+    if (creat(ready, 0600) >= 0)
+        pause();
+}
+
 TEST(second_opener_is_told_that_the_directory_is_in_use)
 {
     struct error err = { 0 };
     char path[128];
+    char ready[160];
     struct storage *storage = NULL;
     struct storage_options options = { .path = path };
-    char ready[160];
     snprintf(path, sizeof(path), "%s", test_folder());
     snprintf(ready, sizeof(ready), "%s/ready", path);
-    pid_t child = fork();
-    if (child == 0) {
-        bool ok = storage_open(&options, &storage, &err);
-        if (ok && creat(ready, 0600) >= 0)
-            pause();
-        _exit(1);
-    }
-    for (int i = 0; i < 2000 && access(ready, F_OK) != 0; i++)
+    pid_t child = child_start("hold_the_directory", path, false, NULL);
+    for (int i = 0; i < 4000 && access(ready, F_OK) != 0; i++)
         nanosleep(&(struct timespec){ .tv_nsec = 5000000 }, NULL);
     bool opened = storage_open(&options, &storage, &err);
     kill(child, SIGKILL);
-    waitpid(child, NULL, 0);
+    child_wait(child);
     CHECK(!opened);
     CHECK_INT(err.code, ERROR_BUSY);
     CHECK(strstr(err.message, "stop that one first"));

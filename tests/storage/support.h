@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/types.h>
 
 #include "base/clock.h"
 #include "storage/store.h"
@@ -156,3 +157,21 @@ struct watched {
 
 struct keyvalue *watched_open(struct watched **out);
 struct storage *open_watched(const char *path, struct watched **out);
+
+/* Work that is done in a process of its own, which is killed when it is done, or before by a fault
+ * point: nothing is closed, nothing is cut. */
+#define CHILD(name)                                                                                \
+    static void name(struct storage *storage);                                                     \
+    __attribute__((constructor)) static void enter_##name(void)                                    \
+    {                                                                                              \
+        child_enter(#name, name);                                                                  \
+    }                                                                                              \
+    static void name(struct storage *storage)
+
+/* Only in the child, and only for its own work: does it and dies. */
+void child_enter(const char *name, void (*work)(struct storage *));
+/* `fault` may be NULL. */
+pid_t child_start(const char *name, const char *path, bool in_memory, const char *fault);
+/* Waits until it is dead; fails the test when it ended in another way than by SIGKILL. */
+void child_wait(pid_t child);
+void child_run(const char *name, const char *path, bool in_memory);

@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: MIT */
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
 #include "tests/storage/support.h"
 
 static void watched_close(struct keyvalue *keyvalue)
@@ -73,4 +77,57 @@ struct storage *open_watched(const char *path, struct watched **out)
     struct storage_options options = { .path = path, .segment_size = SMALL_SEGMENT };
     CHECK_OK(storage_open_with(&options, watched_open(out), &storage, &err), err);
     return storage;
+}
+
+void child_enter(const char *name, void (*work)(struct storage *))
+{
+    struct error err = { 0 };
+    struct storage *storage = NULL;
+    const char *wanted = getenv("STORAGE_TEST_CHILD");
+    if (!wanted || strcmp(wanted, name) != 0)
+        return;
+    struct storage_options options = {
+        .path = getenv("STORAGE_TEST_PATH"),
+        .segment_size = SMALL_SEGMENT,
+        .index_in_memory = getenv("STORAGE_TEST_IN_MEMORY") != NULL,
+    };
+    if (storage_open(&options, &storage, &err))
+        work(storage);
+    else
+        fprintf(stderr, "%s: %s\n", name, err.message);
+    raise(SIGKILL);
+}
+
+/* The child begins anew with exec, because this process may have threads. */
+pid_t child_start(const char *name, const char *path, bool in_memory, const char *fault)
+{
+    fflush(stdout);
+    setenv("STORAGE_TEST_CHILD", name, 1);
+    setenv("STORAGE_TEST_PATH", path, 1);
+    if (in_memory)
+        setenv("STORAGE_TEST_IN_MEMORY", "1", 1);
+    if (fault)
+        setenv("HOUNSFIELD_FAULT", fault, 1);
+    pid_t child = fork();
+    if (child == 0) {
+        execl("/proc/self/exe", "storage_tests", (char *)NULL);
+        _exit(1);
+    }
+    unsetenv("STORAGE_TEST_CHILD");
+    unsetenv("STORAGE_TEST_PATH");
+    unsetenv("STORAGE_TEST_IN_MEMORY");
+    unsetenv("HOUNSFIELD_FAULT");
+    return child;
+}
+
+void child_wait(pid_t child)
+{
+    int status = 0;
+    CHECK(waitpid(child, &status, 0) == child);
+    CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+}
+
+void child_run(const char *name, const char *path, bool in_memory)
+{
+    child_wait(child_start(name, path, in_memory, NULL));
 }
