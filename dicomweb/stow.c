@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: MIT */
+/* STOW-RS (PS3.18 10.5): each part goes into the archive while it arrives, and what fails is told
+ * without stopping the others. A request that breaks off leaves the parts that were complete. */
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "archive/ingest.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include "base/metrics.h"
+#include "dicomweb/routes.h"
+#include "dicomweb/stow_report.h"
+#include "http/media_type.h"
+#include "http/multipart_reader.h"
+
+enum { MAX_REPORT = 256 << 20 }; /* bounded by the part limit long before */
+
+enum answer_type { ANSWER_JSON, ANSWER_PLAIN_JSON, ANSWER_XML };
+
+static const struct offer answers[] = {
+    [ANSWER_JSON] = { "application/dicom+json", NULL, NULL, false },
+    [ANSWER_PLAIN_JSON] = { "application/json", NULL, NULL, false },
+    [ANSWER_XML] = { "application/dicom+xml", NULL, NULL, false },
+};
+
+/* One request. */
+struct stow {
+    struct dicomweb *dicomweb;
+    const char *study; /* of the path; "" for none */
+    size_t answer;     /* enum answer_type */
+    char *base_url;
+    struct multipart_reader *reader; /* NULL: the body is one instance */
+    struct ingest *ingest;           /* of the present part; NULL when it has failed already */
+    enum failure_reason part_reason; /* why the present part has failed */
+    struct stow_report report;
+    struct error fault; /* of the request as a whole */
+};
+
+/* --- parts --- */
+
+static void log_failure(const struct identity *identity, const struct error *err)
+{
+    log_warn("stow: instance refused instance=%s error=%s reason=%s",
+             identity->instance[0] ? identity->instance : "-", error_name(err->code), err->message);
+}
+
+static void begin_instance(struct stow *stow)
+{
+    static const struct identity unknown;
+    const struct ingest_options options = { .part10 = true,
+                                            .study = stow->study[0] ? stow->study : NULL };
+    struct error err = { 0 };
+    stow->part_reason = FAILURE_NONE;
+    if (ingest_open(stow->dicomweb->archive, &options, &stow->ingest, &err))
+        return;
+    log_failure(&unknown, &err);
+    stow->part_reason = failure_reason_of(err.code);
+}
+
+static void end_instance(struct stow *stow, bool commit)
+{
+    struct stow_result *result = stow_report_add(&stow->report);
+    struct error err = { 0 };
+    enum ingest_outcome outcome;
+    result->reason = stow->part_reason;
+    if (stow->ingest) {
+        if (commit && !ingest_commit(stow->ingest, &outcome, &err)) {
+            result->reason = failure_reason_of(err.code);
+            log_failure(ingest_identity(stow->ingest), &err);
+        }
+        result->identity = *ingest_identity(stow->ingest);
+        ingest_close(stow->ingest);
+        stow->ingest = NULL;
+    }
+    metric_add(result->reason == FAILURE_NONE ? METRIC_STOW_STORED : METRIC_STOW_FAILED, 1);
+}
+
+/* After an error the rest of the part is read over; its identity is still told. */
+static void write_instance(struct stow *stow, struct slice bytes)
+{
+    struct error err = { 0 };
+    if (!stow->ingest || stow->part_reason != FAILURE_NONE)
+        return;
+    if (ingest_write(stow->ingest, bytes, &err))
+        return;
+    log_failure(ingest_identity(stow->ingest), &err);
+    stow->part_reason = failure_reason_of(err.code);
+}
+
+static void begin_part(struct stow *stow)
+{
+    struct media_type type;
+    const char *text = multipart_part_header(stow->reader, "Content-Type");
+    if (text && media_type_parse(slice_text(text), &type) &&
+        strcmp(type.type, "application/dicom") == 0)
+        begin_instance(stow);
+    else
+        stow->part_reason = FAILURE_CANNOT_UNDERSTAND;
+}
+
+static bool read_events(struct stow *stow)
+{
+    struct multipart_event event;
+    do {
+        if (!multipart_next(stow->reader, &event, &stow->fault))
+            return false;
+        switch (event.kind) {
+        case MULTIPART_PART:
+            begin_part(stow);
+            break;
+        case MULTIPART_CONTENT:
+            write_instance(stow, event.content);
+            break;
+        case MULTIPART_PART_END:
+            end_instance(stow, stow->part_reason == FAILURE_NONE);
+            break;
+        case MULTIPART_MORE:
+        case MULTIPART_END:
+            break;
+        }
+    } while (event.kind != MULTIPART_MORE);
+    return true;
+}
+
+/* --- the request --- */
+
+static bool refuse(struct request *request, struct response *response, int status, const char *why)
+{
+    response_error(response, request, status, why);
+    return false;
+}
+
+/* The payload: multipart/related of application/dicom, or one instance by itself (10.5.1.3). */
+static bool check_payload(struct request *request, struct response *response, const char **boundary,
+                          struct media_type *type)
+{
+    const char *content_type = request_header(request, "Content-Type");
+    const char *coding = request_header(request, "Content-Encoding");
+    *boundary = NULL;
+    if (coding && strcasecmp(coding, "identity") != 0)
+        return refuse(request, response, 415, "bodies are taken without Content-Encoding");
+    if (!content_type || !media_type_parse(slice_text(content_type), type))
+        return refuse(request, response, 415, "the request has no Content-Type");
+    if (strcmp(type->type, "application/dicom") == 0)
+        return true;
+    const char *inner = media_type_parameter(type, "type");
+    if (strcmp(type->type, "multipart/related") != 0 || !inner ||
+        strcasecmp(inner, "application/dicom") != 0)
+        return refuse(request, response, 415,
+                      "instances are taken as application/dicom, or as multipart/related with "
+                      "type=\"application/dicom\"");
+    *boundary = media_type_parameter(type, "boundary");
+    if (!*boundary || !multipart_boundary_is_valid(*boundary))
+        return refuse(request, response, 400,
+                      "multipart/related needs a boundary of 1 to 70 legal characters");
+    return true;
+}
+
+bool stow_open(struct request *request, struct response *response)
+{
+    struct dicomweb *dicomweb = request_context(request);
+    struct path_uids uids;
+    struct media_type type;
+    const char *boundary;
+    size_t answer;
+    if (!dicomweb_path_uids(request, response, &uids) ||
+        !dicomweb_choose(request, response, answers, sizeof(answers) / sizeof(answers[0]),
+                         &answer) ||
+        !check_payload(request, response, &boundary, &type))
+        return false;
+    struct stow *stow = mem_alloc(sizeof(*stow));
+    struct buffer url = buffer_up_to(4096);
+    stow->dicomweb = dicomweb;
+    stow->study = uids.study;
+    stow->answer = answer;
+    dicomweb_base_url(dicomweb, request, &url);
+    stow->base_url = mem_copy_text(buffer_text(&url));
+    buffer_release(&url);
+    const struct multipart_limits limits = { .parts = dicomweb->part_limit };
+    if (boundary)
+        stow->reader = multipart_reader_new(boundary, &limits);
+    else
+        begin_instance(stow);
+    request_set_state(request, stow);
+    return true;
+}
+
+bool stow_body(struct request *request, struct slice piece)
+{
+    struct stow *stow = request_state(request);
+    if (!stow->reader) {
+        write_instance(stow, piece);
+        return true;
+    }
+    multipart_feed(stow->reader, piece);
+    return read_events(stow);
+}
+
+static void finish_body(struct stow *stow)
+{
+    if (!stow->reader) {
+        end_instance(stow, stow->part_reason == FAILURE_NONE);
+    } else if (stow->fault.code == ERROR_NONE) {
+        multipart_finish(stow->reader);
+        read_events(stow);
+    }
+    /* A part that the body broke off in is not told of: it was never there. */
+    ingest_close(stow->ingest);
+    stow->ingest = NULL;
+    if (stow->fault.code == ERROR_NONE && !stow->report.count)
+        error_set(&stow->fault, ERROR_INVALID, "the request has no parts");
+}
+
+void stow_respond(struct request *request, struct response *response)
+{
+    struct stow *stow = request_state(request);
+    struct buffer body = buffer_up_to(MAX_REPORT);
+    finish_body(stow);
+    bool fault = stow->fault.code != ERROR_NONE;
+    if (fault)
+        log_warn("stow: bad request reason=%s stored_parts=%zu", stow->fault.message,
+                 stow->report.count);
+    if (fault && !stow->report.count) {
+        response_error(response, request, http_status_of(stow->fault.code), stow->fault.message);
+        return;
+    }
+    if (stow->answer == ANSWER_XML)
+        stow_report_write_xml(&stow->report, stow->base_url, stow->study, &body);
+    else
+        stow_report_write_json(&stow->report, stow->base_url, stow->study, &body);
+    response_status(response,
+                    fault ? http_status_of(stow->fault.code) : stow_report_status(&stow->report));
+    response_content_type(response, answers[stow->answer].type);
+    if (fault)
+        response_header(response, "Warning", "299 - \"the body broke off behind these instances\"");
+    response_body_take(response, &body);
+}
+
+void stow_close(struct request *request, bool complete)
+{
+    struct stow *stow = request_state(request);
+    (void)complete;
+    if (!stow)
+        return;
+    ingest_close(stow->ingest);
+    multipart_reader_free(stow->reader);
+    stow_report_release(&stow->report);
+    free(stow->base_url);
+    free(stow);
+}

@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: MIT */
+#include "dicomweb/stow_report.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/memory.h"
+
+enum failure_reason failure_reason_of(enum error_code code)
+{
+    switch (code) {
+    case ERROR_NONE:
+        return FAILURE_NONE;
+    case ERROR_INVALID:
+    case ERROR_LIMIT:
+        return FAILURE_CANNOT_UNDERSTAND;
+    case ERROR_MISMATCH:
+        return FAILURE_MISMATCH;
+    case ERROR_CONFLICT:
+        return FAILURE_DUPLICATE;
+    case ERROR_UNSUPPORTED:
+        return FAILURE_SOP_CLASS;
+    case ERROR_NO_SPACE:
+    case ERROR_BUSY:
+        return FAILURE_RESOURCES;
+    case ERROR_NOT_FOUND:
+    case ERROR_GONE:
+    case ERROR_IO:
+    case ERROR_CORRUPT:
+    case ERROR_TIMEOUT:
+    case ERROR_CLOSED:
+    case ERROR_STOPPED:
+        break;
+    }
+    return FAILURE_PROCESSING;
+}
+
+struct stow_result *stow_report_add(struct stow_report *report)
+{
+    if (report->count == report->capacity) {
+        report->capacity = report->capacity ? 2 * report->capacity : 8;
+        report->results = mem_resize_array(report->results, report->capacity,
+                                           sizeof(report->results[0]));
+    }
+    struct stow_result *result = &report->results[report->count++];
+    memset(result, 0, sizeof(*result));
+    return result;
+}
+
+void stow_report_release(struct stow_report *report)
+{
+    free(report->results);
+    memset(report, 0, sizeof(*report));
+}
+
+/* Which of the three sequences a result belongs to. */
+enum list { REFERENCED, FAILED, OTHER };
+
+static enum list list_of(const struct stow_result *result)
+{
+    if (result->reason == FAILURE_NONE)
+        return REFERENCED;
+    return result->identity.instance[0] && result->identity.sop_class[0] ? FAILED : OTHER;
+}
+
+static size_t count_list(const struct stow_report *report, enum list list)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < report->count; i++)
+        count += list_of(&report->results[i]) == list;
+    return count;
+}
+
+static size_t count_reason(const struct stow_report *report, enum failure_reason reason)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < report->count; i++)
+        count += report->results[i].reason == reason;
+    return count;
+}
+
+int stow_report_status(const struct stow_report *report)
+{
+    size_t stored = count_list(report, REFERENCED);
+    if (stored && stored == report->count)
+        return 200;
+    if (stored)
+        return 202;
+    if (count_reason(report, FAILURE_RESOURCES) == report->count)
+        return 503;
+    /* Nothing in it was DICOM: the request was wrong, and conflicts with nothing. */
+    if (count_list(report, OTHER) == report->count)
+        return 400;
+    return 409;
+}
+
+/* The study that all instances went to, "" when there are several or none. */
+static const char *common_study(const struct stow_report *report, const char *asked)
+{
+    const char *study = asked;
+    for (size_t i = 0; i < report->count; i++) {
+        const struct stow_result *result = &report->results[i];
+        if (result->reason != FAILURE_NONE)
+            continue;
+        if (study[0] && strcmp(study, result->identity.study) != 0)
+            return "";
+        study = result->identity.study;
+    }
+    return count_list(report, REFERENCED) ? study : "";
+}
+
+static void write_instance_url(const struct stow_result *result, const char *base_url,
+                               struct buffer *out)
+{
+    buffer_append_format(out, "%s/studies/%s/series/%s/instances/%s", base_url,
+                         result->identity.study, result->identity.series,
+                         result->identity.instance);
+}
+
+/* --- JSON: UIDs and our own URLs hold nothing that needs escaping --- */
+
+static void write_json_item(const struct stow_result *result, const char *base_url,
+                            struct buffer *json)
+{
+    buffer_append_byte(json, '{');
+    if (list_of(result) != OTHER)
+        buffer_append_format(json,
+                             "\"00081150\":{\"vr\":\"UI\",\"Value\":[\"%s\"]},"
+                             "\"00081155\":{\"vr\":\"UI\",\"Value\":[\"%s\"]},",
+                             result->identity.sop_class, result->identity.instance);
+    if (result->reason == FAILURE_NONE) {
+        buffer_append_text(json, "\"00081190\":{\"vr\":\"UR\",\"Value\":[\"");
+        write_instance_url(result, base_url, json);
+        buffer_append_text(json, "\"]}}");
+    } else {
+        buffer_append_format(json, "\"00081197\":{\"vr\":\"US\",\"Value\":[%u]}}",
+                             (unsigned)result->reason);
+    }
+}
+
+static void write_json_list(const struct stow_report *report, const char *tag, enum list list,
+                            const char *base_url, struct buffer *json)
+{
+    if (!count_list(report, list))
+        return;
+    buffer_append_format(json, ",\"%s\":{\"vr\":\"SQ\",\"Value\":[", tag);
+    bool first = true;
+    for (size_t i = 0; i < report->count; i++) {
+        if (list_of(&report->results[i]) != list)
+            continue;
+        if (!first)
+            buffer_append_byte(json, ',');
+        first = false;
+        write_json_item(&report->results[i], base_url, json);
+    }
+    buffer_append_text(json, "]}");
+}
+
+void stow_report_write_json(const struct stow_report *report, const char *base_url,
+                            const char *study, struct buffer *json)
+{
+    const char *common = common_study(report, study);
+    buffer_append_text(json, "{\"00081190\":{\"vr\":\"UR\"");
+    if (common[0])
+        buffer_append_format(json, ",\"Value\":[\"%s/studies/%s\"]", base_url, common);
+    buffer_append_byte(json, '}');
+    write_json_list(report, "00081198", FAILED, base_url, json);
+    write_json_list(report, "00081199", REFERENCED, base_url, json);
+    write_json_list(report, "0008119A", OTHER, base_url, json);
+    buffer_append_byte(json, '}');
+}
+
+/* --- XML (PS3.19 A.1.6) --- */
+
+static void begin_attribute(const char *tag, const char *vr, const char *keyword,
+                            struct buffer *xml)
+{
+    buffer_append_format(xml, "<DicomAttribute tag=\"%s\" vr=\"%s\" keyword=\"%s\">", tag, vr,
+                         keyword);
+}
+
+static void write_attribute(const char *tag, const char *vr, const char *keyword, const char *value,
+                            struct buffer *xml)
+{
+    begin_attribute(tag, vr, keyword, xml);
+    buffer_append_format(xml, "<Value number=\"1\">%s</Value></DicomAttribute>", value);
+}
+
+static void write_xml_item(const struct stow_result *result, const char *base_url, size_t number,
+                           struct buffer *xml)
+{
+    buffer_append_format(xml, "<Item number=\"%zu\">", number);
+    if (list_of(result) != OTHER) {
+        write_attribute("00081150", "UI", "ReferencedSOPClassUID", result->identity.sop_class, xml);
+        write_attribute("00081155", "UI", "ReferencedSOPInstanceUID", result->identity.instance,
+                        xml);
+    }
+    if (result->reason == FAILURE_NONE) {
+        begin_attribute("00081190", "UR", "RetrieveURL", xml);
+        buffer_append_text(xml, "<Value number=\"1\">");
+        write_instance_url(result, base_url, xml);
+        buffer_append_text(xml, "</Value></DicomAttribute>");
+    } else {
+        begin_attribute("00081197", "US", "FailureReason", xml);
+        buffer_append_format(xml, "<Value number=\"1\">%u</Value></DicomAttribute>",
+                             (unsigned)result->reason);
+    }
+    buffer_append_text(xml, "</Item>");
+}
+
+static void write_xml_list(const struct stow_report *report, const char *tag, const char *keyword,
+                           enum list list, const char *base_url, struct buffer *xml)
+{
+    size_t number = 0;
+    if (!count_list(report, list))
+        return;
+    begin_attribute(tag, "SQ", keyword, xml);
+    for (size_t i = 0; i < report->count; i++)
+        if (list_of(&report->results[i]) == list)
+            write_xml_item(&report->results[i], base_url, ++number, xml);
+    buffer_append_text(xml, "</DicomAttribute>");
+}
+
+void stow_report_write_xml(const struct stow_report *report, const char *base_url,
+                           const char *study, struct buffer *xml)
+{
+    const char *common = common_study(report, study);
+    buffer_append_text(xml, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<NativeDicomModel>");
+    begin_attribute("00081190", "UR", "RetrieveURL", xml);
+    if (common[0])
+        buffer_append_format(xml, "<Value number=\"1\">%s/studies/%s</Value>", base_url, common);
+    buffer_append_text(xml, "</DicomAttribute>");
+    write_xml_list(report, "00081198", "FailedSOPSequence", FAILED, base_url, xml);
+    write_xml_list(report, "00081199", "ReferencedSOPSequence", REFERENCED, base_url, xml);
+    write_xml_list(report, "0008119A", "OtherFailuresSequence", OTHER, base_url, xml);
+    buffer_append_text(xml, "</NativeDicomModel>\n");
+}
