@@ -24,9 +24,9 @@ static const struct {
     { "1.2.840.10008.1.2.4.91", codec_jpeg2000_decode },
     { "1.2.840.10008.1.2.4.92", codec_jpeg2000_decode },
     { "1.2.840.10008.1.2.4.93", codec_jpeg2000_decode },
-    { "1.2.840.10008.1.2.4.201", codec_htj2k_decode },
-    { "1.2.840.10008.1.2.4.202", codec_htj2k_decode },
-    { "1.2.840.10008.1.2.4.203", codec_htj2k_decode },
+    { "1.2.840.10008.1.2.4.201", codec_jpeg2000_decode },
+    { "1.2.840.10008.1.2.4.202", codec_jpeg2000_decode },
+    { "1.2.840.10008.1.2.4.203", codec_jpeg2000_decode },
     { "1.2.840.10008.1.2.5", codec_rle_decode },
 };
 

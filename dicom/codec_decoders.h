@@ -20,8 +20,7 @@ typedef bool frame_decoder(const char *uid, struct pixel_format *format, struct 
 
 frame_decoder codec_jpeg_decode;     /* JPEG and JPEG-LS, by DCMTK */
 frame_decoder codec_rle_decode;      /* RLE, ours */
-frame_decoder codec_jpeg2000_decode; /* by OpenJPEG */
-frame_decoder codec_htj2k_decode;    /* by OpenJPH */
+frame_decoder codec_jpeg2000_decode; /* and HTJ2K, by OpenJPEG */
 
 /* What a stream says about its image. */
 struct stream_header {

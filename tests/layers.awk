@@ -20,7 +20,6 @@ BEGIN {
     door["zlib.h"] = "^(http/|dicom/(scan|deflate|transcode))"
     door["dcmtk/"] = "^dicom/[a-z0-9_]*\\.cc$"
     door["openjpeg"] = "^dicom/codec_jpeg2000\\.c$"
-    door["openjph/"] = "^dicom/codec_htj2k\\.cc$"
 
     list = "cd " root " && find base dicom storage http archive dimse dicomweb cast server -name '*.[ch]' -o -name '*.cc'"
     while ((list | getline path) > 0) {
