@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 
+#include "base/bytes.h"
 #include "base/memory.h"
 #include "dicom/charset_sets.h"
 #include "dicom/tag.h"
@@ -409,25 +410,26 @@ static void decode_iso_2022(struct decoder *decoder, struct slice text)
     }
 }
 
-/* Which kinds of bytes are in a text. */
-struct census {
-    bool high;   /* above 7F */
-    bool escape; /* ESC */
-    bool romaji; /* 5C or 7E, which JIS X 0201 reads in its own way */
-};
-
-static struct census take_census(struct slice text)
+/* Is there a byte above 7F or an ESC? Eight at a time: a byte that is ESC is zero after the
+ * exclusive or, and a borrow out of it sets the highest bit. */
+static bool has_high_or_escape(struct slice text)
 {
-    uint8_t high = 0;
-    struct census census = { false, false, false };
-    for (size_t i = 0; i < text.size; i++) {
-        uint8_t byte = text.data[i];
-        high |= byte;
-        census.escape |= byte == 0x1B;
-        census.romaji |= byte == 0x5C || byte == 0x7E;
+    const uint64_t ones = UINT64_C(0x0101010101010101);
+    uint64_t found = 0;
+    size_t at = 0;
+    for (; at + 8 <= text.size; at += 8) {
+        uint64_t bytes = get_u64le(text.data + at);
+        found |= ((bytes ^ ones * 0x1B) - ones) | bytes;
     }
-    census.high = high & 0x80;
-    return census;
+    for (; at < text.size; at++)
+        found |= text.data[at] == 0x1B ? 0x80 : text.data[at];
+    return found & ones << 7;
+}
+
+/* 5C and 7E, which JIS X 0201 reads in its own way. */
+static bool has_romaji(struct slice text)
+{
+    return text.size && (memchr(text.data, 0x5C, text.size) || memchr(text.data, 0x7E, text.size));
 }
 
 /* Sets without escapes: each part between them for itself, so that none comes out. */
@@ -444,29 +446,23 @@ static void decode_without_escapes(enum encoding encoding, struct slice text, st
     }
 }
 
-static bool is_plain(const struct charset *charset, struct census census)
-{
-    return !census.high && !census.escape && (charset->g0 == SET_ASCII || !census.romaji);
-}
-
 bool charset_is_plain(const struct charset *charset, struct slice text)
 {
-    return is_plain(charset, take_census(text));
+    return !has_high_or_escape(text) && (charset->g0 == SET_ASCII || !has_romaji(text));
 }
 
 void charset_decode(const struct charset *charset, uint16_t vr, struct slice text,
                     struct buffer *utf8)
 {
-    struct census census = take_census(text);
-    if (is_plain(charset, census)) {
+    if (charset_is_plain(charset, text)) {
         buffer_append(utf8, text);
         return;
     }
     enum encoding encoding = charset->encoding;
     /* The default repertoire has no bytes above 7F; what is valid UTF-8 is hardly ever anything
      * else. */
-    if (encoding == ENCODING_ISO_2022 && charset->g1 == SET_NONE && !census.escape &&
-        utf8_is_valid(text))
+    if (encoding == ENCODING_ISO_2022 && charset->g1 == SET_NONE &&
+        !memchr(text.data, 0x1B, text.size) && utf8_is_valid(text))
         encoding = ENCODING_UTF8;
     if (encoding != ENCODING_ISO_2022) {
         decode_without_escapes(encoding, text, utf8);

@@ -113,11 +113,11 @@ static void member_begin(struct writer *writer, uint32_t tag, uint16_t vr)
                                            sizeof(*writer->members));
     }
     writer->members[writer->member_count++] = (struct member){ tag, writer->json->size };
-    char letters[] = { (char)(vr >> 8), (char)(vr & 0xFF), '"' };
-    JSON_PUT(writer->json, "\"");
-    json_put_tag(tag, writer->json);
-    JSON_PUT(writer->json, "\":{\"vr\":\"");
-    json_put(writer->json, letters, sizeof(letters));
+    char start[] = "\"ggggeeee\":{\"vr\":\"XX\"";
+    json_tag_digits(tag, start + 1);
+    start[sizeof(start) - 4] = (char)(vr >> 8);
+    start[sizeof(start) - 3] = (char)(vr & 0xFF);
+    json_put(writer->json, start, sizeof(start) - 1);
 }
 
 static void member_end_brace(struct writer *writer)
@@ -125,10 +125,10 @@ static void member_end_brace(struct writer *writer)
     JSON_PUT(writer->json, "}");
 }
 
-/* Group lengths and File Meta are no part of the model (PS3.18 F.2.1). */
+/* Group lengths, commands and File Meta are no part of the model (PS3.18 F.2.1). */
 static bool is_left_out(uint32_t tag)
 {
-    return (tag & 0xFFFF) == 0 || tag >> 16 <= 0x0002;
+    return (tag & 0xFFFF) == 0 || tag >> 16 == 0x0000 || tag >> 16 == 0x0002;
 }
 
 static bool is_pixel_data(uint32_t tag)
@@ -138,13 +138,12 @@ static bool is_pixel_data(uint32_t tag)
 }
 
 /* Too large for the document, not here at all, or fragments, which are no value. */
-static bool is_bulk(const struct writer *writer, const struct element *element, uint16_t vr)
+static bool is_bulk(const struct writer *writer, const struct element *element, enum json_kind kind)
 {
     if (element->elided || element->undefined_length)
         return true;
-    if (!json_is_binary(vr) || !element->value.size)
-        return false;
-    return element->value.size > writer->inline_limit || is_pixel_data(element->tag);
+    return kind == JSON_BINARY && element->value.size &&
+           (element->value.size > writer->inline_limit || is_pixel_data(element->tag));
 }
 
 static void put_bulk_uri(struct writer *writer, const struct walk *walk, uint32_t tag)
@@ -160,19 +159,23 @@ static void put_bulk_uri(struct writer *writer, const struct walk *walk, uint32_
     JSON_PUT(json, "\"");
 }
 
-/* The VR to show. A number whose bytes are no whole number of units is kept as bytes. */
-static uint16_t shown_vr(const struct element *element)
+/* Numbers whose bytes are no whole number of units are kept as bytes. */
+static bool is_uneven(const struct element *element, enum json_kind kind)
 {
-    size_t unit = element->vr == VR_AT ? 4 : vr_unit_size(element->vr);
-    bool numbers = !vr_is_text(element->vr) && !json_is_binary(element->vr);
-    return numbers && element->size % unit ? VR_UN : element->vr;
+    return (kind == JSON_NUMBER && element->size % vr_unit_size(element->vr)) ||
+           (kind == JSON_TAG && element->size % 4);
 }
 
 static void write_element(struct writer *writer, const struct walk *walk,
                           const struct element *element)
 {
-    uint16_t vr = shown_vr(element);
-    bool bulk = is_bulk(writer, element, vr);
+    enum json_kind kind = json_kind_of(element->vr);
+    uint16_t vr = element->vr;
+    if (is_uneven(element, kind)) {
+        vr = VR_UN;
+        kind = JSON_BINARY;
+    }
+    bool bulk = is_bulk(writer, element, kind);
     if (is_left_out(element->tag) || (bulk && !writer->options->bulk_data_prefix))
         return;
     member_begin(writer, element->tag, vr);
@@ -180,8 +183,8 @@ static void write_element(struct writer *writer, const struct walk *walk,
         put_bulk_uri(writer, walk, element->tag);
     } else if (element->tag == TAG_SPECIFIC_CHARACTER_SET && element->value.size) {
         JSON_PUT(writer->json, ",\"Value\":[\"ISO_IR 192\"]");
-    } else if (!json_is_binary(vr)) {
-        writer->beyond_ascii |= json_put_values(element, &writer->text, writer->json);
+    } else if (kind != JSON_BINARY) {
+        writer->beyond_ascii |= json_put_values(element, kind, &writer->text, writer->json);
     } else if (element->value.size) {
         JSON_PUT(writer->json, ",\"InlineBinary\":\"");
         json_put_base64(element, writer->json);

@@ -1,10 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "dicom/json_value.h"
 
-#include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
-
 #include "base/bytes.h"
 #include "dicom/charset.h"
 #include "dicom/json.h"
@@ -26,15 +22,31 @@ static void put_escape(uint8_t byte, struct buffer *json)
     json_put(json, escape, escapes[byte] == 'u' ? 6 : 2);
 }
 
+/* How many bytes at the start of `text` need no look: eight at a time, by the highest bit of each
+ * byte for those that do (below space, quote, backslash, above 7F). A borrow can only mark bytes
+ * behind one that is rightly marked. */
+static size_t count_clean(struct slice text)
+{
+    const uint64_t ones = UINT64_C(0x0101010101010101), highs = ones << 7;
+    size_t at = 0;
+    for (; at + 8 <= text.size; at += 8) {
+        uint64_t bytes = get_u64le(text.data + at);
+        uint64_t quote = bytes ^ ones * '"', backslash = bytes ^ ones * '\\';
+        uint64_t found = ((bytes - ones * 0x20) | (quote - ones) | (backslash - ones) | bytes) &
+                         highs;
+        if (found)
+            return at + (size_t)__builtin_ctzll(found) / 8;
+    }
+    while (at < text.size && !escapes[text.data[at]])
+        at++;
+    return at;
+}
+
 void json_put_escaped(struct slice text, struct buffer *json)
 {
     size_t done = 0, at = 0;
-    while (at < text.size) {
+    while ((at += count_clean(slice_skip(text, at))) < text.size) {
         uint8_t byte = text.data[at];
-        if (!escapes[byte]) {
-            at++;
-            continue;
-        }
         size_t size = escapes[byte] == 'x' ? utf8_size(slice_skip(text, at)) : 0;
         if (size) {
             at += size;
@@ -61,236 +73,79 @@ void json_write_string(struct slice text, struct buffer *json)
     JSON_PUT(json, "\"");
 }
 
+void json_tag_digits(uint32_t tag, char digits[8])
+{
+    /* The eight nibbles spread to a byte each, the first one lowest; 7 more for A to F. */
+    uint64_t bytes = __builtin_bswap32(tag);
+    bytes = (bytes | bytes << 16) & UINT64_C(0x0000FFFF0000FFFF);
+    bytes = (bytes | bytes << 8) & UINT64_C(0x00FF00FF00FF00FF);
+    bytes = (bytes >> 4 | bytes << 8) & UINT64_C(0x0F0F0F0F0F0F0F0F);
+    uint64_t letters = (bytes + UINT64_C(0x0606060606060606)) >> 4 & UINT64_C(0x0101010101010101);
+    bytes += UINT64_C(0x3030303030303030) + letters * 7;
+    put_u64le((uint8_t *)digits, bytes);
+}
+
 void json_put_tag(uint32_t tag, struct buffer *json)
 {
-    char hex[8];
-    for (int i = 0; i < 8; i++)
-        hex[i] = upper_hex[tag >> (28 - 4 * i) & 15];
-    json_put(json, hex, sizeof(hex));
-}
-
-/* Numbers. */
-
-static uint64_t get_unit(const uint8_t *p, size_t size, bool big_endian)
-{
-    switch (size) {
-    case 2:
-        return big_endian ? get_u16be(p) : get_u16le(p);
-    case 4:
-        return big_endian ? get_u32be(p) : get_u32le(p);
-    default:
-        return big_endian ? get_u64be(p) : get_u64le(p);
-    }
-}
-
-static void put_unsigned(uint64_t value, bool negative, struct buffer *json)
-{
-    char digits[21];
-    size_t at = sizeof(digits);
-    do
-        digits[--at] = (char)('0' + value % 10);
-    while (value /= 10);
-    if (negative)
-        digits[--at] = '-';
-    json_put(json, digits + at, sizeof(digits) - at);
-}
-
-/* Readers of JSON hold numbers as binary64: beyond 2^53 only a string keeps all digits. */
-static void put_integer(uint64_t magnitude, bool negative, struct buffer *json)
-{
-    bool exact = magnitude <= UINT64_C(1) << 53;
-    if (!exact)
-        JSON_PUT(json, "\"");
-    put_unsigned(magnitude, negative, json);
-    if (!exact)
-        JSON_PUT(json, "\"");
-}
-
-static void put_signed(int64_t value, struct buffer *json)
-{
-    put_integer(value < 0 ? 0 - (uint64_t)value : (uint64_t)value, value < 0, json);
-}
-
-/* The fewest digits that read back as the same number. */
-static void put_float(double number, bool single, struct buffer *json)
-{
-    char text[40];
-    int size = 0;
-    if (isnan(number) || isinf(number)) {
-        json_write_string(slice_text(isnan(number) ? "NaN"
-                                     : number < 0  ? "-Infinity"
-                                                   : "Infinity"),
-                          json);
-        return;
-    }
-    if (number == nearbyint(number) && fabs(number) < 1e6 && !(number == 0 && signbit(number))) {
-        put_signed((int64_t)number, json);
-        return;
-    }
-    for (int digits = single ? 6 : 15, most = single ? 9 : 17; digits <= most; digits++) {
-        size = snprintf(text, sizeof(text), "%.*g", digits, number);
-        double back = strtod(text, NULL);
-        if (single ? (float)back == (float)number : back == number)
-            break;
-    }
-    json_put(json, text, (size_t)size);
-}
-
-static void put_number(uint16_t vr, uint64_t unit, struct buffer *json)
-{
-    float single;
-    double twice;
-    uint32_t bits = (uint32_t)unit;
-    switch (vr) {
-    case VR_SS:
-        put_signed((int16_t)unit, json);
-        break;
-    case VR_SL:
-        put_signed((int32_t)unit, json);
-        break;
-    case VR_SV:
-        put_signed((int64_t)unit, json);
-        break;
-    case VR_FL:
-        memcpy(&single, &bits, sizeof(single));
-        put_float((double)single, true, json);
-        break;
-    case VR_FD:
-        memcpy(&twice, &unit, sizeof(twice));
-        put_float(twice, false, json);
-        break;
-    default:
-        put_integer(unit, false, json);
-        break;
-    }
-}
-
-static void put_numbers(const struct element *element, struct buffer *json)
-{
-    size_t unit = vr_unit_size(element->vr);
-    for (size_t at = 0; at + unit <= element->value.size; at += unit) {
-        if (at)
-            JSON_PUT(json, ",");
-        put_number(element->vr, get_unit(element->value.data + at, unit, element->big_endian),
-                   json);
-    }
-}
-
-static void put_tags(const struct element *element, struct buffer *json)
-{
-    for (size_t at = 0; at + 4 <= element->value.size; at += 4) {
-        const uint8_t *p = element->value.data + at;
-        if (at)
-            JSON_PUT(json, ",");
-        JSON_PUT(json, "\"");
-        json_put_tag((uint32_t)get_unit(p, 2, element->big_endian) << 16 |
-                         (uint32_t)get_unit(p + 2, 2, element->big_endian),
-                     json);
-        JSON_PUT(json, "\"");
-    }
-}
-
-/* Numbers in text. */
-
-static size_t count_digits(struct slice text)
-{
-    size_t count = 0;
-    while (count < text.size && text.data[count] >= '0' && text.data[count] <= '9')
-        count++;
-    return count;
-}
-
-static struct slice take_front(struct slice *text, size_t size)
-{
-    struct slice front = slice_take(*text, size);
-    *text = slice_skip(*text, size);
-    return front;
-}
-
-static bool take_sign(struct slice *text, bool plus)
-{
-    if (!text->size || (text->data[0] != '-' && !(plus && text->data[0] == '+')))
-        return false;
-    return take_front(text, 1).data[0] == '-';
-}
-
-/* A decimal number in its parts. */
-struct decimal {
-    bool negative;
-    struct slice whole;
-    struct slice fraction;
-    bool negative_exponent;
-    struct slice exponent;
-};
-
-static bool decimal_parse(struct slice text, struct decimal *decimal)
-{
-    *decimal = (struct decimal){ .negative = take_sign(&text, true) };
-    decimal->whole = take_front(&text, count_digits(text));
-    if (text.size && text.data[0] == '.') {
-        take_front(&text, 1);
-        decimal->fraction = take_front(&text, count_digits(text));
-    }
-    if (!decimal->whole.size && !decimal->fraction.size)
-        return false;
-    if (text.size && (text.data[0] == 'e' || text.data[0] == 'E')) {
-        take_front(&text, 1);
-        decimal->negative_exponent = take_sign(&text, true);
-        decimal->exponent = take_front(&text, count_digits(text));
-        if (!decimal->exponent.size)
-            return false;
-    }
-    return !text.size;
-}
-
-/* Within what a binary64 tells apart and far from its ends. */
-static bool is_exact(const struct decimal *decimal)
-{
-    enum { MOST_DIGITS = 17, MOST_EXPONENT_DIGITS = 2 };
-    return decimal->whole.size + decimal->fraction.size <= MOST_DIGITS &&
-           decimal->exponent.size <= MOST_EXPONENT_DIGITS;
-}
-
-/* DS, and IS which is one without fraction and exponent. The digits stay as they are, only that
- * JSON allows no plus, no zeros before others, and wants digits on both sides of a point. */
-static bool put_decimal(uint16_t vr, struct slice text, struct buffer *json)
-{
-    struct decimal decimal;
-    if (!decimal_parse(text, &decimal) || !is_exact(&decimal))
-        return false;
-    if (vr == VR_IS && text.size != decimal.whole.size &&
-        (text.size != decimal.whole.size + 1 || decimal.fraction.data))
-        return false;
-    if (vr == VR_IS && decimal.whole.size > 15)
-        return false;
-    while (decimal.whole.size > 1 && decimal.whole.data[0] == '0')
-        decimal.whole = slice_skip(decimal.whole, 1);
-    if (decimal.negative)
-        JSON_PUT(json, "-");
-    if (decimal.whole.size)
-        json_put(json, decimal.whole.data, decimal.whole.size);
-    else
-        JSON_PUT(json, "0");
-    if (decimal.fraction.size) {
-        JSON_PUT(json, ".");
-        json_put(json, decimal.fraction.data, decimal.fraction.size);
-    }
-    if (decimal.exponent.size) {
-        json_put(json, decimal.negative_exponent ? "e-" : "e+", 2);
-        json_put(json, decimal.exponent.data, decimal.exponent.size);
-    }
-    return true;
+    char digits[8];
+    json_tag_digits(tag, digits);
+    json_put(json, digits, sizeof(digits));
 }
 
 /* Text. */
 
-static struct slice trim(uint16_t vr, struct slice text)
+enum json_kind json_kind_of(uint16_t vr)
 {
-    while (text.size && (text.data[text.size - 1] == ' ' || text.data[text.size - 1] == 0))
+    switch (vr) {
+    case VR_LO:
+    case VR_SH:
+    case VR_UC:
+        return JSON_TEXT;
+    case VR_LT:
+    case VR_ST:
+    case VR_UT:
+    case VR_UR:
+        return JSON_PARAGRAPH;
+    case VR_PN:
+        return JSON_NAME;
+    case VR_DS:
+    case VR_IS:
+        return JSON_DECIMAL;
+    case VR_FD:
+    case VR_FL:
+    case VR_SL:
+    case VR_SS:
+    case VR_SV:
+    case VR_UL:
+    case VR_US:
+    case VR_UV:
+        return JSON_NUMBER;
+    case VR_AT:
+        return JSON_TAG;
+    case VR_OB:
+    case VR_OD:
+    case VR_OF:
+    case VR_OL:
+    case VR_OV:
+    case VR_OW:
+    case VR_UN:
+        return JSON_BINARY;
+    default:
+        return JSON_STRING;
+    }
+}
+
+static bool is_padding(uint8_t byte)
+{
+    return byte == ' ' || byte == 0;
+}
+
+/* Running text may begin with spaces that count (PS3.5 6.2). */
+static struct slice trim(struct slice text, bool leading)
+{
+    while (text.size && is_padding(text.data[text.size - 1]))
         text.size--;
-    if (!vr_is_multi_valued(vr) || vr == VR_UC)
-        return text; /* running text may begin with spaces (PS3.5 6.2) */
-    while (text.size && text.data[0] == ' ')
+    while (leading && text.size && text.data[0] == ' ')
         text = slice_skip(text, 1);
     return text;
 }
@@ -298,10 +153,9 @@ static struct slice trim(uint16_t vr, struct slice text)
 static struct slice take_part(struct slice *rest, uint8_t separator, bool *more)
 {
     const uint8_t *end = rest->size ? memchr(rest->data, separator, rest->size) : NULL;
-    struct slice part = take_front(rest, end ? (size_t)(end - rest->data) : rest->size);
+    struct slice part = slice_take(*rest, end ? (size_t)(end - rest->data) : rest->size);
+    *rest = slice_skip(*rest, part.size + (end != NULL));
     *more = end != NULL;
-    if (end)
-        take_front(rest, 1);
     return part;
 }
 
@@ -315,7 +169,7 @@ static void put_name(struct slice name, struct buffer *json)
         struct slice group = name;
         if (i < 2)
             group = take_part(&name, '=', &more);
-        group = trim(VR_PN, group);
+        group = trim(group, true);
         if (!group.size)
             continue;
         json_put(json, json->size == begin ? "{" : ",", 1);
@@ -328,89 +182,73 @@ static void put_name(struct slice name, struct buffer *json)
         JSON_PUT(json, "}");
 }
 
-static void put_text(uint16_t vr, struct slice text, struct buffer *json)
+static void put_text(const struct element *element, enum json_kind kind, struct slice text,
+                     struct buffer *json)
 {
     if (!text.size)
         JSON_PUT(json, "null");
-    else if (vr == VR_PN)
+    else if (kind == JSON_NAME)
         put_name(text, json);
-    else if ((vr != VR_IS && vr != VR_DS) || !put_decimal(vr, text, json))
+    else if (kind != JSON_DECIMAL || !json_put_decimal(text, element->vr == VR_IS, json))
         json_write_string(text, json);
 }
 
-static void put_texts(uint16_t vr, struct slice text, struct buffer *json)
+static void put_texts(const struct element *element, enum json_kind kind, struct slice text,
+                      struct buffer *json)
 {
-    bool more = true;
-    if (!vr_is_multi_valued(vr)) {
-        put_text(vr, text, json);
-        return;
-    }
-    for (;;) {
-        struct slice one = take_part(&text, '\\', &more);
-        put_text(vr, trim(vr, one), json);
-        if (!more)
-            break;
-        JSON_PUT(json, ",");
-    }
+    bool more = false;
+    do {
+        struct slice one = text;
+        if (kind != JSON_PARAGRAPH)
+            one = trim(take_part(&text, '\\', &more), element->vr != VR_UC);
+        put_text(element, kind, one, json);
+        if (more)
+            JSON_PUT(json, ",");
+    } while (more);
 }
 
 /* As UTF-8 and without the padding at its end; borrowed from the data set or from `scratch`. */
-static struct slice decode(const struct element *element, struct buffer *scratch,
-                           bool *beyond_ascii)
+static struct slice decode(const struct element *element, enum json_kind kind,
+                           struct buffer *scratch, bool *beyond_ascii)
 {
-    static const struct slice none;
     const struct charset *charset = element->charset;
-    if (!vr_uses_character_set(element->vr) || !charset)
-        charset = charset_find(none);
-    struct slice text = trim(element->vr, element->value);
+    bool leading = kind != JSON_PARAGRAPH && element->vr != VR_UC;
+    if (kind == JSON_STRING || kind == JSON_DECIMAL || element->vr == VR_UR || !charset)
+        charset = charset_find(slice_of(NULL, 0));
+    struct slice text = trim(element->value, leading);
     *beyond_ascii = !charset_is_plain(charset, text);
     if (!*beyond_ascii)
         return text;
     buffer_clear(scratch);
     charset_decode(charset, element->vr, text, scratch);
-    return trim(element->vr, buffer_slice(scratch));
+    return trim(buffer_slice(scratch), leading);
 }
 
-bool json_put_values(const struct element *element, struct buffer *text, struct buffer *json)
+bool json_put_values(const struct element *element, enum json_kind kind, struct buffer *text,
+                     struct buffer *json)
 {
     bool beyond_ascii = false;
     if (!element->value.size)
         return false;
-    if (!vr_is_text(element->vr)) {
+    if (kind == JSON_NUMBER || kind == JSON_TAG) {
         JSON_PUT(json, ",\"Value\":[");
-        if (element->vr == VR_AT)
-            put_tags(element, json);
+        if (kind == JSON_TAG)
+            json_put_tags(element, json);
         else
-            put_numbers(element, json);
+            json_put_numbers(element, json);
         JSON_PUT(json, "]");
         return false;
     }
-    struct slice decoded = decode(element, text, &beyond_ascii);
+    struct slice decoded = decode(element, kind, text, &beyond_ascii);
     if (decoded.size) {
         JSON_PUT(json, ",\"Value\":[");
-        put_texts(element->vr, decoded, json);
+        put_texts(element, kind, decoded, json);
         JSON_PUT(json, "]");
     }
     return beyond_ascii;
 }
 
 /* Binary values. */
-
-bool json_is_binary(uint16_t vr)
-{
-    switch (vr) {
-    case VR_OB:
-    case VR_OW:
-    case VR_OD:
-    case VR_OF:
-    case VR_OL:
-    case VR_OV:
-    case VR_UN:
-        return true;
-    default:
-        return false;
-    }
-}
 
 static void put_base64(struct slice bytes, struct buffer *json)
 {
@@ -445,7 +283,8 @@ void json_put_base64(const struct element *element, struct buffer *json)
     }
     while (rest.size) {
         uint8_t swapped[PIECE];
-        struct slice piece = take_front(&rest, PIECE);
+        struct slice piece = slice_take(rest, PIECE);
+        rest = slice_skip(rest, PIECE);
         size_t whole = piece.size / unit * unit;
         for (size_t i = 0; i < piece.size; i++)
             swapped[i] = piece.data[i < whole ? i / unit * unit + unit - 1 - i % unit : i];
