@@ -34,7 +34,7 @@ static bool next_segment(struct blob_walk *walk, bool *found, struct error *err)
         return true;
     walk->next_number = walk->segment->number + 1;
     walk->scan = (struct segment_scan){
-        .fd = walk->segment->fd, .segment = walk->segment, .offset = BLOCK_SIZE, .limit = end
+        .fd = walk->segment->fd, .segment = walk->segment, .offset = SEGMENT_BLOCK, .limit = end
     };
     return true;
 }

@@ -22,7 +22,7 @@ struct blob_writer {
     bool failed;                    /* a write failed: finish must not succeed */
     struct reservation reservation; /* when streaming */
     uint64_t written;               /* of the record, when streaming */
-    uint8_t first[BLOCK_SIZE];      /* the record's first block, written last */
+    uint8_t first[SEGMENT_BLOCK];   /* the record's first block, written last */
     size_t key_size;
     uint8_t key[RECORD_KEY_MAX];
 };
@@ -76,7 +76,7 @@ static bool begin_streaming(struct blob_writer *writer, struct error *err)
     }
     writer->streaming = true;
     memset(writer->block, 0, RECORD_HEADER_SIZE);
-    memcpy(writer->first, writer->block, BLOCK_SIZE);
+    memcpy(writer->first, writer->block, SEGMENT_BLOCK);
     writer->filled = 0;
     bool ok = flush(writer, slice_of(writer->block, BLOB_BLOCK_SIZE), err);
     block_pool_trim(writer->storage->pool, writer->block);
@@ -107,6 +107,8 @@ bool blob_writer_space(struct blob_writer *writer, size_t wanted, struct space *
     if (!make_room(writer, err))
         return false;
     size_t most = room(writer);
+    if (!wanted)
+        wanted = 1;
     space->data = writer->block + writer->filled;
     space->size = wanted < most ? wanted : most;
     return true;
@@ -153,7 +155,7 @@ struct slice blob_writer_bytes(const struct blob_writer *writer)
 /* A recycled block must not carry bytes of another blob into the file. */
 static size_t pad(struct blob_writer *writer)
 {
-    size_t padded = (writer->filled + BLOCK_SIZE - 1) / BLOCK_SIZE * BLOCK_SIZE;
+    size_t padded = (writer->filled + SEGMENT_BLOCK - 1) / SEGMENT_BLOCK * SEGMENT_BLOCK;
     memset(writer->block + writer->filled, 0, padded - writer->filled);
     return padded;
 }
@@ -174,9 +176,8 @@ static void encode_header(const struct blob_writer *writer, const struct reserva
 /* Best effort: a record that was not finished should not be found by a walk. */
 static void wipe_header(const struct reservation *reservation)
 {
-    static const uint8_t zeros[RECORD_HEADER_SIZE];
-    if (pwrite(reservation->segment->fd, zeros, sizeof(zeros), (off_t)reservation->offset) < 0)
-        return; /* its payload does not fit the checksum then */
+    static const _Alignas(SEGMENT_BLOCK) uint8_t zeros[SEGMENT_BLOCK];
+    segment_write(reservation->segment, slice_of(zeros, sizeof(zeros)), reservation->offset, NULL);
 }
 
 static bool finish_small(struct blob_writer *writer, struct blob_id *id, struct error *err)
@@ -213,8 +214,9 @@ static bool finish_streaming(struct blob_writer *writer, struct blob_id *id, str
     if (!segment_sync(segment, err))
         return false;
     encode_header(writer, reservation, writer->first, id);
-    if (pwrite(segment->fd, writer->first, BLOCK_SIZE, (off_t)reservation->offset) != BLOCK_SIZE)
-        return error_set_errno(err, errno, "segment %u", segment->number);
+    memcpy(writer->block, writer->first, SEGMENT_BLOCK); /* which is aligned */
+    if (!segment_write(segment, slice_of(writer->block, SEGMENT_BLOCK), reservation->offset, err))
+        return false;
     FAULT_POINT("after-segment-write");
     if (!segment_sync(segment, err))
         return false;

@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "storage/reclaim.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/fault.h"
@@ -61,7 +59,8 @@ void reclaim_key(const struct blob_id *id, uint8_t key[RECLAIM_KEY_SIZE])
 
 static struct use **place_of(struct reclaim *reclaim, const struct blob_id *id)
 {
-    uint64_t hash = (id->offset / BLOCK_SIZE + ((uint64_t)id->segment << 20)) * 0x9E3779B97F4A7C15u;
+    uint64_t hash = (id->offset / SEGMENT_BLOCK + ((uint64_t)id->segment << 20)) *
+                    0x9E3779B97F4A7C15u;
     struct use **place = &reclaim->buckets[hash >> 50];
     while (*place && ((*place)->id.segment != id->segment || (*place)->id.offset != id->offset))
         place = &(*place)->next;
@@ -165,7 +164,6 @@ static bool mark_dead(struct reclaim *reclaim, struct job *job, struct error *er
     const struct blob_id *id = &job->use->id;
     uint8_t bytes[RECORD_HEADER_SIZE];
     uint8_t nonce[NONCE_SIZE];
-    uint8_t state[RECORD_STATE_SIZE];
     struct record_header header;
     if (!segments_pin(segments, id->segment, &job->segment, err))
         return err->code == ERROR_NOT_FOUND;
@@ -176,10 +174,8 @@ static bool mark_dead(struct reclaim *reclaim, struct job *job, struct error *er
         header.id.segment != id->segment || header.id.size != id->size)
         return true; /* another record, or none: nothing of ours to give back */
     job->counted = header.state == RECORD_LIVE || job->use->redo;
-    record_state_encode(RECORD_DEAD, state);
-    if (pwrite(job->segment->fd, state, sizeof(state), (off_t)(id->offset + RECORD_STATE_OFFSET)) !=
-        (ssize_t)sizeof(state))
-        return error_set_errno(err, errno, "segment %u", id->segment);
+    if (!segment_write_state(job->segment, id->offset, RECORD_DEAD, err))
+        return false;
     job->ticket = group_sync_written(&job->segment->sync, 0);
     return true;
 }
@@ -191,10 +187,10 @@ static void punch(struct job *job)
     const struct blob_id *id = &job->use->id;
     uint64_t extent = record_extent(id->size);
     job->held = extent;
-    if (extent == BLOCK_SIZE ||
+    if (extent == SEGMENT_BLOCK ||
         fallocate(job->segment->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-                  (off_t)(id->offset + BLOCK_SIZE), (off_t)(extent - BLOCK_SIZE)) == 0)
-        job->held = BLOCK_SIZE;
+                  (off_t)(id->offset + SEGMENT_BLOCK), (off_t)(extent - SEGMENT_BLOCK)) == 0)
+        job->held = SEGMENT_BLOCK;
 }
 
 static bool wipe(struct reclaim *reclaim, struct job *jobs, size_t count, struct error *err)

@@ -25,9 +25,9 @@ static const char state_words[][RECORD_STATE_SIZE + 1] = {
     [RECORD_TORN] = "TORN",
 };
 
-void segment_header_encode(const struct segment_header *header, uint8_t block[BLOCK_SIZE])
+void segment_header_encode(const struct segment_header *header, uint8_t block[SEGMENT_BLOCK])
 {
-    memset(block, 0, BLOCK_SIZE);
+    memset(block, 0, SEGMENT_BLOCK);
     memcpy(block, segment_magic, sizeof(segment_magic));
     put_u32le(block + 8, FORMAT_VERSION);
     put_u32le(block + 16, header->number);
@@ -37,7 +37,7 @@ void segment_header_encode(const struct segment_header *header, uint8_t block[BL
                                                     SEGMENT_HEADER_END - SEGMENT_CRC_FROM)));
 }
 
-bool segment_header_decode(const uint8_t block[BLOCK_SIZE], struct segment_header *header,
+bool segment_header_decode(const uint8_t block[SEGMENT_BLOCK], struct segment_header *header,
                            struct error *err)
 {
     if (memcmp(block, segment_magic, sizeof(segment_magic)) != 0)

@@ -6,7 +6,7 @@
 #include "storage/blob.h"
 
 enum {
-    BLOCK_SIZE = 4096,        /* records begin at multiples of it */
+    SEGMENT_BLOCK = 4096,     /* records begin at multiples of it */
     RECORD_HEADER_SIZE = 640, /* the payload follows at once */
     RECORD_KEY_MAX = 512,
     NONCE_SIZE = 16,
@@ -33,9 +33,9 @@ struct record_header {
 
 enum { RECORD_STATE_OFFSET = 4, RECORD_STATE_SIZE = 4 };
 
-void segment_header_encode(const struct segment_header *header, uint8_t block[BLOCK_SIZE]);
+void segment_header_encode(const struct segment_header *header, uint8_t block[SEGMENT_BLOCK]);
 /* ERROR_UNSUPPORTED when its version is newer, ERROR_CORRUPT when it is none. */
-bool segment_header_decode(const uint8_t block[BLOCK_SIZE], struct segment_header *header,
+bool segment_header_decode(const uint8_t block[SEGMENT_BLOCK], struct segment_header *header,
                            struct error *err);
 
 void record_header_encode(const struct record_header *header, const uint8_t nonce[NONCE_SIZE],
@@ -48,5 +48,5 @@ void record_state_encode(enum record_state state, uint8_t bytes[RECORD_STATE_SIZ
 /* What a record takes in its segment. */
 static inline uint64_t record_extent(uint64_t payload_size)
 {
-    return (RECORD_HEADER_SIZE + payload_size + BLOCK_SIZE - 1) / BLOCK_SIZE * BLOCK_SIZE;
+    return (RECORD_HEADER_SIZE + payload_size + SEGMENT_BLOCK - 1) / SEGMENT_BLOCK * SEGMENT_BLOCK;
 }

@@ -14,7 +14,7 @@ enum {
 
 static uint64_t align_down(uint64_t size)
 {
-    return size / BLOCK_SIZE * BLOCK_SIZE;
+    return size / SEGMENT_BLOCK * SEGMENT_BLOCK;
 }
 
 /* Prepares the file to at least `needed` bytes, to `wanted` if there is room for it. */
@@ -35,7 +35,7 @@ static bool prepare(struct segment *segment, uint64_t needed, uint64_t wanted, s
     return true;
 }
 
-static void open_direct(struct segment *segment)
+void segment_open_direct(struct segment *segment)
 {
     char path[4096];
     segments_path(segment->segments, segment->number, path, sizeof(path));
@@ -45,7 +45,7 @@ static void open_direct(struct segment *segment)
 
 static bool write_segment_header(struct segment *segment, struct error *err)
 {
-    uint8_t block[BLOCK_SIZE];
+    uint8_t block[SEGMENT_BLOCK];
     struct segment_header header = { .number = segment->number, .kind = segment->kind };
     memcpy(header.nonce, segment->nonce, NONCE_SIZE);
     segment_header_encode(&header, block);
@@ -79,7 +79,7 @@ static bool create(struct segments *segments, enum segment_kind kind, uint64_t n
     }
     if (!prepare(segment, needed, wanted, err) || !write_segment_header(segment, err))
         goto out;
-    open_direct(segment);
+    segment_open_direct(segment);
     pthread_mutex_lock(&segments->lock);
     segments_insert(segments, segment);
     if (segment->ready)
@@ -144,13 +144,9 @@ static bool make_room(struct segments *segments, uint64_t extent, struct error *
     if (active && active->end + extent <= active->size)
         return true;
     /* Reopened, or cut short when the disk was nearly full. */
-    if (active && active->end + extent <= segments->segment_size) {
-        if (!prepare(active, active->end + extent, segments->segment_size, err))
-            return false;
-        open_direct(active);
-        return true;
-    }
-    uint64_t needed = BLOCK_SIZE + extent;
+    if (active && active->end + extent <= segments->segment_size)
+        return prepare(active, active->end + extent, segments->segment_size, err);
+    uint64_t needed = SEGMENT_BLOCK + extent;
     uint64_t wanted = needed > segments->segment_size ? needed : segments->segment_size;
     struct segment *fresh = NULL;
     if (!create(segments, SEGMENT_SHARED, needed, wanted, &fresh, err))
@@ -195,10 +191,10 @@ bool segments_reserve_single(struct segments *segments, struct reservation *rese
                              struct error *err)
 {
     struct segment *segment = NULL;
-    if (!create(segments, SEGMENT_SINGLE, BLOCK_SIZE, BLOCK_SIZE + GROWTH, &segment, err))
+    if (!create(segments, SEGMENT_SINGLE, SEGMENT_BLOCK, SEGMENT_BLOCK + GROWTH, &segment, err))
         return false;
     reservation->segment = segment;
-    reservation->offset = BLOCK_SIZE;
+    reservation->offset = SEGMENT_BLOCK;
     reservation->extent = 0;
     return true;
 }
@@ -209,7 +205,7 @@ bool segments_grow(struct segments *segments, struct reservation *reservation, u
     struct segment *segment = reservation->segment;
     (void)segments;
     reservation->extent = extent;
-    uint64_t needed = BLOCK_SIZE + extent;
+    uint64_t needed = SEGMENT_BLOCK + extent;
     return needed <= segment->size || prepare(segment, needed, needed + GROWTH, err);
 }
 
@@ -217,7 +213,7 @@ static void settle_single(struct segments *segments, const struct reservation *r
 {
     struct segment *segment = reservation->segment;
     pthread_mutex_lock(&segments->lock);
-    segment->end = BLOCK_SIZE + reservation->extent;
+    segment->end = SEGMENT_BLOCK + reservation->extent;
     segment->records = 1;
     segment->bytes = reservation->extent;
     segment->sealed = true;
@@ -265,7 +261,7 @@ bool segment_write(struct segment *segment, struct slice bytes, uint64_t offset,
             continue;
         /* A file system may take O_DIRECT at open and refuse it here, or end in the middle of a
          * block. */
-        if (fd != segment->fd && ((size < 0 && errno == EINVAL) || size % BLOCK_SIZE != 0)) {
+        if (fd != segment->fd && ((size < 0 && errno == EINVAL) || size % SEGMENT_BLOCK != 0)) {
             fd = segment->fd;
             continue;
         }
@@ -277,6 +273,16 @@ bool segment_write(struct segment *segment, struct slice bytes, uint64_t offset,
         offset += (uint64_t)size;
     }
     return true;
+}
+
+bool segment_write_state(struct segment *segment, uint64_t offset, enum record_state state,
+                         struct error *err)
+{
+    _Alignas(SEGMENT_BLOCK) uint8_t block[SEGMENT_BLOCK];
+    if (!segment_read(segment->fd, (struct space){ block, sizeof(block) }, offset, err))
+        return false;
+    record_state_encode(state, block + RECORD_STATE_OFFSET);
+    return segment_write(segment, slice_of(block, sizeof(block)), offset, err);
 }
 
 bool segment_sync(struct segment *segment, struct error *err)

@@ -91,7 +91,7 @@ static bool load_entry(struct segment *segment, struct keyvalue *keyvalue, bool 
  * tells what is needed. */
 static bool read_header(struct segment *segment, bool *empty, struct error *err)
 {
-    uint8_t block[BLOCK_SIZE];
+    uint8_t block[SEGMENT_BLOCK];
     struct segment_header header;
     struct record_header record;
     struct error why;
@@ -99,7 +99,7 @@ static bool read_header(struct segment *segment, bool *empty, struct error *err)
     *empty = false;
     if (fstat(segment->fd, &status) != 0)
         return error_set_errno(err, errno, "segment %u", segment->number);
-    if (status.st_size < BLOCK_SIZE) {
+    if (status.st_size < SEGMENT_BLOCK) {
         *empty = true;
         return true;
     }
@@ -113,7 +113,7 @@ static bool read_header(struct segment *segment, bool *empty, struct error *err)
     if (why.code == ERROR_UNSUPPORTED)
         return error_set(err, ERROR_UNSUPPORTED, "%s", why.message);
     struct space space = { block, RECORD_HEADER_SIZE };
-    *empty = !segment_read(segment->fd, space, BLOCK_SIZE, NULL) ||
+    *empty = !segment_read(segment->fd, space, SEGMENT_BLOCK, NULL) ||
              !record_header_decode(block, &record, segment->nonce);
     if (!*empty)
         log_warn("storage: header of segment=%u is broken, its records are read all the same",
@@ -167,7 +167,7 @@ static bool open_segment(struct segments *segments, uint32_t number, bool last,
         goto failed;
     if (!empty && !segment_recover(segment, known, known || last, err))
         goto failed;
-    segment->size = (uint64_t)lseek(segment->fd, 0, SEEK_END) / BLOCK_SIZE * BLOCK_SIZE;
+    segment->size = (uint64_t)lseek(segment->fd, 0, SEEK_END) / SEGMENT_BLOCK * SEGMENT_BLOCK;
     if (segment->size < segment->end)
         segment->size = segment->end;
     int fd = segment->fd;
@@ -196,7 +196,12 @@ static bool choose_active(struct segments *segments, struct error *err)
         }
         active = segment;
     }
-    return !active || segments_pin(segments, active->number, &segments->active, err);
+    if (!active)
+        return true;
+    if (!segments_pin(segments, active->number, &segments->active, err))
+        return false;
+    segment_open_direct(active);
+    return true;
 }
 
 bool segments_open(const char *path, uint64_t segment_size, struct keyvalue *keyvalue,

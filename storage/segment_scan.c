@@ -59,7 +59,7 @@ static void skip_hole(struct segment_scan *scan)
     if (data < 0 && errno == ENXIO)
         scan->offset = scan->limit;
     else if (data > (off_t)scan->offset)
-        scan->offset = (uint64_t)data / BLOCK_SIZE * BLOCK_SIZE;
+        scan->offset = (uint64_t)data / SEGMENT_BLOCK * SEGMENT_BLOCK;
 }
 
 bool segment_scan_next(struct segment_scan *scan, struct record_header *header, bool *found,
@@ -77,7 +77,7 @@ bool segment_scan_next(struct segment_scan *scan, struct record_header *header, 
             *found = true;
             return true;
         }
-        scan->offset += BLOCK_SIZE;
+        scan->offset += SEGMENT_BLOCK;
         skip_hole(scan);
     }
     return true;
@@ -88,7 +88,6 @@ bool segment_scan_next(struct segment_scan *scan, struct record_header *header, 
 static bool check_payload(struct segment *segment, const struct record_header *header, bool *torn,
                           struct error *err)
 {
-    uint8_t state[RECORD_STATE_SIZE];
     uint32_t crc32c = 0;
     uint64_t payload = header->id.offset + RECORD_HEADER_SIZE;
     *torn = header->state == RECORD_TORN;
@@ -101,11 +100,7 @@ static bool check_payload(struct segment *segment, const struct record_header *h
         return true;
     log_warn("storage: torn record segment=%u offset=%llu", segment->number,
              (unsigned long long)header->id.offset);
-    record_state_encode(RECORD_TORN, state);
-    if (pwrite(segment->fd, state, sizeof(state),
-               (off_t)(header->id.offset + RECORD_STATE_OFFSET)) != (ssize_t)sizeof(state))
-        return error_set_errno(err, errno, "segment %u", segment->number);
-    return true;
+    return segment_write_state(segment, header->id.offset, RECORD_TORN, err);
 }
 
 /* The header of a single record is written when its payload is durable. */
@@ -115,7 +110,7 @@ static bool recover_single(struct segment *segment, struct segment_scan *scan, s
     bool found = false;
     if (!segment_scan_next(scan, &header, &found, err))
         return false;
-    if (!found || header.id.offset != BLOCK_SIZE)
+    if (!found || header.id.offset != SEGMENT_BLOCK)
         return true;
     segment->records = 1;
     segment->bytes = record_extent(header.id.size);
@@ -128,7 +123,7 @@ static bool recover_single(struct segment *segment, struct segment_scan *scan, s
 bool segment_recover(struct segment *segment, bool known, bool verify, struct error *err)
 {
     off_t size = lseek(segment->fd, 0, SEEK_END);
-    uint64_t limit = size < 0 ? 0 : (uint64_t)size / BLOCK_SIZE * BLOCK_SIZE;
+    uint64_t limit = size < 0 ? 0 : (uint64_t)size / SEGMENT_BLOCK * SEGMENT_BLOCK;
     struct segment_scan scan = {
         .fd = segment->fd, .segment = segment, .offset = segment->checkpoint.end, .limit = limit
     };

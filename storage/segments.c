@@ -35,8 +35,8 @@ struct segment *segment_new(struct segments *segments, uint32_t number, enum seg
     segment->kind = kind;
     segment->fd = -1;
     segment->direct_fd = -1;
-    segment->end = BLOCK_SIZE;
-    segment->checkpoint.end = BLOCK_SIZE;
+    segment->end = SEGMENT_BLOCK;
+    segment->checkpoint.end = SEGMENT_BLOCK;
     segment->ready = true;
     group_sync_init(&segment->sync, sync_segment, NULL, segment);
     return segment;
@@ -255,7 +255,7 @@ static struct segment *find_dead(struct segments *segments)
 static bool is_dead(struct segment *segment, uint64_t *records, uint64_t *dead)
 {
     struct segment_scan scan = {
-        .fd = segment->fd, .segment = segment, .offset = BLOCK_SIZE, .limit = segment->end
+        .fd = segment->fd, .segment = segment, .offset = SEGMENT_BLOCK, .limit = segment->end
     };
     struct record_header header;
     bool found = true;
@@ -396,5 +396,5 @@ bool segment_entry_decode(struct slice entry, struct segment *segment)
     segment->end = segment->checkpoint.end;
     segment->records = segment->checkpoint.records;
     segment->bytes = segment->checkpoint.bytes;
-    return segment->end >= BLOCK_SIZE && segment->end % BLOCK_SIZE == 0;
+    return segment->end >= SEGMENT_BLOCK && segment->end % SEGMENT_BLOCK == 0;
 }

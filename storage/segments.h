@@ -87,7 +87,7 @@ struct reservation {
     uint64_t extent;
 };
 
-/* A place for a record of `extent` bytes (a multiple of BLOCK_SIZE) in the shared segment. */
+/* A place for a record of `extent` bytes (a multiple of SEGMENT_BLOCK) in the shared segment. */
 bool segments_reserve(struct segments *segments, uint64_t extent, struct reservation *reservation,
                       struct error *err);
 /* A new segment for one big record; it grows by segments_grow. */
@@ -101,8 +101,13 @@ void segments_settle(struct segments *segments, const struct reservation *reserv
 /* Before closing: what is settled becomes the checkpoint of the active segment. */
 void segments_checkpoint(struct segments *segments);
 
-/* `bytes.data`, `bytes.size` and the offset are multiples of BLOCK_SIZE. */
+/* `bytes.data`, `bytes.size` and the offset are multiples of SEGMENT_BLOCK. */
 bool segment_write(struct segment *segment, struct slice bytes, uint64_t offset, struct error *err);
+/* Rewrites the block that begins at `offset`, where a record begins, with another state. It goes
+ * the way that all writes to the segment go: a dirty page in the cache beside blocks that are
+ * written past it could hide those. */
+bool segment_write_state(struct segment *segment, uint64_t offset, enum record_state state,
+                         struct error *err);
 /* Makes durable what was written to the segment before. */
 bool segment_sync(struct segment *segment, struct error *err);
 
@@ -160,6 +165,7 @@ void segment_free(struct segment *segment);
 void segments_drop(struct segments *segments, struct segment *segment);
 void segments_path(const struct segments *segments, uint32_t number, char *path, size_t size);
 void segments_insert(struct segments *segments, struct segment *segment); /* with lock */
+void segment_open_direct(struct segment *segment);
 void segments_touch(struct segment *segment);      /* makes it dirty; with lock */
 void segments_pin_locked(struct segment *segment); /* its file is open; with lock */
 

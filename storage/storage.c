@@ -152,9 +152,9 @@ static bool open_parts(struct storage *storage, const struct storage_options *op
 {
     char path[PATH_SIZE];
     uint64_t segment_size = options->segment_size ? options->segment_size : SEGMENT_SIZE;
-    if (segment_size < 2 * BLOCK_SIZE)
+    if (segment_size < 2 * SEGMENT_BLOCK)
         return error_set(err, ERROR_INVALID, "segments must have at least %d bytes",
-                         2 * BLOCK_SIZE);
+                         2 * SEGMENT_BLOCK);
     if (!make_folder(options->path, err))
         return false;
     storage->folder_fd = open(options->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -170,7 +170,7 @@ static bool open_parts(struct storage *storage, const struct storage_options *op
     if (!feed_load_sequence(storage->keyvalue, &storage->last_sequence, err))
         return false;
     storage->durable_sequence = storage->last_sequence;
-    return segments_open(path, segment_size / BLOCK_SIZE * BLOCK_SIZE, storage->keyvalue,
+    return segments_open(path, segment_size / SEGMENT_BLOCK * SEGMENT_BLOCK, storage->keyvalue,
                          &storage->failed, &storage->segments, err) &&
            reclaim_start(storage->reclaim, storage->keyvalue, err);
 }

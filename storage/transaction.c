@@ -182,10 +182,15 @@ static bool write_all(struct transaction *transaction, uint64_t *ticket, struct 
     if (transaction->sequence > storage->last_sequence)
         feed_save_sequence(transaction, transaction->sequence);
     segments_collect(storage->segments, transaction);
-    bool ok = keyvalue->operations->write(keyvalue, transaction->writes, transaction->count, err);
+    struct error why = { 0 };
+    bool ok = keyvalue->operations->write(keyvalue, transaction->writes, transaction->count, &why);
     segments_collected(storage->segments, ok);
-    if (!ok)
-        return false;
+    if (!ok) {
+        /* Of any other failure nobody knows how much of the batch the log holds. */
+        if (why.code != ERROR_NO_SPACE)
+            atomic_store(&storage->failed, true);
+        return error_set(err, why.code, "%s", why.message);
+    }
     storage->last_sequence = transaction->sequence;
     for (size_t i = 0; i < transaction->deleted_count; i++)
         reclaim_mark(storage->reclaim, &transaction->deleted[i]);

@@ -396,3 +396,60 @@ TEST(eight_writers_at_once_get_back_what_each_of_them_wrote)
     CHECK_INT(live, THREADS * 20);
     storage_close(storage);
 }
+
+static int count_open_files(void)
+{
+    int count = 0;
+    for (int fd = 0; fd < 4096; fd++)
+        count += fcntl(fd, F_GETFD) >= 0;
+    return count;
+}
+
+TEST(many_segments_are_read_with_a_bounded_number_of_open_files)
+{
+    enum { COUNT = 400 };
+    struct error err = { 0 };
+    struct storage *storage = NULL;
+    struct blob_id ids[COUNT];
+    struct storage_figures figures;
+    struct storage_options options = { .path = test_folder(),
+                                       .segment_size = 8192,
+                                       .index_in_memory = true };
+    CHECK_OK(storage_open(&options, &storage, &err), err);
+    int before = count_open_files();
+    for (unsigned i = 0; i < COUNT; i++)
+        ids[i] = store_blob(storage, "k", 3000, i);
+    storage_figures(storage, &figures);
+    CHECK_INT(figures.segments, COUNT);
+    struct blob *first = NULL;
+    CHECK_OK(blob_open(storage, &ids[0], &first, &err), err);
+    int fd = blob_range(first, 0, 1).fd;
+    for (unsigned round = 0; round < 2; round++)
+        for (unsigned i = 0; i < COUNT; i++)
+            CHECK(blob_equals(storage, &ids[i], 3000, i));
+    CHECK(count_open_files() <= before + 2 * 257 + 4);
+    CHECK_INT(blob_range(first, 0, 1).fd, fd);
+    CHECK_OK(blob_verify(first, &err), err);
+    blob_close(first);
+    storage_close(storage);
+}
+
+TEST(reading_and_deleting_beside_writers_finds_every_blob_whole)
+{
+    enum { COUNT = 200 };
+    struct storage *storage = open_store(test_folder(), true);
+    struct writing writing = { .storage = storage, .first = 5000 };
+    pthread_t thread;
+    pthread_create(&thread, NULL, write_many, &writing);
+    bool ok = true;
+    for (unsigned i = 0; i < COUNT && ok; i++) {
+        struct error err = { 0 };
+        struct blob_id id = store_blob(storage, "k", 3000 + i * 13, i);
+        ok = blob_equals(storage, &id, 3000 + i * 13, i) &&
+             (i % 2 || blob_discard(storage, &id, &err));
+    }
+    pthread_join(thread, NULL);
+    CHECK(ok);
+    CHECK(writing.ok);
+    storage_close(storage);
+}
