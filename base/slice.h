@@ -35,7 +35,8 @@ static inline struct slice slice_skip(struct slice slice, size_t count)
 {
     if (count > slice.size)
         count = slice.size;
-    return slice_of(slice.data + count, slice.size - count);
+    /* NULL + 0 is undefined in C. */
+    return slice_of(count ? slice.data + count : slice.data, slice.size - count);
 }
 
 /* At most the first `count` bytes. */
