@@ -14,51 +14,6 @@ struct cursor cursor_at(const struct dataset *dataset, uint64_t position)
     return (struct cursor){ dataset, position, low, dataset->in_unknown, 0 };
 }
 
-/* Where in the bytes at hand the cursor stands. */
-static size_t index_of(const struct cursor *cursor)
-{
-    const struct dataset *dataset = cursor->dataset;
-    uint64_t before = 0;
-    if (cursor->gap)
-        before = dataset->gaps[cursor->gap - 1].before + dataset->gaps[cursor->gap - 1].size;
-    return (size_t)(cursor->position - dataset->base - before);
-}
-
-struct slice cursor_bytes(const struct cursor *cursor)
-{
-    const struct dataset *dataset = cursor->dataset;
-    uint64_t end = cursor->gap < dataset->gap_count ? dataset->gaps[cursor->gap].offset
-                                                    : dataset->end;
-    return slice_of(dataset->bytes.data + index_of(cursor), (size_t)(end - cursor->position));
-}
-
-bool cursor_header(struct cursor *cursor, uint64_t end, struct element_header *header)
-{
-    struct slice bytes = cursor_bytes(cursor);
-    if (end - cursor->position < bytes.size)
-        bytes.size = (size_t)(end - cursor->position);
-    if (element_header_read(bytes.data, bytes.size, cursor_is_explicit(cursor),
-                            cursor_is_big_endian(cursor), header) != ELEMENT_HEADER_READ)
-        return false;
-    cursor->position += header->size;
-    return true;
-}
-
-bool cursor_skip(struct cursor *cursor, uint64_t size, uint64_t end)
-{
-    const struct dataset *dataset = cursor->dataset;
-    if (size > end - cursor->position)
-        return false;
-    cursor->position += size;
-    while (cursor->gap < dataset->gap_count &&
-           dataset->gaps[cursor->gap].offset < cursor->position) {
-        const struct gap *gap = &dataset->gaps[cursor->gap++];
-        if (gap->size > cursor->position - gap->offset)
-            return false;
-    }
-    return true;
-}
-
 /* Undefined lengths alternate: a sequence, in it an item, in it a sequence ... so that their number
  * and the kind of the innermost say all; what has a defined length is stepped over whole. */
 bool cursor_skip_undefined(struct cursor *cursor, bool in_item, uint64_t end)
@@ -144,8 +99,8 @@ static bool take_value(const struct cursor *cursor, struct element *element)
     struct cursor behind = *cursor;
     if (!cursor_skip(&behind, element->size, dataset->end))
         return false;
-    size_t begin = index_of(cursor);
-    element->value = slice_of(dataset->bytes.data + begin, index_of(&behind) - begin);
+    size_t begin = cursor_index(cursor);
+    element->value = slice_of(dataset->bytes.data + begin, cursor_index(&behind) - begin);
     if (element->value.size == element->size)
         return true;
     /* Parts of it were left out: of a sequence a matter of its items, of an icon's fragments as if

@@ -49,17 +49,15 @@ struct cursor {
 
 /* The cursor at a position that is no gap's inside. */
 struct cursor cursor_at(const struct dataset *dataset, uint64_t position);
-/* The bytes at hand from here to the next gap or the end. */
-struct slice cursor_bytes(const struct cursor *cursor);
-/* The element header here, and the cursor behind it. False when there is none within `end`. */
-bool cursor_header(struct cursor *cursor, uint64_t end, struct element_header *header);
-/* Over `size` bytes, gaps included. False when they do not end within `end`. */
-bool cursor_skip(struct cursor *cursor, uint64_t size, uint64_t end);
-/* Over the value of undefined length whose first item or, `in_item`, first element is here, up to
- * and with its delimiter. */
-bool cursor_skip_undefined(struct cursor *cursor, bool in_item, uint64_t end);
-/* Over encapsulated pixel data (PS3.5 A.4), which is left out whole or stands here. */
-bool cursor_skip_fragments(struct cursor *cursor, uint64_t end);
+/* Where in the bytes at hand the cursor stands. */
+static inline size_t cursor_index(const struct cursor *cursor)
+{
+    const struct dataset *dataset = cursor->dataset;
+    uint64_t before = 0;
+    if (cursor->gap)
+        before = dataset->gaps[cursor->gap - 1].before + dataset->gaps[cursor->gap - 1].size;
+    return (size_t)(cursor->position - dataset->base - before);
+}
 
 /* Whether the bytes at the cursor are in explicit VR, and in which order. */
 static inline bool cursor_is_explicit(const struct cursor *cursor)
@@ -70,6 +68,50 @@ static inline bool cursor_is_big_endian(const struct cursor *cursor)
 {
     return cursor->dataset->syntax->big_endian && !cursor->in_unknown;
 }
+
+/* The bytes at hand from here to the next gap or the end. */
+static inline struct slice cursor_bytes(const struct cursor *cursor)
+{
+    const struct dataset *dataset = cursor->dataset;
+    uint64_t end = cursor->gap < dataset->gap_count ? dataset->gaps[cursor->gap].offset
+                                                    : dataset->end;
+    return slice_of(dataset->bytes.data + cursor_index(cursor), (size_t)(end - cursor->position));
+}
+
+/* The element header here, and the cursor behind it. False when there is none within `end`. */
+static inline bool cursor_header(struct cursor *cursor, uint64_t end, struct element_header *header)
+{
+    struct slice bytes = cursor_bytes(cursor);
+    if (end - cursor->position < bytes.size)
+        bytes.size = (size_t)(end - cursor->position);
+    if (element_header_read(bytes.data, bytes.size, cursor_is_explicit(cursor),
+                            cursor_is_big_endian(cursor), header) != ELEMENT_HEADER_READ)
+        return false;
+    cursor->position += header->size;
+    return true;
+}
+
+/* Over `size` bytes, gaps included. False when they do not end within `end`. */
+static inline bool cursor_skip(struct cursor *cursor, uint64_t size, uint64_t end)
+{
+    const struct dataset *dataset = cursor->dataset;
+    if (size > end - cursor->position)
+        return false;
+    cursor->position += size;
+    while (cursor->gap < dataset->gap_count &&
+           dataset->gaps[cursor->gap].offset < cursor->position) {
+        const struct gap *gap = &dataset->gaps[cursor->gap++];
+        if (gap->size > cursor->position - gap->offset)
+            return false;
+    }
+    return true;
+}
+
+/* Over the value of undefined length whose first item or, `in_item`, first element is here, up to
+ * and with its delimiter. */
+bool cursor_skip_undefined(struct cursor *cursor, bool in_item, uint64_t end);
+/* Over encapsulated pixel data (PS3.5 A.4), which is left out whole or stands here. */
+bool cursor_skip_fragments(struct cursor *cursor, uint64_t end);
 
 /* Fills in all of an element whose value begins at the cursor. `vr` as encoded; `size` with the
  * delimiter. False when its bytes are not at hand though it was not left out. */

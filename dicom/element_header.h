@@ -4,7 +4,7 @@
  * the readers of what it has passed, so that both see the same elements. */
 
 #include "base/bytes.h"
-#include "dicom/tag.h"
+#include "dicom/vr_table.h"
 
 struct element_header {
     uint32_t tag;
@@ -41,12 +41,13 @@ static inline enum element_header_state element_header_read(const uint8_t *p, si
         return ELEMENT_HEADER_READ;
     }
     header->vr = VR(p[4], p[5]);
-    if (!vr_is_known(header->vr)) {
+    uint8_t flags = vr_flags(header->vr);
+    if (!flags) {
         /* A VR of the future has the long form; its content is as UN's (PS3.5 6.2.2). */
         if (!is_letter(p[4]) || !is_letter(p[5]) || p[6] || p[7])
             return ELEMENT_HEADER_BAD_VR;
         header->vr = VR_UN;
-    } else if (!vr_has_long_form(header->vr)) {
+    } else if (!(flags & VR_LONG_FORM)) {
         header->length = big_endian ? get_u16be(p + 6) : get_u16le(p + 6);
         return ELEMENT_HEADER_READ;
     }
