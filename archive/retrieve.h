@@ -2,8 +2,9 @@
 #pragma once
 /* The one way out behind C-MOVE, C-GET and WADO-RS: instances of a patient, study, series or list,
  * by series number and instance number and then UID; each with its header, its file and its frames.
- * A cursor or instance belongs to one thread at a time. What was opened can be read to its end even
- * when it is deleted meanwhile. */
+ * A cursor or instance belongs to one thread at a time. Bytes whose reading has begun can be read to
+ * their end even when the instance is deleted meanwhile; what is first asked for after that fails
+ * with ERROR_GONE. */
 
 #include "archive/archive.h"
 #include "base/file_range.h"
@@ -64,3 +65,8 @@ bool instance_read(struct instance *instance, uint64_t offset, struct space spac
  * fragment). Not for deflated objects: ERROR_UNSUPPORTED; read those by instance_read_inflated. */
 bool instance_range(struct instance *instance, uint64_t offset, uint64_t size,
                     struct file_range *range, struct error *err);
+/* Reads a part of the data set as inflated, which is what the offsets of header and frames mean;
+ * of any other object the same as instance_read. Cheap from front to back; a step back inflates
+ * from the start again. */
+bool instance_read_inflated(struct instance *instance, uint64_t offset, struct space space,
+                            struct error *err);

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: MIT */
+#include "archive/archive.h"
+
+#include <stdlib.h>
+
+#include "archive/core.h"
+#include "archive/keys.h"
+#include "archive/records.h"
+#include "base/clock.h"
+#include "base/memory.h"
+#include "storage/feed.h"
+
+static const uint64_t default_minimum_free_bytes = (uint64_t)256 << 20;
+
+enum {
+    SPACE_CHECK_MS = 1000,
+    DURABLE_TIMEOUT_MS = 30000, /* a disk that takes longer has failed */
+};
+
+bool archive_open(struct storage *storage, const struct archive_options *options,
+                  struct archive **out, struct error *err) {
+    if (is_empty_text(options->ae_title) || strlen(options->ae_title) > 16)
+        return error_set(err, ERROR_INVALID, "an AE title has 1 to 16 characters (PS3.5 6.2)");
+    struct archive *archive = mem_alloc(sizeof(*archive));
+    archive->storage = storage;
+    archive->ae_title = mem_copy_text(options->ae_title);
+    archive->refuse_unknown_sop_classes = options->refuse_unknown_sop_classes;
+    archive->minimum_free_bytes = options->minimum_free_bytes ? options->minimum_free_bytes
+                                                              : default_minimum_free_bytes;
+    atomic_init(&archive->space_checked_ms, INT64_MIN / 2);
+    atomic_init(&archive->free_bytes, UINT64_MAX); /* until the first look */
+    *out = archive;
+    return true;
+}
+
+void archive_close(struct archive *archive) {
+    if (!archive)
+        return;
+    free(archive->ae_title);
+    free(archive);
+}
+
+bool archive_has_space(struct archive *archive, struct error *err) {
+    int64_t now = clock_monotonic_ms();
+    int64_t checked = atomic_load(&archive->space_checked_ms);
+    if (now - checked >= SPACE_CHECK_MS &&
+        atomic_compare_exchange_strong(&archive->space_checked_ms, &checked, now)) {
+        struct storage_figures figures;
+        storage_figures(archive->storage, &figures);
+        atomic_store(&archive->free_bytes, figures.free_disk_bytes);
+    }
+    uint64_t free_bytes = atomic_load(&archive->free_bytes);
+    if (free_bytes >= archive->minimum_free_bytes)
+        return true;
+    return error_set(err, ERROR_NO_SPACE, "%llu MiB are free on the disk, %llu MiB must stay free",
+                     (unsigned long long)(free_bytes >> 20),
+                     (unsigned long long)(archive->minimum_free_bytes >> 20));
+}
+
+bool archive_wait_durable(struct archive *archive, uint64_t sequence, struct error *err) {
+    int64_t deadline = clock_monotonic_ms() + DURABLE_TIMEOUT_MS;
+    while (feed_latest(archive->storage) < sequence) {
+        int64_t left = deadline - clock_monotonic_ms();
+        if (left <= 0)
+            return error_set(err, ERROR_IO, "a change did not become durable in time");
+        feed_wait(archive->storage, sequence - 1, left);
+    }
+    return true;
+}
+
+bool archive_count(struct archive *archive, struct archive_counts *counts, struct error *err) {
+    struct buffer bytes = buffer_up_to(RECORD_SIZE);
+    struct key key;
+    bool found;
+    memset(counts, 0, sizeof(*counts));
+    key_start(&key, RECORD_COUNTS);
+    bool ok = storage_get(archive->storage, TABLE_RECORD, key_slice(&key), &bytes, &found, err) &&
+              (!found || counts_decode(buffer_slice(&bytes), counts, err));
+    buffer_release(&bytes);
+    return ok;
+}

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+/* The archive as its own files see it. */
+
+#include <stdatomic.h>
+
+#include "archive/archive.h"
+#include "storage/storage.h"
+
+struct archive {
+    struct storage *storage;
+    char *ae_title;
+    bool refuse_unknown_sop_classes;
+    uint64_t minimum_free_bytes;
+    _Atomic int64_t space_checked_ms; /* monotonic time of the last look at the disk */
+    _Atomic uint64_t free_bytes;      /* as of then */
+};
+
+/* False with ERROR_NO_SPACE when the disk is too full for another instance. Looks at the disk once
+ * a second. */
+bool archive_has_space(struct archive *archive, struct error *err);
+
+/* Waits until the change `sequence`, which was seen in a record, is durable: a record is seen a
+ * moment before that. */
+bool archive_wait_durable(struct archive *archive, uint64_t sequence, struct error *err);
+
+/* NULL and "" are alike: nothing was said. */
+static inline bool is_empty_text(const char *text) {
+    return !text || !text[0];
+}

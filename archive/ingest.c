@@ -1,0 +1,509 @@
+/* SPDX-License-Identifier: MIT */
+#include "archive/ingest.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "archive/content.h"
+#include "archive/document.h"
+#include "archive/lookup.h"
+#include "archive/tree.h"
+#include "base/clock.h"
+#include "base/memory.h"
+#include "base/metrics.h"
+#include "dicom/frames.h"
+#include "dicom/part10.h"
+#include "storage/blob.h"
+
+enum {
+    OFFSET_TABLE_SIZE = 64 << 20, /* a larger Extended Offset Table is not believed */
+    STORE_TRIES = 8,              /* when the same instance comes and goes at the same time */
+};
+
+struct ingest {
+    struct archive *archive;
+    bool part10;
+    char sop_class[UID_SIZE]; /* what the command says; "" for nothing */
+    char sop_instance[UID_SIZE];
+    char study[UID_SIZE];
+    char source_ae[17];
+    char transfer_syntax[UID_SIZE];
+    struct blob_writer *writer;
+    struct scan *scan; /* NULL until the File Meta Information was read */
+    struct space space;
+    uint64_t dataset_offset; /* in the blob */
+    uint64_t next_meta_try;  /* bytes that must be there before the meta is looked for again */
+    struct identity identity;
+    struct error error; /* the first one stays */
+};
+
+/* All that is made of an instance before the write turn. */
+struct prepared {
+    struct dataset *header;
+    struct instance_record record;
+    struct summary study_summary;
+    struct summary series_summary;
+    bool has_summaries;
+    struct buffer document;
+    struct buffer frames;
+    struct content content;
+    struct blob *blob; /* of a content that is not in memory */
+};
+
+static void release_work(struct ingest *ingest) {
+    scan_free(ingest->scan);
+    ingest->scan = NULL;
+    blob_writer_close(ingest->writer);
+    ingest->writer = NULL;
+}
+
+/* Keeps the error, and gives the memory back at once: the peer may send for a long time yet. */
+static bool fail(struct ingest *ingest, const struct error *error, struct error *err) {
+    if (ingest->error.code == ERROR_NONE)
+        ingest->error = *error;
+    release_work(ingest);
+    if (err)
+        *err = ingest->error;
+    return false;
+}
+
+static bool take_uid(const char *text, uint32_t tag, char uid[UID_SIZE], struct error *err) {
+    if (is_empty_text(text) || uid_copy(slice_text(text), uid))
+        return true;
+    return error_set_tag(err, ERROR_INVALID, tag, "no UID stands where one must");
+}
+
+static bool begin_dataset(struct ingest *ingest) {
+    ingest->scan = scan_new(transfer_syntax_or_private(slice_text(ingest->transfer_syntax)),
+                            &scan_default_limits);
+    return true;
+}
+
+/* A bare data set gets preamble and File Meta Information in front (PS3.10 7.1). */
+static bool write_meta(struct ingest *ingest, struct error *err) {
+    struct buffer bytes = buffer_up_to(PART10_META_LIMIT);
+    struct file_meta meta = { 0 };
+    memcpy(meta.sop_class, ingest->sop_class, UID_SIZE);
+    memcpy(meta.sop_instance, ingest->sop_instance, UID_SIZE);
+    memcpy(meta.transfer_syntax, ingest->transfer_syntax, UID_SIZE);
+    memcpy(meta.source_ae, ingest->source_ae, sizeof(meta.source_ae));
+    file_meta_write(&meta, &bytes);
+    ingest->dataset_offset = bytes.size;
+    bool ok = blob_writer_write(ingest->writer, buffer_slice(&bytes), err);
+    buffer_release(&bytes);
+    return ok && begin_dataset(ingest);
+}
+
+static bool take_options(struct ingest *ingest, const struct ingest_options *options,
+                         struct error *err) {
+    ingest->part10 = options->part10;
+    if (!is_empty_text(options->source_ae))
+        snprintf(ingest->source_ae, sizeof(ingest->source_ae), "%s", options->source_ae);
+    if (!take_uid(options->sop_class, TAG_SOP_CLASS_UID, ingest->sop_class, err) ||
+        !take_uid(options->sop_instance, TAG_SOP_INSTANCE_UID, ingest->sop_instance, err) ||
+        !take_uid(options->study, TAG_STUDY_INSTANCE_UID, ingest->study, err))
+        return false;
+    memcpy(ingest->identity.sop_class, ingest->sop_class, UID_SIZE);
+    memcpy(ingest->identity.instance, ingest->sop_instance, UID_SIZE);
+    if (ingest->part10)
+        return true;
+    if (!take_uid(options->transfer_syntax, 0, ingest->transfer_syntax, err))
+        return false;
+    if (!ingest->transfer_syntax[0] || !ingest->sop_class[0] || !ingest->sop_instance[0])
+        return error_set(err, ERROR_INVALID,
+                         "a bare data set comes with a transfer syntax, SOP class and instance");
+    return true;
+}
+
+bool ingest_open(struct archive *archive, const struct ingest_options *options, struct ingest **out,
+                 struct error *err) {
+    if (!archive_has_space(archive, err))
+        return false;
+    struct ingest *ingest = mem_alloc(sizeof(*ingest));
+    ingest->archive = archive;
+    bool ok = take_options(ingest, options, err) &&
+              blob_writer_open(archive->storage, slice_of(NULL, 0), &ingest->writer, err) &&
+              (ingest->part10 || write_meta(ingest, err));
+    if (!ok) {
+        ingest_close(ingest);
+        return false;
+    }
+    *out = ingest;
+    return true;
+}
+
+void ingest_close(struct ingest *ingest) {
+    if (!ingest)
+        return;
+    release_work(ingest);
+    free(ingest);
+}
+
+const struct identity *ingest_identity(const struct ingest *ingest) {
+    return &ingest->identity;
+}
+
+static bool check_open(struct ingest *ingest, struct error *err) {
+    if (ingest->error.code != ERROR_NONE)
+        return fail(ingest, &ingest->error, err);
+    if (!ingest->writer)
+        return error_set(err, ERROR_INVALID, "the instance was committed already");
+    return true;
+}
+
+bool ingest_space(struct ingest *ingest, size_t wanted, struct space *space, struct error *err) {
+    struct error error = { 0 };
+    if (!check_open(ingest, err))
+        return false;
+    if (!blob_writer_space(ingest->writer, wanted ? wanted : 1, &ingest->space, &error))
+        return fail(ingest, &error, err);
+    *space = ingest->space;
+    return true;
+}
+
+/* Reads the File Meta Information of a Part 10 file as soon as it is there, and scans what stands
+ * behind it. Looked for again only when a quarter more has come, so that a peer who sends byte by
+ * byte costs no more than others. */
+static bool read_meta(struct ingest *ingest, bool is_end, struct error *err) {
+    struct slice bytes = blob_writer_bytes(ingest->writer);
+    struct file_meta meta;
+    bool complete;
+    if (bytes.size < ingest->next_meta_try && !is_end)
+        return true;
+    ingest->next_meta_try = bytes.size + bytes.size / 4;
+    if (!file_meta_read(bytes, &meta, &complete, err))
+        return false;
+    if (!complete && is_end)
+        return error_set(err, ERROR_INVALID, "the file ends in its File Meta Information");
+    if (!complete)
+        return true;
+    memcpy(ingest->transfer_syntax, meta.transfer_syntax, UID_SIZE);
+    memcpy(ingest->source_ae, meta.source_ae, sizeof(ingest->source_ae));
+    if (!ingest->sop_class[0])
+        memcpy(ingest->identity.sop_class, meta.sop_class, UID_SIZE);
+    if (!ingest->sop_instance[0])
+        memcpy(ingest->identity.instance, meta.sop_instance, UID_SIZE);
+    ingest->dataset_offset = meta.size;
+    return begin_dataset(ingest) && scan_write(ingest->scan, slice_skip(bytes, meta.size), err);
+}
+
+bool ingest_advance(struct ingest *ingest, size_t size, struct error *err) {
+    struct error error = { 0 };
+    if (!check_open(ingest, err))
+        return false;
+    if (size > ingest->space.size)
+        return error_set(err, ERROR_LIMIT, "more bytes than there was room for");
+    struct slice bytes = slice_of(ingest->space.data, size);
+    ingest->space.data += size;
+    ingest->space.size -= size;
+    bool ok = (!ingest->scan || scan_write(ingest->scan, bytes, &error)) &&
+              blob_writer_advance(ingest->writer, size, &error) &&
+              (ingest->scan || read_meta(ingest, false, &error));
+    return ok || fail(ingest, &error, err);
+}
+
+bool ingest_write(struct ingest *ingest, struct slice bytes, struct error *err) {
+    struct space space;
+    while (bytes.size) {
+        if (!ingest_space(ingest, bytes.size, &space, err))
+            return false;
+        memcpy(space.data, bytes.data, space.size);
+        if (!ingest_advance(ingest, space.size, err))
+            return false;
+        bytes = slice_skip(bytes, space.size);
+    }
+    return true;
+}
+
+/* The commit. */
+
+static bool take_identifier(const struct dataset *header, uint32_t tag, char uid[UID_SIZE],
+                            struct error *err) {
+    struct element element;
+    struct buffer text = buffer_up_to(4096);
+    bool has_value = dataset_find(header, tag, &element) && dataset_text(header, tag, &text);
+    bool ok;
+    if (!has_value)
+        ok = error_set_tag(err, ERROR_MISMATCH, tag, "(%04X,%04X) is missing or empty", tag >> 16,
+                           tag & 0xFFFF);
+    else if (!uid_copy(buffer_slice(&text), uid))
+        ok = error_set_tag(err, ERROR_INVALID, tag, "(%04X,%04X) is no UID", tag >> 16,
+                           tag & 0xFFFF);
+    else
+        ok = true;
+    buffer_release(&text);
+    return ok;
+}
+
+static bool check_same(const char *asked, const char *found, uint32_t tag, const char *where,
+                       struct error *err) {
+    if (!asked[0] || strcmp(asked, found) == 0)
+        return true;
+    return error_set_tag(err, ERROR_MISMATCH, tag, "(%04X,%04X) is not that of the %s", tag >> 16,
+                         tag & 0xFFFF, where);
+}
+
+/* PS3.4 B.2.3: what does not fit its SOP class or the command is refused. */
+static bool check_identity(struct ingest *ingest, const struct dataset *header,
+                           struct error *err) {
+    struct identity *identity = &ingest->identity;
+    struct identity found = { 0 };
+    if (!take_identifier(header, TAG_SOP_CLASS_UID, found.sop_class, err) ||
+        !take_identifier(header, TAG_SOP_INSTANCE_UID, found.instance, err) ||
+        !take_identifier(header, TAG_STUDY_INSTANCE_UID, found.study, err) ||
+        !take_identifier(header, TAG_SERIES_INSTANCE_UID, found.series, err))
+        return false;
+    *identity = found;
+    if (!check_same(ingest->sop_class, found.sop_class, TAG_SOP_CLASS_UID, "command", err) ||
+        !check_same(ingest->sop_instance, found.instance, TAG_SOP_INSTANCE_UID, "command", err) ||
+        !check_same(ingest->study, found.study, TAG_STUDY_INSTANCE_UID, "study", err))
+        return false;
+    if (!ingest->archive->refuse_unknown_sop_classes)
+        return true;
+    const struct sop_class *sop_class = sop_class_find(slice_text(found.sop_class));
+    if (!sop_class ||
+        (sop_class->kind != SOP_CLASS_STORAGE && sop_class->kind != SOP_CLASS_STORAGE_RETIRED))
+        return error_set_tag(err, ERROR_UNSUPPORTED, TAG_SOP_CLASS_UID,
+                             "instances of this SOP class are not stored here");
+    return true;
+}
+
+static void prepared_init(struct prepared *prepared) {
+    memset(prepared, 0, sizeof(*prepared));
+    instance_record_init(&prepared->record);
+    prepared->study_summary = summary_init();
+    prepared->series_summary = summary_init();
+    prepared->document = buffer_up_to(DOCUMENT_SIZE);
+    prepared->frames = buffer_up_to(DOCUMENT_SIZE);
+}
+
+static void prepared_release(struct prepared *prepared) {
+    dataset_close(prepared->header);
+    instance_record_release(&prepared->record);
+    summary_release(&prepared->study_summary);
+    summary_release(&prepared->series_summary);
+    buffer_release(&prepared->document);
+    buffer_release(&prepared->frames);
+    blob_close(prepared->blob);
+}
+
+static bool open_header(struct ingest *ingest, struct prepared *prepared, struct error *err) {
+    size_t count;
+    if (ingest->part10 && !ingest->scan && !read_meta(ingest, true, err))
+        return false;
+    if (!scan_finish(ingest->scan, err))
+        return false;
+    const struct elision *elisions = scan_elisions(ingest->scan, &count);
+    const struct transfer_syntax *syntax =
+        transfer_syntax_or_private(slice_text(ingest->transfer_syntax));
+    if (!dataset_open(scan_header(ingest->scan), syntax, elisions, count, &prepared->header, err))
+        return false;
+    document_encode(ingest->transfer_syntax, scan_header(ingest->scan), elisions, count,
+                    &prepared->document);
+    return buffer_check(&prepared->document, "header", err);
+}
+
+/* Study and series summaries are needed by the first instance of a series only; otherwise the tree
+ * finds out in the write turn what is missing. */
+static bool build_summaries(struct ingest *ingest, struct prepared *prepared, struct error *err) {
+    const struct identity *identity = &ingest->identity;
+    struct series_record series;
+    bool found;
+    summary_build(&prepared->record.summary, LEVEL_INSTANCE, prepared->header, NULL);
+    series_record_init(&series);
+    bool ok = lookup_series(ingest->archive, identity->study, identity->series, &series, &found,
+                            err);
+    series_record_release(&series);
+    if (!ok || found)
+        return ok;
+    summary_build(&prepared->study_summary, LEVEL_STUDY, prepared->header, NULL);
+    summary_build(&prepared->series_summary, LEVEL_SERIES, prepared->header, NULL);
+    prepared->has_summaries = true;
+    return true;
+}
+
+static bool fill_record(struct ingest *ingest, struct prepared *prepared, struct error *err) {
+    struct instance_record *record = &prepared->record;
+    record->stored_at_ms = clock_unix_ms();
+    record->dataset_offset = ingest->dataset_offset;
+    memcpy(record->sop_class, ingest->identity.sop_class, UID_SIZE);
+    memcpy(record->transfer_syntax, ingest->transfer_syntax, UID_SIZE);
+    memcpy(record->source_ae, ingest->source_ae, sizeof(record->source_ae));
+    if (!dataset_integer(prepared->header, TAG_INSTANCE_NUMBER, &record->number))
+        record->number = NUMBER_ABSENT;
+    return build_summaries(ingest, prepared, err);
+}
+
+/* The value of an offset table: it is too long for the header as a rule. */
+static bool read_table(const struct prepared *prepared, uint32_t tag, struct buffer *value,
+                       struct error *err) {
+    struct element element;
+    if (!dataset_find(prepared->header, tag, &element) || element.size > OFFSET_TABLE_SIZE)
+        return true;
+    if (!element.elided) {
+        buffer_append(value, element.value);
+        return true;
+    }
+    struct space space = buffer_reserve(value, (size_t)element.size);
+    if (!content_read(&prepared->content, element.offset, space, err))
+        return false;
+    buffer_advance(value, space.size);
+    return true;
+}
+
+/* The offsets of a deflated data set are none of the stored bytes: its tables cannot be read here,
+ * and it has no encapsulated pixel data (PS3.5 A.5). */
+static bool build_frames(struct ingest *ingest, struct prepared *prepared, struct error *err) {
+    struct buffer offsets = buffer_up_to(OFFSET_TABLE_SIZE);
+    struct buffer lengths = buffer_up_to(OFFSET_TABLE_SIZE);
+    bool ok = true;
+    if (!dataset_syntax(prepared->header)->deflated)
+        ok = read_table(prepared, TAG_EXTENDED_OFFSET_TABLE, &offsets, err) &&
+             read_table(prepared, TAG_EXTENDED_OFFSET_TABLE_LENGTHS, &lengths, err);
+    if (ok)
+        frame_table_build(prepared->header, scan_pixel_data(ingest->scan), buffer_slice(&offsets),
+                          buffer_slice(&lengths), &prepared->frames);
+    buffer_release(&offsets);
+    buffer_release(&lengths);
+    return ok;
+}
+
+static bool conflict(const struct ingest *ingest, struct error *err) {
+    return error_set_tag(err, ERROR_CONFLICT, TAG_SOP_INSTANCE_UID,
+                         "instance %s is stored already with other content",
+                         ingest->identity.instance);
+}
+
+/* *is_duplicate is left false when nothing is stored under the SOP Instance UID (any more). */
+static bool compare_with(struct ingest *ingest, const struct prepared *prepared,
+                         const struct identity *place, bool *is_duplicate, struct error *err) {
+    enum comparison comparison;
+    if (!content_compare(ingest->archive, &prepared->content, &ingest->identity,
+                         ingest->transfer_syntax, place, &comparison, err))
+        return false;
+    *is_duplicate = comparison == COMPARISON_SAME;
+    return comparison != COMPARISON_OTHER || conflict(ingest, err);
+}
+
+/* An instance that is here already is found before anything is written, if it is small enough to
+ * be still in memory. */
+static bool find_duplicate(struct ingest *ingest, struct prepared *prepared, bool *is_duplicate,
+                           struct error *err) {
+    struct slice file = blob_writer_bytes(ingest->writer);
+    struct identity place;
+    bool found;
+    prepared->content.offset = ingest->dataset_offset;
+    prepared->content.size = blob_writer_size(ingest->writer) - ingest->dataset_offset;
+    if (!file.data)
+        return true;
+    prepared->content.bytes = slice_skip(file, (size_t)ingest->dataset_offset);
+    return lookup_place(ingest->archive, ingest->identity.instance, &place, &found, err) &&
+           (!found || compare_with(ingest, prepared, &place, is_duplicate, err));
+}
+
+static bool finish_blob(struct ingest *ingest, struct prepared *prepared, struct error *err) {
+    const struct identity *identity = &ingest->identity;
+    struct blob_id *id = &prepared->record.blob;
+    struct key key;
+    key_place(&key, RECORD_INSTANCE, identity->study, identity->series, identity->instance);
+    blob_writer_set_key(ingest->writer, slice_skip(key_slice(&key), 1));
+    return blob_writer_finish(ingest->writer, id, err);
+}
+
+/* One try in the write turn. *place is filled when somebody else was faster. */
+static bool add_to_index(struct ingest *ingest, struct prepared *prepared, struct identity *place,
+                         bool *taken, struct error *err) {
+    struct transaction *transaction = NULL;
+    struct tree tree;
+    struct key key;
+    struct buffer value = buffer_up_to(KEY_SIZE);
+    struct addition addition = {
+        .identity = &ingest->identity,
+        .header = prepared->header,
+        .instance = &prepared->record,
+        .document = buffer_slice(&prepared->document),
+        .frames = buffer_slice(&prepared->frames),
+        .study_present = summary_presence(prepared->header, LEVEL_STUDY),
+        .series_present = summary_presence(prepared->header, LEVEL_SERIES),
+        .study_summary = prepared->has_summaries ? &prepared->study_summary : NULL,
+        .series_summary = prepared->has_summaries ? &prepared->series_summary : NULL,
+    };
+    term_instance_key(&key, ingest->identity.instance);
+    if (!transaction_open(ingest->archive->storage, &transaction, err))
+        return false;
+    bool ok = transaction_get(transaction, TABLE_TERM, key_slice(&key), &value, taken, err);
+    if (ok && *taken) {
+        ok = key_split_place(buffer_slice(&value), place) ||
+             error_set(err, ERROR_CORRUPT, "the place of an instance cannot be read");
+    } else if (ok) {
+        ok = tree_open(&tree, ingest->archive, transaction, ingest->identity.study, err) &&
+             tree_add(&tree, &addition, err) && tree_save(&tree, err) &&
+             transaction_commit(transaction, err);
+        tree_close(&tree);
+    }
+    transaction_close(transaction);
+    buffer_release(&value);
+    return ok;
+}
+
+static bool store(struct ingest *ingest, struct prepared *prepared, bool *is_duplicate,
+                  struct error *err) {
+    for (int i = 0; i < STORE_TRIES; i++) {
+        struct identity place = { 0 };
+        bool taken;
+        if (!add_to_index(ingest, prepared, &place, &taken, err))
+            return false;
+        if (!taken)
+            return true;
+        memcpy(place.instance, ingest->identity.instance, UID_SIZE);
+        if (!compare_with(ingest, prepared, &place, is_duplicate, err))
+            return false;
+        if (*is_duplicate)
+            return true;
+    }
+    return error_set(err, ERROR_BUSY, "instance %s is stored and deleted all the time",
+                     ingest->identity.instance);
+}
+
+/* The blob is durable before anything refers to it, and is given back when nothing does. */
+static bool store_blob(struct ingest *ingest, struct prepared *prepared, bool *is_duplicate,
+                       struct error *err) {
+    struct storage *storage = ingest->archive->storage;
+    const struct blob_id *id = &prepared->record.blob;
+    if (!finish_blob(ingest, prepared, err))
+        return false;
+    bool ok = prepared->content.bytes.data || blob_open(storage, id, &prepared->blob, err);
+    prepared->content.blob = prepared->blob;
+    ok = ok && build_frames(ingest, prepared, err) && store(ingest, prepared, is_duplicate, err);
+    if (!ok || *is_duplicate)
+        blob_discard(storage, id, NULL);
+    return ok;
+}
+
+static bool commit(struct ingest *ingest, struct prepared *prepared, bool *is_duplicate,
+                   struct error *err) {
+    return open_header(ingest, prepared, err) && check_identity(ingest, prepared->header, err) &&
+           find_duplicate(ingest, prepared, is_duplicate, err) &&
+           (*is_duplicate ||
+            (archive_has_space(ingest->archive, err) && fill_record(ingest, prepared, err) &&
+             store_blob(ingest, prepared, is_duplicate, err)));
+}
+
+bool ingest_commit(struct ingest *ingest, enum ingest_outcome *outcome, struct error *err) {
+    struct prepared prepared;
+    struct error error = { 0 };
+    bool is_duplicate = false;
+    if (!check_open(ingest, err))
+        return false;
+    prepared_init(&prepared);
+    bool ok = commit(ingest, &prepared, &is_duplicate, &error);
+    uint64_t size = prepared.record.blob.size;
+    prepared_release(&prepared);
+    if (!ok)
+        return fail(ingest, &error, err);
+    release_work(ingest);
+    metric_add(is_duplicate ? METRIC_INSTANCES_DUPLICATE : METRIC_INSTANCES_STORED, 1);
+    metric_add(METRIC_BYTES_STORED, is_duplicate ? 0 : (int64_t)size);
+    *outcome = is_duplicate ? INGEST_DUPLICATE : INGEST_STORED;
+    return true;
+}

@@ -1,0 +1,263 @@
+/* SPDX-License-Identifier: MIT */
+#include "archive/instance.h"
+
+#include <stdlib.h>
+
+#include "archive/document.h"
+#include "archive/lookup.h"
+#include "base/memory.h"
+#include "dicom/deflate.h"
+#include "storage/blob.h"
+
+enum { PIECE_SIZE = 64 << 10 };
+
+/* A deflated data set, read on from where the last read ended. */
+struct inflation {
+    struct inflater *inflater;
+    uint8_t *piece;
+    uint64_t taken;        /* of the deflated bytes */
+    uint64_t given;        /* of the inflated bytes, without those in `output` */
+    struct slice input;    /* of the piece, not yet inflated */
+    struct slice output;   /* inflated and not yet given */
+};
+
+struct instance {
+    struct archive *archive;
+    struct identity identity;
+    struct instance_record record;
+    struct blob *blob;        /* opened on first use */
+    struct document document; /* likewise */
+    struct buffer frames;
+    bool has_frames;
+    struct inflation inflation;
+};
+
+bool instance_load(struct archive *archive, const struct identity *identity,
+                   struct instance **instance, struct error *err) {
+    bool found = false;
+    struct instance *loaded = mem_alloc(sizeof(*loaded));
+    loaded->archive = archive;
+    loaded->identity = *identity;
+    loaded->document = document_init();
+    loaded->frames = buffer_up_to(DOCUMENT_SIZE);
+    instance_record_init(&loaded->record);
+    bool ok = lookup_instance(archive, identity, &loaded->record, &found, err);
+    if (!ok || !found) {
+        instance_close(loaded);
+        loaded = NULL;
+    } else {
+        memcpy(loaded->identity.sop_class, loaded->record.sop_class, UID_SIZE);
+    }
+    *instance = loaded;
+    return ok;
+}
+
+bool instance_open(struct archive *archive, const char *study, const char *series,
+                   const char *sop_instance, struct instance **out, struct error *err) {
+    struct identity identity = { 0 };
+    if (!lookup_is_place(study, series, sop_instance) || is_empty_text(series) ||
+        is_empty_text(sop_instance))
+        return error_set(err, ERROR_NOT_FOUND, "no such instance");
+    memcpy(identity.study, study, strlen(study) + 1);
+    memcpy(identity.series, series, strlen(series) + 1);
+    memcpy(identity.instance, sop_instance, strlen(sop_instance) + 1);
+    struct instance *instance;
+    if (!instance_load(archive, &identity, &instance, err))
+        return false;
+    if (!instance)
+        return lookup_absent(archive, study, series, sop_instance, err);
+    *out = instance;
+    return true;
+}
+
+void instance_close(struct instance *instance) {
+    if (!instance)
+        return;
+    blob_close(instance->blob);
+    document_release(&instance->document);
+    buffer_release(&instance->frames);
+    instance_record_release(&instance->record);
+    inflater_free(instance->inflation.inflater);
+    free(instance->inflation.piece);
+    free(instance);
+}
+
+bool archive_find(struct archive *archive, const char *study, const char *series,
+                  struct error *err) {
+    struct buffer bytes = buffer_up_to(RECORD_SIZE);
+    struct key key;
+    bool found = false;
+    bool ok = true;
+    if (lookup_is_place(study, series, NULL)) {
+        key_place(&key, is_empty_text(series) ? RECORD_STUDY : RECORD_SERIES, study, series, NULL);
+        ok = storage_get(archive->storage, TABLE_RECORD, key_slice(&key), &bytes, &found, err);
+    }
+    buffer_release(&bytes);
+    if (!ok || found)
+        return ok;
+    return lookup_absent(archive, study, series, NULL, err);
+}
+
+const struct identity *instance_identity(const struct instance *instance) {
+    return &instance->identity;
+}
+
+const struct transfer_syntax *instance_syntax(const struct instance *instance) {
+    return transfer_syntax_or_private(slice_text(instance->record.transfer_syntax));
+}
+
+const char *instance_syntax_uid(const struct instance *instance) {
+    return instance->record.transfer_syntax;
+}
+
+uint64_t instance_stored_at_ms(const struct instance *instance) {
+    return (uint64_t)instance->record.stored_at_ms;
+}
+
+uint32_t instance_checksum(const struct instance *instance) {
+    return instance->record.blob.crc32c;
+}
+
+static bool deleted_meanwhile(struct error *err) {
+    return error_set(err, ERROR_GONE, "this instance was deleted");
+}
+
+bool instance_header(struct instance *instance, const struct dataset **header, struct error *err) {
+    bool found = true;
+    if (!instance->document.dataset &&
+        !document_load(instance->archive, &instance->identity, &instance->document, &found, err))
+        return false;
+    if (!found)
+        return deleted_meanwhile(err);
+    *header = instance->document.dataset;
+    return true;
+}
+
+bool instance_frames(struct instance *instance, struct slice *table, struct error *err) {
+    struct key key;
+    bool found;
+    if (!instance->has_frames) {
+        const struct identity *identity = &instance->identity;
+        key_place(&key, DOCUMENT_FRAMES, identity->study, identity->series, identity->instance);
+        if (!storage_get(instance->archive->storage, TABLE_DOCUMENT, key_slice(&key),
+                         &instance->frames, &found, err))
+            return false;
+        if (!found)
+            buffer_clear(&instance->frames);
+        instance->has_frames = true;
+    }
+    *table = buffer_slice(&instance->frames);
+    return true;
+}
+
+static bool open_blob(struct instance *instance, struct error *err) {
+    struct error reason = { 0 };
+    if (instance->blob || blob_open(instance->archive->storage, &instance->record.blob,
+                                    &instance->blob, &reason))
+        return true;
+    instance->blob = NULL;
+    if (reason.code == ERROR_NOT_FOUND)
+        return deleted_meanwhile(err);
+    if (err)
+        *err = reason;
+    return false;
+}
+
+static uint64_t dataset_size(const struct instance *instance) {
+    return instance->record.blob.size - instance->record.dataset_offset;
+}
+
+static bool get_range(struct instance *instance, uint64_t offset, uint64_t size,
+                      struct file_range *range, struct error *err) {
+    if (!open_blob(instance, err))
+        return false;
+    *range = blob_range(instance->blob, offset, size);
+    return true;
+}
+
+bool instance_file(struct instance *instance, struct file_range *file, struct error *err) {
+    return get_range(instance, 0, instance->record.blob.size, file, err);
+}
+
+bool instance_dataset(struct instance *instance, struct file_range *dataset, struct error *err) {
+    return get_range(instance, instance->record.dataset_offset, dataset_size(instance), dataset,
+                     err);
+}
+
+static bool check_range(const struct instance *instance, uint64_t offset, uint64_t size,
+                        struct error *err) {
+    uint64_t whole = dataset_size(instance);
+    if (offset > whole || size > whole - offset)
+        return error_set(err, ERROR_INVALID, "a range beyond the end of the data set");
+    return true;
+}
+
+bool instance_read(struct instance *instance, uint64_t offset, struct space space,
+                   struct error *err) {
+    return check_range(instance, offset, space.size, err) && open_blob(instance, err) &&
+           blob_read(instance->blob, instance->record.dataset_offset + offset, space, err);
+}
+
+bool instance_range(struct instance *instance, uint64_t offset, uint64_t size,
+                    struct file_range *range, struct error *err) {
+    if (instance_syntax(instance)->deflated)
+        return error_set(err, ERROR_UNSUPPORTED, "a deflated data set has no ranges");
+    return check_range(instance, offset, size, err) &&
+           get_range(instance, instance->record.dataset_offset + offset, size, range, err);
+}
+
+/* Deflated data sets. */
+
+static void restart_inflation(struct inflation *inflation) {
+    inflater_free(inflation->inflater);
+    inflation->inflater = inflater_new(scan_default_limits.inflated_size);
+    if (!inflation->piece)
+        inflation->piece = mem_alloc(PIECE_SIZE);
+    inflation->taken = 0;
+    inflation->given = 0;
+    inflation->input = slice_of(NULL, 0);
+    inflation->output = slice_of(NULL, 0);
+}
+
+static bool inflate_more(struct instance *instance, struct error *err) {
+    struct inflation *inflation = &instance->inflation;
+    uint64_t left = dataset_size(instance) - inflation->taken;
+    if (!inflation->input.size && left) {
+        struct space space = { inflation->piece, left < PIECE_SIZE ? (size_t)left : PIECE_SIZE };
+        if (!instance_read(instance, inflation->taken, space, err))
+            return false;
+        inflation->taken += space.size;
+        inflation->input = slice_of(space.data, space.size);
+    }
+    bool is_end = !inflation->input.size;
+    if (!inflater_next(inflation->inflater, &inflation->input, &inflation->output, err))
+        return false;
+    if (is_end && !inflation->output.size)
+        return error_set(err, ERROR_INVALID, "a range beyond the end of the data set");
+    return true;
+}
+
+bool instance_read_inflated(struct instance *instance, uint64_t offset, struct space space,
+                            struct error *err) {
+    struct inflation *inflation = &instance->inflation;
+    if (!instance_syntax(instance)->deflated)
+        return instance_read(instance, offset, space, err);
+    if (!inflation->inflater || offset < inflation->given)
+        restart_inflation(inflation);
+    while (space.size) {
+        uint64_t ahead = offset - inflation->given;
+        if (ahead >= inflation->output.size) {
+            inflation->given += inflation->output.size;
+            inflation->output = slice_of(NULL, 0);
+            if (!inflate_more(instance, err))
+                return false;
+            continue;
+        }
+        struct slice ready = slice_skip(inflation->output, (size_t)ahead);
+        ready = slice_take(ready, space.size);
+        memcpy(space.data, ready.data, ready.size);
+        offset += ready.size;
+        space = (struct space){ space.data + ready.size, space.size - ready.size };
+    }
+    return true;
+}

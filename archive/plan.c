@@ -1,0 +1,526 @@
+/* SPDX-License-Identifier: MIT */
+#include "archive/plan.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "archive/lookup.h"
+#include "archive/terms.h"
+#include "base/memory.h"
+
+enum {
+    GATHER_MAX = 100000, /* candidates that are sorted in memory */
+    PROBE_MAX = 1000,    /* terms that are counted before choosing an index */
+};
+
+enum source_kind {
+    SOURCE_ALL,       /* every study by date, or every patient */
+    SOURCE_DATES,     /* a range of days, in order */
+    SOURCE_TERM,      /* one value, in order */
+    SOURCE_TERMS,     /* several values or a prefix: to be gathered */
+    SOURCE_STUDIES,   /* UIDs: to be gathered */
+    SOURCE_SERIES,
+    SOURCE_INSTANCES,
+};
+
+/* A way to the candidates. */
+struct source {
+    enum source_kind kind;
+    const struct query_key *key;
+    char field;
+    uint64_t cost; /* candidates, as far as they were counted */
+};
+
+/* A gathered candidate: what it is sorted by, and its place. */
+struct candidate {
+    uint8_t stamp[STAMP_SIZE];
+    char study[UID_SIZE];
+    char series[UID_SIZE];
+    char instance[UID_SIZE];
+};
+
+struct plan {
+    struct archive *archive;
+    enum level level;
+    bool exact;
+    struct storage_cursor *cursor;
+    bool of_patients; /* the cursor walks patients' records */
+    bool is_gathered;
+    struct buffer gathered; /* struct candidate each; patients' keys are sliced below */
+    size_t position;
+};
+
+/* Sources. */
+
+static bool single(const struct query_key *key) {
+    return match_key_kind(key->match) == MATCH_SINGLE && match_key_count(key->match) == 1;
+}
+
+static bool has_members(const struct query_key *key) {
+    return match_key_count(key->match) > 0;
+}
+
+static bool text_source(const struct query_key *key, char field, struct source *source) {
+    source->key = key;
+    source->field = field;
+    source->kind = single(key) ? SOURCE_TERM : SOURCE_TERMS;
+    return has_members(key) ||
+           (match_key_kind(key->match) == MATCH_WILDCARD && match_key_prefix(key->match).size);
+}
+
+static bool uid_source(const struct query_key *key, enum source_kind kind, struct source *source) {
+    source->key = key;
+    source->kind = kind;
+    source->cost = match_key_count(key->match);
+    return has_members(key);
+}
+
+static bool date_source(const struct query_key *key, struct source *source) {
+    enum match_kind kind = match_key_kind(key->match);
+    source->key = key;
+    source->kind = SOURCE_DATES;
+    return kind == MATCH_RANGE || single(key);
+}
+
+/* False for a key that no index helps with. */
+static bool source_of(const struct query_key *key, enum level level, struct source *source) {
+    uint32_t tag = key->path[0];
+    *source = (struct source){ 0 };
+    if (key->depth != 1 || !query_key_is_filter(key))
+        return false;
+    if (level == LEVEL_PATIENT && tag != TAG_PATIENT_ID && tag != TAG_PATIENT_NAME)
+        return false;
+    const struct term_index *index = term_index_find(tag);
+    if (index)
+        return text_source(key, index->field, source);
+    switch (tag) {
+    case TAG_STUDY_INSTANCE_UID:
+        return uid_source(key, SOURCE_STUDIES, source);
+    case TAG_SERIES_INSTANCE_UID:
+        return level >= LEVEL_SERIES && uid_source(key, SOURCE_SERIES, source);
+    case TAG_SOP_INSTANCE_UID:
+        return level == LEVEL_INSTANCE && uid_source(key, SOURCE_INSTANCES, source);
+    case TAG_STUDY_DATE:
+        return date_source(key, source);
+    case TAG_MODALITY:
+        return level >= LEVEL_SERIES && single(key) &&
+               text_source(key, TERM_MODALITY, source);
+    case TAG_MODALITIES_IN_STUDY:
+        return single(key) && text_source(key, TERM_MODALITY, source);
+    default:
+        return false;
+    }
+}
+
+/* Ranges of keys. */
+
+static void date_range(const struct query_key *key, struct key *lower, struct key *upper) {
+    if (single(key))
+        term_date_range(match_key_member(key->match, 0), match_key_member(key->match, 0), lower,
+                        upper);
+    else
+        term_date_range(match_key_lower(key->match), match_key_upper(key->match), lower, upper);
+}
+
+static size_t range_count(const struct source *source) {
+    return source->kind == SOURCE_TERMS && has_members(source->key)
+               ? match_key_count(source->key->match)
+               : 1;
+}
+
+static void source_range(const struct source *source, size_t index, struct key *lower,
+                         struct key *upper) {
+    switch (source->kind) {
+    case SOURCE_DATES:
+        date_range(source->key, lower, upper);
+        return;
+    case SOURCE_TERM:
+    case SOURCE_TERMS:
+        if (has_members(source->key))
+            term_value_key(lower, source->field, match_key_member(source->key->match, index));
+        else
+            term_prefix_key(lower, source->field, match_key_prefix(source->key->match));
+        break;
+    default:
+        key_start(lower, TERM_DATE);
+        break;
+    }
+    key_after_prefix(upper, key_slice(lower));
+}
+
+static bool open_range(struct plan *plan, const struct source *source, size_t index,
+                       struct storage_cursor **cursor, struct error *err) {
+    struct key lower, upper;
+    source_range(source, index, &lower, &upper);
+    return storage_cursor_open(plan->archive->storage, TABLE_TERM, key_slice(&lower),
+                               key_slice(&upper), cursor, err);
+}
+
+/* Counts the terms of a source, up to PROBE_MAX. */
+static bool probe(struct plan *plan, struct source *source, struct error *err) {
+    bool ok = true;
+    if (source->kind >= SOURCE_STUDIES)
+        return true;
+    for (size_t i = 0; ok && i < range_count(source) && source->cost < PROBE_MAX; i++) {
+        struct storage_cursor *cursor = NULL;
+        bool found = true;
+        ok = open_range(plan, source, i, &cursor, err);
+        while (ok && found && source->cost < PROBE_MAX) {
+            ok = storage_cursor_next(cursor, NULL, NULL, &found, err);
+            source->cost += ok && found;
+        }
+        storage_cursor_close(cursor);
+    }
+    return ok;
+}
+
+/* With equal costs the more telling attribute is taken. */
+static int preference(const struct source *source) {
+    static const char fields[] = { TERM_PATIENT_ID, TERM_ACCESSION_NUMBER, TERM_STUDY_ID,
+                                   TERM_PATIENT_NAME, TERM_REFERRING_PHYSICIAN, 0, TERM_MODALITY };
+    if (source->kind >= SOURCE_STUDIES)
+        return SOURCE_STUDIES - (int)source->kind;
+    for (size_t i = 0; i < sizeof(fields); i++) {
+        if (fields[i] == source->field)
+            return (int)i + 1;
+    }
+    return (int)sizeof(fields) + 1;
+}
+
+static bool is_better(const struct source *a, const struct source *b) {
+    return a->cost < b->cost || (a->cost == b->cost && preference(a) < preference(b));
+}
+
+static bool choose(struct plan *plan, const struct query_keys *keys, struct source *chosen,
+                   struct error *err) {
+    struct source source;
+    *chosen = (struct source){ .kind = SOURCE_ALL, .cost = UINT64_MAX };
+    for (size_t i = 0; i < keys->count; i++) {
+        if (!source_of(&keys->keys[i], plan->level, &source))
+            continue;
+        if (!probe(plan, &source, err))
+            return false;
+        if (is_better(&source, chosen))
+            *chosen = source;
+    }
+    return true;
+}
+
+/* Gathering. */
+
+static bool gather(struct plan *plan, const uint8_t *stamp, const struct identity *place) {
+    struct candidate candidate = { 0 };
+    memcpy(candidate.stamp, stamp, STAMP_SIZE);
+    memcpy(candidate.study, place->study, UID_SIZE);
+    memcpy(candidate.series, place->series, UID_SIZE);
+    memcpy(candidate.instance, place->instance, UID_SIZE);
+    return buffer_append(&plan->gathered, slice_of(&candidate, sizeof(candidate)));
+}
+
+static bool gather_study(struct plan *plan, const struct identity *place, struct error *err) {
+    struct study_record record;
+    bool found;
+    study_record_init(&record);
+    bool ok = lookup_study(plan->archive, place->study, &record, &found, err);
+    if (ok && found)
+        gather(plan, record.stamp, place);
+    study_record_release(&record);
+    return ok;
+}
+
+static void copy_uid(struct slice uid, char text[UID_SIZE]) {
+    uid = slice_take(uid, UID_SIZE - 1);
+    memset(text, 0, UID_SIZE);
+    if (uid.size)
+        memcpy(text, uid.data, uid.size);
+}
+
+static bool gather_terms(struct plan *plan, const struct source *source, size_t index,
+                         struct error *err) {
+    struct storage_cursor *cursor = NULL;
+    struct slice key, stamp, study;
+    bool found = true;
+    bool ok = open_range(plan, source, index, &cursor, err);
+    while (ok && !plan->gathered.overflowed &&
+           (ok = storage_cursor_next(cursor, &key, NULL, &found, err)) && found) {
+        struct identity place = { 0 };
+        if (!term_split(key, &stamp, &study))
+            continue;
+        copy_uid(study, place.study);
+        gather(plan, stamp.data, &place);
+    }
+    storage_cursor_close(cursor);
+    return ok;
+}
+
+/* The studies of a series UID: one, unless peers reuse UIDs. */
+static bool gather_series(struct plan *plan, struct slice uid, bool is_only, struct error *err) {
+    struct storage_cursor *cursor = NULL;
+    struct identity place = { 0 };
+    struct key prefix;
+    struct slice key;
+    bool found = true;
+    copy_uid(uid, place.series);
+    term_series_key(&prefix, place.series);
+    if (!is_only)
+        place.series[0] = '\0';
+    bool ok = storage_cursor_open_prefix(plan->archive->storage, TABLE_TERM, key_slice(&prefix),
+                                         &cursor, err);
+    while (ok && (ok = storage_cursor_next(cursor, &key, NULL, &found, err)) && found) {
+        copy_uid(slice_skip(key, prefix.size), place.study);
+        ok = gather_study(plan, &place, err);
+    }
+    storage_cursor_close(cursor);
+    return ok;
+}
+
+static bool gather_instance(struct plan *plan, struct slice uid, bool is_only, struct error *err) {
+    struct identity place = { 0 };
+    char text[UID_SIZE];
+    bool found;
+    copy_uid(uid, text);
+    if (!lookup_place(plan->archive, text, &place, &found, err))
+        return false;
+    if (!is_only) {
+        place.series[0] = '\0';
+        place.instance[0] = '\0';
+    }
+    return !found || gather_study(plan, &place, err);
+}
+
+static bool gather_uid(struct plan *plan, const struct source *source, size_t index,
+                       struct error *err) {
+    struct slice uid = match_key_member(source->key->match, index);
+    bool is_only = match_key_count(source->key->match) == 1;
+    struct identity place = { 0 };
+    if (uid.size >= UID_SIZE)
+        return true;
+    if (source->kind == SOURCE_SERIES)
+        return gather_series(plan, uid, is_only, err);
+    if (source->kind == SOURCE_INSTANCES)
+        return gather_instance(plan, uid, is_only, err);
+    copy_uid(uid, place.study);
+    return gather_study(plan, &place, err);
+}
+
+static int compare_candidates(const void *a, const void *b) {
+    const struct candidate *first = a, *second = b;
+    int order = memcmp(first->stamp, second->stamp, STAMP_SIZE);
+    return order ? order : strcmp(first->study, second->study);
+}
+
+static int compare_patients(const void *a, const void *b) {
+    return slice_compare(*(const struct slice *)a, *(const struct slice *)b);
+}
+
+static size_t candidate_count(const struct plan *plan) {
+    return plan->gathered.size / sizeof(struct candidate);
+}
+
+/* In order, and each study once. */
+static void sort_candidates(struct plan *plan) {
+    struct candidate *candidates = (struct candidate *)(void *)plan->gathered.data;
+    size_t count = candidate_count(plan);
+    size_t kept = 0;
+    if (!count)
+        return;
+    qsort(candidates, count, sizeof(*candidates), compare_candidates);
+    for (size_t i = 1; i < count; i++) {
+        if (compare_candidates(&candidates[kept], &candidates[i]) != 0)
+            candidates[++kept] = candidates[i];
+    }
+    plan->gathered.size = (kept + 1) * sizeof(*candidates);
+}
+
+/* False in *fits when there are more than memory is given for. */
+static bool gather_all(struct plan *plan, const struct source *source, bool *fits,
+                       struct error *err) {
+    size_t count = source->kind >= SOURCE_STUDIES ? match_key_count(source->key->match)
+                                                  : range_count(source);
+    bool ok = true;
+    plan->gathered = buffer_up_to(GATHER_MAX * sizeof(struct candidate));
+    for (size_t i = 0; ok && !plan->gathered.overflowed && i < count; i++)
+        ok = source->kind >= SOURCE_STUDIES ? gather_uid(plan, source, i, err)
+                                            : gather_terms(plan, source, i, err);
+    *fits = !plan->gathered.overflowed;
+    if (ok && *fits)
+        sort_candidates(plan);
+    else
+        buffer_release(&plan->gathered);
+    return ok;
+}
+
+/* Patients. */
+
+/* The newest study of a patient. */
+static bool newest_study(struct plan *plan, struct slice patient_key, struct identity *place,
+                         bool *found, struct error *err) {
+    struct storage_cursor *cursor = NULL;
+    struct key prefix;
+    struct slice key, stamp, study;
+    term_patient_key(&prefix, patient_key);
+    bool ok = storage_cursor_open_prefix(plan->archive->storage, TABLE_TERM, key_slice(&prefix),
+                                         &cursor, err) &&
+              storage_cursor_next(cursor, &key, NULL, found, err);
+    memset(place, 0, sizeof(*place));
+    if (ok && *found) {
+        *found = term_split(key, &stamp, &study);
+        copy_uid(study, place->study);
+    }
+    storage_cursor_close(cursor);
+    return ok;
+}
+
+/* Turns gathered studies into the newest study of each of their patients, by patient. */
+static bool gather_patients(struct plan *plan, struct error *err) {
+    size_t count = candidate_count(plan);
+    struct slice *keys = mem_alloc_array(count ? count : 1, sizeof(*keys));
+    struct study_record record;
+    struct identity place = { 0 };
+    size_t patients = 0;
+    bool found, ok = true;
+    study_record_init(&record);
+    for (size_t i = 0; ok && i < count; i++) {
+        const struct candidate *candidate =
+            (const struct candidate *)(const void *)plan->gathered.data + i;
+        ok = lookup_study(plan->archive, candidate->study, &record, &found, err);
+        if (!ok || !found)
+            continue;
+        struct slice key = buffer_slice(&record.patient_key);
+        keys[patients++] = slice_of(mem_copy(key.data, key.size), key.size);
+    }
+    study_record_release(&record);
+    if (patients)
+        qsort(keys, patients, sizeof(*keys), compare_patients);
+    buffer_clear(&plan->gathered);
+    for (size_t i = 0; i < patients; i++) {
+        if (i && slice_equal(keys[i], keys[i - 1]))
+            continue;
+        ok = ok && newest_study(plan, keys[i], &place, &found, err);
+        if (ok && found)
+            gather(plan, (const uint8_t *)"00000000000000", &place);
+    }
+    for (size_t i = 0; i < patients; i++)
+        free((void *)(uintptr_t)keys[i].data);
+    free(keys);
+    return ok;
+}
+
+static bool open_patients(struct plan *plan, struct error *err) {
+    struct key prefix;
+    key_start(&prefix, RECORD_PATIENT);
+    plan->of_patients = true;
+    return storage_cursor_open_prefix(plan->archive->storage, TABLE_RECORD, key_slice(&prefix),
+                                      &plan->cursor, err);
+}
+
+/* Opening. */
+
+static bool filters(const struct query_keys *keys, const struct query_key *except) {
+    for (size_t i = 0; i < keys->count; i++) {
+        if (&keys->keys[i] != except && query_key_is_filter(&keys->keys[i]))
+            return true;
+    }
+    return false;
+}
+
+/* In order of the index: all studies, or a range of days. */
+static bool open_ordered(struct plan *plan, const struct query_keys *keys,
+                         const struct source *source, struct error *err) {
+    if (plan->level == LEVEL_PATIENT) {
+        plan->exact = !filters(keys, NULL);
+        return open_patients(plan, err);
+    }
+    bool answers_key = source->kind == SOURCE_DATES && !source->key->time;
+    plan->exact = !filters(keys, answers_key ? source->key : NULL);
+    return open_range(plan, source, 0, &plan->cursor, err);
+}
+
+/* What is too much to be sorted is walked by date. */
+static bool open_fallback(struct plan *plan, const struct query_keys *keys, struct error *err) {
+    struct source source = { .kind = SOURCE_ALL };
+    for (size_t i = 0; i < keys->count && source.kind == SOURCE_ALL; i++) {
+        struct source other;
+        if (source_of(&keys->keys[i], plan->level, &other) && other.kind == SOURCE_DATES)
+            source = other;
+    }
+    return open_ordered(plan, keys, &source, err);
+}
+
+static bool open_source(struct plan *plan, const struct query_keys *keys,
+                        const struct source *source, struct error *err) {
+    bool fits;
+    bool is_ordered = source->kind <= SOURCE_TERM &&
+                      (plan->level != LEVEL_PATIENT || source->kind == SOURCE_ALL);
+    if (is_ordered)
+        return open_ordered(plan, keys, source, err);
+    if (!gather_all(plan, source, &fits, err))
+        return false;
+    if (!fits)
+        return open_fallback(plan, keys, err);
+    plan->is_gathered = true;
+    return plan->level != LEVEL_PATIENT || gather_patients(plan, err);
+}
+
+bool plan_open(struct archive *archive, const struct query_keys *keys, enum level level, bool scan,
+               struct plan **out, struct error *err) {
+    struct plan *plan = mem_alloc(sizeof(*plan));
+    struct source source = { .kind = SOURCE_ALL };
+    plan->archive = archive;
+    plan->level = level;
+    bool ok = (scan || choose(plan, keys, &source, err)) && open_source(plan, keys, &source, err);
+    if (!ok) {
+        plan_close(plan);
+        return false;
+    }
+    *out = plan;
+    return true;
+}
+
+void plan_close(struct plan *plan) {
+    if (!plan)
+        return;
+    storage_cursor_close(plan->cursor);
+    buffer_release(&plan->gathered);
+    free(plan);
+}
+
+bool plan_is_exact(const struct plan *plan) {
+    return plan->exact;
+}
+
+static bool next_gathered(struct plan *plan, struct identity *place, bool *found) {
+    struct candidate candidate;
+    memset(place, 0, sizeof(*place));
+    *found = plan->position < candidate_count(plan);
+    if (!*found)
+        return true;
+    memcpy(&candidate, plan->gathered.data + plan->position++ * sizeof(candidate),
+           sizeof(candidate));
+    memcpy(place->study, candidate.study, UID_SIZE);
+    memcpy(place->series, candidate.series, UID_SIZE);
+    memcpy(place->instance, candidate.instance, UID_SIZE);
+    return true;
+}
+
+bool plan_next(struct plan *plan, struct identity *place, bool *found, struct error *err) {
+    struct slice key, stamp, study;
+    if (plan->is_gathered)
+        return next_gathered(plan, place, found);
+    memset(place, 0, sizeof(*place));
+    for (;;) {
+        if (!storage_cursor_next(plan->cursor, &key, NULL, found, err))
+            return false;
+        if (!*found)
+            return true;
+        if (plan->of_patients) {
+            if (!newest_study(plan, slice_skip(key, 1), place, found, err))
+                return false;
+            if (*found)
+                return true;
+        } else if (term_split(key, &stamp, &study)) {
+            copy_uid(study, place->study);
+            return true;
+        }
+    }
+}

@@ -1,0 +1,277 @@
+/* SPDX-License-Identifier: MIT */
+#include "archive/query.h"
+
+#include <stdlib.h>
+
+#include "archive/answer.h"
+#include "archive/listing.h"
+#include "archive/plan.h"
+#include "archive/query_scan.h"
+#include "base/memory.h"
+#include "base/metrics.h"
+
+struct query {
+    struct archive *archive;
+    enum level level;
+    struct query_keys keys;
+    struct answer answer;
+    bool combine;
+    bool scan;
+    uint64_t offset;
+    uint64_t limit; /* UINT64_MAX: none */
+
+    struct plan *plan; /* NULL until the first match is asked for */
+    struct row row;
+    struct identity hint;     /* a series or instance that alone can match */
+    struct listing *series;   /* of the row's study */
+    struct listing *instances;
+    uint64_t skip;  /* matches still to be passed over */
+    uint64_t given; /* matches given */
+    bool at_end;
+};
+
+struct query *query_new(struct archive *archive, enum level level) {
+    struct query *query = mem_alloc(sizeof(*query));
+    query->archive = archive;
+    query->level = level;
+    query->limit = UINT64_MAX;
+    query->answer = answer_init();
+    row_init(&query->row, archive);
+    return query;
+}
+
+void query_close(struct query *query) {
+    if (!query)
+        return;
+    listing_close(query->instances);
+    listing_close(query->series);
+    plan_close(query->plan);
+    row_release(&query->row);
+    answer_release(&query->answer);
+    query_keys_release(&query->keys);
+    free(query);
+}
+
+bool query_add_key(struct query *query, const uint32_t *path, size_t depth, struct slice value,
+                   struct error *err) {
+    if (depth && path[0] == TAG_SPECIFIC_CHARACTER_SET)
+        return true; /* says how the keys are written (PS3.4 C.2.2.2): it is none */
+    return query_keys_add(&query->keys, query->level, path, depth, value, err) &&
+           answer_add(&query->answer, path[0], err);
+}
+
+bool query_add_return(struct query *query, uint32_t tag, struct error *err) {
+    return answer_add(&query->answer, tag, err);
+}
+
+void query_return_all(struct query *query) {
+    query->answer.all = true;
+    query->answer.header = true;
+}
+
+void query_combine_date_time(struct query *query) {
+    query->combine = true;
+}
+
+void query_set_page(struct query *query, uint64_t offset, uint64_t limit) {
+    query->offset = offset;
+    query->limit = limit ? limit : UINT64_MAX;
+}
+
+void query_use_no_index(struct query *query) {
+    query->scan = true;
+}
+
+static bool begin(struct query *query, struct error *err) {
+    if (query->plan)
+        return true;
+    query_keys_prepare(&query->keys, query->combine);
+    answer_prepare(&query->answer, query->level);
+    query->skip = query->offset;
+    metric_add(METRIC_QUERIES, 1);
+    return plan_open(query->archive, &query->keys, query->level, query->scan, &query->plan, err);
+}
+
+/* Passes over as many matches at once as stand below something, if none of them need be looked at.
+ */
+static bool skip_whole(struct query *query, enum level first, uint64_t matches) {
+    if (!matches || query->skip < matches ||
+        query_keys_filter(&query->keys, first, LEVEL_INSTANCE))
+        return false;
+    query->skip -= matches;
+    return true;
+}
+
+/* The next study that matches the keys of patient and study. *found false at the end. */
+static bool next_study(struct query *query, bool *found, struct error *err) {
+    bool matches = false;
+    while (!matches) {
+        if (!plan_next(query->plan, &query->hint, found, err))
+            return false;
+        if (!*found)
+            return true;
+        if (query->level <= LEVEL_STUDY && query->skip && plan_is_exact(query->plan)) {
+            query->skip--;
+            continue;
+        }
+        bool there;
+        if (!row_load_study(&query->row, query->hint.study, &there, err))
+            return false;
+        if (!there)
+            continue; /* deleted meanwhile */
+        enum level last = query->level == LEVEL_PATIENT ? LEVEL_PATIENT : LEVEL_STUDY;
+        if (!query_keys_match(&query->keys, &query->row, LEVEL_PATIENT, last, &matches, err))
+            return false;
+        if (matches && query->level == LEVEL_SERIES &&
+            skip_whole(query, LEVEL_SERIES, query->row.study.series))
+            matches = false;
+        if (matches && query->level == LEVEL_INSTANCE &&
+            skip_whole(query, LEVEL_SERIES, query->row.study.instances))
+            matches = false;
+    }
+    return true;
+}
+
+/* Closes the listing at its end. */
+static bool next_entry(struct listing **listing, struct identity *place, struct slice *record,
+                       bool *found, struct error *err) {
+    const struct listing_entry *entry;
+    if (!listing_next(*listing, &entry, err))
+        return false;
+    *found = entry != NULL;
+    if (entry) {
+        *record = entry->value;
+        return listing_place(entry, place, err);
+    }
+    listing_close(*listing);
+    *listing = NULL;
+    return true;
+}
+
+/* The next series of the study that matches; *found false when there is no more of them. */
+static bool next_series(struct query *query, bool *found, struct error *err) {
+    struct identity place;
+    struct slice record;
+    bool matches = false;
+    while (!matches) {
+        if (!next_entry(&query->series, &place, &record, found, err))
+            return false;
+        if (!*found)
+            return true;
+        if (!row_set_series(&query->row, place.series, record, err) ||
+            !query_keys_match(&query->keys, &query->row, LEVEL_SERIES, LEVEL_SERIES, &matches,
+                              err))
+            return false;
+        if (matches && query->level == LEVEL_INSTANCE &&
+            skip_whole(query, LEVEL_INSTANCE, query->row.series.instances))
+            matches = false;
+    }
+    return true;
+}
+
+static bool next_instance(struct query *query, bool *found, struct error *err) {
+    struct identity place;
+    struct slice record;
+    bool matches = false;
+    while (!matches) {
+        if (!next_entry(&query->instances, &place, &record, found, err))
+            return false;
+        if (!*found)
+            return true;
+        if (!row_set_instance(&query->row, place.instance, record, err) ||
+            !query_keys_match(&query->keys, &query->row, LEVEL_INSTANCE, LEVEL_INSTANCE, &matches,
+                              err))
+            return false;
+    }
+    return true;
+}
+
+/* A series or an instance that alone can match is read by itself. */
+static bool open_series(struct query *query, struct error *err) {
+    struct identity only = query->hint;
+    only.instance[0] = '\0';
+    if (only.series[0])
+        return listing_open_one(query->archive, &only, &query->series, err);
+    return listing_open(query->archive, RECORD_SERIES, query->row.place.study, NULL, &query->series,
+                        err);
+}
+
+static bool open_instances(struct query *query, struct error *err) {
+    const struct identity *place = &query->row.place;
+    if (query->hint.instance[0])
+        return listing_open_one(query->archive, &query->hint, &query->instances, err);
+    return listing_open(query->archive, RECORD_INSTANCE, place->study, place->series,
+                        &query->instances, err);
+}
+
+/* The next row that matches all keys: depth first through studies, series and instances. */
+static bool next_row(struct query *query, bool *found, struct error *err) {
+    for (;;) {
+        if (query->instances) {
+            if (!next_instance(query, found, err))
+                return false;
+            if (*found)
+                return true;
+        } else if (query->series) {
+            if (!next_series(query, found, err))
+                return false;
+            if (*found && query->level == LEVEL_SERIES)
+                return true;
+            if (*found && !open_instances(query, err))
+                return false;
+        } else {
+            if (!next_study(query, found, err))
+                return false;
+            if (!*found || query->level <= LEVEL_STUDY)
+                return true;
+            if (!open_series(query, err))
+                return false;
+        }
+    }
+}
+
+bool query_next(struct query *query, const struct dataset **match, struct error *err) {
+    bool found = true;
+    *match = NULL;
+    if (!begin(query, err))
+        return false;
+    while (!query->at_end && query->given < query->limit) {
+        if (!next_row(query, &found, err))
+            return false;
+        query->at_end = !found;
+        if (!found)
+            break;
+        if (query->skip) {
+            query->skip--;
+            continue;
+        }
+        query->given++;
+        if (!answer_write(&query->answer, &query->row, query->level, &query->keys, err))
+            return false;
+        *match = query->answer.dataset;
+        return true;
+    }
+    return true;
+}
+
+bool query_count_rest(struct query *query, uint64_t at_most, uint64_t *count, struct error *err) {
+    *count = 0;
+    if (!begin(query, err))
+        return false;
+    /* To count is to skip as many, and to see how many that were. */
+    uint64_t pending = query->skip;
+    uint64_t whole = at_most > UINT64_MAX - pending ? UINT64_MAX : at_most + pending;
+    query->skip = whole;
+    while (!query->at_end && query->skip) {
+        bool found;
+        if (!next_row(query, &found, err))
+            return false;
+        query->at_end = !found;
+        if (found && query->skip)
+            query->skip--;
+    }
+    uint64_t passed = whole - query->skip;
+    *count = passed > pending ? passed - pending : 0;
+    query->skip = 0;
+    return true;
+}

@@ -1,0 +1,362 @@
+/* SPDX-License-Identifier: MIT */
+#include "archive/retrieve.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "archive/instance.h"
+#include "archive/listing.h"
+#include "archive/lookup.h"
+#include "archive/terms.h"
+#include "archive/uid_set.h"
+#include "base/memory.h"
+#include "dicom/fold.h"
+#include "storage/feed.h"
+
+/* Bytes of a list of studies, and of the list of the instances of one. */
+#define LIST_SIZE ((size_t)512 << 20)
+
+/* An instance in its place in the order. */
+struct entry {
+    int64_t series_number;
+    int64_t number;
+    char study[UID_SIZE];
+    char series[UID_SIZE];
+    char instance[UID_SIZE];
+};
+
+struct retrieve {
+    struct archive *archive;
+    uint64_t until; /* what is stored after the opening does not belong to it */
+    bool by_series; /* only those in `series` */
+    struct uid_set series;
+    struct buffer studies; /* char[UID_SIZE] each */
+    size_t study;          /* the next one to load */
+    uint64_t count;
+    struct buffer entries; /* of the study loaded last, or all of a list of instances */
+    size_t entry;
+    struct instance *instance;
+};
+
+static bool add_study(struct retrieve *retrieve, struct slice uid, struct error *err) {
+    char text[UID_SIZE] = { 0 };
+    if (uid.size >= UID_SIZE)
+        return error_set(err, ERROR_CORRUPT, "a term of the index cannot be read");
+    memcpy(text, uid.data, uid.size);
+    buffer_append(&retrieve->studies, slice_of(text, UID_SIZE));
+    return buffer_check(&retrieve->studies, "list of studies", err);
+}
+
+static bool has_patient(const struct study_record *study, struct slice patient_id) {
+    struct key key;
+    if (!patient_id.size)
+        return true;
+    key_patient(&key, patient_id, slice_of(NULL, 0), "");
+    return slice_starts_with(buffer_slice(&study->patient_key), slice_skip(key_slice(&key), 1));
+}
+
+/* Adds the study when it is there and is the patient's (empty: anybody's). */
+static bool add_if_there(struct retrieve *retrieve, const char *uid, struct slice patient_id,
+                         struct error *err) {
+    struct study_record record;
+    bool found;
+    study_record_init(&record);
+    bool ok = lookup_study(retrieve->archive, uid, &record, &found, err) &&
+              (!found || !has_patient(&record, patient_id) ||
+               add_study(retrieve, slice_text(uid), err));
+    study_record_release(&record);
+    return ok;
+}
+
+static bool add_listed(struct retrieve *retrieve, const struct uid_set *studies,
+                       struct slice patient_id, struct error *err) {
+    for (size_t i = 0; i < studies->count; i++) {
+        if (!add_if_there(retrieve, studies->uids[i], patient_id, err))
+            return false;
+    }
+    return true;
+}
+
+static bool add_of_patient(struct retrieve *retrieve, struct slice patient_id, struct error *err) {
+    struct storage_cursor *cursor = NULL;
+    struct key prefix;
+    struct slice key, stamp, uid;
+    bool found = true;
+    term_value_key(&prefix, TERM_PATIENT_ID, patient_id);
+    bool ok = storage_cursor_open_prefix(retrieve->archive->storage, TABLE_TERM,
+                                         key_slice(&prefix), &cursor, err);
+    while (ok && (ok = storage_cursor_next(cursor, &key, NULL, &found, err)) && found) {
+        if (term_split(key, &stamp, &uid))
+            ok = add_study(retrieve, uid, err);
+    }
+    storage_cursor_close(cursor);
+    return ok;
+}
+
+/* The studies that hold a series of the list, each once. */
+static bool add_of_series(struct retrieve *retrieve, struct slice patient_id, struct error *err) {
+    struct storage_cursor *cursor = NULL;
+    struct buffer list = buffer_up_to(LIST_SIZE);
+    struct key prefix;
+    struct slice key;
+    bool ok = true;
+    for (size_t i = 0; ok && i < retrieve->series.count; i++) {
+        bool found = true;
+        term_series_key(&prefix, retrieve->series.uids[i]);
+        ok = storage_cursor_open_prefix(retrieve->archive->storage, TABLE_TERM, key_slice(&prefix),
+                                        &cursor, err);
+        while (ok && (ok = storage_cursor_next(cursor, &key, NULL, &found, err)) && found) {
+            buffer_append(&list, slice_skip(key, prefix.size));
+            buffer_append_byte(&list, '\\');
+        }
+        storage_cursor_close(cursor);
+        cursor = NULL;
+    }
+    ok = ok && buffer_check(&list, "list of studies", err);
+    if (ok) {
+        struct uid_set studies = uid_set_read(buffer_text(&list));
+        ok = add_listed(retrieve, &studies, patient_id, err);
+        uid_set_release(&studies);
+    }
+    buffer_release(&list);
+    return ok;
+}
+
+static int compare_entries(const void *a, const void *b) {
+    const struct entry *first = a, *second = b;
+    int order = strcmp(first->study, second->study);
+    if (order)
+        return order;
+    if (first->series_number != second->series_number)
+        return first->series_number < second->series_number ? -1 : 1;
+    order = strcmp(first->series, second->series);
+    if (order)
+        return order;
+    if (first->number != second->number)
+        return first->number < second->number ? -1 : 1;
+    return strcmp(first->instance, second->instance);
+}
+
+static void sort_entries(struct retrieve *retrieve) {
+    if (retrieve->entries.size)
+        qsort(retrieve->entries.data, retrieve->entries.size / sizeof(struct entry),
+              sizeof(struct entry), compare_entries);
+}
+
+static bool load_series(struct retrieve *retrieve, const struct identity *series, int64_t number,
+                        struct error *err) {
+    struct listing *listing = NULL;
+    const struct listing_entry *listed;
+    bool ok = listing_open(retrieve->archive, RECORD_INSTANCE, series->study, series->series,
+                           &listing, err);
+    while (ok && (ok = listing_next(listing, &listed, err)) && listed) {
+        struct entry entry = { .series_number = number, .number = listed->number };
+        struct identity identity;
+        ok = listing_place(listed, &identity, err);
+        if (!ok || listed->created > retrieve->until)
+            continue;
+        memcpy(entry.study, identity.study, UID_SIZE);
+        memcpy(entry.series, identity.series, UID_SIZE);
+        memcpy(entry.instance, identity.instance, UID_SIZE);
+        buffer_append(&retrieve->entries, slice_of(&entry, sizeof(entry)));
+        ok = buffer_check(&retrieve->entries, "list of instances", err);
+    }
+    listing_close(listing);
+    return ok;
+}
+
+/* Fills the entries with those of a study. */
+static bool load_study(struct retrieve *retrieve, size_t study, struct error *err) {
+    struct listing *listing = NULL;
+    const struct listing_entry *listed;
+    const char *uid = (const char *)retrieve->studies.data + study * UID_SIZE;
+    buffer_clear(&retrieve->entries);
+    retrieve->entry = 0;
+    bool ok = listing_open(retrieve->archive, RECORD_SERIES, uid, NULL, &listing, err);
+    while (ok && (ok = listing_next(listing, &listed, err)) && listed) {
+        struct identity identity;
+        ok = listing_place(listed, &identity, err);
+        if (ok && (!retrieve->by_series || uid_set_has(&retrieve->series, identity.series)))
+            ok = load_series(retrieve, &identity, listed->number, err);
+    }
+    listing_close(listing);
+    if (ok)
+        sort_entries(retrieve);
+    return ok;
+}
+
+static size_t study_count(const struct retrieve *retrieve) {
+    return retrieve->studies.size / UID_SIZE;
+}
+
+/* Counts all, and leaves the last study loaded: with one study, which is the rule, nothing is read
+ * twice. */
+static bool count_studies(struct retrieve *retrieve, struct error *err) {
+    for (size_t i = 0; i < study_count(retrieve); i++) {
+        if (!load_study(retrieve, i, err))
+            return false;
+        retrieve->count += retrieve->entries.size / sizeof(struct entry);
+    }
+    retrieve->study = study_count(retrieve) == 1 ? 1 : 0;
+    if (study_count(retrieve) != 1)
+        buffer_clear(&retrieve->entries);
+    return true;
+}
+
+static bool open_studies(struct retrieve *retrieve, const struct selection *selection,
+                         struct slice patient_id, struct error *err) {
+    struct uid_set studies = uid_set_read(selection->studies);
+    bool ok = true;
+    retrieve->by_series = !is_empty_text(selection->series);
+    retrieve->series = uid_set_read(selection->series);
+    if (!is_empty_text(selection->studies))
+        ok = add_listed(retrieve, &studies, patient_id, err);
+    else if (retrieve->by_series)
+        ok = add_of_series(retrieve, patient_id, err);
+    else if (patient_id.size)
+        ok = add_of_patient(retrieve, patient_id, err);
+    uid_set_release(&studies);
+    return ok && count_studies(retrieve, err);
+}
+
+/* Which of the instances of a list are meant. */
+struct filter {
+    struct uid_set studies;
+    struct uid_set series;
+    bool by_study;
+    bool by_series;
+    struct slice patient_id;
+};
+
+static bool passes(struct retrieve *retrieve, const struct filter *filter,
+                   const struct identity *place, bool *pass, struct error *err) {
+    *pass = (!filter->by_study || uid_set_has(&filter->studies, place->study)) &&
+            (!filter->by_series || uid_set_has(&filter->series, place->series));
+    if (!*pass || !filter->patient_id.size)
+        return true;
+    struct study_record study;
+    study_record_init(&study);
+    bool ok = lookup_study(retrieve->archive, place->study, &study, pass, err);
+    *pass = ok && *pass && has_patient(&study, filter->patient_id);
+    study_record_release(&study);
+    return ok;
+}
+
+static bool add_instance(struct retrieve *retrieve, const struct identity *place,
+                         struct error *err) {
+    struct instance_record instance;
+    struct series_record series;
+    bool found, series_found;
+    instance_record_init(&instance);
+    series_record_init(&series);
+    bool ok = lookup_instance(retrieve->archive, place, &instance, &found, err) &&
+              lookup_series(retrieve->archive, place->study, place->series, &series, &series_found,
+                            err);
+    if (ok && found && instance.created <= retrieve->until) {
+        struct entry entry = { .series_number = series.number, .number = instance.number };
+        memcpy(entry.study, place->study, UID_SIZE);
+        memcpy(entry.series, place->series, UID_SIZE);
+        memcpy(entry.instance, place->instance, UID_SIZE);
+        buffer_append(&retrieve->entries, slice_of(&entry, sizeof(entry)));
+        ok = buffer_check(&retrieve->entries, "list of instances", err);
+    }
+    instance_record_release(&instance);
+    series_record_release(&series);
+    return ok;
+}
+
+/* Instances by their UIDs are found one by one: each is often asked for by itself, and its study
+ * may hold thousands. */
+static bool open_instances(struct retrieve *retrieve, const struct selection *selection,
+                           struct slice patient_id, struct error *err) {
+    struct uid_set instances = uid_set_read(selection->instances);
+    struct filter filter = {
+        .studies = uid_set_read(selection->studies),
+        .series = uid_set_read(selection->series),
+        .by_study = !is_empty_text(selection->studies),
+        .by_series = !is_empty_text(selection->series),
+        .patient_id = patient_id,
+    };
+    bool ok = true;
+    for (size_t i = 0; ok && i < instances.count; i++) {
+        struct identity place;
+        bool found, pass = false;
+        ok = lookup_place(retrieve->archive, instances.uids[i], &place, &found, err) &&
+             (!found || passes(retrieve, &filter, &place, &pass, err)) &&
+             (!pass || add_instance(retrieve, &place, err));
+    }
+    sort_entries(retrieve);
+    retrieve->count = retrieve->entries.size / sizeof(struct entry);
+    uid_set_release(&instances);
+    uid_set_release(&filter.studies);
+    uid_set_release(&filter.series);
+    return ok;
+}
+
+bool retrieve_open(struct archive *archive, const struct selection *selection,
+                   struct retrieve **out, struct error *err) {
+    struct retrieve *retrieve = mem_alloc(sizeof(*retrieve));
+    struct slice patient_id = fold_trim(slice_text(selection->patient_id));
+    retrieve->archive = archive;
+    retrieve->until = feed_latest(archive->storage);
+    retrieve->studies = buffer_up_to(LIST_SIZE);
+    retrieve->entries = buffer_up_to(LIST_SIZE);
+    bool ok = is_empty_text(selection->instances)
+                  ? open_studies(retrieve, selection, patient_id, err)
+                  : open_instances(retrieve, selection, patient_id, err);
+    if (!ok) {
+        retrieve_close(retrieve);
+        return false;
+    }
+    *out = retrieve;
+    return true;
+}
+
+uint64_t retrieve_count(const struct retrieve *retrieve) {
+    return retrieve->count;
+}
+
+static bool next_entry(struct retrieve *retrieve, struct entry *entry, bool *found,
+                       struct error *err) {
+    while (retrieve->entry == retrieve->entries.size / sizeof(*entry)) {
+        *found = retrieve->study < study_count(retrieve);
+        if (!*found)
+            return true;
+        if (!load_study(retrieve, retrieve->study++, err))
+            return false;
+    }
+    memcpy(entry, retrieve->entries.data + retrieve->entry++ * sizeof(*entry), sizeof(*entry));
+    *found = true;
+    return true;
+}
+
+bool retrieve_next(struct retrieve *retrieve, struct instance **instance, struct error *err) {
+    struct entry entry;
+    bool found = true;
+    instance_close(retrieve->instance);
+    retrieve->instance = NULL;
+    while (!retrieve->instance) {
+        struct identity identity = { 0 };
+        if (!next_entry(retrieve, &entry, &found, err))
+            return false;
+        if (!found)
+            break;
+        memcpy(identity.study, entry.study, UID_SIZE);
+        memcpy(identity.series, entry.series, UID_SIZE);
+        memcpy(identity.instance, entry.instance, UID_SIZE);
+        if (!instance_load(retrieve->archive, &identity, &retrieve->instance, err))
+            return false;
+    }
+    *instance = retrieve->instance;
+    return true;
+}
+
+void retrieve_close(struct retrieve *retrieve) {
+    if (!retrieve)
+        return;
+    instance_close(retrieve->instance);
+    uid_set_release(&retrieve->series);
+    buffer_release(&retrieve->studies);
+    buffer_release(&retrieve->entries);
+    free(retrieve);
+}

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+/* One match on its way through a query: the records of a place in the tree, and any attribute of
+ * it, from where it stands: computed, from a summary, or from the stored header. Used again and
+ * again in a walk. One thread at a time. */
+
+#include "archive/core.h"
+#include "archive/document.h"
+#include "archive/records.h"
+#include "dicom/encode.h"
+
+struct row {
+    struct archive *archive;
+    struct identity place;
+    struct study_record study;
+    struct series_record series;
+    struct instance_record instance;
+    struct dataset *summaries[LEVEL_INSTANCE + 1]; /* of study, series, instance; else NULL */
+    struct patient_record patient;
+    bool has_patient;
+    struct document document; /* the header that was needed last */
+    struct identity document_place;
+};
+
+void row_init(struct row *row, struct archive *archive);
+void row_release(struct row *row);
+
+/* *found false when the study is not (any more) there. What was below is forgotten. */
+bool row_load_study(struct row *row, const char *study, bool *found, struct error *err);
+/* A series of the study, an instance of the series, by their encoded records. */
+bool row_set_series(struct row *row, const char *series, struct slice record, struct error *err);
+bool row_set_instance(struct row *row, const char *instance, struct slice record,
+                      struct error *err);
+
+/* At which level an attribute can first be told: that of the table, or of what it is computed from;
+ * `level` for all others. Never below `level`. */
+enum level row_attribute_level(uint32_t tag, enum level level);
+
+/* An attribute as seen from a level that is loaded. *found false when it is not known; else it is
+ * a text (`text` is filled, UTF-8) or stands in *source. */
+struct row_value {
+    const struct dataset *source; /* NULL: computed, see text */
+    struct slice text;
+    uint16_t vr; /* of a computed one */
+};
+bool row_find(struct row *row, enum level level, uint32_t tag, struct buffer *scratch,
+              struct row_value *value, bool *found, struct error *err);
+/* As text: values with backslashes between, empty when not known. `text` is filled anew. */
+bool row_text(struct row *row, enum level level, uint32_t tag, struct buffer *text,
+              struct error *err);
+/* The header of the instance that stands for the level; NULL when it is gone. */
+bool row_header(struct row *row, enum level level, const struct dataset **header,
+                struct error *err);
+
+enum { ROW_TEXT_SIZE = 4 << 20 };

@@ -1,0 +1,479 @@
+/* SPDX-License-Identifier: MIT */
+#include "archive/tree.h"
+
+#include <stdio.h>
+
+#include "archive/document.h"
+#include "archive/feed_entry.h"
+#include "archive/tally.h"
+
+static void put_record(struct tree *tree, const struct key *key, struct buffer *bytes) {
+    transaction_put(tree->transaction, TABLE_RECORD, key_slice(key), buffer_slice(bytes));
+    buffer_release(bytes);
+}
+
+static void put_tombstone(struct tree *tree, const struct identity *place, int64_t at_ms) {
+    struct key key;
+    struct buffer value = buffer_up_to(16);
+    key_place(&key, RECORD_TOMBSTONE, place->study, place->series, place->instance);
+    buffer_append_byte(&value, 1);
+    buffer_append_u64le(&value, (uint64_t)at_ms);
+    put_record(tree, &key, &value);
+}
+
+static uint64_t append_change(struct tree *tree, const struct identity *identity,
+                              const char *sop_class, enum change_action action, int64_t at_ms) {
+    struct change change = { 0, *identity, action, at_ms };
+    struct buffer entry = buffer_up_to(FEED_ENTRY_SIZE);
+    snprintf(change.identity.sop_class, UID_SIZE, "%s", sop_class);
+    feed_entry_encode(&change, &entry);
+    uint64_t sequence = transaction_append_feed(tree->transaction, buffer_slice(&entry));
+    buffer_release(&entry);
+    return sequence;
+}
+
+bool tree_open(struct tree *tree, struct archive *archive, struct transaction *transaction,
+               const char *study, struct error *err) {
+    struct key key;
+    memset(tree, 0, sizeof(*tree));
+    tree->archive = archive;
+    tree->transaction = transaction;
+    tree->before = buffer_up_to(RECORD_SIZE);
+    study_record_init(&tree->study);
+    series_record_init(&tree->series);
+    snprintf(tree->uid, UID_SIZE, "%s", study);
+    key_place(&key, RECORD_STUDY, study, NULL, NULL);
+    if (!transaction_get(transaction, TABLE_RECORD, key_slice(&key), &tree->before, &tree->existed,
+                         err))
+        return false;
+    if (!tree->existed)
+        return true;
+    if (!study_record_decode(buffer_slice(&tree->before), &tree->study, err))
+        return false;
+    tree->had = (struct patient_record){ 1, tree->study.series, tree->study.instances };
+    tree->had_bytes = tree->study.bytes;
+    return true;
+}
+
+void tree_close(struct tree *tree) {
+    buffer_release(&tree->before);
+    study_record_release(&tree->study);
+    series_record_release(&tree->series);
+}
+
+bool tree_exists(const struct tree *tree) {
+    return tree->study.instances > 0;
+}
+
+/* Sources: the instance that a summary was made of. */
+
+static bool was_removed(const struct tree *tree, struct slice key) {
+    return tree->removed && slice_compare(key, key_slice(&tree->first_removed)) >= 0 &&
+           slice_compare(key, key_slice(&tree->last_removed)) <= 0;
+}
+
+/* The first instance below `prefix` that stays, by the order of keys. */
+static bool find_remaining(struct tree *tree, struct slice prefix, struct identity *identity,
+                           bool *found, struct error *err) {
+    struct storage_cursor *cursor = NULL;
+    struct slice key;
+    if (!storage_cursor_open_prefix(tree->archive->storage, TABLE_RECORD, prefix, &cursor, err))
+        return false;
+    bool ok;
+    do
+        ok = storage_cursor_next(cursor, &key, NULL, found, err);
+    while (ok && *found && was_removed(tree, key));
+    if (ok && *found && !key_split_place(slice_skip(key, 1), identity))
+        ok = error_set(err, ERROR_CORRUPT, "a key of the index cannot be read");
+    storage_cursor_close(cursor);
+    return ok;
+}
+
+/* What the study's record says about itself besides counts follows from its summary. */
+static bool study_derive(struct tree *tree, struct error *err) {
+    struct dataset *summary;
+    struct buffer id = buffer_up_to(SUMMARY_SIZE);
+    struct buffer issuer = buffer_up_to(SUMMARY_SIZE);
+    struct key key;
+    if (!dataset_open(buffer_slice(&tree->study.summary.bytes),
+                      transfer_syntax_find(slice_text(UID_EXPLICIT_LITTLE_ENDIAN)), NULL, 0,
+                      &summary, err))
+        return false;
+    term_stamp(summary, tree->study.stamp);
+    dataset_text(summary, TAG_PATIENT_ID, &id);
+    dataset_text(summary, TAG_ISSUER_OF_PATIENT_ID, &issuer);
+    key_patient(&key, buffer_slice(&id), buffer_slice(&issuer), tree->uid);
+    buffer_clear(&tree->study.patient_key);
+    buffer_append(&tree->study.patient_key, slice_skip(key_slice(&key), 1));
+    tree->terms_changed = true;
+    dataset_close(summary);
+    buffer_release(&id);
+    buffer_release(&issuer);
+    return true;
+}
+
+static void count_modality(struct tree *tree, const char *modality, int32_t amount) {
+    if (tally_add(&tree->study.modalities, slice_text(modality), amount))
+        tree->terms_changed = true;
+}
+
+/* Number and modality of the series follow from its summary. */
+static bool series_derive(struct tree *tree, struct error *err) {
+    struct series_record *series = &tree->series;
+    struct dataset *summary;
+    char modality[UID_SIZE];
+    if (!dataset_open(buffer_slice(&series->summary.bytes),
+                      transfer_syntax_find(slice_text(UID_EXPLICIT_LITTLE_ENDIAN)), NULL, 0,
+                      &summary, err))
+        return false;
+    if (!dataset_integer(summary, TAG_SERIES_NUMBER, &series->number))
+        series->number = NUMBER_ABSENT;
+    dataset_string(summary, TAG_MODALITY, modality, sizeof(modality));
+    dataset_close(summary);
+    if (strcmp(modality, series->modality) != 0) {
+        count_modality(tree, series->modality, -1);
+        count_modality(tree, modality, 1);
+        memcpy(series->modality, modality, sizeof(modality));
+    }
+    return true;
+}
+
+/* Makes the summary anew of the first instance that stays. One whose header cannot be read leaves
+ * the summary as it is. */
+static bool renew_series_source(struct tree *tree, struct error *err) {
+    struct document document = document_init();
+    struct identity identity;
+    struct key prefix;
+    bool found, there = false;
+    key_children(&prefix, RECORD_INSTANCE, tree->uid, tree->series_uid);
+    bool ok = find_remaining(tree, key_slice(&prefix), &identity, &found, err);
+    if (ok && found) {
+        memcpy(tree->series.source_instance, identity.instance, UID_SIZE);
+        if (document_load(tree->archive, &identity, &document, &there, NULL) && there) {
+            summary_build(&tree->series.summary, LEVEL_SERIES, document.dataset, NULL);
+            ok = series_derive(tree, err);
+        }
+    }
+    document_release(&document);
+    return ok;
+}
+
+static bool renew_study_source(struct tree *tree, struct error *err) {
+    struct document document = document_init();
+    struct identity identity;
+    struct key prefix;
+    bool found, there = false;
+    key_children(&prefix, RECORD_INSTANCE, tree->uid, NULL);
+    bool ok = find_remaining(tree, key_slice(&prefix), &identity, &found, err);
+    if (ok && found) {
+        memcpy(tree->study.source_series, identity.series, UID_SIZE);
+        memcpy(tree->study.source_instance, identity.instance, UID_SIZE);
+        if (document_load(tree->archive, &identity, &document, &there, NULL) && there) {
+            summary_build(&tree->study.summary, LEVEL_STUDY, document.dataset, NULL);
+            ok = study_derive(tree, err);
+        }
+    }
+    document_release(&document);
+    return ok;
+}
+
+/* Series. */
+
+static bool save_series(struct tree *tree, struct error *err) {
+    struct key key;
+    if (!tree->series_uid[0])
+        return true;
+    key_place(&key, RECORD_SERIES, tree->uid, tree->series_uid, NULL);
+    if (!tree->series.instances) {
+        struct key term;
+        term_series_key(&term, tree->series_uid);
+        key_add(&term, slice_text(tree->uid));
+        transaction_delete(tree->transaction, TABLE_TERM, key_slice(&term));
+        transaction_delete(tree->transaction, TABLE_RECORD, key_slice(&key));
+        count_modality(tree, tree->series.modality, -1);
+        tree->study.series--;
+        return true;
+    }
+    if (tree->series_source_removed && !renew_series_source(tree, err))
+        return false;
+    struct buffer bytes = buffer_up_to(RECORD_SIZE);
+    series_record_encode(&tree->series, &bytes);
+    put_record(tree, &key, &bytes);
+    return true;
+}
+
+static bool load_series(struct tree *tree, const char *uid, struct error *err) {
+    struct key key;
+    if (strcmp(tree->series_uid, uid) == 0)
+        return true;
+    if (!save_series(tree, err))
+        return false;
+    series_record_release(&tree->series);
+    series_record_init(&tree->series);
+    snprintf(tree->series_uid, UID_SIZE, "%s", uid);
+    tree->series_source_removed = false;
+    key_place(&key, RECORD_SERIES, tree->uid, uid, NULL);
+    struct buffer bytes = buffer_up_to(RECORD_SIZE);
+    bool ok = transaction_get(tree->transaction, TABLE_RECORD, key_slice(&key), &bytes,
+                              &tree->series_existed, err);
+    if (ok && tree->series_existed)
+        ok = series_record_decode(buffer_slice(&bytes), &tree->series, err);
+    buffer_release(&bytes);
+    return ok;
+}
+
+/* The summary of a level with what `addition` knows and it does not. */
+static void fill_summary(struct summary *summary, enum level level,
+                         const struct summary *prepared, const struct dataset *header) {
+    struct summary merged = summary_init();
+    struct dataset *old = NULL;
+    if (summary->bytes.size)
+        dataset_open(buffer_slice(&summary->bytes),
+                     transfer_syntax_find(slice_text(UID_EXPLICIT_LITTLE_ENDIAN)), NULL, 0, &old,
+                     NULL);
+    if (!old && prepared) {
+        buffer_append(&merged.bytes, buffer_slice(&prepared->bytes));
+        merged.present = prepared->present;
+        merged.partial = prepared->partial;
+    } else {
+        bool partial = summary->partial;
+        summary_build(&merged, level, old ? old : header, header);
+        merged.partial |= partial;
+    }
+    dataset_close(old);
+    summary_release(summary);
+    *summary = merged;
+}
+
+static bool add_to_series(struct tree *tree, const struct addition *addition, uint64_t sequence,
+                          struct error *err) {
+    struct series_record *series = &tree->series;
+    const struct identity *identity = addition->identity;
+    if (!load_series(tree, identity->series, err))
+        return false;
+    bool is_new = !series->instances;
+    if (is_new) {
+        struct key term;
+        term_series_key(&term, identity->series);
+        key_add(&term, slice_text(tree->uid));
+        transaction_put(tree->transaction, TABLE_TERM, key_slice(&term), slice_of(NULL, 0));
+        series->created = sequence;
+        series->stored_at_ms = addition->instance->stored_at_ms;
+        memcpy(series->source_instance, identity->instance, UID_SIZE);
+        tree->study.series++;
+    }
+    series->changed = sequence;
+    series->instances++;
+    series->bytes += addition->instance->blob.size;
+    if (!is_new && !(addition->series_present & ~series->summary.present))
+        return true;
+    fill_summary(&series->summary, LEVEL_SERIES, addition->series_summary, addition->header);
+    return series_derive(tree, err);
+}
+
+static bool add_to_study(struct tree *tree, const struct addition *addition, uint64_t sequence,
+                         struct error *err) {
+    struct study_record *study = &tree->study;
+    bool is_new = !study->instances;
+    if (is_new) {
+        study->created = sequence;
+        study->stored_at_ms = addition->instance->stored_at_ms;
+        memcpy(study->source_series, addition->identity->series, UID_SIZE);
+        memcpy(study->source_instance, addition->identity->instance, UID_SIZE);
+    }
+    study->changed = sequence;
+    study->instances++;
+    study->bytes += addition->instance->blob.size;
+    tally_add(&study->sop_classes, slice_text(addition->instance->sop_class), 1);
+    if (!is_new && !(addition->study_present & ~study->summary.present))
+        return true;
+    fill_summary(&study->summary, LEVEL_STUDY, addition->study_summary, addition->header);
+    return study_derive(tree, err);
+}
+
+bool tree_add(struct tree *tree, const struct addition *addition, struct error *err) {
+    const struct identity *identity = addition->identity;
+    struct instance_record *instance = addition->instance;
+    struct buffer bytes = buffer_up_to(RECORD_SIZE);
+    struct key key;
+    struct key place;
+    uint64_t sequence = append_change(tree, identity, instance->sop_class, CHANGE_CREATE,
+                                      instance->stored_at_ms);
+    if (!add_to_series(tree, addition, sequence, err) ||
+        !add_to_study(tree, addition, sequence, err))
+        return false;
+    instance->created = sequence;
+    instance_record_encode(instance, &bytes);
+    key_place(&key, RECORD_INSTANCE, identity->study, identity->series, identity->instance);
+    put_record(tree, &key, &bytes);
+    key.bytes[0] = DOCUMENT_HEADER;
+    transaction_put(tree->transaction, TABLE_DOCUMENT, key_slice(&key), addition->document);
+    if (addition->frames.size) {
+        key.bytes[0] = DOCUMENT_FRAMES;
+        transaction_put(tree->transaction, TABLE_DOCUMENT, key_slice(&key), addition->frames);
+    }
+    key_place(&place, 0, identity->study, identity->series, NULL);
+    term_instance_key(&key, identity->instance);
+    transaction_put(tree->transaction, TABLE_TERM, key_slice(&key),
+                    slice_skip(key_slice(&place), 1));
+    return true;
+}
+
+bool tree_remove(struct tree *tree, const struct identity *identity,
+                 const struct instance_record *instance, int64_t at_ms, struct error *err) {
+    struct key key;
+    struct key term;
+    if (!load_series(tree, identity->series, err))
+        return false;
+    uint64_t sequence =
+        append_change(tree, identity, instance->sop_class, CHANGE_DELETE, at_ms);
+    key_place(&key, RECORD_INSTANCE, identity->study, identity->series, identity->instance);
+    if (!tree->removed++)
+        tree->first_removed = key;
+    tree->last_removed = key;
+    transaction_delete(tree->transaction, TABLE_RECORD, key_slice(&key));
+    key.bytes[0] = DOCUMENT_HEADER;
+    transaction_delete(tree->transaction, TABLE_DOCUMENT, key_slice(&key));
+    key.bytes[0] = DOCUMENT_FRAMES;
+    transaction_delete(tree->transaction, TABLE_DOCUMENT, key_slice(&key));
+    term_instance_key(&term, identity->instance);
+    transaction_delete(tree->transaction, TABLE_TERM, key_slice(&term));
+    transaction_delete_blob(tree->transaction, &instance->blob);
+    put_tombstone(tree, identity, at_ms);
+
+    tree->series.changed = sequence;
+    tree->series.instances--;
+    tree->series.bytes -= instance->blob.size;
+    tree->study.changed = sequence;
+    tree->study.instances--;
+    tree->study.bytes -= instance->blob.size;
+    tally_add(&tree->study.sop_classes, slice_text(instance->sop_class), -1);
+    if (strcmp(tree->series.source_instance, identity->instance) == 0)
+        tree->series_source_removed = true;
+    if (strcmp(tree->study.source_instance, identity->instance) == 0 &&
+        strcmp(tree->study.source_series, identity->series) == 0)
+        tree->source_removed = true;
+    if (!tree->series.instances) {
+        struct identity series = *identity;
+        series.instance[0] = '\0';
+        put_tombstone(tree, &series, at_ms);
+    }
+    if (!tree->study.instances) {
+        struct identity study = { 0 };
+        memcpy(study.study, identity->study, UID_SIZE);
+        put_tombstone(tree, &study, at_ms);
+    }
+    return true;
+}
+
+static bool save_study(struct tree *tree, struct error *err) {
+    struct key key;
+    key_place(&key, RECORD_STUDY, tree->uid, NULL, NULL);
+    if (!tree_exists(tree)) {
+        tree->terms_changed = true;
+        transaction_delete(tree->transaction, TABLE_RECORD, key_slice(&key));
+        return true;
+    }
+    if (tree->source_removed && !renew_study_source(tree, err))
+        return false;
+    struct buffer bytes = buffer_up_to(RECORD_SIZE);
+    study_record_encode(&tree->study, &bytes);
+    put_record(tree, &key, &bytes);
+    return true;
+}
+
+static bool save_terms(struct tree *tree, const struct study_record *was, struct error *err) {
+    struct term_list before = term_list_init();
+    struct term_list after = term_list_init();
+    bool ok = (!tree->existed || terms_of_study(&before, tree->uid, was, err)) &&
+              (!tree_exists(tree) || terms_of_study(&after, tree->uid, &tree->study, err));
+    if (ok)
+        terms_write(tree->transaction, &before, &after);
+    term_list_release(&before);
+    term_list_release(&after);
+    return ok;
+}
+
+/* Takes `less` from a patient's counts and adds `more`. *patients follows when the patient comes or
+ * goes. */
+static bool count_patient(struct tree *tree, struct slice patient_key, struct patient_record less,
+                          struct patient_record more, uint64_t *patients, struct error *err) {
+    struct patient_record patient = { 0, 0, 0 };
+    struct buffer bytes = buffer_up_to(RECORD_SIZE);
+    struct key key;
+    bool found;
+    key_start(&key, RECORD_PATIENT);
+    key_add(&key, patient_key);
+    bool ok = transaction_get(tree->transaction, TABLE_RECORD, key_slice(&key), &bytes, &found,
+                              err) &&
+              (!found || patient_record_decode(buffer_slice(&bytes), &patient, err));
+    buffer_release(&bytes);
+    if (!ok)
+        return false;
+    patient.studies += more.studies - less.studies;
+    patient.series += more.series - less.series;
+    patient.instances += more.instances - less.instances;
+    *patients += (patient.studies > 0) - (uint64_t)found;
+    if (patient.studies) {
+        struct buffer record = buffer_up_to(RECORD_SIZE);
+        patient_record_encode(&patient, &record);
+        put_record(tree, &key, &record);
+    } else {
+        transaction_delete(tree->transaction, TABLE_RECORD, key_slice(&key));
+    }
+    return true;
+}
+
+static bool save_patient(struct tree *tree, const struct study_record *was, uint64_t *patients,
+                         struct error *err) {
+    struct slice old = buffer_slice(&was->patient_key);
+    struct slice new = buffer_slice(&tree->study.patient_key);
+    struct patient_record none = { 0, 0, 0 };
+    struct patient_record has = { 1, tree->study.series, tree->study.instances };
+    if (!tree_exists(tree))
+        has = none;
+    if (!tree->existed || slice_equal(old, new))
+        return count_patient(tree, new, tree->had, has, patients, err);
+    return count_patient(tree, old, tree->had, none, patients, err) &&
+           count_patient(tree, new, none, has, patients, err);
+}
+
+static bool load_counts(struct tree *tree, struct archive_counts *counts, struct error *err) {
+    struct buffer bytes = buffer_up_to(RECORD_SIZE);
+    struct key key;
+    bool found;
+    memset(counts, 0, sizeof(*counts));
+    key_start(&key, RECORD_COUNTS);
+    bool ok = transaction_get(tree->transaction, TABLE_RECORD, key_slice(&key), &bytes, &found,
+                              err) &&
+              (!found || counts_decode(buffer_slice(&bytes), counts, err));
+    buffer_release(&bytes);
+    return ok;
+}
+
+static void save_counts(struct tree *tree, struct archive_counts *counts) {
+    struct buffer bytes = buffer_up_to(RECORD_SIZE);
+    struct key key;
+    counts->studies += (uint64_t)tree_exists(tree) - (uint64_t)tree->existed;
+    counts->series += tree->study.series - tree->had.series;
+    counts->instances += tree->study.instances - tree->had.instances;
+    counts->bytes += tree->study.bytes - tree->had_bytes;
+    key_start(&key, RECORD_COUNTS);
+    counts_encode(counts, &bytes);
+    put_record(tree, &key, &bytes);
+}
+
+bool tree_save(struct tree *tree, struct error *err) {
+    struct archive_counts counts;
+    struct study_record was;
+    study_record_init(&was);
+    bool ok = (!tree->existed || study_record_decode(buffer_slice(&tree->before), &was, err)) &&
+              save_series(tree, err) && save_study(tree, err) &&
+              (!tree->terms_changed || save_terms(tree, &was, err)) &&
+              load_counts(tree, &counts, err) &&
+              save_patient(tree, &was, &counts.patients, err);
+    if (ok)
+        save_counts(tree, &counts);
+    study_record_release(&was);
+    return ok;
+}
