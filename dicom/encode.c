@@ -122,7 +122,9 @@ static void copy_swapped(struct encoder *encoder, const struct element *element)
 static void copy_value(struct encoder *encoder, const struct dataset *dataset,
                        const struct element *element)
 {
-    if (element->tag == TAG_SPECIFIC_CHARACTER_SET)
+    if (element->undefined_length) /* fragments, which are of another transfer syntax */
+        encode_bytes(encoder, element->tag, element->vr, slice_of(NULL, 0));
+    else if (element->tag == TAG_SPECIFIC_CHARACTER_SET)
         encode_text(encoder, element->tag, VR_CS, "ISO_IR 192");
     else if (vr_uses_character_set(element->vr) && element->value.size)
         copy_text(encoder, dataset, element);
@@ -130,6 +132,16 @@ static void copy_value(struct encoder *encoder, const struct dataset *dataset,
         copy_swapped(encoder, element);
     else
         encode_bytes(encoder, element->tag, element->vr, element->value);
+}
+
+/* What a broken sequence leaves open. */
+static void close_all(struct encoder *encoder, const struct walk *walk)
+{
+    for (size_t depth = walk->depth; depth > 0; depth--) {
+        if (walk->open[depth - 1].in_item)
+            encode_item_end(encoder);
+        encode_sequence_end(encoder);
+    }
 }
 
 bool encode_copy(struct encoder *encoder, const struct dataset *dataset, uint32_t tag)
@@ -155,5 +167,6 @@ bool encode_copy(struct encoder *encoder, const struct dataset *dataset, uint32_
         else if (event == WALK_SEQUENCE_END)
             encode_sequence_end(encoder);
     }
+    close_all(encoder, &walk);
     return true;
 }

@@ -154,3 +154,53 @@ TEST(encoder_writes_values_that_were_left_out_as_empty)
     dataset_close(dataset);
     buffer_release(&out);
 }
+
+TEST(encoder_writes_fragments_of_an_icon_as_empty)
+{
+    static const char icon[] = "\x88\x00\x00\x02"
+                               "SQ\0\0\xff\xff\xff\xff"
+                               "\xfe\xff\x00\xe0\xff\xff\xff\xff"
+                               "\xe0\x7f\x10\x00"
+                               "OB\0\0\xff\xff\xff\xff"
+                               "\xfe\xff\x00\xe0\0\0\0\0"
+                               "\xfe\xff\xdd\xe0\0\0\0\0"
+                               "\xfe\xff\x0d\xe0\0\0\0\0"
+                               "\xfe\xff\xdd\xe0\0\0\0\0";
+    struct error err;
+    struct dataset *dataset;
+    CHECK_OK(dataset_open(BYTES(icon), JPEG, NULL, 0, &dataset, &err), err);
+    struct buffer out = buffer_up_to(1024);
+    struct encoder encoder = { &out, .explicit_vr = true };
+    CHECK(encode_copy(&encoder, dataset, 0x00880200));
+    CHECK(slice_equal(buffer_slice(&out), BYTES("\x88\x00\x00\x02"
+                                                "SQ\0\0\xff\xff\xff\xff"
+                                                "\xfe\xff\x00\xe0\xff\xff\xff\xff"
+                                                "\xe0\x7f\x10\x00"
+                                                "OB\0\0\0\0\0\0"
+                                                "\xfe\xff\x0d\xe0\0\0\0\0"
+                                                "\xfe\xff\xdd\xe0\0\0\0\0")));
+    dataset_close(dataset);
+    buffer_release(&out);
+}
+
+TEST(encoder_closes_what_a_broken_sequence_leaves_open)
+{
+    /* An element in the item claims more bytes than the item has. */
+    static const char broken[] = "\x40\x00\x75\x02"
+                                 "SQ\0\0\x12\0\0\0"
+                                 "\xfe\xff\x00\xe0\x0a\0\0\0"
+                                 "\x08\x00\x60\x00"
+                                 "CS\x04\x00"
+                                 "CT";
+    struct error err;
+    struct dataset *dataset;
+    CHECK_OK(dataset_open(BYTES(broken), EXPLICIT, NULL, 0, &dataset, &err), err);
+    struct buffer out = buffer_up_to(1024);
+    struct encoder encoder = { &out, .explicit_vr = true };
+    CHECK(encode_copy(&encoder, dataset, TAG_REQUEST_ATTRIBUTES_SEQUENCE));
+    struct scan *scan = scanned(buffer_slice(&out), EXPLICIT, NULL, &err);
+    CHECK_OK(scan, err);
+    scan_free(scan);
+    dataset_close(dataset);
+    buffer_release(&out);
+}

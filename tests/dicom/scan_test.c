@@ -453,6 +453,47 @@ TEST(scan_keeps_its_limits)
     CHECK_INT(err.code, ERROR_LIMIT);
 }
 
+/* `size` bytes of anything, in large pieces. */
+static void write_much(struct scan *scan, uint64_t size)
+{
+    enum { PIECE = 16 << 20 };
+    static const uint8_t zeroes[PIECE];
+    struct error err;
+    while (size) {
+        size_t piece = size < PIECE ? (size_t)size : PIECE;
+        CHECK_OK(scan_write(scan, slice_of(zeroes, piece), &err), err);
+        size -= piece;
+    }
+}
+
+TEST(scan_counts_beyond_4_gib)
+{
+    struct error err;
+    struct scan *scan = scan_new(JPEG, NULL);
+    CHECK_OK(scan_write(scan, BYTES(FRAGMENTS "\xfe\xff\x00\xe0\0\0\0\0"), &err), err);
+    for (int i = 0; i < 2; i++) {
+        CHECK_OK(scan_write(scan, BYTES("\xfe\xff\x00\xe0\xfe\xff\xff\xff"), &err), err);
+        write_much(scan, 0xFFFFFFFE);
+    }
+    CHECK_OK(scan_write(scan,
+                        BYTES(SEQ_END "\xfc\xff\xfc\xff"
+                                      "OB\0\0\0\0\0\0"),
+                        &err),
+             err);
+    CHECK_OK(scan_finish(scan, &err), err);
+    const struct pixel_data *pixels = scan_pixel_data(scan);
+    CHECK_INT(pixels->fragment_count, 2);
+    CHECK_INT(pixels->fragments[1].offset, 12 + 8 + 8 + 0xFFFFFFFELL + 8);
+    CHECK_INT(pixels->size, 8 + 2 * (8 + 0xFFFFFFFELL) + 8);
+    CHECK_INT(scan_header(scan).size, 24);
+    struct dataset *dataset = opened(scan, JPEG);
+    struct element element;
+    CHECK(dataset_find(dataset, 0xFFFCFFFC, &element));
+    CHECK_INT(element.offset, scan_size(scan));
+    dataset_close(dataset);
+    scan_free(scan);
+}
+
 static struct buffer deflated(struct slice bytes)
 {
     struct buffer out = buffer_up_to(64 << 20);
