@@ -119,14 +119,24 @@ static struct slice take_value(uint16_t vr, struct slice *rest)
     return take_part(rest, '\\');
 }
 
-/* The third group takes all that is left, more than three there are not. */
+/* More than three groups there are not: what stands behind them is dropped. */
 static struct slice take_group(struct slice *rest, size_t index)
 {
-    if (index + 1 < NAME_GROUPS)
-        return take_part(rest, '=');
-    struct slice all = *rest;
-    *rest = slice_of(NULL, 0);
-    return all;
+    struct slice group = take_part(rest, '=');
+    if (index + 1 == NAME_GROUPS)
+        *rest = slice_of(NULL, 0);
+    return group;
+}
+
+/* Without padding, a name also without the delimiters of groups that are not there. */
+static struct slice trim(uint16_t vr, struct slice value)
+{
+    value = fold_trim(value);
+    while (vr == VR_PN && value.size && value.data[value.size - 1] == '=') {
+        value.size--;
+        value = fold_trim(value);
+    }
+    return value;
 }
 
 /* DA, TM, DT. */
@@ -167,7 +177,7 @@ static void fold_name(struct slice value, struct buffer *folded)
 static void fold_value(uint16_t vr, struct slice value, struct buffer *folded)
 {
     struct time_span span;
-    value = fold_trim(value);
+    value = trim(vr, value);
     switch (manner_of(vr)) {
     case MANNER_NAME:
         fold_name(value, folded);
@@ -216,7 +226,7 @@ bool match_terms_next(struct match_terms *terms, struct buffer *term)
             continue;
         }
         if (!terms->groups.size) {
-            terms->groups = fold_trim(take_value(VR_PN, &terms->rest));
+            terms->groups = trim(VR_PN, take_value(VR_PN, &terms->rest));
             terms->group = 0;
         }
         fold_name_group(take_group(&terms->groups, terms->group++), term);
@@ -366,9 +376,8 @@ static void choose_name_term(struct match_key *key)
 
 static void open_name(struct match_key *key, struct slice value)
 {
-    while (value.size && (value.data[value.size - 1] == '=' || value.data[value.size - 1] == ' '))
-        value.size--;
     bool asked = false, wildcard = false;
+    value = trim(VR_PN, value);
     do {
         struct name_group *group = &key->groups[key->group_count];
         struct buffer folded = buffer_up_to(MAX_KEY * 3);
@@ -394,7 +403,7 @@ static void open_wild(struct match_key *key, struct slice value)
 }
 
 /* A value that is compared as a whole, folded. */
-static void open_folded(struct match_key *key, struct slice value)
+static bool open_folded(struct match_key *key, struct slice value, uint32_t tag, struct error *err)
 {
     struct buffer folded = buffer_up_to(MAX_KEY * 3);
     match_fold(key->vr, value, &folded);
@@ -402,9 +411,11 @@ static void open_folded(struct match_key *key, struct slice value)
     key->kind = MATCH_SINGLE;
     struct match_terms terms = match_fold_terms(key->vr, value);
     struct buffer term = buffer_up_to(MAX_KEY * 3);
-    if (match_terms_next(&terms, &term))
+    bool any = match_terms_next(&terms, &term);
+    if (any)
         set_member(key, keep(key, &term));
     buffer_release(&term);
+    return any || error_set_tag(err, ERROR_INVALID, tag, "a list of empty values");
 }
 
 static bool open_value(struct match_key *key, struct slice value, uint32_t tag, struct error *err)
@@ -428,12 +439,12 @@ static bool open_value(struct match_key *key, struct slice value, uint32_t tag, 
     if (manner == MANNER_TIME)
         return open_time(key, value, tag, err);
     key->whole = list;
-    if (manner == MANNER_NAME && !list)
+    if (!wildcards && (manner != MANNER_NAME || list))
+        return open_folded(key, value, tag, err);
+    if (manner == MANNER_NAME)
         open_name(key, value);
-    else if (wildcards)
-        open_wild(key, value);
     else
-        open_folded(key, value);
+        open_wild(key, value);
     return true;
 }
 
@@ -568,7 +579,7 @@ static bool match_name(const struct match_key *key, struct slice value, struct b
 static bool match_one(const struct match_key *key, struct slice value, struct buffer *folded)
 {
     struct time_span span;
-    value = fold_trim(value);
+    value = trim(key->vr, value);
     if (!value.size)
         return false;
     switch (manner_of(key->vr)) {

@@ -256,6 +256,7 @@ TEST(delimiters_at_the_end_of_a_name_do_not_count)
     CHECK(matches(VR_PN, "DOE^*^*", "Doe^Jane"));
     CHECK(matches(VR_PN, "*^*", "Doe"));
     CHECK(matches(VR_PN, "D*^", "Doe^Jane^^"));
+    CHECK(matches(VR_PN, "a=b=c====", "A=B=C="));
     CHECK(!matches(VR_PN, "DOE?*", "Doe^^"));
     CHECK(!matches(VR_PN, "DOE^*X", "Doe"));
     CHECK(!matches(VR_PN, "DOE", "Doe^Jane"));
@@ -483,6 +484,7 @@ TEST(a_key_of_several_values_asks_for_just_these)
     CHECK(!matches(VR_CS, "ORIGINAL\\PRIMARY", "ORIGINAL\\PRIMARY\\AXIAL"));
     CHECK(matches(VR_PN, "DOE^A\\SMITH", "Doe^A\\Smith"));
     CHECK(is_refused(VR_CS, "A*\\B"));
+    CHECK(is_refused(VR_CS, "\\") && is_refused(VR_PN, "^\\ "));
 }
 
 TEST(a_backslash_in_long_text_is_a_character)
@@ -533,7 +535,7 @@ TEST(an_index_keeps_a_term_for_each_value_and_name_group)
 {
     CHECK_TEXT(terms_of(VR_PN, yamada), "[yamada^tarou][山田^太郎][やまだ^たろう]");
     CHECK_TEXT(terms_of(VR_PN, "A^B\\==c\\\\^^"), "[a^b][c]");
-    CHECK_TEXT(terms_of(VR_PN, "a=b=c=d"), "[a][b][c=d]");
+    CHECK_TEXT(terms_of(VR_PN, "a=b=c=d"), "[a][b][c]");
     CHECK_TEXT(terms_of(VR_CS, "CT\\\\MR "), "[CT][MR]");
     CHECK_TEXT(terms_of(VR_IS, "01\\2.0"), "[1][2]");
     CHECK_TEXT(terms_of(VR_LT, "a\\b"), "[a\\b]");
