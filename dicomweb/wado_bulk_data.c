@@ -102,7 +102,8 @@ static bool next_body(struct bulk *bulk, struct piece *piece, struct error *err)
     } else if (bulk->unit > 1 || instance_syntax(bulk->instance)->deflated) {
         buffer_clear(&bulk->bytes);
         struct space space = buffer_reserve(&bulk->bytes, size);
-        if (!instance_read(bulk->instance, bulk->element.offset + bulk->position, space, err))
+        if (!instance_read_inflated(bulk->instance, bulk->element.offset + bulk->position, space,
+                                    err))
             return false;
         buffer_advance(&bulk->bytes, size);
         value_swap(bulk->bytes.data, size, bulk->unit);

@@ -126,7 +126,7 @@ static bool gather(struct frames *frames, struct buffer *bytes, struct error *er
         struct space space = buffer_reserve(bytes, (size_t)fragments[i].size);
         if (!space.data)
             return buffer_check(bytes, "a frame", err);
-        if (!instance_read(frames->instance, fragments[i].offset, space, err))
+        if (!instance_read_inflated(frames->instance, fragments[i].offset, space, err))
             return false;
         buffer_advance(bytes, space.size);
     }
