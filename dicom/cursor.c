@@ -64,18 +64,20 @@ bool cursor_skip_fragments(struct cursor *cursor, uint64_t end)
     return cursor_skip_undefined(cursor, false, end);
 }
 
-/* Does the value, which came as UN, hold the items that the dictionary says it has? */
+/* Does the value, which came as UN, hold the items that the dictionary says it has? The scan passed
+ * it unread, so that what it demands is asked here. */
 static bool is_sequence(const struct cursor *cursor, const struct element *element)
 {
-    struct element sequence = *element;
-    sequence.vr = VR_SQ;
-    sequence.size = element->value.size;
-    struct walk walk = walk_sequence(cursor->dataset, &sequence);
-    size_t deepest = 0;
-    enum walk_event event;
-    while ((event = walk_next(&walk, &sequence)) != WALK_END)
-        deepest = walk.depth > deepest ? walk.depth : deepest;
-    return !walk.broken && cursor->depth + deepest <= DATASET_MAX_DEPTH;
+    struct element inner = *element;
+    inner.vr = VR_SQ;
+    struct walk walk = walk_sequence(cursor->dataset, &inner);
+    bool allowed = true;
+    while (allowed && walk_next(&walk, &inner) != WALK_END) {
+        uint32_t group = inner.tag >> 16;
+        allowed = group != 0x0000 && group != 0x0002 &&
+                  cursor->depth + walk.depth <= DATASET_MAX_DEPTH;
+    }
+    return allowed && !walk.broken;
 }
 
 static uint16_t known_vr(const struct cursor *cursor, uint32_t tag)

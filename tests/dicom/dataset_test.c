@@ -367,6 +367,52 @@ TEST(walk_reads_unknown_sequences_as_implicit)
     dataset_close(dataset);
 }
 
+TEST(walk_does_not_enter_unknown_sequences_that_a_scan_would_refuse)
+{
+    /* A file meta element in the item. */
+    struct dataset *dataset = open_bytes(BYTES("\x40\x00\x75\x02"
+                                               "UN\0\0\x12\0\0\0"
+                                               "\xfe\xff\x00\xe0\x0a\0\0\0"
+                                               "\x02\x00\x60\x00\x02\x00\x00\x00"
+                                               "MR"),
+                                         EXPLICIT);
+    CHECK_TEXT(events_of(dataset), "75 end");
+    dataset_close(dataset);
+    /* 64 levels in an unknown value are as many as may be, with one around them one too many. */
+    struct buffer inner = buffer_up_to(4096);
+    for (int depth = 64; depth > 1; depth--) {
+        buffer_append(&inner, BYTES("\xfe\xff\x00\xe0"));
+        buffer_append_u32le(&inner, (uint32_t)(16 * (depth - 1)));
+        buffer_append(&inner, BYTES("\x40\x00\x75\x02"));
+        buffer_append_u32le(&inner, (uint32_t)(16 * (depth - 1) - 8));
+    }
+    buffer_append(&inner, BYTES("\xfe\xff\x00\xe0\0\0\0\0"));
+    for (int around = 0; around < 2; around++) {
+        struct buffer bytes = buffer_up_to(8192);
+        struct encoder encoder = { &bytes, .explicit_vr = true };
+        if (around) {
+            encode_sequence_begin(&encoder, TAG_REQUEST_ATTRIBUTES_SEQUENCE);
+            encode_item_begin(&encoder);
+        }
+        encode_bytes(&encoder, TAG_REQUEST_ATTRIBUTES_SEQUENCE, VR_UN, buffer_slice(&inner));
+        if (around) {
+            encode_item_end(&encoder);
+            encode_sequence_end(&encoder);
+        }
+        dataset = open_bytes(buffer_slice(&bytes), EXPLICIT);
+        struct walk walk = dataset_walk(dataset);
+        struct element element;
+        size_t deepest = 0;
+        while (walk_next(&walk, &element) != WALK_END)
+            deepest = walk.depth > deepest ? walk.depth : deepest;
+        CHECK(!walk.broken);
+        CHECK_INT(deepest, around ? 1 : 64);
+        dataset_close(dataset);
+        buffer_release(&bytes);
+    }
+    buffer_release(&inner);
+}
+
 TEST(walk_in_big_endian_reads_unknown_values_as_little_endian)
 {
     struct dataset *dataset = open_bytes(BYTES("\x00\x09\x10\x01"
