@@ -71,7 +71,7 @@ static bool take_value(struct slice *text, char *value, size_t room, bool *fits)
         return false;
     value[size] = '\0';
     *text = slice_skip(*text, at);
-    return quoted || size > 0;
+    return true;
 }
 
 static bool take_parameter(struct slice *text, struct media_type *type)

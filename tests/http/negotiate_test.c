@@ -146,4 +146,7 @@ TEST(media_types_keep_their_parameters)
     CHECK(!media_type_parse(slice_text("text/plain x"), &type));
     CHECK(!media_type_parse(slice_text("text/plain; a=\"x"), &type));
     CHECK(media_type_parse(slice_text("text/plain;;"), &type));
+    CHECK(media_type_parse(slice_text("text/plain; a=; b=\"\""), &type));
+    CHECK_TEXT(media_type_parameter(&type, "a"), "");
+    CHECK_TEXT(media_type_parameter(&type, "b"), "");
 }
