@@ -13,6 +13,7 @@
 enum {
     BUCKETS = 16384,
     BATCH_MAX = 1024,
+    LOOK_MS = 60000, /* for a segment in which the last record died before it was full */
     RETRY_MS = 1000, /* when the index could not be written, as on a full disk */
 };
 
@@ -287,33 +288,37 @@ static void process(struct reclaim *reclaim, struct job *jobs, size_t count)
         forget(reclaim, jobs[i].use);
     }
     pthread_mutex_unlock(&reclaim->lock);
-    remove_dead_segments(reclaim);
 }
 
-/* Waits for something to do; 0 when the work is over. */
-static size_t take_batch(struct reclaim *reclaim, struct job *jobs)
+/* Waits a while for something to do. False when the work is over. */
+static bool take_batch(struct reclaim *reclaim, struct job *jobs, size_t *count)
 {
-    size_t count = 0;
+    struct timespec deadline = clock_deadline(LOOK_MS);
+    int code = 0;
+    *count = 0;
     pthread_mutex_lock(&reclaim->lock);
-    while (STAILQ_EMPTY(&reclaim->queue) && !reclaim->stopping)
-        pthread_cond_wait(&reclaim->changed, &reclaim->lock);
-    while (count < BATCH_MAX && !STAILQ_EMPTY(&reclaim->queue)) {
+    while (STAILQ_EMPTY(&reclaim->queue) && !reclaim->stopping && code == 0)
+        code = pthread_cond_timedwait(&reclaim->changed, &reclaim->lock, &deadline);
+    while (*count < BATCH_MAX && !STAILQ_EMPTY(&reclaim->queue)) {
         struct use *use = STAILQ_FIRST(&reclaim->queue);
         STAILQ_REMOVE_HEAD(&reclaim->queue, queue);
-        jobs[count++] = (struct job){ .use = use };
+        jobs[(*count)++] = (struct job){ .use = use };
     }
+    bool over = reclaim->stopping && !*count;
     pthread_mutex_unlock(&reclaim->lock);
-    return count;
+    return !over && !atomic_load(&reclaim->storage->failed);
 }
 
 static void *run(void *argument)
 {
     struct reclaim *reclaim = argument;
     struct job *jobs = mem_alloc_array(BATCH_MAX, sizeof(*jobs));
-    size_t count;
-    remove_dead_segments(reclaim);
-    while ((count = take_batch(reclaim, jobs)) && !atomic_load(&reclaim->storage->failed))
-        process(reclaim, jobs, count);
+    size_t count = 0;
+    do {
+        if (count)
+            process(reclaim, jobs, count);
+        remove_dead_segments(reclaim);
+    } while (take_batch(reclaim, jobs, &count));
     free(jobs);
     return NULL;
 }

@@ -24,6 +24,22 @@ struct storage_cursor {
     struct keyvalue_cursor *inner;
 };
 
+/* A folder is there after a power cut only if its name is durable too. */
+static bool sync_parent(const char *path)
+{
+    char parent[PATH_SIZE];
+    snprintf(parent, sizeof(parent), "%s", path);
+    char *slash = strrchr(parent, '/');
+    if (slash)
+        slash[slash == parent] = '\0';
+    int fd = open(slash ? parent : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return false;
+    bool ok = fsync(fd) == 0;
+    close(fd);
+    return ok;
+}
+
 static bool make_folder(const char *path, struct error *err)
 {
     char part[PATH_SIZE];
@@ -35,7 +51,8 @@ static bool make_folder(const char *path, struct error *err)
             continue;
         memcpy(part, path, i);
         part[i] = '\0';
-        if (mkdir(part, 0750) != 0 && errno != EEXIST)
+        bool made = mkdir(part, 0750) == 0;
+        if ((!made && errno != EEXIST) || (made && !sync_parent(part)))
             return error_set_errno(err, errno, "%.100s", part);
     }
     return true;

@@ -141,6 +141,22 @@ TEST(big_blob_closed_without_finish_leaves_no_segment)
     storage_close(storage);
 }
 
+TEST(deleted_big_blob_takes_its_segment_with_it)
+{
+    struct storage *storage = open_store(test_folder(), true);
+    struct storage_figures figures = { .segments = 1 };
+    struct blob_id id;
+    CHECK(write_big(storage, BLOB_BLOCK_SIZE + 100, true, &id));
+    delete_blob(storage, &id);
+    for (int i = 0; i < 1000 && figures.segments; i++) {
+        storage_figures(storage, &figures);
+        nanosleep(&(struct timespec){ .tv_nsec = 5000000 }, NULL);
+    }
+    CHECK_INT(figures.segments, 0);
+    CHECK_INT(figures.blob_bytes, 0);
+    storage_close(storage);
+}
+
 TEST(range_of_a_blob_can_be_read_from_its_file)
 {
     struct error err = { 0 };
