@@ -8,31 +8,36 @@
 
 #define TAG_DATA_SET_TRAILING_PADDING 0xFFFCFFFCu
 
-struct answer answer_init(void) {
+struct answer answer_init(void)
+{
     struct answer answer = { .bytes = buffer_up_to(ANSWER_SIZE) };
     return answer;
 }
 
-void answer_release(struct answer *answer) {
+void answer_release(struct answer *answer)
+{
     dataset_close(answer->dataset);
     buffer_release(&answer->bytes);
     free(answer->tags);
     memset(answer, 0, sizeof(*answer));
 }
 
-struct answer_dataset answer_take(struct answer *answer) {
+struct answer_dataset answer_take(struct answer *answer)
+{
     struct answer_dataset taken = { answer->bytes, answer->dataset };
     answer->bytes = buffer_up_to(ANSWER_SIZE);
     answer->dataset = NULL;
     return taken;
 }
 
-void answer_dataset_release(struct answer_dataset *dataset) {
+void answer_dataset_release(struct answer_dataset *dataset)
+{
     dataset_close(dataset->dataset);
     buffer_release(&dataset->bytes);
 }
 
-static void add_tag(struct answer *answer, uint32_t tag) {
+static void add_tag(struct answer *answer, uint32_t tag)
+{
     if (answer->count == answer->capacity) {
         answer->capacity = answer->capacity ? answer->capacity * 2 : 32;
         answer->tags = mem_resize_array(answer->tags, answer->capacity, sizeof(*answer->tags));
@@ -40,19 +45,22 @@ static void add_tag(struct answer *answer, uint32_t tag) {
     answer->tags[answer->count++] = tag;
 }
 
-bool answer_add(struct answer *answer, uint32_t tag, struct error *err) {
+bool answer_add(struct answer *answer, uint32_t tag, struct error *err)
+{
     if (answer->count >= ANSWER_MAX_TAGS)
         return error_set(err, ERROR_LIMIT, "more than %d attributes asked for", ANSWER_MAX_TAGS);
     add_tag(answer, tag);
     return true;
 }
 
-static int compare_tags(const void *a, const void *b) {
+static int compare_tags(const void *a, const void *b)
+{
     uint32_t first = *(const uint32_t *)a, second = *(const uint32_t *)b;
     return first < second ? -1 : first > second;
 }
 
-static void sort_tags(struct answer *answer) {
+static void sort_tags(struct answer *answer)
+{
     size_t kept = 0;
     if (answer->count)
         qsort(answer->tags, answer->count, sizeof(*answer->tags), compare_tags);
@@ -64,7 +72,8 @@ static void sort_tags(struct answer *answer) {
 }
 
 /* (gggg,xxyy) belongs to the private creator (gggg,00xx) (PS3.5 7.8.1). */
-static void add_creators(struct answer *answer) {
+static void add_creators(struct answer *answer)
+{
     size_t count = answer->count;
     for (size_t i = 0; i < count; i++) {
         uint32_t tag = answer->tags[i];
@@ -74,12 +83,14 @@ static void add_creators(struct answer *answer) {
     }
 }
 
-static bool is_creator(uint32_t tag) {
+static bool is_creator(uint32_t tag)
+{
     return tag_is_private(tag) && (tag & 0xFFFF) < 0x100;
 }
 
 /* Everything of the tables, and what is computed. */
-static void add_summaries(struct answer *answer, enum level level) {
+static void add_summaries(struct answer *answer, enum level level)
+{
     static const uint32_t computed[] = {
         TAG_RETRIEVE_AE_TITLE,
         TAG_INSTANCE_AVAILABILITY,
@@ -105,7 +116,8 @@ static void add_summaries(struct answer *answer, enum level level) {
     }
 }
 
-void answer_prepare(struct answer *answer, enum level level) {
+void answer_prepare(struct answer *answer, enum level level)
+{
     if (level == LEVEL_PATIENT)
         add_tag(answer, TAG_PATIENT_ID);
     if (level >= LEVEL_STUDY)
@@ -123,7 +135,8 @@ void answer_prepare(struct answer *answer, enum level level) {
 /* Keys below a sequence. */
 
 static bool has_whole(const struct query_keys *keys, const struct answer *answer, uint32_t tag,
-                      const struct query_key **first, size_t *count) {
+                      const struct query_key **first, size_t *count)
+{
     *first = NULL;
     *count = 0;
     for (size_t i = 0; i < keys->count; i++) {
@@ -139,11 +152,13 @@ static bool has_whole(const struct query_keys *keys, const struct answer *answer
     return !*first || answer->all;
 }
 
-static void encode_nothing(struct encoder *encoder, uint32_t tag) {
+static void encode_nothing(struct encoder *encoder, uint32_t tag)
+{
     encode_bytes(encoder, tag, dictionary_vr(tag), slice_of(NULL, 0));
 }
 
-static size_t group_size(const struct query_key *keys, size_t count, size_t at) {
+static size_t group_size(const struct query_key *keys, size_t count, size_t at)
+{
     size_t size = 1;
     while (size < count && keys[size].depth > at && keys[size].path[at] == keys[0].path[at])
         size++;
@@ -154,7 +169,8 @@ static void encode_part(struct encoder *encoder, const struct query_key *keys, s
                         size_t at, const struct dataset *dataset);
 
 static void encode_parts(struct encoder *encoder, const struct query_key *keys, size_t count,
-                         size_t at, const struct dataset *item) {
+                         size_t at, const struct dataset *item)
+{
     for (size_t i = 0; i < count;) {
         size_t size = group_size(keys + i, count - i, at);
         uint32_t tag = keys[i].path[at];
@@ -168,7 +184,8 @@ static void encode_parts(struct encoder *encoder, const struct query_key *keys, 
 
 /* The sequence path[at] with the attributes that the keys name, in every item. As deep as a key. */
 static void encode_part(struct encoder *encoder, const struct query_key *keys, size_t count,
-                        size_t at, const struct dataset *dataset) {
+                        size_t at, const struct dataset *dataset)
+{
     uint32_t tag = keys[0].path[at];
     encode_sequence_begin(encoder, tag);
     for (size_t i = 0; i < QUERY_MAX_ITEMS; i++) {
@@ -185,7 +202,8 @@ static void encode_part(struct encoder *encoder, const struct query_key *keys, s
 
 static bool encode_tag(struct answer *answer, struct encoder *encoder, struct row *row,
                        enum level level, uint32_t tag, const struct query_keys *keys,
-                       struct buffer *scratch, struct error *err) {
+                       struct buffer *scratch, struct error *err)
+{
     struct row_value value;
     const struct query_key *parts;
     size_t count;
@@ -203,7 +221,8 @@ static bool encode_tag(struct answer *answer, struct encoder *encoder, struct ro
     return true;
 }
 
-static bool is_ascii(struct slice bytes) {
+static bool is_ascii(struct slice bytes)
+{
     for (size_t i = 0; i < bytes.size; i++) {
         if (bytes.data[i] & 0x80)
             return false;
@@ -213,7 +232,8 @@ static bool is_ascii(struct slice bytes) {
 
 /* All attributes of an instance: what was asked for, and what its header has at the top. Group
  * lengths and padding say nothing, and what was elided is no value to answer with. */
-static void add_header_tags(struct answer *tags, const struct dataset *header) {
+static void add_header_tags(struct answer *tags, const struct dataset *header)
+{
     struct walk walk = dataset_walk(header);
     struct element element;
     enum walk_event event;
@@ -228,7 +248,8 @@ static void add_header_tags(struct answer *tags, const struct dataset *header) {
 
 static bool encode_tags(struct answer *answer, const struct answer *tags, struct encoder *encoder,
                         struct row *row, enum level level, const struct query_keys *keys,
-                        struct error *err) {
+                        struct error *err)
+{
     struct buffer scratch = buffer_up_to(ROW_TEXT_SIZE);
     bool ok = true;
     for (size_t i = 0; ok && i < tags->count; i++) {
@@ -240,7 +261,8 @@ static bool encode_tags(struct answer *answer, const struct answer *tags, struct
 }
 
 static bool encode_row(struct answer *answer, struct encoder *encoder, struct row *row,
-                       enum level level, const struct query_keys *keys, struct error *err) {
+                       enum level level, const struct query_keys *keys, struct error *err)
+{
     const struct dataset *header;
     if (!answer->header || level != LEVEL_INSTANCE)
         return encode_tags(answer, answer, encoder, row, level, keys, err);
@@ -258,7 +280,8 @@ static bool encode_row(struct answer *answer, struct encoder *encoder, struct ro
 }
 
 bool answer_write(struct answer *answer, struct row *row, enum level level,
-                  const struct query_keys *keys, struct error *err) {
+                  const struct query_keys *keys, struct error *err)
+{
     struct encoder encoder = { &answer->bytes, true };
     dataset_close(answer->dataset);
     answer->dataset = NULL;

@@ -10,8 +10,8 @@ struct answer {
     uint32_t *tags; /* ascending, each once */
     size_t count;
     size_t capacity;
-    bool all;        /* and everything of the table that is known, from the level `from` down */
-    bool header;     /* and, of an instance, everything in its header */
+    bool all;    /* and everything of the table that is known, from the level `from` down */
+    bool header; /* and, of an instance, everything in its header */
     enum level from;
     struct buffer bytes;
     struct dataset *dataset; /* borrows bytes */

@@ -18,7 +18,8 @@ enum {
 };
 
 bool archive_open(struct storage *storage, const struct archive_options *options,
-                  struct archive **out, struct error *err) {
+                  struct archive **out, struct error *err)
+{
     if (is_empty_text(options->ae_title) || strlen(options->ae_title) > 16)
         return error_set(err, ERROR_INVALID, "an AE title has 1 to 16 characters (PS3.5 6.2)");
     struct archive *archive = mem_alloc(sizeof(*archive));
@@ -33,14 +34,16 @@ bool archive_open(struct storage *storage, const struct archive_options *options
     return true;
 }
 
-void archive_close(struct archive *archive) {
+void archive_close(struct archive *archive)
+{
     if (!archive)
         return;
     free(archive->ae_title);
     free(archive);
 }
 
-bool archive_has_space(struct archive *archive, struct error *err) {
+bool archive_has_space(struct archive *archive, struct error *err)
+{
     int64_t now = clock_monotonic_ms();
     int64_t checked = atomic_load(&archive->space_checked_ms);
     if (now - checked >= SPACE_CHECK_MS &&
@@ -57,7 +60,8 @@ bool archive_has_space(struct archive *archive, struct error *err) {
                      (unsigned long long)(archive->minimum_free_bytes >> 20));
 }
 
-bool archive_wait_durable(struct archive *archive, uint64_t sequence, struct error *err) {
+bool archive_wait_durable(struct archive *archive, uint64_t sequence, struct error *err)
+{
     int64_t deadline = clock_monotonic_ms() + DURABLE_TIMEOUT_MS;
     while (feed_latest(archive->storage) < sequence) {
         int64_t left = deadline - clock_monotonic_ms();
@@ -68,7 +72,8 @@ bool archive_wait_durable(struct archive *archive, uint64_t sequence, struct err
     return true;
 }
 
-bool archive_count(struct archive *archive, struct archive_counts *counts, struct error *err) {
+bool archive_count(struct archive *archive, struct archive_counts *counts, struct error *err)
+{
     struct buffer bytes = buffer_up_to(RECORD_SIZE);
     struct key key;
     bool found;

@@ -142,21 +142,24 @@ static const struct attribute attributes[] = {
 
 enum { ATTRIBUTE_COUNT = sizeof(attributes) / sizeof(attributes[0]) };
 
-static int compare_tag(const void *key, const void *member) {
+static int compare_tag(const void *key, const void *member)
+{
     uint32_t tag = *(const uint32_t *)key;
     uint32_t other = ((const struct attribute *)member)->tag;
     return tag < other ? -1 : tag > other;
 }
 
-bool attribute_level(uint32_t tag, enum level *level) {
-    const struct attribute *found =
-        bsearch(&tag, attributes, ATTRIBUTE_COUNT, sizeof(attributes[0]), compare_tag);
+bool attribute_level(uint32_t tag, enum level *level)
+{
+    const struct attribute *found = bsearch(&tag, attributes, ATTRIBUTE_COUNT,
+                                            sizeof(attributes[0]), compare_tag);
     if (found)
         *level = found->level;
     return found != NULL;
 }
 
-bool attribute_next(enum level level, size_t *position, uint32_t *tag) {
+bool attribute_next(enum level level, size_t *position, uint32_t *tag)
+{
     while (*position < ATTRIBUTE_COUNT) {
         const struct attribute *attribute = &attributes[(*position)++];
         if (attribute->level == level) {
@@ -168,25 +171,30 @@ bool attribute_next(enum level level, size_t *position, uint32_t *tag) {
 }
 
 /* The patient's attributes stand in the study's summary. */
-static bool stands_in(const struct attribute *attribute, enum level level) {
+static bool stands_in(const struct attribute *attribute, enum level level)
+{
     return attribute->level == level || (level == LEVEL_STUDY && attribute->level == LEVEL_PATIENT);
 }
 
-struct summary summary_init(void) {
+struct summary summary_init(void)
+{
     struct summary summary = { 0, false, buffer_up_to(SUMMARY_SIZE) };
     return summary;
 }
 
-void summary_release(struct summary *summary) {
+void summary_release(struct summary *summary)
+{
     buffer_release(&summary->bytes);
 }
 
-static bool has_value(const struct dataset *dataset, uint32_t tag) {
+static bool has_value(const struct dataset *dataset, uint32_t tag)
+{
     struct element element;
     return dataset && dataset_find(dataset, tag, &element) && element.size > 0;
 }
 
-uint64_t summary_presence(const struct dataset *header, enum level level) {
+uint64_t summary_presence(const struct dataset *header, enum level level)
+{
     uint64_t present = 0;
     unsigned bit = 0;
     for (size_t i = 0; i < ATTRIBUTE_COUNT; i++) {
@@ -200,7 +208,8 @@ uint64_t summary_presence(const struct dataset *header, enum level level) {
 }
 
 void summary_build(struct summary *summary, enum level level, const struct dataset *first,
-                   const struct dataset *second) {
+                   const struct dataset *second)
+{
     struct buffer *bytes = &summary->bytes;
     struct encoder encoder = { bytes, true };
     unsigned bit = 0;

@@ -13,12 +13,14 @@ struct changes {
     struct storage_cursor *cursor;
 };
 
-uint64_t changes_latest(struct archive *archive) {
+uint64_t changes_latest(struct archive *archive)
+{
     return feed_latest(archive->storage);
 }
 
 bool changes_get(struct archive *archive, uint64_t sequence, struct change *change, bool *found,
-                 struct error *err) {
+                 struct error *err)
+{
     uint8_t key[8];
     struct buffer entry = buffer_up_to(FEED_ENTRY_SIZE);
     put_u64be(key, sequence);
@@ -32,8 +34,8 @@ bool changes_get(struct archive *archive, uint64_t sequence, struct change *chan
     return ok;
 }
 
-bool changes_open(struct archive *archive, uint64_t after, struct changes **out,
-                  struct error *err) {
+bool changes_open(struct archive *archive, uint64_t after, struct changes **out, struct error *err)
+{
     struct storage_cursor *cursor;
     if (!feed_open(archive->storage, after, &cursor, err))
         return false;
@@ -43,13 +45,15 @@ bool changes_open(struct archive *archive, uint64_t after, struct changes **out,
     return true;
 }
 
-bool changes_next(struct changes *changes, struct change *change, bool *found, struct error *err) {
+bool changes_next(struct changes *changes, struct change *change, bool *found, struct error *err)
+{
     struct slice key, value;
     return storage_cursor_next(changes->cursor, &key, &value, found, err) &&
            (!*found || feed_entry_decode(value, feed_sequence(key), change, err));
 }
 
-void changes_close(struct changes *changes) {
+void changes_close(struct changes *changes)
+{
     if (!changes)
         return;
     storage_cursor_close(changes->cursor);
@@ -57,7 +61,8 @@ void changes_close(struct changes *changes) {
 }
 
 bool changes_state(struct archive *archive, const struct change *change, enum change_state *state,
-                   struct error *err) {
+                   struct error *err)
+{
     struct instance_record record;
     bool found;
     instance_record_init(&record);
@@ -70,10 +75,12 @@ bool changes_state(struct archive *archive, const struct change *change, enum ch
     return ok;
 }
 
-bool changes_wait(struct archive *archive, uint64_t after, int64_t timeout_ms) {
+bool changes_wait(struct archive *archive, uint64_t after, int64_t timeout_ms)
+{
     return feed_wait(archive->storage, after, timeout_ms);
 }
 
-void changes_wake(struct archive *archive) {
+void changes_wake(struct archive *archive)
+{
     feed_wake(archive->storage);
 }

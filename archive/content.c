@@ -9,7 +9,8 @@
 enum { PIECE_SIZE = 256 << 10 };
 
 bool content_read(const struct content *content, uint64_t offset, struct space space,
-                  struct error *err) {
+                  struct error *err)
+{
     if (offset > content->size || space.size > content->size - offset)
         return error_set(err, ERROR_INVALID, "a range beyond the end of the data set");
     if (!content->bytes.data)
@@ -20,7 +21,8 @@ bool content_read(const struct content *content, uint64_t offset, struct space s
 }
 
 static bool compare_bytes(const struct content *content, struct blob *stored, uint64_t offset,
-                          enum comparison *comparison, struct error *err) {
+                          enum comparison *comparison, struct error *err)
+{
     uint8_t *pieces = mem_resize(NULL, (size_t)2 * PIECE_SIZE);
     bool ok = true;
     *comparison = COMPARISON_SAME;
@@ -39,7 +41,8 @@ static bool compare_bytes(const struct content *content, struct blob *stored, ui
 
 static bool compare_blob(struct archive *archive, const struct content *content,
                          const struct instance_record *record, enum comparison *comparison,
-                         struct error *err) {
+                         struct error *err)
+{
     struct blob *blob = NULL;
     struct error reason = { 0 };
     if (!blob_open(archive->storage, &record->blob, &blob, &reason)) {
@@ -59,8 +62,8 @@ static bool compare_blob(struct archive *archive, const struct content *content,
 
 bool content_compare(struct archive *archive, const struct content *content,
                      const struct identity *identity, const char *transfer_syntax,
-                     const struct identity *place, enum comparison *comparison,
-                     struct error *err) {
+                     const struct identity *place, enum comparison *comparison, struct error *err)
+{
     struct instance_record record;
     bool found;
     *comparison = COMPARISON_OTHER;

@@ -25,6 +25,7 @@ bool archive_has_space(struct archive *archive, struct error *err);
 bool archive_wait_durable(struct archive *archive, uint64_t sequence, struct error *err);
 
 /* NULL and "" are alike: nothing was said. */
-static inline bool is_empty_text(const char *text) {
+static inline bool is_empty_text(const char *text)
+{
     return !text || !text[0];
 }

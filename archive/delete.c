@@ -11,7 +11,8 @@
 enum { BATCH_MAX = 10000 };
 
 static bool remove_all(struct tree *tree, struct storage_cursor *cursor, uint64_t *count,
-                       struct error *err) {
+                       struct error *err)
+{
     struct instance_record record;
     struct slice key, value;
     bool found = true;
@@ -33,7 +34,8 @@ static bool remove_all(struct tree *tree, struct storage_cursor *cursor, uint64_
 
 /* The keys of the instances at a place. */
 static void place_range(const char *study, const char *series, const char *instance,
-                        struct key *lower, struct key *upper) {
+                        struct key *lower, struct key *upper)
+{
     if (is_empty_text(instance)) {
         key_children(lower, RECORD_INSTANCE, study, series);
         key_after_prefix(upper, key_slice(lower));
@@ -46,7 +48,8 @@ static void place_range(const char *study, const char *series, const char *insta
 
 /* Removes up to BATCH_MAX instances in one step. */
 static bool remove_batch(struct archive *archive, const char *study, const char *series,
-                         const char *instance, uint64_t *count, struct error *err) {
+                         const char *instance, uint64_t *count, struct error *err)
+{
     struct transaction *transaction = NULL;
     struct storage_cursor *cursor = NULL;
     struct tree tree;
@@ -71,7 +74,8 @@ static bool remove_batch(struct archive *archive, const char *study, const char 
 }
 
 bool archive_delete(struct archive *archive, const char *study, const char *series,
-                    const char *instance, uint64_t *count, struct error *err) {
+                    const char *instance, uint64_t *count, struct error *err)
+{
     uint64_t batch;
     *count = 0;
     if (!lookup_is_place(study, series, instance) ||

@@ -9,7 +9,8 @@
 enum { DOCUMENT_VERSION = 1, ELISION_SIZE = 16 };
 
 void document_encode(const char *transfer_syntax, struct slice header,
-                     const struct elision *elisions, size_t elision_count, struct buffer *out) {
+                     const struct elision *elisions, size_t elision_count, struct buffer *out)
+{
     buffer_append_byte(out, DOCUMENT_VERSION);
     fields_put_text(out, transfer_syntax);
     buffer_append_u32le(out, (uint32_t)elision_count);
@@ -20,18 +21,21 @@ void document_encode(const char *transfer_syntax, struct slice header,
     buffer_append(out, header);
 }
 
-struct document document_init(void) {
+struct document document_init(void)
+{
     struct document document = { buffer_up_to(DOCUMENT_SIZE), NULL };
     return document;
 }
 
-void document_release(struct document *document) {
+void document_release(struct document *document)
+{
     dataset_close(document->dataset);
     document->dataset = NULL;
     buffer_release(&document->bytes);
 }
 
-static bool open_dataset(struct document *document, struct error *err) {
+static bool open_dataset(struct document *document, struct error *err)
+{
     struct fields fields = { buffer_slice(&document->bytes), false };
     char transfer_syntax[UID_SIZE];
     if (fields_u8(&fields) != DOCUMENT_VERSION)
@@ -55,7 +59,8 @@ static bool open_dataset(struct document *document, struct error *err) {
 }
 
 bool document_load(struct archive *archive, const struct identity *identity,
-                   struct document *document, bool *found, struct error *err) {
+                   struct document *document, bool *found, struct error *err)
+{
     struct key key;
     dataset_close(document->dataset);
     document->dataset = NULL;

@@ -5,7 +5,8 @@
 
 enum { FEED_ENTRY_VERSION = 1 };
 
-void feed_entry_encode(const struct change *change, struct buffer *out) {
+void feed_entry_encode(const struct change *change, struct buffer *out)
+{
     buffer_append_byte(out, FEED_ENTRY_VERSION);
     buffer_append_byte(out, (uint8_t)change->action);
     buffer_append_u64le(out, (uint64_t)change->at_ms);
@@ -16,7 +17,8 @@ void feed_entry_encode(const struct change *change, struct buffer *out) {
 }
 
 bool feed_entry_decode(struct slice bytes, uint64_t sequence, struct change *change,
-                       struct error *err) {
+                       struct error *err)
+{
     struct fields fields = { bytes, false };
     uint8_t version = fields_u8(&fields);
     uint8_t action = fields_u8(&fields);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
-/* What stands in an entry of the change feed: {version, action, Unix time in ms, place, SOP class}. */
+/* What stands in an entry of the change feed: {version, action, Unix time in ms, place, SOP class}.
+ */
 
 #include "archive/changes.h"
 

@@ -9,7 +9,8 @@
  */
 enum { STATE_KIND = 1, STATE_VALUE_SIZE = 1 << 20 };
 
-static bool state_key(struct key *key, const char *follower, const char *name, struct error *err) {
+static bool state_key(struct key *key, const char *follower, const char *name, struct error *err)
+{
     if (is_empty_text(follower) || strlen(follower) + strlen(name) > KEY_SIZE / 2)
         return error_set(err, ERROR_INVALID, "a follower's name and key are too long");
     key_start(key, STATE_KIND);
@@ -20,24 +21,28 @@ static bool state_key(struct key *key, const char *follower, const char *name, s
 }
 
 bool follower_position(struct archive *archive, const char *follower, uint64_t *position,
-                       struct error *err) {
+                       struct error *err)
+{
     return feed_position_load(archive->storage, follower, position, err);
 }
 
 bool follower_save(struct archive *archive, const char *follower, uint64_t position,
-                   struct error *err) {
+                   struct error *err)
+{
     return feed_position_save(archive->storage, follower, position, err);
 }
 
 bool follower_get(struct archive *archive, const char *follower, const char *key,
-                  struct buffer *value, bool *found, struct error *err) {
+                  struct buffer *value, bool *found, struct error *err)
+{
     struct key state;
     return state_key(&state, follower, key, err) &&
            storage_get(archive->storage, TABLE_POSITION, key_slice(&state), value, found, err);
 }
 
 bool follower_put(struct archive *archive, const char *follower, const char *key,
-                  struct slice value, struct error *err) {
+                  struct slice value, struct error *err)
+{
     struct transaction *transaction = NULL;
     struct key state;
     if (value.size > STATE_VALUE_SIZE)
@@ -55,7 +60,8 @@ bool follower_put(struct archive *archive, const char *follower, const char *key
 }
 
 bool follower_next_key(struct archive *archive, const char *follower, const char *after,
-                       struct buffer *key, bool *found, struct error *err) {
+                       struct buffer *key, bool *found, struct error *err)
+{
     struct storage_cursor *cursor = NULL;
     struct key prefix, lower, upper;
     struct slice state;

@@ -50,7 +50,8 @@ struct prepared {
     struct blob *blob; /* of a content that is not in memory */
 };
 
-static void release_work(struct ingest *ingest) {
+static void release_work(struct ingest *ingest)
+{
     scan_free(ingest->scan);
     ingest->scan = NULL;
     blob_writer_close(ingest->writer);
@@ -58,7 +59,8 @@ static void release_work(struct ingest *ingest) {
 }
 
 /* Keeps the error, and gives the memory back at once: the peer may send for a long time yet. */
-static bool fail(struct ingest *ingest, const struct error *error, struct error *err) {
+static bool fail(struct ingest *ingest, const struct error *error, struct error *err)
+{
     if (ingest->error.code == ERROR_NONE)
         ingest->error = *error;
     release_work(ingest);
@@ -67,20 +69,23 @@ static bool fail(struct ingest *ingest, const struct error *error, struct error 
     return false;
 }
 
-static bool take_uid(const char *text, uint32_t tag, char uid[UID_SIZE], struct error *err) {
+static bool take_uid(const char *text, uint32_t tag, char uid[UID_SIZE], struct error *err)
+{
     if (is_empty_text(text) || uid_copy(slice_text(text), uid))
         return true;
     return error_set_tag(err, ERROR_INVALID, tag, "no UID stands where one must");
 }
 
-static bool begin_dataset(struct ingest *ingest) {
+static bool begin_dataset(struct ingest *ingest)
+{
     ingest->scan = scan_new(transfer_syntax_or_private(slice_text(ingest->transfer_syntax)),
                             &scan_default_limits);
     return true;
 }
 
 /* A bare data set gets preamble and File Meta Information in front (PS3.10 7.1). */
-static bool write_meta(struct ingest *ingest, struct error *err) {
+static bool write_meta(struct ingest *ingest, struct error *err)
+{
     struct buffer bytes = buffer_up_to(PART10_META_LIMIT);
     struct file_meta meta = { 0 };
     memcpy(meta.sop_class, ingest->sop_class, UID_SIZE);
@@ -95,7 +100,8 @@ static bool write_meta(struct ingest *ingest, struct error *err) {
 }
 
 static bool take_options(struct ingest *ingest, const struct ingest_options *options,
-                         struct error *err) {
+                         struct error *err)
+{
     ingest->part10 = options->part10;
     if (!is_empty_text(options->source_ae))
         snprintf(ingest->source_ae, sizeof(ingest->source_ae), "%s", options->source_ae);
@@ -116,7 +122,8 @@ static bool take_options(struct ingest *ingest, const struct ingest_options *opt
 }
 
 bool ingest_open(struct archive *archive, const struct ingest_options *options, struct ingest **out,
-                 struct error *err) {
+                 struct error *err)
+{
     if (!archive_has_space(archive, err))
         return false;
     struct ingest *ingest = mem_alloc(sizeof(*ingest));
@@ -132,18 +139,21 @@ bool ingest_open(struct archive *archive, const struct ingest_options *options, 
     return true;
 }
 
-void ingest_close(struct ingest *ingest) {
+void ingest_close(struct ingest *ingest)
+{
     if (!ingest)
         return;
     release_work(ingest);
     free(ingest);
 }
 
-const struct identity *ingest_identity(const struct ingest *ingest) {
+const struct identity *ingest_identity(const struct ingest *ingest)
+{
     return &ingest->identity;
 }
 
-static bool check_open(struct ingest *ingest, struct error *err) {
+static bool check_open(struct ingest *ingest, struct error *err)
+{
     if (ingest->error.code != ERROR_NONE)
         return fail(ingest, &ingest->error, err);
     if (!ingest->writer)
@@ -151,7 +161,8 @@ static bool check_open(struct ingest *ingest, struct error *err) {
     return true;
 }
 
-bool ingest_space(struct ingest *ingest, size_t wanted, struct space *space, struct error *err) {
+bool ingest_space(struct ingest *ingest, size_t wanted, struct space *space, struct error *err)
+{
     struct error error = { 0 };
     if (!check_open(ingest, err))
         return false;
@@ -164,7 +175,8 @@ bool ingest_space(struct ingest *ingest, size_t wanted, struct space *space, str
 /* Reads the File Meta Information of a Part 10 file as soon as it is there, and scans what stands
  * behind it. Looked for again only when a quarter more has come, so that a peer who sends byte by
  * byte costs no more than others. */
-static bool read_meta(struct ingest *ingest, bool is_end, struct error *err) {
+static bool read_meta(struct ingest *ingest, bool is_end, struct error *err)
+{
     struct slice bytes = blob_writer_bytes(ingest->writer);
     struct file_meta meta;
     bool complete;
@@ -187,7 +199,8 @@ static bool read_meta(struct ingest *ingest, bool is_end, struct error *err) {
     return begin_dataset(ingest) && scan_write(ingest->scan, slice_skip(bytes, meta.size), err);
 }
 
-bool ingest_advance(struct ingest *ingest, size_t size, struct error *err) {
+bool ingest_advance(struct ingest *ingest, size_t size, struct error *err)
+{
     struct error error = { 0 };
     if (!check_open(ingest, err))
         return false;
@@ -202,7 +215,8 @@ bool ingest_advance(struct ingest *ingest, size_t size, struct error *err) {
     return ok || fail(ingest, &error, err);
 }
 
-bool ingest_write(struct ingest *ingest, struct slice bytes, struct error *err) {
+bool ingest_write(struct ingest *ingest, struct slice bytes, struct error *err)
+{
     struct space space;
     while (bytes.size) {
         if (!ingest_space(ingest, bytes.size, &space, err))
@@ -218,7 +232,8 @@ bool ingest_write(struct ingest *ingest, struct slice bytes, struct error *err) 
 /* The commit. */
 
 static bool take_identifier(const struct dataset *header, uint32_t tag, char uid[UID_SIZE],
-                            struct error *err) {
+                            struct error *err)
+{
     struct element element;
     struct buffer text = buffer_up_to(4096);
     bool has_value = dataset_find(header, tag, &element) && dataset_text(header, tag, &text);
@@ -236,7 +251,8 @@ static bool take_identifier(const struct dataset *header, uint32_t tag, char uid
 }
 
 static bool check_same(const char *asked, const char *found, uint32_t tag, const char *where,
-                       struct error *err) {
+                       struct error *err)
+{
     if (!asked[0] || strcmp(asked, found) == 0)
         return true;
     return error_set_tag(err, ERROR_MISMATCH, tag, "(%04X,%04X) is not that of the %s", tag >> 16,
@@ -244,8 +260,8 @@ static bool check_same(const char *asked, const char *found, uint32_t tag, const
 }
 
 /* PS3.4 B.2.3: what does not fit its SOP class or the command is refused. */
-static bool check_identity(struct ingest *ingest, const struct dataset *header,
-                           struct error *err) {
+static bool check_identity(struct ingest *ingest, const struct dataset *header, struct error *err)
+{
     struct identity *identity = &ingest->identity;
     struct identity found = { 0 };
     if (!take_identifier(header, TAG_SOP_CLASS_UID, found.sop_class, err) ||
@@ -268,7 +284,8 @@ static bool check_identity(struct ingest *ingest, const struct dataset *header,
     return true;
 }
 
-static void prepared_init(struct prepared *prepared) {
+static void prepared_init(struct prepared *prepared)
+{
     memset(prepared, 0, sizeof(*prepared));
     instance_record_init(&prepared->record);
     prepared->study_summary = summary_init();
@@ -277,7 +294,8 @@ static void prepared_init(struct prepared *prepared) {
     prepared->frames = buffer_up_to(DOCUMENT_SIZE);
 }
 
-static void prepared_release(struct prepared *prepared) {
+static void prepared_release(struct prepared *prepared)
+{
     dataset_close(prepared->header);
     instance_record_release(&prepared->record);
     summary_release(&prepared->study_summary);
@@ -287,15 +305,16 @@ static void prepared_release(struct prepared *prepared) {
     blob_close(prepared->blob);
 }
 
-static bool open_header(struct ingest *ingest, struct prepared *prepared, struct error *err) {
+static bool open_header(struct ingest *ingest, struct prepared *prepared, struct error *err)
+{
     size_t count;
     if (ingest->part10 && !ingest->scan && !read_meta(ingest, true, err))
         return false;
     if (!scan_finish(ingest->scan, err))
         return false;
     const struct elision *elisions = scan_elisions(ingest->scan, &count);
-    const struct transfer_syntax *syntax =
-        transfer_syntax_or_private(slice_text(ingest->transfer_syntax));
+    const struct transfer_syntax *syntax = transfer_syntax_or_private(
+        slice_text(ingest->transfer_syntax));
     if (!dataset_open(scan_header(ingest->scan), syntax, elisions, count, &prepared->header, err))
         return false;
     document_encode(ingest->transfer_syntax, scan_header(ingest->scan), elisions, count,
@@ -305,7 +324,8 @@ static bool open_header(struct ingest *ingest, struct prepared *prepared, struct
 
 /* Study and series summaries are needed by the first instance of a series only; otherwise the tree
  * finds out in the write turn what is missing. */
-static bool build_summaries(struct ingest *ingest, struct prepared *prepared, struct error *err) {
+static bool build_summaries(struct ingest *ingest, struct prepared *prepared, struct error *err)
+{
     const struct identity *identity = &ingest->identity;
     struct series_record series;
     bool found;
@@ -322,7 +342,8 @@ static bool build_summaries(struct ingest *ingest, struct prepared *prepared, st
     return true;
 }
 
-static bool fill_record(struct ingest *ingest, struct prepared *prepared, struct error *err) {
+static bool fill_record(struct ingest *ingest, struct prepared *prepared, struct error *err)
+{
     struct instance_record *record = &prepared->record;
     record->stored_at_ms = clock_unix_ms();
     record->dataset_offset = ingest->dataset_offset;
@@ -336,7 +357,8 @@ static bool fill_record(struct ingest *ingest, struct prepared *prepared, struct
 
 /* The value of an offset table: it is too long for the header as a rule. */
 static bool read_table(const struct prepared *prepared, uint32_t tag, struct buffer *value,
-                       struct error *err) {
+                       struct error *err)
+{
     struct element element;
     if (!dataset_find(prepared->header, tag, &element) || element.size > OFFSET_TABLE_SIZE)
         return true;
@@ -353,7 +375,8 @@ static bool read_table(const struct prepared *prepared, uint32_t tag, struct buf
 
 /* The offsets of a deflated data set are none of the stored bytes: its tables cannot be read here,
  * and it has no encapsulated pixel data (PS3.5 A.5). */
-static bool build_frames(struct ingest *ingest, struct prepared *prepared, struct error *err) {
+static bool build_frames(struct ingest *ingest, struct prepared *prepared, struct error *err)
+{
     struct buffer offsets = buffer_up_to(OFFSET_TABLE_SIZE);
     struct buffer lengths = buffer_up_to(OFFSET_TABLE_SIZE);
     bool ok = true;
@@ -368,7 +391,8 @@ static bool build_frames(struct ingest *ingest, struct prepared *prepared, struc
     return ok;
 }
 
-static bool conflict(const struct ingest *ingest, struct error *err) {
+static bool conflict(const struct ingest *ingest, struct error *err)
+{
     return error_set_tag(err, ERROR_CONFLICT, TAG_SOP_INSTANCE_UID,
                          "instance %s is stored already with other content",
                          ingest->identity.instance);
@@ -376,7 +400,8 @@ static bool conflict(const struct ingest *ingest, struct error *err) {
 
 /* *is_duplicate is left false when nothing is stored under the SOP Instance UID (any more). */
 static bool compare_with(struct ingest *ingest, const struct prepared *prepared,
-                         const struct identity *place, bool *is_duplicate, struct error *err) {
+                         const struct identity *place, bool *is_duplicate, struct error *err)
+{
     enum comparison comparison;
     if (!content_compare(ingest->archive, &prepared->content, &ingest->identity,
                          ingest->transfer_syntax, place, &comparison, err))
@@ -388,7 +413,8 @@ static bool compare_with(struct ingest *ingest, const struct prepared *prepared,
 /* An instance that is here already is found before anything is written, if it is small enough to
  * be still in memory. */
 static bool find_duplicate(struct ingest *ingest, struct prepared *prepared, bool *is_duplicate,
-                           struct error *err) {
+                           struct error *err)
+{
     struct slice file = blob_writer_bytes(ingest->writer);
     struct identity place;
     bool found;
@@ -401,7 +427,8 @@ static bool find_duplicate(struct ingest *ingest, struct prepared *prepared, boo
            (!found || compare_with(ingest, prepared, &place, is_duplicate, err));
 }
 
-static bool finish_blob(struct ingest *ingest, struct prepared *prepared, struct error *err) {
+static bool finish_blob(struct ingest *ingest, struct prepared *prepared, struct error *err)
+{
     const struct identity *identity = &ingest->identity;
     struct blob_id *id = &prepared->record.blob;
     struct key key;
@@ -412,7 +439,8 @@ static bool finish_blob(struct ingest *ingest, struct prepared *prepared, struct
 
 /* One try in the write turn. *place is filled when somebody else was faster. */
 static bool add_to_index(struct ingest *ingest, struct prepared *prepared, struct identity *place,
-                         bool *taken, struct error *err) {
+                         bool *taken, struct error *err)
+{
     struct transaction *transaction = NULL;
     struct tree tree;
     struct key key;
@@ -447,7 +475,8 @@ static bool add_to_index(struct ingest *ingest, struct prepared *prepared, struc
 }
 
 static bool store(struct ingest *ingest, struct prepared *prepared, bool *is_duplicate,
-                  struct error *err) {
+                  struct error *err)
+{
     for (int i = 0; i < STORE_TRIES; i++) {
         struct identity place = { 0 };
         bool taken;
@@ -467,7 +496,8 @@ static bool store(struct ingest *ingest, struct prepared *prepared, bool *is_dup
 
 /* The blob is durable before anything refers to it, and is given back when nothing does. */
 static bool store_blob(struct ingest *ingest, struct prepared *prepared, bool *is_duplicate,
-                       struct error *err) {
+                       struct error *err)
+{
     struct storage *storage = ingest->archive->storage;
     const struct blob_id *id = &prepared->record.blob;
     if (!finish_blob(ingest, prepared, err))
@@ -481,7 +511,8 @@ static bool store_blob(struct ingest *ingest, struct prepared *prepared, bool *i
 }
 
 static bool commit(struct ingest *ingest, struct prepared *prepared, bool *is_duplicate,
-                   struct error *err) {
+                   struct error *err)
+{
     return open_header(ingest, prepared, err) && check_identity(ingest, prepared->header, err) &&
            find_duplicate(ingest, prepared, is_duplicate, err) &&
            (*is_duplicate ||
@@ -489,7 +520,8 @@ static bool commit(struct ingest *ingest, struct prepared *prepared, bool *is_du
              store_blob(ingest, prepared, is_duplicate, err)));
 }
 
-bool ingest_commit(struct ingest *ingest, enum ingest_outcome *outcome, struct error *err) {
+bool ingest_commit(struct ingest *ingest, enum ingest_outcome *outcome, struct error *err)
+{
     struct prepared prepared;
     struct error error = { 0 };
     bool is_duplicate = false;

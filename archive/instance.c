@@ -15,10 +15,10 @@ enum { PIECE_SIZE = 64 << 10 };
 struct inflation {
     struct inflater *inflater;
     uint8_t *piece;
-    uint64_t taken;        /* of the deflated bytes */
-    uint64_t given;        /* of the inflated bytes, without those in `output` */
-    struct slice input;    /* of the piece, not yet inflated */
-    struct slice output;   /* inflated and not yet given */
+    uint64_t taken;      /* of the deflated bytes */
+    uint64_t given;      /* of the inflated bytes, without those in `output` */
+    struct slice input;  /* of the piece, not yet inflated */
+    struct slice output; /* inflated and not yet given */
 };
 
 struct instance {
@@ -33,7 +33,8 @@ struct instance {
 };
 
 bool instance_load(struct archive *archive, const struct identity *identity,
-                   struct instance **instance, struct error *err) {
+                   struct instance **instance, struct error *err)
+{
     bool found = false;
     struct instance *loaded = mem_alloc(sizeof(*loaded));
     loaded->archive = archive;
@@ -53,7 +54,8 @@ bool instance_load(struct archive *archive, const struct identity *identity,
 }
 
 bool instance_open(struct archive *archive, const char *study, const char *series,
-                   const char *sop_instance, struct instance **out, struct error *err) {
+                   const char *sop_instance, struct instance **out, struct error *err)
+{
     struct identity identity = { 0 };
     if (!lookup_is_place(study, series, sop_instance) || is_empty_text(series) ||
         is_empty_text(sop_instance))
@@ -70,7 +72,8 @@ bool instance_open(struct archive *archive, const char *study, const char *serie
     return true;
 }
 
-void instance_close(struct instance *instance) {
+void instance_close(struct instance *instance)
+{
     if (!instance)
         return;
     blob_close(instance->blob);
@@ -82,8 +85,8 @@ void instance_close(struct instance *instance) {
     free(instance);
 }
 
-bool archive_find(struct archive *archive, const char *study, const char *series,
-                  struct error *err) {
+bool archive_find(struct archive *archive, const char *study, const char *series, struct error *err)
+{
     struct buffer bytes = buffer_up_to(RECORD_SIZE);
     struct key key;
     bool found = false;
@@ -98,31 +101,38 @@ bool archive_find(struct archive *archive, const char *study, const char *series
     return lookup_absent(archive, study, series, NULL, err);
 }
 
-const struct identity *instance_identity(const struct instance *instance) {
+const struct identity *instance_identity(const struct instance *instance)
+{
     return &instance->identity;
 }
 
-const struct transfer_syntax *instance_syntax(const struct instance *instance) {
+const struct transfer_syntax *instance_syntax(const struct instance *instance)
+{
     return transfer_syntax_or_private(slice_text(instance->record.transfer_syntax));
 }
 
-const char *instance_syntax_uid(const struct instance *instance) {
+const char *instance_syntax_uid(const struct instance *instance)
+{
     return instance->record.transfer_syntax;
 }
 
-uint64_t instance_stored_at_ms(const struct instance *instance) {
+uint64_t instance_stored_at_ms(const struct instance *instance)
+{
     return (uint64_t)instance->record.stored_at_ms;
 }
 
-uint32_t instance_checksum(const struct instance *instance) {
+uint32_t instance_checksum(const struct instance *instance)
+{
     return instance->record.blob.crc32c;
 }
 
-static bool deleted_meanwhile(struct error *err) {
+static bool deleted_meanwhile(struct error *err)
+{
     return error_set(err, ERROR_GONE, "this instance was deleted");
 }
 
-bool instance_header(struct instance *instance, const struct dataset **header, struct error *err) {
+bool instance_header(struct instance *instance, const struct dataset **header, struct error *err)
+{
     bool found = true;
     if (!instance->document.dataset &&
         !document_load(instance->archive, &instance->identity, &instance->document, &found, err))
@@ -133,7 +143,8 @@ bool instance_header(struct instance *instance, const struct dataset **header, s
     return true;
 }
 
-bool instance_frames(struct instance *instance, struct slice *table, struct error *err) {
+bool instance_frames(struct instance *instance, struct slice *table, struct error *err)
+{
     struct key key;
     bool found;
     if (!instance->has_frames) {
@@ -150,10 +161,11 @@ bool instance_frames(struct instance *instance, struct slice *table, struct erro
     return true;
 }
 
-static bool open_blob(struct instance *instance, struct error *err) {
+static bool open_blob(struct instance *instance, struct error *err)
+{
     struct error reason = { 0 };
-    if (instance->blob || blob_open(instance->archive->storage, &instance->record.blob,
-                                    &instance->blob, &reason))
+    if (instance->blob ||
+        blob_open(instance->archive->storage, &instance->record.blob, &instance->blob, &reason))
         return true;
     instance->blob = NULL;
     if (reason.code == ERROR_NOT_FOUND)
@@ -163,29 +175,34 @@ static bool open_blob(struct instance *instance, struct error *err) {
     return false;
 }
 
-static uint64_t dataset_size(const struct instance *instance) {
+static uint64_t dataset_size(const struct instance *instance)
+{
     return instance->record.blob.size - instance->record.dataset_offset;
 }
 
 static bool get_range(struct instance *instance, uint64_t offset, uint64_t size,
-                      struct file_range *range, struct error *err) {
+                      struct file_range *range, struct error *err)
+{
     if (!open_blob(instance, err))
         return false;
     *range = blob_range(instance->blob, offset, size);
     return true;
 }
 
-bool instance_file(struct instance *instance, struct file_range *file, struct error *err) {
+bool instance_file(struct instance *instance, struct file_range *file, struct error *err)
+{
     return get_range(instance, 0, instance->record.blob.size, file, err);
 }
 
-bool instance_dataset(struct instance *instance, struct file_range *dataset, struct error *err) {
+bool instance_dataset(struct instance *instance, struct file_range *dataset, struct error *err)
+{
     return get_range(instance, instance->record.dataset_offset, dataset_size(instance), dataset,
                      err);
 }
 
 static bool check_range(const struct instance *instance, uint64_t offset, uint64_t size,
-                        struct error *err) {
+                        struct error *err)
+{
     uint64_t whole = dataset_size(instance);
     if (offset > whole || size > whole - offset)
         return error_set(err, ERROR_INVALID, "a range beyond the end of the data set");
@@ -193,13 +210,15 @@ static bool check_range(const struct instance *instance, uint64_t offset, uint64
 }
 
 bool instance_read(struct instance *instance, uint64_t offset, struct space space,
-                   struct error *err) {
+                   struct error *err)
+{
     return check_range(instance, offset, space.size, err) && open_blob(instance, err) &&
            blob_read(instance->blob, instance->record.dataset_offset + offset, space, err);
 }
 
 bool instance_range(struct instance *instance, uint64_t offset, uint64_t size,
-                    struct file_range *range, struct error *err) {
+                    struct file_range *range, struct error *err)
+{
     if (instance_syntax(instance)->deflated)
         return error_set(err, ERROR_UNSUPPORTED, "a deflated data set has no ranges");
     return check_range(instance, offset, size, err) &&
@@ -208,7 +227,8 @@ bool instance_range(struct instance *instance, uint64_t offset, uint64_t size,
 
 /* Deflated data sets. */
 
-static void restart_inflation(struct inflation *inflation) {
+static void restart_inflation(struct inflation *inflation)
+{
     inflater_free(inflation->inflater);
     inflation->inflater = inflater_new(scan_default_limits.inflated_size);
     if (!inflation->piece)
@@ -219,7 +239,8 @@ static void restart_inflation(struct inflation *inflation) {
     inflation->output = slice_of(NULL, 0);
 }
 
-static bool inflate_more(struct instance *instance, struct error *err) {
+static bool inflate_more(struct instance *instance, struct error *err)
+{
     struct inflation *inflation = &instance->inflation;
     uint64_t left = dataset_size(instance) - inflation->taken;
     if (!inflation->input.size && left) {
@@ -238,7 +259,8 @@ static bool inflate_more(struct instance *instance, struct error *err) {
 }
 
 bool instance_read_inflated(struct instance *instance, uint64_t offset, struct space space,
-                            struct error *err) {
+                            struct error *err)
+{
     struct inflation *inflation = &instance->inflation;
     if (!instance_syntax(instance)->deflated)
         return instance_read(instance, offset, space, err);

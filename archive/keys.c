@@ -5,28 +5,33 @@
 
 #include "archive/core.h"
 
-void key_add(struct key *key, struct slice bytes) {
+void key_add(struct key *key, struct slice bytes)
+{
     bytes = slice_take(bytes, KEY_SIZE - key->size);
     if (bytes.size)
         memcpy(key->bytes + key->size, bytes.data, bytes.size);
     key->size += bytes.size;
 }
 
-void key_add_byte(struct key *key, uint8_t byte) {
+void key_add_byte(struct key *key, uint8_t byte)
+{
     key_add(key, slice_of(&byte, 1));
 }
 
-void key_start(struct key *key, char kind) {
+void key_start(struct key *key, char kind)
+{
     key->size = 0;
     key_add_byte(key, (uint8_t)kind);
 }
 
-static void add_uid(struct key *key, const char *uid) {
+static void add_uid(struct key *key, const char *uid)
+{
     key_add(key, slice_take(slice_text(uid), UID_SIZE - 1));
 }
 
 void key_place(struct key *key, char kind, const char *study, const char *series,
-               const char *instance) {
+               const char *instance)
+{
     key_start(key, kind);
     add_uid(key, study);
     if (is_empty_text(series))
@@ -39,12 +44,14 @@ void key_place(struct key *key, char kind, const char *study, const char *series
     add_uid(key, instance);
 }
 
-void key_children(struct key *key, char kind, const char *study, const char *series) {
+void key_children(struct key *key, char kind, const char *study, const char *series)
+{
     key_place(key, kind, study, series, NULL);
     key_add_byte(key, 0);
 }
 
-static bool take_part(struct slice *rest, char uid[UID_SIZE]) {
+static bool take_part(struct slice *rest, char uid[UID_SIZE])
+{
     const uint8_t *end = rest->size ? memchr(rest->data, 0, rest->size) : NULL;
     size_t size = end ? (size_t)(end - rest->data) : rest->size;
     if (size >= UID_SIZE)
@@ -56,13 +63,15 @@ static bool take_part(struct slice *rest, char uid[UID_SIZE]) {
     return true;
 }
 
-bool key_split_place(struct slice place, struct identity *identity) {
+bool key_split_place(struct slice place, struct identity *identity)
+{
     return take_part(&place, identity->study) && take_part(&place, identity->series) &&
            take_part(&place, identity->instance) && !place.size;
 }
 
 /* An identifier that is too long for a key keeps its beginning and a hash of the whole (FNV-1a). */
-static void add_identifier(struct key *key, struct slice value) {
+static void add_identifier(struct key *key, struct slice value)
+{
     enum { HASH_TEXT_SIZE = 17 };
     if (value.size <= KEY_PATIENT_SIZE) {
         key_add(key, value);
@@ -77,7 +86,8 @@ static void add_identifier(struct key *key, struct slice value) {
     key_add(key, slice_text(text));
 }
 
-void key_patient(struct key *key, struct slice patient_id, struct slice issuer, const char *study) {
+void key_patient(struct key *key, struct slice patient_id, struct slice issuer, const char *study)
+{
     key_start(key, RECORD_PATIENT);
     if (patient_id.size) {
         add_identifier(key, patient_id);
@@ -89,7 +99,8 @@ void key_patient(struct key *key, struct slice patient_id, struct slice issuer, 
     }
 }
 
-void key_after_prefix(struct key *key, struct slice prefix) {
+void key_after_prefix(struct key *key, struct slice prefix)
+{
     key->size = 0;
     key_add(key, prefix);
     while (key->size && key->bytes[key->size - 1] == 0xFF)

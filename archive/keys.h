@@ -17,7 +17,8 @@ struct key {
     size_t size;
 };
 
-static inline struct slice key_slice(const struct key *key) {
+static inline struct slice key_slice(const struct key *key)
+{
     return slice_of(key->bytes, key->size);
 }
 

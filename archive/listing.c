@@ -24,7 +24,8 @@ struct listing {
     struct listing_entry entry;
 };
 
-static bool add_member(struct listing *listing, struct slice key, struct slice value) {
+static bool add_member(struct listing *listing, struct slice key, struct slice value)
+{
     struct member member = { .offset = listing->bytes.size,
                              .key_size = (uint32_t)key.size,
                              .value_size = (uint32_t)value.size };
@@ -34,7 +35,8 @@ static bool add_member(struct listing *listing, struct slice key, struct slice v
            buffer_append(&listing->members, slice_of(&member, sizeof(member)));
 }
 
-static int compare_numbers(const void *a, const void *b) {
+static int compare_numbers(const void *a, const void *b)
+{
     const struct member *first = a, *second = b;
     if (first->number != second->number)
         return first->number < second->number ? -1 : 1;
@@ -42,7 +44,8 @@ static int compare_numbers(const void *a, const void *b) {
 }
 
 static bool load(struct listing *listing, struct storage_cursor *cursor, bool *fits,
-                 struct error *err) {
+                 struct error *err)
+{
     struct slice key, value;
     bool found = true;
     bool ok = true;
@@ -56,7 +59,8 @@ static bool load(struct listing *listing, struct storage_cursor *cursor, bool *f
 }
 
 bool listing_open(struct archive *archive, char kind, const char *study, const char *series,
-                  struct listing **out, struct error *err) {
+                  struct listing **out, struct error *err)
+{
     struct listing *listing = mem_alloc(sizeof(*listing));
     struct storage_cursor *cursor = NULL;
     struct key prefix;
@@ -83,7 +87,8 @@ bool listing_open(struct archive *archive, char kind, const char *study, const c
 }
 
 bool listing_open_one(struct archive *archive, const struct identity *place, struct listing **out,
-                      struct error *err) {
+                      struct error *err)
+{
     struct key lower, upper;
     struct listing *listing = mem_alloc(sizeof(*listing));
     key_place(&lower, place->instance[0] ? RECORD_INSTANCE : RECORD_SERIES, place->study,
@@ -99,7 +104,8 @@ bool listing_open_one(struct archive *archive, const struct identity *place, str
     return true;
 }
 
-void listing_close(struct listing *listing) {
+void listing_close(struct listing *listing)
+{
     if (!listing)
         return;
     storage_cursor_close(listing->cursor);
@@ -109,19 +115,21 @@ void listing_close(struct listing *listing) {
 }
 
 static bool next_of_cursor(struct listing *listing, const struct listing_entry **entry,
-                           struct error *err) {
+                           struct error *err)
+{
     bool found;
     if (!storage_cursor_next(listing->cursor, &listing->entry.key, &listing->entry.value, &found,
                              err))
         return false;
-    if (found && !record_order(listing->entry.value, &listing->entry.number,
-                               &listing->entry.created))
+    if (found &&
+        !record_order(listing->entry.value, &listing->entry.number, &listing->entry.created))
         listing->entry.number = INT64_MAX;
     *entry = found ? &listing->entry : NULL;
     return true;
 }
 
-bool listing_next(struct listing *listing, const struct listing_entry **entry, struct error *err) {
+bool listing_next(struct listing *listing, const struct listing_entry **entry, struct error *err)
+{
     if (listing->cursor)
         return next_of_cursor(listing, entry, err);
     *entry = NULL;
@@ -141,8 +149,8 @@ bool listing_next(struct listing *listing, const struct listing_entry **entry, s
     return true;
 }
 
-bool listing_place(const struct listing_entry *entry, struct identity *identity,
-                   struct error *err) {
+bool listing_place(const struct listing_entry *entry, struct identity *identity, struct error *err)
+{
     memset(identity, 0, sizeof(*identity));
     return key_split_place(slice_skip(entry->key, 1), identity) ||
            error_set(err, ERROR_CORRUPT, "a key of the index cannot be read");

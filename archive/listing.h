@@ -27,6 +27,5 @@ bool listing_open_one(struct archive *archive, const struct identity *place, str
 /* The next one, or *entry NULL at the end. Borrowed until the next call. */
 bool listing_next(struct listing *listing, const struct listing_entry **entry, struct error *err);
 /* The place that an entry's key names. */
-bool listing_place(const struct listing_entry *entry, struct identity *identity,
-                   struct error *err);
+bool listing_place(const struct listing_entry *entry, struct identity *identity, struct error *err);
 void listing_close(struct listing *listing);

@@ -7,12 +7,14 @@
 #include "archive/terms.h"
 
 static bool get_record(struct archive *archive, const struct key *key, struct buffer *bytes,
-                       bool *found, struct error *err) {
+                       bool *found, struct error *err)
+{
     return storage_get(archive->storage, TABLE_RECORD, key_slice(key), bytes, found, err);
 }
 
 bool lookup_study(struct archive *archive, const char *study, struct study_record *record,
-                  bool *found, struct error *err) {
+                  bool *found, struct error *err)
+{
     struct buffer bytes = buffer_up_to(RECORD_SIZE);
     struct key key;
     key_place(&key, RECORD_STUDY, study, NULL, NULL);
@@ -23,7 +25,8 @@ bool lookup_study(struct archive *archive, const char *study, struct study_recor
 }
 
 bool lookup_series(struct archive *archive, const char *study, const char *series,
-                   struct series_record *record, bool *found, struct error *err) {
+                   struct series_record *record, bool *found, struct error *err)
+{
     struct buffer bytes = buffer_up_to(RECORD_SIZE);
     struct key key;
     key_place(&key, RECORD_SERIES, study, series, NULL);
@@ -34,7 +37,8 @@ bool lookup_series(struct archive *archive, const char *study, const char *serie
 }
 
 bool lookup_instance(struct archive *archive, const struct identity *identity,
-                     struct instance_record *record, bool *found, struct error *err) {
+                     struct instance_record *record, bool *found, struct error *err)
+{
     struct buffer bytes = buffer_up_to(RECORD_SIZE);
     struct key key;
     key_place(&key, RECORD_INSTANCE, identity->study, identity->series, identity->instance);
@@ -45,12 +49,12 @@ bool lookup_instance(struct archive *archive, const struct identity *identity,
 }
 
 bool lookup_place(struct archive *archive, const char *instance, struct identity *identity,
-                  bool *found, struct error *err) {
+                  bool *found, struct error *err)
+{
     struct buffer bytes = buffer_up_to(KEY_SIZE);
     struct key key;
     term_instance_key(&key, instance);
-    bool ok =
-        storage_get(archive->storage, TABLE_TERM, key_slice(&key), &bytes, found, err);
+    bool ok = storage_get(archive->storage, TABLE_TERM, key_slice(&key), &bytes, found, err);
     if (ok && *found && !key_split_place(buffer_slice(&bytes), identity))
         ok = error_set(err, ERROR_CORRUPT, "the place of instance %.64s cannot be read", instance);
     if (ok && *found)
@@ -60,7 +64,8 @@ bool lookup_place(struct archive *archive, const char *instance, struct identity
 }
 
 bool lookup_absent(struct archive *archive, const char *study, const char *series,
-                   const char *instance, struct error *err) {
+                   const char *instance, struct error *err)
+{
     struct buffer bytes = buffer_up_to(RECORD_SIZE);
     struct key key;
     bool found = false;
@@ -80,10 +85,12 @@ bool lookup_absent(struct archive *archive, const char *study, const char *serie
     return error_set(err, ERROR_NOT_FOUND, "no such %s", what);
 }
 
-static bool is_part(const char *uid) {
+static bool is_part(const char *uid)
+{
     return is_empty_text(uid) || uid_is_safe(slice_text(uid));
 }
 
-bool lookup_is_place(const char *study, const char *series, const char *instance) {
+bool lookup_is_place(const char *study, const char *series, const char *instance)
+{
     return !is_empty_text(study) && is_part(study) && is_part(series) && is_part(instance);
 }

@@ -21,5 +21,6 @@ bool lookup_place(struct archive *archive, const char *instance, struct identity
 bool lookup_absent(struct archive *archive, const char *study, const char *series,
                    const char *instance, struct error *err);
 
-/* Are these UIDs (NULL or "" for none) such as could stand in a key? What cannot was never stored. */
+/* Are these UIDs (NULL or "" for none) such as could stand in a key? What cannot was never stored.
+ */
 bool lookup_is_place(const char *study, const char *series, const char *instance);

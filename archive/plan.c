@@ -14,11 +14,11 @@ enum {
 };
 
 enum source_kind {
-    SOURCE_ALL,       /* every study by date, or every patient */
-    SOURCE_DATES,     /* a range of days, in order */
-    SOURCE_TERM,      /* one value, in order */
-    SOURCE_TERMS,     /* several values or a prefix: to be gathered */
-    SOURCE_STUDIES,   /* UIDs: to be gathered */
+    SOURCE_ALL,     /* every study by date, or every patient */
+    SOURCE_DATES,   /* a range of days, in order */
+    SOURCE_TERM,    /* one value, in order */
+    SOURCE_TERMS,   /* several values or a prefix: to be gathered */
+    SOURCE_STUDIES, /* UIDs: to be gathered */
     SOURCE_SERIES,
     SOURCE_INSTANCES,
 };
@@ -52,15 +52,18 @@ struct plan {
 
 /* Sources. */
 
-static bool single(const struct query_key *key) {
+static bool single(const struct query_key *key)
+{
     return match_key_kind(key->match) == MATCH_SINGLE && match_key_count(key->match) == 1;
 }
 
-static bool has_members(const struct query_key *key) {
+static bool has_members(const struct query_key *key)
+{
     return match_key_count(key->match) > 0;
 }
 
-static bool text_source(const struct query_key *key, char field, struct source *source) {
+static bool text_source(const struct query_key *key, char field, struct source *source)
+{
     source->key = key;
     source->field = field;
     source->kind = single(key) ? SOURCE_TERM : SOURCE_TERMS;
@@ -68,14 +71,16 @@ static bool text_source(const struct query_key *key, char field, struct source *
            (match_key_kind(key->match) == MATCH_WILDCARD && match_key_prefix(key->match).size);
 }
 
-static bool uid_source(const struct query_key *key, enum source_kind kind, struct source *source) {
+static bool uid_source(const struct query_key *key, enum source_kind kind, struct source *source)
+{
     source->key = key;
     source->kind = kind;
     source->cost = match_key_count(key->match);
     return has_members(key);
 }
 
-static bool date_source(const struct query_key *key, struct source *source) {
+static bool date_source(const struct query_key *key, struct source *source)
+{
     enum match_kind kind = match_key_kind(key->match);
     source->key = key;
     source->kind = SOURCE_DATES;
@@ -83,7 +88,8 @@ static bool date_source(const struct query_key *key, struct source *source) {
 }
 
 /* False for a key that no index helps with. */
-static bool source_of(const struct query_key *key, enum level level, struct source *source) {
+static bool source_of(const struct query_key *key, enum level level, struct source *source)
+{
     uint32_t tag = key->path[0];
     *source = (struct source){ 0 };
     if (key->depth != 1 || !query_key_is_filter(key))
@@ -103,8 +109,7 @@ static bool source_of(const struct query_key *key, enum level level, struct sour
     case TAG_STUDY_DATE:
         return date_source(key, source);
     case TAG_MODALITY:
-        return level >= LEVEL_SERIES && single(key) &&
-               text_source(key, TERM_MODALITY, source);
+        return level >= LEVEL_SERIES && single(key) && text_source(key, TERM_MODALITY, source);
     case TAG_MODALITIES_IN_STUDY:
         return single(key) && text_source(key, TERM_MODALITY, source);
     default:
@@ -114,7 +119,8 @@ static bool source_of(const struct query_key *key, enum level level, struct sour
 
 /* Ranges of keys. */
 
-static void date_range(const struct query_key *key, struct key *lower, struct key *upper) {
+static void date_range(const struct query_key *key, struct key *lower, struct key *upper)
+{
     if (single(key))
         term_date_range(match_key_member(key->match, 0), match_key_member(key->match, 0), lower,
                         upper);
@@ -122,14 +128,16 @@ static void date_range(const struct query_key *key, struct key *lower, struct ke
         term_date_range(match_key_lower(key->match), match_key_upper(key->match), lower, upper);
 }
 
-static size_t range_count(const struct source *source) {
+static size_t range_count(const struct source *source)
+{
     return source->kind == SOURCE_TERMS && has_members(source->key)
                ? match_key_count(source->key->match)
                : 1;
 }
 
 static void source_range(const struct source *source, size_t index, struct key *lower,
-                         struct key *upper) {
+                         struct key *upper)
+{
     switch (source->kind) {
     case SOURCE_DATES:
         date_range(source->key, lower, upper);
@@ -149,7 +157,8 @@ static void source_range(const struct source *source, size_t index, struct key *
 }
 
 static bool open_range(struct plan *plan, const struct source *source, size_t index,
-                       struct storage_cursor **cursor, struct error *err) {
+                       struct storage_cursor **cursor, struct error *err)
+{
     struct key lower, upper;
     source_range(source, index, &lower, &upper);
     return storage_cursor_open(plan->archive->storage, TABLE_TERM, key_slice(&lower),
@@ -157,7 +166,8 @@ static bool open_range(struct plan *plan, const struct source *source, size_t in
 }
 
 /* Counts the terms of a source, up to PROBE_MAX. */
-static bool probe(struct plan *plan, struct source *source, struct error *err) {
+static bool probe(struct plan *plan, struct source *source, struct error *err)
+{
     bool ok = true;
     if (source->kind >= SOURCE_STUDIES)
         return true;
@@ -175,9 +185,11 @@ static bool probe(struct plan *plan, struct source *source, struct error *err) {
 }
 
 /* With equal costs the more telling attribute is taken. */
-static int preference(const struct source *source) {
-    static const char fields[] = { TERM_PATIENT_ID, TERM_ACCESSION_NUMBER, TERM_STUDY_ID,
-                                   TERM_PATIENT_NAME, TERM_REFERRING_PHYSICIAN, 0, TERM_MODALITY };
+static int preference(const struct source *source)
+{
+    static const char fields[] = { TERM_PATIENT_ID,   TERM_ACCESSION_NUMBER,    TERM_STUDY_ID,
+                                   TERM_PATIENT_NAME, TERM_REFERRING_PHYSICIAN, 0,
+                                   TERM_MODALITY };
     if (source->kind >= SOURCE_STUDIES)
         return SOURCE_STUDIES - (int)source->kind;
     for (size_t i = 0; i < sizeof(fields); i++) {
@@ -187,12 +199,14 @@ static int preference(const struct source *source) {
     return (int)sizeof(fields) + 1;
 }
 
-static bool is_better(const struct source *a, const struct source *b) {
+static bool is_better(const struct source *a, const struct source *b)
+{
     return a->cost < b->cost || (a->cost == b->cost && preference(a) < preference(b));
 }
 
 static bool choose(struct plan *plan, const struct query_keys *keys, struct source *chosen,
-                   struct error *err) {
+                   struct error *err)
+{
     struct source source;
     *chosen = (struct source){ .kind = SOURCE_ALL, .cost = UINT64_MAX };
     for (size_t i = 0; i < keys->count; i++) {
@@ -208,7 +222,8 @@ static bool choose(struct plan *plan, const struct query_keys *keys, struct sour
 
 /* Gathering. */
 
-static bool gather(struct plan *plan, const uint8_t *stamp, const struct identity *place) {
+static bool gather(struct plan *plan, const uint8_t *stamp, const struct identity *place)
+{
     struct candidate candidate = { 0 };
     memcpy(candidate.stamp, stamp, STAMP_SIZE);
     memcpy(candidate.study, place->study, UID_SIZE);
@@ -217,7 +232,8 @@ static bool gather(struct plan *plan, const uint8_t *stamp, const struct identit
     return buffer_append(&plan->gathered, slice_of(&candidate, sizeof(candidate)));
 }
 
-static bool gather_study(struct plan *plan, const struct identity *place, struct error *err) {
+static bool gather_study(struct plan *plan, const struct identity *place, struct error *err)
+{
     struct study_record record;
     bool found;
     study_record_init(&record);
@@ -228,7 +244,8 @@ static bool gather_study(struct plan *plan, const struct identity *place, struct
     return ok;
 }
 
-static void copy_uid(struct slice uid, char text[UID_SIZE]) {
+static void copy_uid(struct slice uid, char text[UID_SIZE])
+{
     uid = slice_take(uid, UID_SIZE - 1);
     memset(text, 0, UID_SIZE);
     if (uid.size)
@@ -236,7 +253,8 @@ static void copy_uid(struct slice uid, char text[UID_SIZE]) {
 }
 
 static bool gather_terms(struct plan *plan, const struct source *source, size_t index,
-                         struct error *err) {
+                         struct error *err)
+{
     struct storage_cursor *cursor = NULL;
     struct slice key, stamp, study;
     bool found = true;
@@ -254,7 +272,8 @@ static bool gather_terms(struct plan *plan, const struct source *source, size_t 
 }
 
 /* The studies of a series UID: one, unless peers reuse UIDs. */
-static bool gather_series(struct plan *plan, struct slice uid, bool is_only, struct error *err) {
+static bool gather_series(struct plan *plan, struct slice uid, bool is_only, struct error *err)
+{
     struct storage_cursor *cursor = NULL;
     struct identity place = { 0 };
     struct key prefix;
@@ -274,7 +293,8 @@ static bool gather_series(struct plan *plan, struct slice uid, bool is_only, str
     return ok;
 }
 
-static bool gather_instance(struct plan *plan, struct slice uid, bool is_only, struct error *err) {
+static bool gather_instance(struct plan *plan, struct slice uid, bool is_only, struct error *err)
+{
     struct identity place = { 0 };
     char text[UID_SIZE];
     bool found;
@@ -289,7 +309,8 @@ static bool gather_instance(struct plan *plan, struct slice uid, bool is_only, s
 }
 
 static bool gather_uid(struct plan *plan, const struct source *source, size_t index,
-                       struct error *err) {
+                       struct error *err)
+{
     struct slice uid = match_key_member(source->key->match, index);
     bool is_only = match_key_count(source->key->match) == 1;
     struct identity place = { 0 };
@@ -303,22 +324,26 @@ static bool gather_uid(struct plan *plan, const struct source *source, size_t in
     return gather_study(plan, &place, err);
 }
 
-static int compare_candidates(const void *a, const void *b) {
+static int compare_candidates(const void *a, const void *b)
+{
     const struct candidate *first = a, *second = b;
     int order = memcmp(first->stamp, second->stamp, STAMP_SIZE);
     return order ? order : strcmp(first->study, second->study);
 }
 
-static int compare_patients(const void *a, const void *b) {
+static int compare_patients(const void *a, const void *b)
+{
     return slice_compare(*(const struct slice *)a, *(const struct slice *)b);
 }
 
-static size_t candidate_count(const struct plan *plan) {
+static size_t candidate_count(const struct plan *plan)
+{
     return plan->gathered.size / sizeof(struct candidate);
 }
 
 /* In order, and each study once. */
-static void sort_candidates(struct plan *plan) {
+static void sort_candidates(struct plan *plan)
+{
     struct candidate *candidates = (struct candidate *)(void *)plan->gathered.data;
     size_t count = candidate_count(plan);
     size_t kept = 0;
@@ -334,7 +359,8 @@ static void sort_candidates(struct plan *plan) {
 
 /* False in *fits when there are more than memory is given for. */
 static bool gather_all(struct plan *plan, const struct source *source, bool *fits,
-                       struct error *err) {
+                       struct error *err)
+{
     size_t count = source->kind >= SOURCE_STUDIES ? match_key_count(source->key->match)
                                                   : range_count(source);
     bool ok = true;
@@ -354,7 +380,8 @@ static bool gather_all(struct plan *plan, const struct source *source, bool *fit
 
 /* The newest study of a patient. */
 static bool newest_study(struct plan *plan, struct slice patient_key, struct identity *place,
-                         bool *found, struct error *err) {
+                         bool *found, struct error *err)
+{
     struct storage_cursor *cursor = NULL;
     struct key prefix;
     struct slice key, stamp, study;
@@ -372,7 +399,8 @@ static bool newest_study(struct plan *plan, struct slice patient_key, struct ide
 }
 
 /* Turns gathered studies into the newest study of each of their patients, by patient. */
-static bool gather_patients(struct plan *plan, struct error *err) {
+static bool gather_patients(struct plan *plan, struct error *err)
+{
     size_t count = candidate_count(plan);
     struct slice *keys = mem_alloc_array(count ? count : 1, sizeof(*keys));
     struct study_record record;
@@ -406,7 +434,8 @@ static bool gather_patients(struct plan *plan, struct error *err) {
     return ok;
 }
 
-static bool open_patients(struct plan *plan, struct error *err) {
+static bool open_patients(struct plan *plan, struct error *err)
+{
     struct key prefix;
     key_start(&prefix, RECORD_PATIENT);
     plan->of_patients = true;
@@ -416,7 +445,8 @@ static bool open_patients(struct plan *plan, struct error *err) {
 
 /* Opening. */
 
-static bool filters(const struct query_keys *keys, const struct query_key *except) {
+static bool filters(const struct query_keys *keys, const struct query_key *except)
+{
     for (size_t i = 0; i < keys->count; i++) {
         if (&keys->keys[i] != except && query_key_is_filter(&keys->keys[i]))
             return true;
@@ -426,7 +456,8 @@ static bool filters(const struct query_keys *keys, const struct query_key *excep
 
 /* In order of the index: all studies, or a range of days. */
 static bool open_ordered(struct plan *plan, const struct query_keys *keys,
-                         const struct source *source, struct error *err) {
+                         const struct source *source, struct error *err)
+{
     if (plan->level == LEVEL_PATIENT) {
         plan->exact = !filters(keys, NULL);
         return open_patients(plan, err);
@@ -437,7 +468,8 @@ static bool open_ordered(struct plan *plan, const struct query_keys *keys,
 }
 
 /* What is too much to be sorted is walked by date. */
-static bool open_fallback(struct plan *plan, const struct query_keys *keys, struct error *err) {
+static bool open_fallback(struct plan *plan, const struct query_keys *keys, struct error *err)
+{
     struct source source = { .kind = SOURCE_ALL };
     for (size_t i = 0; i < keys->count && source.kind == SOURCE_ALL; i++) {
         struct source other;
@@ -448,7 +480,8 @@ static bool open_fallback(struct plan *plan, const struct query_keys *keys, stru
 }
 
 static bool open_source(struct plan *plan, const struct query_keys *keys,
-                        const struct source *source, struct error *err) {
+                        const struct source *source, struct error *err)
+{
     bool fits;
     bool is_ordered = source->kind <= SOURCE_TERM &&
                       (plan->level != LEVEL_PATIENT || source->kind == SOURCE_ALL);
@@ -463,7 +496,8 @@ static bool open_source(struct plan *plan, const struct query_keys *keys,
 }
 
 bool plan_open(struct archive *archive, const struct query_keys *keys, enum level level, bool scan,
-               struct plan **out, struct error *err) {
+               struct plan **out, struct error *err)
+{
     struct plan *plan = mem_alloc(sizeof(*plan));
     struct source source = { .kind = SOURCE_ALL };
     plan->archive = archive;
@@ -477,7 +511,8 @@ bool plan_open(struct archive *archive, const struct query_keys *keys, enum leve
     return true;
 }
 
-void plan_close(struct plan *plan) {
+void plan_close(struct plan *plan)
+{
     if (!plan)
         return;
     storage_cursor_close(plan->cursor);
@@ -485,11 +520,13 @@ void plan_close(struct plan *plan) {
     free(plan);
 }
 
-bool plan_is_exact(const struct plan *plan) {
+bool plan_is_exact(const struct plan *plan)
+{
     return plan->exact;
 }
 
-static bool next_gathered(struct plan *plan, struct identity *place, bool *found) {
+static bool next_gathered(struct plan *plan, struct identity *place, bool *found)
+{
     struct candidate candidate;
     memset(place, 0, sizeof(*place));
     *found = plan->position < candidate_count(plan);
@@ -503,7 +540,8 @@ static bool next_gathered(struct plan *plan, struct identity *place, bool *found
     return true;
 }
 
-bool plan_next(struct plan *plan, struct identity *place, bool *found, struct error *err) {
+bool plan_next(struct plan *plan, struct identity *place, bool *found, struct error *err)
+{
     struct slice key, stamp, study;
     if (plan->is_gathered)
         return next_gathered(plan, place, found);

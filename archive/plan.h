@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
-/* Which studies a query looks at, and in which order: newest first, then by UID (patients: by Patient
- * ID). The keys choose the index that leads to the fewest; what comes is a candidate, and every key is
- * still to be matched. One thread at a time. */
+/* Which studies a query looks at, and in which order: newest first, then by UID (patients: by
+ * Patient ID). The keys choose the index that leads to the fewest; what comes is a candidate, and
+ * every key is still to be matched. One thread at a time. */
 
 #include "archive/query_key.h"
 

@@ -22,15 +22,16 @@ struct query {
 
     struct plan *plan; /* NULL until the first match is asked for */
     struct row row;
-    struct identity hint;     /* a series or instance that alone can match */
-    struct listing *series;   /* of the row's study */
+    struct identity hint;   /* a series or instance that alone can match */
+    struct listing *series; /* of the row's study */
     struct listing *instances;
     uint64_t skip;  /* matches still to be passed over */
     uint64_t given; /* matches given */
     bool at_end;
 };
 
-struct query *query_new(struct archive *archive, enum level level) {
+struct query *query_new(struct archive *archive, enum level level)
+{
     struct query *query = mem_alloc(sizeof(*query));
     query->archive = archive;
     query->level = level;
@@ -40,7 +41,8 @@ struct query *query_new(struct archive *archive, enum level level) {
     return query;
 }
 
-void query_close(struct query *query) {
+void query_close(struct query *query)
+{
     if (!query)
         return;
     listing_close(query->instances);
@@ -53,36 +55,43 @@ void query_close(struct query *query) {
 }
 
 bool query_add_key(struct query *query, const uint32_t *path, size_t depth, struct slice value,
-                   struct error *err) {
+                   struct error *err)
+{
     if (depth && path[0] == TAG_SPECIFIC_CHARACTER_SET)
         return true; /* says how the keys are written (PS3.4 C.2.2.2): it is none */
     return query_keys_add(&query->keys, query->level, path, depth, value, err) &&
            answer_add(&query->answer, path[0], err);
 }
 
-bool query_add_return(struct query *query, uint32_t tag, struct error *err) {
+bool query_add_return(struct query *query, uint32_t tag, struct error *err)
+{
     return answer_add(&query->answer, tag, err);
 }
 
-void query_return_all(struct query *query) {
+void query_return_all(struct query *query)
+{
     query->answer.all = true;
     query->answer.header = true;
 }
 
-void query_combine_date_time(struct query *query) {
+void query_combine_date_time(struct query *query)
+{
     query->combine = true;
 }
 
-void query_set_page(struct query *query, uint64_t offset, uint64_t limit) {
+void query_set_page(struct query *query, uint64_t offset, uint64_t limit)
+{
     query->offset = offset;
     query->limit = limit ? limit : UINT64_MAX;
 }
 
-void query_use_no_index(struct query *query) {
+void query_use_no_index(struct query *query)
+{
     query->scan = true;
 }
 
-static bool begin(struct query *query, struct error *err) {
+static bool begin(struct query *query, struct error *err)
+{
     if (query->plan)
         return true;
     query_keys_prepare(&query->keys, query->combine);
@@ -94,16 +103,17 @@ static bool begin(struct query *query, struct error *err) {
 
 /* Passes over as many matches at once as stand below something, if none of them need be looked at.
  */
-static bool skip_whole(struct query *query, enum level first, uint64_t matches) {
-    if (!matches || query->skip < matches ||
-        query_keys_filter(&query->keys, first, LEVEL_INSTANCE))
+static bool skip_whole(struct query *query, enum level first, uint64_t matches)
+{
+    if (!matches || query->skip < matches || query_keys_filter(&query->keys, first, LEVEL_INSTANCE))
         return false;
     query->skip -= matches;
     return true;
 }
 
 /* The next study that matches the keys of patient and study. *found false at the end. */
-static bool next_study(struct query *query, bool *found, struct error *err) {
+static bool next_study(struct query *query, bool *found, struct error *err)
+{
     bool matches = false;
     while (!matches) {
         if (!plan_next(query->plan, &query->hint, found, err))
@@ -134,7 +144,8 @@ static bool next_study(struct query *query, bool *found, struct error *err) {
 
 /* Closes the listing at its end. */
 static bool next_entry(struct listing **listing, struct identity *place, struct slice *record,
-                       bool *found, struct error *err) {
+                       bool *found, struct error *err)
+{
     const struct listing_entry *entry;
     if (!listing_next(*listing, &entry, err))
         return false;
@@ -149,7 +160,8 @@ static bool next_entry(struct listing **listing, struct identity *place, struct 
 }
 
 /* The next series of the study that matches; *found false when there is no more of them. */
-static bool next_series(struct query *query, bool *found, struct error *err) {
+static bool next_series(struct query *query, bool *found, struct error *err)
+{
     struct identity place;
     struct slice record;
     bool matches = false;
@@ -159,8 +171,7 @@ static bool next_series(struct query *query, bool *found, struct error *err) {
         if (!*found)
             return true;
         if (!row_set_series(&query->row, place.series, record, err) ||
-            !query_keys_match(&query->keys, &query->row, LEVEL_SERIES, LEVEL_SERIES, &matches,
-                              err))
+            !query_keys_match(&query->keys, &query->row, LEVEL_SERIES, LEVEL_SERIES, &matches, err))
             return false;
         if (matches && query->level == LEVEL_INSTANCE &&
             skip_whole(query, LEVEL_INSTANCE, query->row.series.instances))
@@ -169,7 +180,8 @@ static bool next_series(struct query *query, bool *found, struct error *err) {
     return true;
 }
 
-static bool next_instance(struct query *query, bool *found, struct error *err) {
+static bool next_instance(struct query *query, bool *found, struct error *err)
+{
     struct identity place;
     struct slice record;
     bool matches = false;
@@ -187,7 +199,8 @@ static bool next_instance(struct query *query, bool *found, struct error *err) {
 }
 
 /* A series or an instance that alone can match is read by itself. */
-static bool open_series(struct query *query, struct error *err) {
+static bool open_series(struct query *query, struct error *err)
+{
     struct identity only = query->hint;
     only.instance[0] = '\0';
     if (only.series[0])
@@ -196,7 +209,8 @@ static bool open_series(struct query *query, struct error *err) {
                         err);
 }
 
-static bool open_instances(struct query *query, struct error *err) {
+static bool open_instances(struct query *query, struct error *err)
+{
     const struct identity *place = &query->row.place;
     if (query->hint.instance[0])
         return listing_open_one(query->archive, &query->hint, &query->instances, err);
@@ -205,7 +219,8 @@ static bool open_instances(struct query *query, struct error *err) {
 }
 
 /* The next row that matches all keys: depth first through studies, series and instances. */
-static bool next_row(struct query *query, bool *found, struct error *err) {
+static bool next_row(struct query *query, bool *found, struct error *err)
+{
     for (;;) {
         if (query->instances) {
             if (!next_instance(query, found, err))
@@ -230,7 +245,8 @@ static bool next_row(struct query *query, bool *found, struct error *err) {
     }
 }
 
-bool query_next(struct query *query, const struct dataset **match, struct error *err) {
+bool query_next(struct query *query, const struct dataset **match, struct error *err)
+{
     bool found = true;
     *match = NULL;
     if (!begin(query, err))
@@ -254,7 +270,8 @@ bool query_next(struct query *query, const struct dataset **match, struct error 
     return true;
 }
 
-bool query_count_rest(struct query *query, uint64_t at_most, uint64_t *count, struct error *err) {
+bool query_count_rest(struct query *query, uint64_t at_most, uint64_t *count, struct error *err)
+{
     *count = 0;
     if (!begin(query, err))
         return false;

@@ -22,7 +22,8 @@ static const struct date_time {
 };
 
 bool query_keys_add(struct query_keys *keys, enum level level, const uint32_t *path, size_t depth,
-                    struct slice value, struct error *err) {
+                    struct slice value, struct error *err)
+{
     if (!depth || depth > QUERY_MAX_DEPTH)
         return error_set(err, ERROR_INVALID, "a key of %zu tags", depth);
     if (keys->count == QUERY_MAX_KEYS)
@@ -43,14 +44,16 @@ bool query_keys_add(struct query_keys *keys, enum level level, const uint32_t *p
     return true;
 }
 
-void query_keys_release(struct query_keys *keys) {
+void query_keys_release(struct query_keys *keys)
+{
     for (size_t i = 0; i < keys->count; i++)
         match_key_close(keys->keys[i].match);
     free(keys->keys);
     memset(keys, 0, sizeof(*keys));
 }
 
-static int compare_keys(const void *a, const void *b) {
+static int compare_keys(const void *a, const void *b)
+{
     const struct query_key *first = a, *second = b;
     for (size_t i = 0; i < QUERY_MAX_DEPTH; i++) {
         uint32_t one = i < first->depth ? first->path[i] : 0;
@@ -61,7 +64,8 @@ static int compare_keys(const void *a, const void *b) {
     return 0;
 }
 
-static struct query_key *find_key(const struct query_keys *keys, uint32_t tag) {
+static struct query_key *find_key(const struct query_keys *keys, uint32_t tag)
+{
     for (size_t i = 0; i < keys->count; i++) {
         if (keys->keys[i].depth == 1 && keys->keys[i].path[0] == tag)
             return &keys->keys[i];
@@ -69,12 +73,14 @@ static struct query_key *find_key(const struct query_keys *keys, uint32_t tag) {
     return NULL;
 }
 
-static bool can_combine(const struct query_key *key) {
+static bool can_combine(const struct query_key *key)
+{
     enum match_kind kind = match_key_kind(key->match);
     return kind == MATCH_RANGE || kind == MATCH_SINGLE;
 }
 
-void query_keys_prepare(struct query_keys *keys, bool combine) {
+void query_keys_prepare(struct query_keys *keys, bool combine)
+{
     if (keys->count)
         qsort(keys->keys, keys->count, sizeof(*keys->keys), compare_keys);
     for (size_t i = 0; combine && i < sizeof(date_times) / sizeof(date_times[0]); i++) {
@@ -87,11 +93,13 @@ void query_keys_prepare(struct query_keys *keys, bool combine) {
     }
 }
 
-bool query_key_is_filter(const struct query_key *key) {
+bool query_key_is_filter(const struct query_key *key)
+{
     return match_key_kind(key->match) != MATCH_UNIVERSAL;
 }
 
-bool query_keys_filter(const struct query_keys *keys, enum level first, enum level last) {
+bool query_keys_filter(const struct query_keys *keys, enum level first, enum level last)
+{
     for (size_t i = 0; i < keys->count; i++) {
         const struct query_key *key = &keys->keys[i];
         if (key->level >= first && key->level <= last && query_key_is_filter(key))
@@ -101,14 +109,16 @@ bool query_keys_filter(const struct query_keys *keys, enum level first, enum lev
 }
 
 /* How many keys from here on share the first at + 1 tags. */
-static size_t group_size(const struct query_key *keys, size_t count, size_t at) {
+static size_t group_size(const struct query_key *keys, size_t count, size_t at)
+{
     size_t size = 1;
     while (size < count && keys[size].depth > at && keys[size].path[at] == keys[0].path[at])
         size++;
     return size;
 }
 
-static bool any_filters(const struct query_key *keys, size_t count) {
+static bool any_filters(const struct query_key *keys, size_t count)
+{
     for (size_t i = 0; i < count; i++) {
         if (query_key_is_filter(&keys[i]))
             return true;
@@ -116,7 +126,8 @@ static bool any_filters(const struct query_key *keys, size_t count) {
     return false;
 }
 
-static bool match_leaf(const struct query_key *key, const struct dataset *dataset, uint32_t tag) {
+static bool match_leaf(const struct query_key *key, const struct dataset *dataset, uint32_t tag)
+{
     struct buffer text = buffer_up_to(ROW_TEXT_SIZE);
     dataset_text(dataset, tag, &text);
     bool matches = match_value(key->match, buffer_slice(&text));
@@ -129,7 +140,8 @@ static bool match_sequence(const struct query_key *keys, size_t count, size_t at
 
 /* All keys, which share their first `at` tags, match in this one item. */
 static bool match_item(const struct query_key *keys, size_t count, size_t at,
-                       const struct dataset *item) {
+                       const struct dataset *item)
+{
     for (size_t i = 0; i < count;) {
         size_t size = group_size(keys + i, count - i, at);
         size_t leaves = 0;
@@ -148,7 +160,8 @@ static bool match_item(const struct query_key *keys, size_t count, size_t at,
 /* The keys share the first at + 1 tags, and go on below the sequence path[at]: one of its items
  * must match them all (PS3.4 C.2.2.2.6). As deep as a key, which has a limit. */
 static bool match_sequence(const struct query_key *keys, size_t count, size_t at,
-                           const struct dataset *dataset) {
+                           const struct dataset *dataset)
+{
     if (!any_filters(keys, count))
         return true;
     for (size_t i = 0; i < QUERY_MAX_ITEMS; i++) {
@@ -163,7 +176,8 @@ static bool match_sequence(const struct query_key *keys, size_t count, size_t at
 }
 
 static bool match_span(const struct query_key *date, struct row *row, enum level level,
-                       struct buffer *date_text, bool *matches, struct error *err) {
+                       struct buffer *date_text, bool *matches, struct error *err)
+{
     struct buffer time_text = buffer_up_to(ROW_TEXT_SIZE);
     bool ok = row_text(row, level, date->path[0], date_text, err) &&
               row_text(row, level, date->time->path[0], &time_text, err);
@@ -174,7 +188,8 @@ static bool match_span(const struct query_key *date, struct row *row, enum level
 }
 
 static bool match_simple(const struct query_key *key, struct row *row, enum level level,
-                         struct buffer *text, bool *matches, struct error *err) {
+                         struct buffer *text, bool *matches, struct error *err)
+{
     *matches = true;
     if (!query_key_is_filter(key) || key->in_span)
         return true;
@@ -188,7 +203,8 @@ static bool match_simple(const struct query_key *key, struct row *row, enum leve
 
 /* Keys of one first tag. */
 static bool match_group(const struct query_key *keys, size_t count, struct row *row,
-                        enum level level, struct buffer *text, bool *matches, struct error *err) {
+                        enum level level, struct buffer *text, bool *matches, struct error *err)
+{
     struct row_value value;
     bool found;
     size_t leaves = 0;
@@ -209,7 +225,8 @@ static bool match_group(const struct query_key *keys, size_t count, struct row *
 }
 
 bool query_keys_match(const struct query_keys *keys, struct row *row, enum level first,
-                      enum level last, bool *matches, struct error *err) {
+                      enum level last, bool *matches, struct error *err)
+{
     struct buffer text = buffer_up_to(ROW_TEXT_SIZE);
     bool ok = true;
     *matches = true;

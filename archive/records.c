@@ -10,7 +10,8 @@ enum { RECORD_VERSION = 1 };
 
 enum { PARTIAL = 1 }; /* flag of a summary */
 
-void study_record_init(struct study_record *record) {
+void study_record_init(struct study_record *record)
+{
     memset(record, 0, sizeof(*record));
     memset(record->stamp, '9', STAMP_SIZE);
     record->patient_key = buffer_up_to(KEY_SIZE);
@@ -19,77 +20,90 @@ void study_record_init(struct study_record *record) {
     record->summary = summary_init();
 }
 
-void study_record_release(struct study_record *record) {
+void study_record_release(struct study_record *record)
+{
     buffer_release(&record->patient_key);
     buffer_release(&record->modalities);
     buffer_release(&record->sop_classes);
     summary_release(&record->summary);
 }
 
-void series_record_init(struct series_record *record) {
+void series_record_init(struct series_record *record)
+{
     memset(record, 0, sizeof(*record));
     record->number = NUMBER_ABSENT;
     record->summary = summary_init();
 }
 
-void series_record_release(struct series_record *record) {
+void series_record_release(struct series_record *record)
+{
     summary_release(&record->summary);
 }
 
-void instance_record_init(struct instance_record *record) {
+void instance_record_init(struct instance_record *record)
+{
     memset(record, 0, sizeof(*record));
     record->number = NUMBER_ABSENT;
     record->summary = summary_init();
 }
 
-void instance_record_release(struct instance_record *record) {
+void instance_record_release(struct instance_record *record)
+{
     summary_release(&record->summary);
 }
 
-static void fill(struct buffer *buffer, struct slice bytes) {
+static void fill(struct buffer *buffer, struct slice bytes)
+{
     buffer_clear(buffer);
     buffer_append(buffer, bytes);
 }
 
-static void put_summary(struct buffer *out, const struct summary *summary) {
+static void put_summary(struct buffer *out, const struct summary *summary)
+{
     buffer_append_u64le(out, summary->present);
     buffer_append_byte(out, summary->partial ? PARTIAL : 0);
     fields_put_bytes(out, buffer_slice(&summary->bytes));
 }
 
-static void take_summary(struct fields *fields, struct summary *summary) {
+static void take_summary(struct fields *fields, struct summary *summary)
+{
     summary->present = fields_u64(fields);
     summary->partial = fields_u8(fields) & PARTIAL;
     fill(&summary->bytes, fields_bytes(fields));
 }
 
-static void take_buffer(struct fields *fields, struct buffer *buffer) {
+static void take_buffer(struct fields *fields, struct buffer *buffer)
+{
     fill(buffer, fields_bytes(fields));
     if (buffer->overflowed)
         fields->broken = true;
 }
 
-static struct fields open_fields(struct slice bytes) {
+static struct fields open_fields(struct slice bytes)
+{
     struct fields fields = { bytes, false };
     if (fields_u8(&fields) != RECORD_VERSION)
         fields.broken = true;
     return fields;
 }
 
-static bool check(const struct fields *fields, const char *what, struct error *err) {
+static bool check(const struct fields *fields, const char *what, struct error *err)
+{
     if (fields->broken)
         return error_set(err, ERROR_CORRUPT, "a %s record of the index cannot be read", what);
     return true;
 }
 
-void patient_record_encode(const struct patient_record *record, struct buffer *out) {
+void patient_record_encode(const struct patient_record *record, struct buffer *out)
+{
     buffer_append_byte(out, RECORD_VERSION);
     buffer_append_u64le(out, record->studies);
     buffer_append_u64le(out, record->series);
     buffer_append_u64le(out, record->instances);
 }
 
-bool patient_record_decode(struct slice bytes, struct patient_record *record, struct error *err) {
+bool patient_record_decode(struct slice bytes, struct patient_record *record, struct error *err)
+{
     struct fields fields = open_fields(bytes);
     record->studies = fields_u64(&fields);
     record->series = fields_u64(&fields);
@@ -97,7 +111,8 @@ bool patient_record_decode(struct slice bytes, struct patient_record *record, st
     return check(&fields, "patient", err);
 }
 
-void study_record_encode(const struct study_record *record, struct buffer *out) {
+void study_record_encode(const struct study_record *record, struct buffer *out)
+{
     buffer_append_byte(out, RECORD_VERSION);
     buffer_append_u64le(out, record->created);
     buffer_append_u64le(out, record->changed);
@@ -114,7 +129,8 @@ void study_record_encode(const struct study_record *record, struct buffer *out) 
     put_summary(out, &record->summary);
 }
 
-bool study_record_decode(struct slice bytes, struct study_record *record, struct error *err) {
+bool study_record_decode(struct slice bytes, struct study_record *record, struct error *err)
+{
     struct fields fields = open_fields(bytes);
     record->created = fields_u64(&fields);
     record->changed = fields_u64(&fields);
@@ -134,7 +150,8 @@ bool study_record_decode(struct slice bytes, struct study_record *record, struct
     return check(&fields, "study", err);
 }
 
-void study_record_copy(const struct study_record *from, struct study_record *to) {
+void study_record_copy(const struct study_record *from, struct study_record *to)
+{
     struct study_record own = *to;
     *to = *from;
     to->patient_key = own.patient_key;
@@ -148,7 +165,8 @@ void study_record_copy(const struct study_record *from, struct study_record *to)
 }
 
 /* Series and instance records begin alike: version, created, number. See record_order. */
-void series_record_encode(const struct series_record *record, struct buffer *out) {
+void series_record_encode(const struct series_record *record, struct buffer *out)
+{
     buffer_append_byte(out, RECORD_VERSION);
     buffer_append_u64le(out, record->created);
     buffer_append_u64le(out, (uint64_t)record->number);
@@ -161,7 +179,8 @@ void series_record_encode(const struct series_record *record, struct buffer *out
     put_summary(out, &record->summary);
 }
 
-bool series_record_decode(struct slice bytes, struct series_record *record, struct error *err) {
+bool series_record_decode(struct slice bytes, struct series_record *record, struct error *err)
+{
     struct fields fields = open_fields(bytes);
     record->created = fields_u64(&fields);
     record->number = (int64_t)fields_u64(&fields);
@@ -175,7 +194,8 @@ bool series_record_decode(struct slice bytes, struct series_record *record, stru
     return check(&fields, "series", err);
 }
 
-void instance_record_encode(const struct instance_record *record, struct buffer *out) {
+void instance_record_encode(const struct instance_record *record, struct buffer *out)
+{
     uint8_t blob[BLOB_ID_SIZE];
     blob_id_encode(&record->blob, blob);
     buffer_append_byte(out, RECORD_VERSION);
@@ -190,7 +210,8 @@ void instance_record_encode(const struct instance_record *record, struct buffer 
     put_summary(out, &record->summary);
 }
 
-bool instance_record_decode(struct slice bytes, struct instance_record *record, struct error *err) {
+bool instance_record_decode(struct slice bytes, struct instance_record *record, struct error *err)
+{
     struct fields fields = open_fields(bytes);
     record->created = fields_u64(&fields);
     record->number = (int64_t)fields_u64(&fields);
@@ -208,14 +229,16 @@ bool instance_record_decode(struct slice bytes, struct instance_record *record, 
     return check(&fields, "instance", err);
 }
 
-bool record_order(struct slice bytes, int64_t *number, uint64_t *created) {
+bool record_order(struct slice bytes, int64_t *number, uint64_t *created)
+{
     struct fields fields = open_fields(bytes);
     *created = fields_u64(&fields);
     *number = (int64_t)fields_u64(&fields);
     return !fields.broken;
 }
 
-void counts_encode(const struct archive_counts *counts, struct buffer *out) {
+void counts_encode(const struct archive_counts *counts, struct buffer *out)
+{
     buffer_append_byte(out, RECORD_VERSION);
     buffer_append_u64le(out, counts->patients);
     buffer_append_u64le(out, counts->studies);
@@ -224,7 +247,8 @@ void counts_encode(const struct archive_counts *counts, struct buffer *out) {
     buffer_append_u64le(out, counts->bytes);
 }
 
-bool counts_decode(struct slice bytes, struct archive_counts *counts, struct error *err) {
+bool counts_decode(struct slice bytes, struct archive_counts *counts, struct error *err)
+{
     struct fields fields = open_fields(bytes);
     counts->patients = fields_u64(&fields);
     counts->studies = fields_u64(&fields);

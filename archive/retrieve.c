@@ -38,7 +38,8 @@ struct retrieve {
     struct instance *instance;
 };
 
-static bool add_study(struct retrieve *retrieve, struct slice uid, struct error *err) {
+static bool add_study(struct retrieve *retrieve, struct slice uid, struct error *err)
+{
     char text[UID_SIZE] = { 0 };
     if (uid.size >= UID_SIZE)
         return error_set(err, ERROR_CORRUPT, "a term of the index cannot be read");
@@ -47,7 +48,8 @@ static bool add_study(struct retrieve *retrieve, struct slice uid, struct error 
     return buffer_check(&retrieve->studies, "list of studies", err);
 }
 
-static bool has_patient(const struct study_record *study, struct slice patient_id) {
+static bool has_patient(const struct study_record *study, struct slice patient_id)
+{
     struct key key;
     if (!patient_id.size)
         return true;
@@ -57,7 +59,8 @@ static bool has_patient(const struct study_record *study, struct slice patient_i
 
 /* Adds the study when it is there and is the patient's (empty: anybody's). */
 static bool add_if_there(struct retrieve *retrieve, const char *uid, struct slice patient_id,
-                         struct error *err) {
+                         struct error *err)
+{
     struct study_record record;
     bool found;
     study_record_init(&record);
@@ -69,7 +72,8 @@ static bool add_if_there(struct retrieve *retrieve, const char *uid, struct slic
 }
 
 static bool add_listed(struct retrieve *retrieve, const struct uid_set *studies,
-                       struct slice patient_id, struct error *err) {
+                       struct slice patient_id, struct error *err)
+{
     for (size_t i = 0; i < studies->count; i++) {
         if (!add_if_there(retrieve, studies->uids[i], patient_id, err))
             return false;
@@ -77,14 +81,15 @@ static bool add_listed(struct retrieve *retrieve, const struct uid_set *studies,
     return true;
 }
 
-static bool add_of_patient(struct retrieve *retrieve, struct slice patient_id, struct error *err) {
+static bool add_of_patient(struct retrieve *retrieve, struct slice patient_id, struct error *err)
+{
     struct storage_cursor *cursor = NULL;
     struct key prefix;
     struct slice key, stamp, uid;
     bool found = true;
     term_value_key(&prefix, TERM_PATIENT_ID, patient_id);
-    bool ok = storage_cursor_open_prefix(retrieve->archive->storage, TABLE_TERM,
-                                         key_slice(&prefix), &cursor, err);
+    bool ok = storage_cursor_open_prefix(retrieve->archive->storage, TABLE_TERM, key_slice(&prefix),
+                                         &cursor, err);
     while (ok && (ok = storage_cursor_next(cursor, &key, NULL, &found, err)) && found) {
         if (term_split(key, &stamp, &uid))
             ok = add_study(retrieve, uid, err);
@@ -94,7 +99,8 @@ static bool add_of_patient(struct retrieve *retrieve, struct slice patient_id, s
 }
 
 /* The studies that hold a series of the list, each once. */
-static bool add_of_series(struct retrieve *retrieve, struct slice patient_id, struct error *err) {
+static bool add_of_series(struct retrieve *retrieve, struct slice patient_id, struct error *err)
+{
     struct storage_cursor *cursor = NULL;
     struct buffer list = buffer_up_to(LIST_SIZE);
     struct key prefix;
@@ -122,7 +128,8 @@ static bool add_of_series(struct retrieve *retrieve, struct slice patient_id, st
     return ok;
 }
 
-static int compare_entries(const void *a, const void *b) {
+static int compare_entries(const void *a, const void *b)
+{
     const struct entry *first = a, *second = b;
     int order = strcmp(first->study, second->study);
     if (order)
@@ -137,14 +144,16 @@ static int compare_entries(const void *a, const void *b) {
     return strcmp(first->instance, second->instance);
 }
 
-static void sort_entries(struct retrieve *retrieve) {
+static void sort_entries(struct retrieve *retrieve)
+{
     if (retrieve->entries.size)
         qsort(retrieve->entries.data, retrieve->entries.size / sizeof(struct entry),
               sizeof(struct entry), compare_entries);
 }
 
 static bool load_series(struct retrieve *retrieve, const struct identity *series, int64_t number,
-                        struct error *err) {
+                        struct error *err)
+{
     struct listing *listing = NULL;
     const struct listing_entry *listed;
     bool ok = listing_open(retrieve->archive, RECORD_INSTANCE, series->study, series->series,
@@ -166,7 +175,8 @@ static bool load_series(struct retrieve *retrieve, const struct identity *series
 }
 
 /* Fills the entries with those of a study. */
-static bool load_study(struct retrieve *retrieve, size_t study, struct error *err) {
+static bool load_study(struct retrieve *retrieve, size_t study, struct error *err)
+{
     struct listing *listing = NULL;
     const struct listing_entry *listed;
     const char *uid = (const char *)retrieve->studies.data + study * UID_SIZE;
@@ -185,13 +195,15 @@ static bool load_study(struct retrieve *retrieve, size_t study, struct error *er
     return ok;
 }
 
-static size_t study_count(const struct retrieve *retrieve) {
+static size_t study_count(const struct retrieve *retrieve)
+{
     return retrieve->studies.size / UID_SIZE;
 }
 
 /* Counts all, and leaves the last study loaded: with one study, which is the rule, nothing is read
  * twice. */
-static bool count_studies(struct retrieve *retrieve, struct error *err) {
+static bool count_studies(struct retrieve *retrieve, struct error *err)
+{
     for (size_t i = 0; i < study_count(retrieve); i++) {
         if (!load_study(retrieve, i, err))
             return false;
@@ -204,7 +216,8 @@ static bool count_studies(struct retrieve *retrieve, struct error *err) {
 }
 
 static bool open_studies(struct retrieve *retrieve, const struct selection *selection,
-                         struct slice patient_id, struct error *err) {
+                         struct slice patient_id, struct error *err)
+{
     struct uid_set studies = uid_set_read(selection->studies);
     bool ok = true;
     retrieve->by_series = !is_empty_text(selection->series);
@@ -229,7 +242,8 @@ struct filter {
 };
 
 static bool passes(struct retrieve *retrieve, const struct filter *filter,
-                   const struct identity *place, bool *pass, struct error *err) {
+                   const struct identity *place, bool *pass, struct error *err)
+{
     *pass = (!filter->by_study || uid_set_has(&filter->studies, place->study)) &&
             (!filter->by_series || uid_set_has(&filter->series, place->series));
     if (!*pass || !filter->patient_id.size)
@@ -242,8 +256,8 @@ static bool passes(struct retrieve *retrieve, const struct filter *filter,
     return ok;
 }
 
-static bool add_instance(struct retrieve *retrieve, const struct identity *place,
-                         struct error *err) {
+static bool add_instance(struct retrieve *retrieve, const struct identity *place, struct error *err)
+{
     struct instance_record instance;
     struct series_record series;
     bool found, series_found;
@@ -268,7 +282,8 @@ static bool add_instance(struct retrieve *retrieve, const struct identity *place
 /* Instances by their UIDs are found one by one: each is often asked for by itself, and its study
  * may hold thousands. */
 static bool open_instances(struct retrieve *retrieve, const struct selection *selection,
-                           struct slice patient_id, struct error *err) {
+                           struct slice patient_id, struct error *err)
+{
     struct uid_set instances = uid_set_read(selection->instances);
     struct filter filter = {
         .studies = uid_set_read(selection->studies),
@@ -294,7 +309,8 @@ static bool open_instances(struct retrieve *retrieve, const struct selection *se
 }
 
 bool retrieve_open(struct archive *archive, const struct selection *selection,
-                   struct retrieve **out, struct error *err) {
+                   struct retrieve **out, struct error *err)
+{
     struct retrieve *retrieve = mem_alloc(sizeof(*retrieve));
     struct slice patient_id = fold_trim(slice_text(selection->patient_id));
     retrieve->archive = archive;
@@ -312,12 +328,14 @@ bool retrieve_open(struct archive *archive, const struct selection *selection,
     return true;
 }
 
-uint64_t retrieve_count(const struct retrieve *retrieve) {
+uint64_t retrieve_count(const struct retrieve *retrieve)
+{
     return retrieve->count;
 }
 
 static bool next_entry(struct retrieve *retrieve, struct entry *entry, bool *found,
-                       struct error *err) {
+                       struct error *err)
+{
     while (retrieve->entry == retrieve->entries.size / sizeof(*entry)) {
         *found = retrieve->study < study_count(retrieve);
         if (!*found)
@@ -330,7 +348,8 @@ static bool next_entry(struct retrieve *retrieve, struct entry *entry, bool *fou
     return true;
 }
 
-bool retrieve_next(struct retrieve *retrieve, struct instance **instance, struct error *err) {
+bool retrieve_next(struct retrieve *retrieve, struct instance **instance, struct error *err)
+{
     struct entry entry;
     bool found = true;
     instance_close(retrieve->instance);
@@ -351,7 +370,8 @@ bool retrieve_next(struct retrieve *retrieve, struct instance **instance, struct
     return true;
 }
 
-void retrieve_close(struct retrieve *retrieve) {
+void retrieve_close(struct retrieve *retrieve)
+{
     if (!retrieve)
         return;
     instance_close(retrieve->instance);

@@ -2,9 +2,9 @@
 #pragma once
 /* The one way out behind C-MOVE, C-GET and WADO-RS: instances of a patient, study, series or list,
  * by series number and instance number and then UID; each with its header, its file and its frames.
- * A cursor or instance belongs to one thread at a time. Bytes whose reading has begun can be read to
- * their end even when the instance is deleted meanwhile; what is first asked for after that fails
- * with ERROR_GONE. */
+ * A cursor or instance belongs to one thread at a time. Bytes whose reading has begun can be read
+ * to their end even when the instance is deleted meanwhile; what is first asked for after that
+ * fails with ERROR_GONE. */
 
 #include "archive/archive.h"
 #include "base/file_range.h"

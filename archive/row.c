@@ -6,7 +6,8 @@
 #include "archive/lookup.h"
 #include "archive/tally.h"
 
-void row_init(struct row *row, struct archive *archive) {
+void row_init(struct row *row, struct archive *archive)
+{
     memset(row, 0, sizeof(*row));
     row->archive = archive;
     study_record_init(&row->study);
@@ -15,14 +16,16 @@ void row_init(struct row *row, struct archive *archive) {
     row->document = document_init();
 }
 
-static void forget_below(struct row *row, enum level level) {
+static void forget_below(struct row *row, enum level level)
+{
     for (int i = level; i <= LEVEL_INSTANCE; i++) {
         dataset_close(row->summaries[i]);
         row->summaries[i] = NULL;
     }
 }
 
-void row_release(struct row *row) {
+void row_release(struct row *row)
+{
     forget_below(row, LEVEL_PATIENT);
     study_record_release(&row->study);
     series_record_release(&row->series);
@@ -31,13 +34,15 @@ void row_release(struct row *row) {
 }
 
 static bool open_summary(struct row *row, enum level level, const struct summary *summary,
-                         struct error *err) {
+                         struct error *err)
+{
     return dataset_open(buffer_slice(&summary->bytes),
                         transfer_syntax_find(slice_text(UID_EXPLICIT_LITTLE_ENDIAN)), NULL, 0,
                         &row->summaries[level], err);
 }
 
-bool row_load_study(struct row *row, const char *study, bool *found, struct error *err) {
+bool row_load_study(struct row *row, const char *study, bool *found, struct error *err)
+{
     forget_below(row, LEVEL_PATIENT);
     row->has_patient = false;
     snprintf(row->place.study, UID_SIZE, "%s", study);
@@ -47,7 +52,8 @@ bool row_load_study(struct row *row, const char *study, bool *found, struct erro
            (!*found || open_summary(row, LEVEL_STUDY, &row->study.summary, err));
 }
 
-bool row_set_series(struct row *row, const char *series, struct slice record, struct error *err) {
+bool row_set_series(struct row *row, const char *series, struct slice record, struct error *err)
+{
     forget_below(row, LEVEL_SERIES);
     snprintf(row->place.series, UID_SIZE, "%s", series);
     row->place.instance[0] = '\0';
@@ -55,8 +61,8 @@ bool row_set_series(struct row *row, const char *series, struct slice record, st
            open_summary(row, LEVEL_SERIES, &row->series.summary, err);
 }
 
-bool row_set_instance(struct row *row, const char *instance, struct slice record,
-                      struct error *err) {
+bool row_set_instance(struct row *row, const char *instance, struct slice record, struct error *err)
+{
     forget_below(row, LEVEL_INSTANCE);
     snprintf(row->place.instance, UID_SIZE, "%s", instance);
     return instance_record_decode(record, &row->instance, err) &&
@@ -71,8 +77,8 @@ struct computed {
     bool (*write)(struct row *row, enum level level, struct buffer *text, struct error *err);
 };
 
-static bool write_level(struct row *row, enum level level, struct buffer *text,
-                        struct error *err) {
+static bool write_level(struct row *row, enum level level, struct buffer *text, struct error *err)
+{
     static const char *const names[] = { "PATIENT", "STUDY", "SERIES", "IMAGE" };
     (void)row;
     (void)err;
@@ -80,21 +86,24 @@ static bool write_level(struct row *row, enum level level, struct buffer *text,
 }
 
 static bool write_ae_title(struct row *row, enum level level, struct buffer *text,
-                           struct error *err) {
+                           struct error *err)
+{
     (void)level;
     (void)err;
     return buffer_append_text(text, row->archive->ae_title);
 }
 
 static bool write_availability(struct row *row, enum level level, struct buffer *text,
-                               struct error *err) {
+                               struct error *err)
+{
     (void)row;
     (void)level;
     (void)err;
     return buffer_append_text(text, "ONLINE");
 }
 
-static bool write_tally(const struct buffer *tally, struct buffer *text) {
+static bool write_tally(const struct buffer *tally, struct buffer *text)
+{
     size_t position = 0;
     struct slice name;
     uint32_t count;
@@ -107,24 +116,28 @@ static bool write_tally(const struct buffer *tally, struct buffer *text) {
 }
 
 static bool write_modalities(struct row *row, enum level level, struct buffer *text,
-                             struct error *err) {
+                             struct error *err)
+{
     (void)level;
     (void)err;
     return write_tally(&row->study.modalities, text);
 }
 
 static bool write_sop_classes(struct row *row, enum level level, struct buffer *text,
-                              struct error *err) {
+                              struct error *err)
+{
     (void)level;
     (void)err;
     return write_tally(&row->study.sop_classes, text);
 }
 
-static bool write_number(struct buffer *text, uint64_t number) {
+static bool write_number(struct buffer *text, uint64_t number)
+{
     return buffer_append_format(text, "%llu", (unsigned long long)number);
 }
 
-static bool load_patient(struct row *row, struct error *err) {
+static bool load_patient(struct row *row, struct error *err)
+{
     struct buffer bytes = buffer_up_to(RECORD_SIZE);
     struct key key;
     bool found;
@@ -142,60 +155,69 @@ static bool load_patient(struct row *row, struct error *err) {
 }
 
 static bool write_patient_studies(struct row *row, enum level level, struct buffer *text,
-                                  struct error *err) {
+                                  struct error *err)
+{
     (void)level;
     return load_patient(row, err) && write_number(text, row->patient.studies);
 }
 
 static bool write_patient_series(struct row *row, enum level level, struct buffer *text,
-                                 struct error *err) {
+                                 struct error *err)
+{
     (void)level;
     return load_patient(row, err) && write_number(text, row->patient.series);
 }
 
 static bool write_patient_instances(struct row *row, enum level level, struct buffer *text,
-                                    struct error *err) {
+                                    struct error *err)
+{
     (void)level;
     return load_patient(row, err) && write_number(text, row->patient.instances);
 }
 
 static bool write_study_series(struct row *row, enum level level, struct buffer *text,
-                               struct error *err) {
+                               struct error *err)
+{
     (void)level;
     (void)err;
     return write_number(text, row->study.series);
 }
 
 static bool write_study_instances(struct row *row, enum level level, struct buffer *text,
-                                  struct error *err) {
+                                  struct error *err)
+{
     (void)level;
     (void)err;
     return write_number(text, row->study.instances);
 }
 
 static bool write_series_instances(struct row *row, enum level level, struct buffer *text,
-                                   struct error *err) {
+                                   struct error *err)
+{
     (void)level;
     (void)err;
     return write_number(text, row->series.instances);
 }
 
 static bool write_study_uid(struct row *row, enum level level, struct buffer *text,
-                            struct error *err) {
+                            struct error *err)
+{
     (void)level;
     (void)err;
     return buffer_append_text(text, row->place.study);
 }
 
 static bool write_series_uid(struct row *row, enum level level, struct buffer *text,
-                             struct error *err) {
+                             struct error *err)
+{
     (void)level;
     (void)err;
     return buffer_append_text(text, row->place.series);
 }
 
 static bool write_instance_uid(struct row *row, enum level level, struct buffer *text,
-                               struct error *err) {
+                               struct error *err)
+{
     (void)level;
     (void)err;
     return buffer_append_text(text, row->place.instance);
@@ -218,7 +240,8 @@ static const struct computed computed_attributes[] = {
     { TAG_NUMBER_OF_SERIES_RELATED_INSTANCES, LEVEL_SERIES, VR_IS, write_series_instances },
 };
 
-static const struct computed *find_computed(uint32_t tag, enum level level) {
+static const struct computed *find_computed(uint32_t tag, enum level level)
+{
     for (size_t i = 0; i < sizeof(computed_attributes) / sizeof(computed_attributes[0]); i++) {
         const struct computed *computed = &computed_attributes[i];
         if (computed->tag == tag && computed->level <= level)
@@ -227,7 +250,8 @@ static const struct computed *find_computed(uint32_t tag, enum level level) {
     return NULL;
 }
 
-enum level row_attribute_level(uint32_t tag, enum level level) {
+enum level row_attribute_level(uint32_t tag, enum level level)
+{
     enum level own;
     const struct computed *computed = find_computed(tag, level);
     if (tag == TAG_QUERY_RETRIEVE_LEVEL)
@@ -237,8 +261,8 @@ enum level row_attribute_level(uint32_t tag, enum level level) {
     return attribute_level(tag, &own) && own < level ? own : level;
 }
 
-bool row_header(struct row *row, enum level level, const struct dataset **header,
-                struct error *err) {
+bool row_header(struct row *row, enum level level, const struct dataset **header, struct error *err)
+{
     struct identity place = row->place;
     bool found = true;
     if (level <= LEVEL_STUDY)
@@ -261,7 +285,8 @@ bool row_header(struct row *row, enum level level, const struct dataset **header
 /* The summary that has an attribute of the table, seen from `level`; *complete tells that an
  * attribute which is not in it is not there at all. */
 static const struct dataset *find_summary(const struct row *row, enum level level, uint32_t tag,
-                                          bool *complete) {
+                                          bool *complete)
+{
     enum level own;
     *complete = false;
     if (!attribute_level(tag, &own) || own > (level == LEVEL_PATIENT ? LEVEL_STUDY : level))
@@ -275,7 +300,8 @@ static const struct dataset *find_summary(const struct row *row, enum level leve
 }
 
 bool row_find(struct row *row, enum level level, uint32_t tag, struct buffer *scratch,
-              struct row_value *value, bool *found, struct error *err) {
+              struct row_value *value, bool *found, struct error *err)
+{
     struct element element;
     bool complete;
     const struct computed *computed = find_computed(tag, level);
@@ -299,7 +325,8 @@ bool row_find(struct row *row, enum level level, uint32_t tag, struct buffer *sc
 }
 
 bool row_text(struct row *row, enum level level, uint32_t tag, struct buffer *text,
-              struct error *err) {
+              struct error *err)
+{
     struct row_value value;
     bool found;
     if (!row_find(row, level, tag, text, &value, &found, err))

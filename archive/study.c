@@ -39,7 +39,8 @@ struct reader {
     struct answer of_instance;
 };
 
-static struct answer answer_of(enum level from, enum level level) {
+static struct answer answer_of(enum level from, enum level level)
+{
     struct answer answer = answer_init();
     answer.all = true;
     answer.from = from;
@@ -47,7 +48,8 @@ static struct answer answer_of(enum level from, enum level level) {
     return answer;
 }
 
-static void reader_init(struct reader *reader, struct archive *archive) {
+static void reader_init(struct reader *reader, struct archive *archive)
+{
     memset(reader, 0, sizeof(*reader));
     reader->archive = archive;
     row_init(&reader->row, archive);
@@ -56,14 +58,16 @@ static void reader_init(struct reader *reader, struct archive *archive) {
     reader->of_instance = answer_of(LEVEL_INSTANCE, LEVEL_INSTANCE);
 }
 
-static void reader_release(struct reader *reader) {
+static void reader_release(struct reader *reader)
+{
     row_release(&reader->row);
     answer_release(&reader->of_study);
     answer_release(&reader->of_series);
     answer_release(&reader->of_instance);
 }
 
-void study_close(struct study *study) {
+void study_close(struct study *study)
+{
     struct owned_study *owned = (struct owned_study *)(void *)study;
     if (!study)
         return;
@@ -86,7 +90,8 @@ void study_close(struct study *study) {
 
 static bool add_instance(struct reader *reader, struct study_series *series,
                          struct owned_series *owned, const struct listing_entry *entry,
-                         struct error *err) {
+                         struct error *err)
+{
     struct identity place;
     size_t index = series->instance_count;
     if (!listing_place(entry, &place, err) ||
@@ -108,7 +113,8 @@ static bool add_instance(struct reader *reader, struct study_series *series,
 
 static bool add_instances(struct reader *reader, const struct identity *place,
                           struct study_series *series, struct owned_series *owned,
-                          struct error *err) {
+                          struct error *err)
+{
     struct listing *listing = NULL;
     const struct listing_entry *entry;
     bool ok = listing_open(reader->archive, RECORD_INSTANCE, place->study, place->series, &listing,
@@ -120,7 +126,8 @@ static bool add_instances(struct reader *reader, const struct identity *place,
 }
 
 /* The arrays no longer move: now they can be pointed into. */
-static void link_instances(struct study_series *series, struct owned_series *owned) {
+static void link_instances(struct study_series *series, struct owned_series *owned)
+{
     series->attributes = owned->attributes.dataset;
     series->header = owned->header.dataset;
     series->instances = mem_alloc_array(series->instance_count + 1, sizeof(*series->instances));
@@ -131,7 +138,8 @@ static void link_instances(struct study_series *series, struct owned_series *own
     }
 }
 
-static void grow_series(struct owned_study *owned) {
+static void grow_series(struct owned_study *owned)
+{
     size_t count = owned->study.series_count;
     if (count < owned->series_capacity)
         return;
@@ -144,7 +152,8 @@ static void grow_series(struct owned_study *owned) {
 }
 
 static bool add_series(struct reader *reader, struct owned_study *owned,
-                       const struct listing_entry *entry, bool *whole, struct error *err) {
+                       const struct listing_entry *entry, bool *whole, struct error *err)
+{
     struct identity place;
     bool found = false;
     if (!listing_place(entry, &place, err) ||
@@ -171,7 +180,8 @@ static bool add_series(struct reader *reader, struct owned_study *owned,
 }
 
 static bool read_tree(struct reader *reader, struct owned_study *owned, bool *whole,
-                      struct error *err) {
+                      struct error *err)
+{
     struct listing *listing = NULL;
     const struct listing_entry *entry;
     bool ok = answer_write(&reader->of_study, &reader->row, LEVEL_STUDY, &reader->no_keys, err);
@@ -184,7 +194,8 @@ static bool read_tree(struct reader *reader, struct owned_study *owned, bool *wh
     return ok;
 }
 
-static void link_series(struct owned_study *owned) {
+static void link_series(struct owned_study *owned)
+{
     struct study *study = &owned->study;
     study->uid = owned->uid;
     study->attributes = owned->attributes.dataset;
@@ -198,7 +209,8 @@ static void link_series(struct owned_study *owned) {
 /* Reads the study once. *whole tells that nothing in it changed meanwhile: every change of a study
  * gives its record another sequence number. */
 static bool read_once(struct archive *archive, const char *uid, struct study **out, bool *found,
-                      bool *whole, struct error *err) {
+                      bool *whole, struct error *err)
+{
     struct reader reader;
     struct owned_study *owned = mem_alloc(sizeof(*owned));
     bool there = true;
@@ -223,7 +235,8 @@ static bool read_once(struct archive *archive, const char *uid, struct study **o
 
 /* With the write turn nothing changes. For studies that are being stored into all the time. */
 static bool read_in_turn(struct archive *archive, const char *uid, struct study **out, bool *found,
-                         struct error *err) {
+                         struct error *err)
+{
     struct transaction *transaction;
     bool whole;
     if (!transaction_open(archive->storage, &transaction, err))
@@ -236,7 +249,8 @@ static bool read_in_turn(struct archive *archive, const char *uid, struct study 
 }
 
 bool study_open(struct archive *archive, const char *study_uid, struct study **out,
-                struct error *err) {
+                struct error *err)
+{
     bool found = false;
     bool whole = false;
     if (!lookup_is_place(study_uid, NULL, NULL))
@@ -253,7 +267,8 @@ bool study_open(struct archive *archive, const char *study_uid, struct study **o
 }
 
 bool study_next(struct archive *archive, const char *after, char study_uid[UID_SIZE], bool *found,
-                struct error *err) {
+                struct error *err)
+{
     struct storage_cursor *cursor = NULL;
     struct identity place = { 0 };
     struct key lower, upper;

@@ -3,7 +3,8 @@
 
 #include "base/bytes.h"
 
-bool tally_next(struct slice tally, size_t *position, struct slice *name, uint32_t *count) {
+bool tally_next(struct slice tally, size_t *position, struct slice *name, uint32_t *count)
+{
     if (*position >= tally.size)
         return false;
     const uint8_t *entry = tally.data + *position;
@@ -16,7 +17,8 @@ bool tally_next(struct slice tally, size_t *position, struct slice *name, uint32
     return true;
 }
 
-static bool insert(struct buffer *tally, size_t position, struct slice name, uint32_t count) {
+static bool insert(struct buffer *tally, size_t position, struct slice name, uint32_t count)
+{
     size_t size = name.size + 5;
     if (!buffer_reserve(tally, size).data)
         return false;
@@ -29,12 +31,14 @@ static bool insert(struct buffer *tally, size_t position, struct slice name, uin
     return true;
 }
 
-static void take_out(struct buffer *tally, size_t position, size_t size) {
+static void take_out(struct buffer *tally, size_t position, size_t size)
+{
     memmove(tally->data + position, tally->data + position + size, tally->size - position - size);
     tally->size -= size;
 }
 
-bool tally_add(struct buffer *tally, struct slice name, int32_t amount) {
+bool tally_add(struct buffer *tally, struct slice name, int32_t amount)
+{
     size_t position = 0;
     size_t entries = 0;
     if (!name.size || name.size > 64)

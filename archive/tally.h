@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
-/* Short texts with how often each was counted, in ascending order, kept in their stored form: {8-bit
- * length, characters, 32-bit count} each. For the modalities and SOP classes of a study. At most
- * TALLY_MAX texts: what comes beyond is not counted. */
+/* Short texts with how often each was counted, in ascending order, kept in their stored form:
+ * {8-bit length, characters, 32-bit count} each. For the modalities and SOP classes of a study. At
+ * most TALLY_MAX texts: what comes beyond is not counted. */
 
 #include "base/buffer.h"
 

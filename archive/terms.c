@@ -18,7 +18,8 @@ static const struct term_index indexes[] = {
 
 enum { INDEX_COUNT = sizeof(indexes) / sizeof(indexes[0]) };
 
-const struct term_index *term_index_find(uint32_t tag) {
+const struct term_index *term_index_find(uint32_t tag)
+{
     for (size_t i = 0; i < INDEX_COUNT; i++) {
         if (indexes[i].tag == tag)
             return &indexes[i];
@@ -27,17 +28,20 @@ const struct term_index *term_index_find(uint32_t tag) {
 }
 
 /* What stands before the first backslash. */
-static struct slice first_value(struct slice text) {
+static struct slice first_value(struct slice text)
+{
     const uint8_t *end = text.size ? memchr(text.data, '\\', text.size) : NULL;
     return end ? slice_take(text, (size_t)(end - text.data)) : text;
 }
 
-static void invert(const char *digits, size_t size, uint8_t *out) {
+static void invert(const char *digits, size_t size, uint8_t *out)
+{
     for (size_t i = 0; i < size; i++)
         out[i] = (uint8_t)('9' - (digits[i] - '0'));
 }
 
-void term_stamp(const struct dataset *study, uint8_t stamp[STAMP_SIZE]) {
+void term_stamp(const struct dataset *study, uint8_t stamp[STAMP_SIZE])
+{
     struct buffer text = buffer_up_to(SUMMARY_SIZE);
     struct time_span span;
     char date[DATE_TEXT_SIZE], time[TIME_TEXT_SIZE];
@@ -57,18 +61,21 @@ out:
     buffer_release(&text);
 }
 
-void term_prefix_key(struct key *key, char field, struct slice value) {
+void term_prefix_key(struct key *key, char field, struct slice value)
+{
     key_start(key, field);
     key_add(key, slice_take(value, KEY_VALUE_SIZE));
 }
 
-void term_value_key(struct key *key, char field, struct slice value) {
+void term_value_key(struct key *key, char field, struct slice value)
+{
     term_prefix_key(key, field, value);
     if (value.size <= KEY_VALUE_SIZE)
         key_add_byte(key, 0);
 }
 
-void term_date_range(struct slice first, struct slice last, struct key *lower, struct key *upper) {
+void term_date_range(struct slice first, struct slice last, struct key *lower, struct key *upper)
+{
     uint8_t inverted[DATE_SIZE];
     key_start(lower, TERM_DATE);
     key_start(upper, TERM_DATE);
@@ -86,25 +93,29 @@ void term_date_range(struct slice first, struct slice last, struct key *lower, s
     }
 }
 
-void term_patient_key(struct key *key, struct slice patient_key) {
+void term_patient_key(struct key *key, struct slice patient_key)
+{
     key_start(key, TERM_PATIENT);
     key_add_byte(key, (uint8_t)(patient_key.size >> 8));
     key_add_byte(key, (uint8_t)patient_key.size);
     key_add(key, patient_key);
 }
 
-void term_instance_key(struct key *key, const char *instance) {
+void term_instance_key(struct key *key, const char *instance)
+{
     key_start(key, TERM_INSTANCE);
     key_add(key, slice_text(instance));
 }
 
-void term_series_key(struct key *key, const char *series) {
+void term_series_key(struct key *key, const char *series)
+{
     key_start(key, TERM_SERIES);
     key_add(key, slice_text(series));
     key_add_byte(key, 0);
 }
 
-bool term_split(struct slice term, struct slice *stamp, struct slice *study) {
+bool term_split(struct slice term, struct slice *stamp, struct slice *study)
+{
     /* A folded value may hold a NUL, stamps and UIDs never do: the last one ends the value. */
     size_t start = term.size;
     if (!term.size)
@@ -124,17 +135,20 @@ bool term_split(struct slice term, struct slice *stamp, struct slice *study) {
     return true;
 }
 
-struct term_list term_list_init(void) {
+struct term_list term_list_init(void)
+{
     struct term_list list = { buffer_up_to(TERM_MAX * (KEY_SIZE + 2)), 0 };
     return list;
 }
 
-void term_list_release(struct term_list *list) {
+void term_list_release(struct term_list *list)
+{
     buffer_release(&list->bytes);
 }
 
 static void add_key(struct term_list *list, struct key *key, const struct study_record *record,
-                    const char *study) {
+                    const char *study)
+{
     if (list->count >= TERM_MAX)
         return;
     key_add(key, slice_of(record->stamp, STAMP_SIZE));
@@ -145,7 +159,8 @@ static void add_key(struct term_list *list, struct key *key, const struct study_
 }
 
 static void add_term(struct term_list *list, char field, struct slice value,
-                     const struct study_record *record, const char *study) {
+                     const struct study_record *record, const char *study)
+{
     struct key key;
     term_prefix_key(&key, field, value);
     key_add_byte(&key, 0);
@@ -154,7 +169,8 @@ static void add_term(struct term_list *list, char field, struct slice value,
 
 static void add_values(struct term_list *list, const struct term_index *index,
                        const struct dataset *summary, const struct study_record *record,
-                       const char *study) {
+                       const char *study)
+{
     enum { VALUES_MAX = 64 };
     struct buffer text = buffer_up_to(SUMMARY_SIZE);
     struct buffer term = buffer_up_to(4 * SUMMARY_SIZE);
@@ -168,7 +184,8 @@ static void add_values(struct term_list *list, const struct term_index *index,
 }
 
 bool terms_of_study(struct term_list *list, const char *study, const struct study_record *record,
-                    struct error *err) {
+                    struct error *err)
+{
     struct dataset *summary;
     struct key key;
     if (!dataset_open(buffer_slice(&record->summary.bytes),
@@ -190,14 +207,16 @@ bool terms_of_study(struct term_list *list, const char *study, const struct stud
     return true;
 }
 
-static struct slice next_term(const struct term_list *list, size_t *position) {
+static struct slice next_term(const struct term_list *list, size_t *position)
+{
     const uint8_t *entry = list->bytes.data + *position;
     struct slice term = slice_of(entry + 2, get_u16le(entry));
     *position += 2 + term.size;
     return term;
 }
 
-static bool holds(const struct term_list *list, struct slice term) {
+static bool holds(const struct term_list *list, struct slice term)
+{
     size_t position = 0;
     while (position < list->bytes.size) {
         if (slice_equal(next_term(list, &position), term))
@@ -207,7 +226,8 @@ static bool holds(const struct term_list *list, struct slice term) {
 }
 
 void terms_write(struct transaction *transaction, const struct term_list *before,
-                 const struct term_list *after) {
+                 const struct term_list *after)
+{
     size_t position = 0;
     while (position < before->bytes.size) {
         struct slice term = next_term(before, &position);

@@ -7,12 +7,14 @@
 #include "archive/feed_entry.h"
 #include "archive/tally.h"
 
-static void put_record(struct tree *tree, const struct key *key, struct buffer *bytes) {
+static void put_record(struct tree *tree, const struct key *key, struct buffer *bytes)
+{
     transaction_put(tree->transaction, TABLE_RECORD, key_slice(key), buffer_slice(bytes));
     buffer_release(bytes);
 }
 
-static void put_tombstone(struct tree *tree, const struct identity *place, int64_t at_ms) {
+static void put_tombstone(struct tree *tree, const struct identity *place, int64_t at_ms)
+{
     struct key key;
     struct buffer value = buffer_up_to(16);
     key_place(&key, RECORD_TOMBSTONE, place->study, place->series, place->instance);
@@ -22,7 +24,8 @@ static void put_tombstone(struct tree *tree, const struct identity *place, int64
 }
 
 static uint64_t append_change(struct tree *tree, const struct identity *identity,
-                              const char *sop_class, enum change_action action, int64_t at_ms) {
+                              const char *sop_class, enum change_action action, int64_t at_ms)
+{
     struct change change = { 0, *identity, action, at_ms };
     struct buffer entry = buffer_up_to(FEED_ENTRY_SIZE);
     snprintf(change.identity.sop_class, UID_SIZE, "%s", sop_class);
@@ -33,7 +36,8 @@ static uint64_t append_change(struct tree *tree, const struct identity *identity
 }
 
 bool tree_open(struct tree *tree, struct archive *archive, struct transaction *transaction,
-               const char *study, struct error *err) {
+               const char *study, struct error *err)
+{
     struct key key;
     memset(tree, 0, sizeof(*tree));
     tree->archive = archive;
@@ -55,26 +59,30 @@ bool tree_open(struct tree *tree, struct archive *archive, struct transaction *t
     return true;
 }
 
-void tree_close(struct tree *tree) {
+void tree_close(struct tree *tree)
+{
     buffer_release(&tree->before);
     study_record_release(&tree->study);
     series_record_release(&tree->series);
 }
 
-bool tree_exists(const struct tree *tree) {
+bool tree_exists(const struct tree *tree)
+{
     return tree->study.instances > 0;
 }
 
 /* Sources: the instance that a summary was made of. */
 
-static bool was_removed(const struct tree *tree, struct slice key) {
+static bool was_removed(const struct tree *tree, struct slice key)
+{
     return tree->removed && slice_compare(key, key_slice(&tree->first_removed)) >= 0 &&
            slice_compare(key, key_slice(&tree->last_removed)) <= 0;
 }
 
 /* The first instance below `prefix` that stays, by the order of keys. */
 static bool find_remaining(struct tree *tree, struct slice prefix, struct identity *identity,
-                           bool *found, struct error *err) {
+                           bool *found, struct error *err)
+{
     struct storage_cursor *cursor = NULL;
     struct slice key;
     if (!storage_cursor_open_prefix(tree->archive->storage, TABLE_RECORD, prefix, &cursor, err))
@@ -90,7 +98,8 @@ static bool find_remaining(struct tree *tree, struct slice prefix, struct identi
 }
 
 /* What the study's record says about itself besides counts follows from its summary. */
-static bool study_derive(struct tree *tree, struct error *err) {
+static bool study_derive(struct tree *tree, struct error *err)
+{
     struct dataset *summary;
     struct buffer id = buffer_up_to(SUMMARY_SIZE);
     struct buffer issuer = buffer_up_to(SUMMARY_SIZE);
@@ -112,13 +121,15 @@ static bool study_derive(struct tree *tree, struct error *err) {
     return true;
 }
 
-static void count_modality(struct tree *tree, const char *modality, int32_t amount) {
+static void count_modality(struct tree *tree, const char *modality, int32_t amount)
+{
     if (tally_add(&tree->study.modalities, slice_text(modality), amount))
         tree->terms_changed = true;
 }
 
 /* Number and modality of the series follow from its summary. */
-static bool series_derive(struct tree *tree, struct error *err) {
+static bool series_derive(struct tree *tree, struct error *err)
+{
     struct series_record *series = &tree->series;
     struct dataset *summary;
     char modality[UID_SIZE];
@@ -140,7 +151,8 @@ static bool series_derive(struct tree *tree, struct error *err) {
 
 /* Makes the summary anew of the first instance that stays. One whose header cannot be read leaves
  * the summary as it is. */
-static bool renew_series_source(struct tree *tree, struct error *err) {
+static bool renew_series_source(struct tree *tree, struct error *err)
+{
     struct document document = document_init();
     struct identity identity;
     struct key prefix;
@@ -158,7 +170,8 @@ static bool renew_series_source(struct tree *tree, struct error *err) {
     return ok;
 }
 
-static bool renew_study_source(struct tree *tree, struct error *err) {
+static bool renew_study_source(struct tree *tree, struct error *err)
+{
     struct document document = document_init();
     struct identity identity;
     struct key prefix;
@@ -179,7 +192,8 @@ static bool renew_study_source(struct tree *tree, struct error *err) {
 
 /* Series. */
 
-static bool save_series(struct tree *tree, struct error *err) {
+static bool save_series(struct tree *tree, struct error *err)
+{
     struct key key;
     if (!tree->series_uid[0])
         return true;
@@ -202,7 +216,8 @@ static bool save_series(struct tree *tree, struct error *err) {
     return true;
 }
 
-static bool load_series(struct tree *tree, const char *uid, struct error *err) {
+static bool load_series(struct tree *tree, const char *uid, struct error *err)
+{
     struct key key;
     if (strcmp(tree->series_uid, uid) == 0)
         return true;
@@ -223,8 +238,9 @@ static bool load_series(struct tree *tree, const char *uid, struct error *err) {
 }
 
 /* The summary of a level with what `addition` knows and it does not. */
-static void fill_summary(struct summary *summary, enum level level,
-                         const struct summary *prepared, const struct dataset *header) {
+static void fill_summary(struct summary *summary, enum level level, const struct summary *prepared,
+                         const struct dataset *header)
+{
     struct summary merged = summary_init();
     struct dataset *old = NULL;
     if (summary->bytes.size)
@@ -246,7 +262,8 @@ static void fill_summary(struct summary *summary, enum level level,
 }
 
 static bool add_to_series(struct tree *tree, const struct addition *addition, uint64_t sequence,
-                          struct error *err) {
+                          struct error *err)
+{
     struct series_record *series = &tree->series;
     const struct identity *identity = addition->identity;
     if (!load_series(tree, identity->series, err))
@@ -272,7 +289,8 @@ static bool add_to_series(struct tree *tree, const struct addition *addition, ui
 }
 
 static bool add_to_study(struct tree *tree, const struct addition *addition, uint64_t sequence,
-                         struct error *err) {
+                         struct error *err)
+{
     struct study_record *study = &tree->study;
     bool is_new = !study->instances;
     if (is_new) {
@@ -291,7 +309,8 @@ static bool add_to_study(struct tree *tree, const struct addition *addition, uin
     return study_derive(tree, err);
 }
 
-bool tree_add(struct tree *tree, const struct addition *addition, struct error *err) {
+bool tree_add(struct tree *tree, const struct addition *addition, struct error *err)
+{
     const struct identity *identity = addition->identity;
     struct instance_record *instance = addition->instance;
     struct buffer bytes = buffer_up_to(RECORD_SIZE);
@@ -320,13 +339,13 @@ bool tree_add(struct tree *tree, const struct addition *addition, struct error *
 }
 
 bool tree_remove(struct tree *tree, const struct identity *identity,
-                 const struct instance_record *instance, int64_t at_ms, struct error *err) {
+                 const struct instance_record *instance, int64_t at_ms, struct error *err)
+{
     struct key key;
     struct key term;
     if (!load_series(tree, identity->series, err))
         return false;
-    uint64_t sequence =
-        append_change(tree, identity, instance->sop_class, CHANGE_DELETE, at_ms);
+    uint64_t sequence = append_change(tree, identity, instance->sop_class, CHANGE_DELETE, at_ms);
     key_place(&key, RECORD_INSTANCE, identity->study, identity->series, identity->instance);
     if (!tree->removed++)
         tree->first_removed = key;
@@ -366,7 +385,8 @@ bool tree_remove(struct tree *tree, const struct identity *identity,
     return true;
 }
 
-static bool save_study(struct tree *tree, struct error *err) {
+static bool save_study(struct tree *tree, struct error *err)
+{
     struct key key;
     key_place(&key, RECORD_STUDY, tree->uid, NULL, NULL);
     if (!tree_exists(tree)) {
@@ -382,7 +402,8 @@ static bool save_study(struct tree *tree, struct error *err) {
     return true;
 }
 
-static bool save_terms(struct tree *tree, const struct study_record *was, struct error *err) {
+static bool save_terms(struct tree *tree, const struct study_record *was, struct error *err)
+{
     struct term_list before = term_list_init();
     struct term_list after = term_list_init();
     bool ok = (!tree->existed || terms_of_study(&before, tree->uid, was, err)) &&
@@ -397,7 +418,8 @@ static bool save_terms(struct tree *tree, const struct study_record *was, struct
 /* Takes `less` from a patient's counts and adds `more`. *patients follows when the patient comes or
  * goes. */
 static bool count_patient(struct tree *tree, struct slice patient_key, struct patient_record less,
-                          struct patient_record more, uint64_t *patients, struct error *err) {
+                          struct patient_record more, uint64_t *patients, struct error *err)
+{
     struct patient_record patient = { 0, 0, 0 };
     struct buffer bytes = buffer_up_to(RECORD_SIZE);
     struct key key;
@@ -425,7 +447,8 @@ static bool count_patient(struct tree *tree, struct slice patient_key, struct pa
 }
 
 static bool save_patient(struct tree *tree, const struct study_record *was, uint64_t *patients,
-                         struct error *err) {
+                         struct error *err)
+{
     struct slice old = buffer_slice(&was->patient_key);
     struct slice new = buffer_slice(&tree->study.patient_key);
     struct patient_record none = { 0, 0, 0 };
@@ -438,7 +461,8 @@ static bool save_patient(struct tree *tree, const struct study_record *was, uint
            count_patient(tree, new, none, has, patients, err);
 }
 
-static bool load_counts(struct tree *tree, struct archive_counts *counts, struct error *err) {
+static bool load_counts(struct tree *tree, struct archive_counts *counts, struct error *err)
+{
     struct buffer bytes = buffer_up_to(RECORD_SIZE);
     struct key key;
     bool found;
@@ -451,7 +475,8 @@ static bool load_counts(struct tree *tree, struct archive_counts *counts, struct
     return ok;
 }
 
-static void save_counts(struct tree *tree, struct archive_counts *counts) {
+static void save_counts(struct tree *tree, struct archive_counts *counts)
+{
     struct buffer bytes = buffer_up_to(RECORD_SIZE);
     struct key key;
     counts->studies += (uint64_t)tree_exists(tree) - (uint64_t)tree->existed;
@@ -463,15 +488,15 @@ static void save_counts(struct tree *tree, struct archive_counts *counts) {
     put_record(tree, &key, &bytes);
 }
 
-bool tree_save(struct tree *tree, struct error *err) {
+bool tree_save(struct tree *tree, struct error *err)
+{
     struct archive_counts counts;
     struct study_record was;
     study_record_init(&was);
     bool ok = (!tree->existed || study_record_decode(buffer_slice(&tree->before), &was, err)) &&
               save_series(tree, err) && save_study(tree, err) &&
               (!tree->terms_changed || save_terms(tree, &was, err)) &&
-              load_counts(tree, &counts, err) &&
-              save_patient(tree, &was, &counts.patients, err);
+              load_counts(tree, &counts, err) && save_patient(tree, &was, &counts.patients, err);
     if (ok)
         save_counts(tree, &counts);
     study_record_release(&was);

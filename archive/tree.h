@@ -14,9 +14,9 @@ struct tree {
     struct archive *archive;
     struct transaction *transaction;
     char uid[UID_SIZE];
-    bool existed;               /* the study was there at tree_open */
-    struct buffer before;       /* its record as it was */
-    struct patient_record had;  /* the study's part in its patient's counts, as it was */
+    bool existed;              /* the study was there at tree_open */
+    struct buffer before;      /* its record as it was */
+    struct patient_record had; /* the study's part in its patient's counts, as it was */
     uint64_t had_bytes;
     bool terms_changed;
     bool source_removed; /* the instance whose header stands for the study's is gone */

@@ -5,11 +5,13 @@
 
 #include "base/memory.h"
 
-static int compare_uids(const void *a, const void *b) {
+static int compare_uids(const void *a, const void *b)
+{
     return strcmp(a, b);
 }
 
-struct uid_set uid_set_read(const char *list) {
+struct uid_set uid_set_read(const char *list)
+{
     struct uid_set set = { NULL, 0 };
     struct slice rest = slice_text(list);
     size_t most = rest.size ? 1 : 0;
@@ -34,13 +36,15 @@ struct uid_set uid_set_read(const char *list) {
     return set;
 }
 
-void uid_set_release(struct uid_set *set) {
+void uid_set_release(struct uid_set *set)
+{
     free(set->uids);
     set->uids = NULL;
     set->count = 0;
 }
 
-bool uid_set_has(const struct uid_set *set, const char *uid) {
+bool uid_set_has(const struct uid_set *set, const char *uid)
+{
     return set->count &&
            bsearch(uid, set->uids, set->count, sizeof(*set->uids), compare_uids) != NULL;
 }
