@@ -19,6 +19,8 @@ struct cast_options {
                                       "urn:hounsfield:<ae title>" */
     const char *ae_title;
     const char *timezone; /* "+01:00": for studies that do not say theirs; NULL: date only */
+    bool strict;          /* park a study that cannot be mapped whole; else its rest is cast, with a
+                             note */
 };
 
 struct cast;

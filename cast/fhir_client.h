@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+/* Requests to a FHIR server: the one door to libcurl. Connections are kept; certificates are
+ * checked; redirects are not followed, so that credentials stay where they belong. One thread at a
+ * time, but for fhir_client_stop. */
+
+#include "base/buffer.h"
+#include "base/error.h"
+
+struct fhir_client;
+
+struct fhir_client_options {
+    const char *url;          /* base; http or https */
+    const char *bearer_token; /* or NULL */
+    const char *user;         /* Basic; or NULL */
+    const char *password;
+    int64_t connect_timeout_ms; /* 0: 10 s */
+    int64_t timeout_ms;         /* of a request in all, 0: 120 s */
+    size_t answer_limit;        /* 0: 64 MiB */
+};
+
+bool fhir_client_open(const struct fhir_client_options *options, struct fhir_client **out,
+                      struct error *err);
+void fhir_client_close(struct fhir_client *client);
+/* From any thread: ends the request in flight and all later ones with ERROR_STOPPED. */
+void fhir_client_stop(struct fhir_client *client);
+
+struct fhir_request {
+    const char *method;
+    const char *path;     /* below the base: "Patient?identifier=..."; "" for the base itself */
+    struct slice body;    /* JSON; empty: none */
+    const char *if_match; /* or NULL, "" */
+};
+
+struct fhir_answer {
+    int status;
+    int64_t retry_after_ms; /* -1: the server says nothing */
+    struct buffer body;
+};
+void fhir_answer_release(struct fhir_answer *answer);
+
+/* False when no whole answer came: ERROR_TIMEOUT, ERROR_CLOSED, ERROR_IO, ERROR_LIMIT,
+ * ERROR_STOPPED. The server may have done what was asked all the same. */
+bool fhir_client_send(struct fhir_client *client, const struct fhir_request *request,
+                      struct fhir_answer *answer, struct error *err);

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+/* FHIR's JSON as cJSON trees in which every number keeps its text: a decimal that is not ours goes
+ * back as it came ("1.50", twenty digits), which a double would not do. So a number is always a
+ * cJSON_Raw here, in what is read and in what is made. Out of memory aborts, as everywhere. A tree
+ * belongs to one thread at a time. */
+
+#include <cjson/cJSON.h>
+
+#include "base/buffer.h"
+
+enum { JSON_MAX_DEPTH = 64 };
+
+/* ERROR_INVALID when it is no JSON, or nested deeper than JSON_MAX_DEPTH. Free with cJSON_Delete.
+ */
+bool json_parse(struct slice text, cJSON **out, struct error *err);
+void json_print(const cJSON *tree, struct buffer *text);
+
+cJSON *json_object(void);
+cJSON *json_array(void);
+cJSON *json_string(const char *text);
+cJSON *json_integer(int64_t value);
+cJSON *json_copy(const cJSON *tree);
+bool json_equal(const cJSON *a, const cJSON *b); /* members in any order */
+
+/* Of an object; NULL when absent (or when `object` is none). */
+cJSON *json_get(const cJSON *object, const char *name);
+const char *json_text(const cJSON *object, const char *name); /* NULL unless a string */
+cJSON *json_first(const cJSON *array);                        /* NULL when empty or no array */
+
+/* Adds the member, or puts the value into the place of the one that is there. Takes the value. An
+ * empty object or array is not added: FHIR has none. */
+void json_set_take(cJSON *object, const char *name, cJSON *value);
+/* Adds nothing for NULL and "": FHIR has no empty strings. */
+void json_set_text(cJSON *object, const char *name, const char *text);
+void json_set_integer(cJSON *object, const char *name, int64_t value);
+void json_remove(cJSON *object, const char *name);
+void json_append_take(cJSON *array, cJSON *value);
+/* The array of that name, made when it is not there. Borrowed. */
+cJSON *json_need_array(cJSON *object, const char *name);

@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: MIT */
+#include "cast/mapping.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "cast/human_name.h"
+#include "cast/map.h"
+#include "cast/tags.h"
+#include "cast/text.h"
+
+void map_init(struct map *map, const struct study *study, const struct mapping_options *options)
+{
+    char offset[64];
+    *map = (struct map){
+        .study = study,
+        .options = options,
+        .attributes = { study->attributes, study->header },
+        .coding = { options->prefix, study->header },
+        .notes = json_array(),
+    };
+    if ((attributes_text(&map->attributes, TAG_TIMEZONE_OFFSET_FROM_UTC, offset, sizeof offset) &&
+         fhir_zone(offset, map->zone_text)) ||
+        (options->timezone && fhir_zone(options->timezone, map->zone_text)))
+        map->zone = map->zone_text;
+}
+
+void map_append_new_take(cJSON *array, cJSON *value)
+{
+    const cJSON *each;
+    cJSON_ArrayForEach(each, array) if (json_equal(each, value))
+    {
+        cJSON_Delete(value);
+        return;
+    }
+    json_append_take(array, value);
+}
+
+void map_note(struct map *map, const char *format, ...)
+{
+    char text[256];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+
+    cJSON *note = json_object();
+    json_set_text(note, "authorString", MAPPING_AUTHOR);
+    json_set_text(note, "text", text);
+    map_append_new_take(map->notes, note);
+}
+
+cJSON *map_meta(const struct map *map)
+{
+    cJSON *meta = json_object();
+    json_set_text(meta, "source", map->options->source);
+    json_append_take(json_need_array(meta, "tag"),
+                     coding_new(MAPPING_TAG_SYSTEM, MAPPING_TAG_CODE, NULL));
+    return meta;
+}
+
+cJSON *map_logical_reference_take(const char *type, cJSON *identifier)
+{
+    cJSON *reference = json_object();
+    json_set_text(reference, "type", type);
+    json_set_take(reference, "identifier", identifier);
+    return reference;
+}
+
+/* Person Identification Macro (PS3.3 10.1): a code with a scheme is an identifier with a system. */
+static cJSON *person_identifier(const struct map *map, const struct dataset *item)
+{
+    struct attributes attributes = { item, NULL };
+    cJSON *coding = coding_of_sequence(&map->coding, &attributes,
+                                       TAG_PERSON_IDENTIFICATION_CODE_SEQUENCE);
+    const char *code = json_text(coding, "code");
+    const char *system = json_text(coding, "system");
+    cJSON *identifier = code && system ? identifier_of_system(NULL, system, code) : NULL;
+    cJSON_Delete(coding);
+    return identifier;
+}
+
+static cJSON *person(const struct map *map, const struct dataset *item, const char *name)
+{
+    char display[ATTRIBUTE_SIZE];
+    cJSON *reference = json_object();
+    cJSON *identifier = item ? person_identifier(map, item) : NULL;
+    bool named = name && human_name_text(name, display, sizeof display);
+    if (!identifier && !named) {
+        cJSON_Delete(reference);
+        return NULL;
+    }
+    json_set_text(reference, "type", "Practitioner");
+    if (identifier)
+        json_set_take(reference, "identifier", identifier);
+    json_set_text(reference, "display", named ? display : NULL);
+    return reference;
+}
+
+void map_persons(const struct map *map, const struct attributes *attributes, uint32_t name_tag,
+                 uint32_t identification_tag, cJSON *references)
+{
+    enum { MOST = 50 };
+    size_t items = attributes_item_count(attributes, identification_tag);
+    for (size_t i = 0; i < MOST; i++) {
+        char name[ATTRIBUTE_SIZE];
+        bool named = attributes_value(attributes, name_tag, i, name, sizeof name);
+        if (!named && i >= items)
+            break;
+        struct dataset *item = i < items ? attributes_item(attributes, identification_tag, i)
+                                         : NULL;
+        cJSON *reference = person(map, item, named ? name : NULL);
+        if (reference)
+            map_append_new_take(references, reference);
+        dataset_close(item);
+    }
+}
+
+void mapping_init(struct mapping *mapping, const struct study *study,
+                  const struct mapping_options *options)
+{
+    struct map map;
+    *mapping = (struct mapping){ NULL };
+    map_init(&map, study, options);
+    mapping->patient = map_patient(&map);
+    mapping->endpoint_count = mapping_endpoints(options, mapping->endpoints);
+    mapping->imaging_study = map_imaging_study(&map);
+    mapping->note_count = (size_t)cJSON_GetArraySize(map.notes);
+    json_set_take(mapping->imaging_study, "note", map.notes);
+}
+
+void mapping_release(struct mapping *mapping)
+{
+    cJSON_Delete(mapping->patient);
+    for (size_t i = 0; i < mapping->endpoint_count; i++)
+        cJSON_Delete(mapping->endpoints[i]);
+    cJSON_Delete(mapping->imaging_study);
+    *mapping = (struct mapping){ NULL };
+}
+
+cJSON *mapping_patient(const struct study *study, const struct mapping_options *options)
+{
+    struct map map;
+    map_init(&map, study, options);
+    cJSON *patient = map_patient(&map);
+    cJSON_Delete(map.notes);
+    return patient;
+}
+
+void mapping_set_references(cJSON *imaging_study, const char *patient, const char *const *endpoints,
+                            size_t endpoint_count)
+{
+    cJSON *subject = json_object();
+    json_set_text(subject, "reference", patient);
+    json_set_take(imaging_study, "subject", subject);
+
+    cJSON *references = json_array();
+    for (size_t i = 0; i < endpoint_count; i++) {
+        cJSON *reference = json_object();
+        json_set_text(reference, "reference", endpoints[i]);
+        json_append_take(references, reference);
+    }
+    json_set_take(imaging_study, "endpoint", references);
+}
+
+bool mapping_is_ours(const cJSON *resource)
+{
+    const cJSON *tag;
+    cJSON_ArrayForEach(tag, json_get(json_get(resource, "meta"), "tag"))
+    {
+        const char *system = json_text(tag, "system");
+        const char *code = json_text(tag, "code");
+        if (system && code && strcmp(system, MAPPING_TAG_SYSTEM) == 0 &&
+            strcmp(code, MAPPING_TAG_CODE) == 0)
+            return true;
+    }
+    return false;
+}

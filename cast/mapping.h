@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+/* A study as FHIR R4 (4.0.1) sees it: a pure function of its tree and the options. The tables are
+ * in docs/fhir-mapping.md. What comes out is always valid: what FHIR cannot say is left out, and
+ * told in a note of the ImagingStudy. */
+
+#include "archive/study.h"
+#include "cast/json.h"
+
+/* Marks what we made. */
+#define MAPPING_TAG_SYSTEM "urn:hounsfield"
+#define MAPPING_TAG_CODE   "dicom-cast"
+/* Annotation.authorString of our notes. */
+#define MAPPING_AUTHOR "dicom-cast"
+
+struct mapping_options {
+    const char *prefix;       /* of systems of ours; never empty */
+    const char *source;       /* meta.source; NULL: none */
+    const char *dicomweb_url; /* NULL or "": no Endpoint */
+    const char *timezone;     /* "+01:00"; NULL: none */
+};
+
+enum { MAPPING_ENDPOINTS = 2 };
+
+struct mapping {
+    cJSON *patient;
+    cJSON *endpoints[MAPPING_ENDPOINTS];
+    size_t endpoint_count;
+    cJSON *imaging_study; /* subject and endpoint are set by mapping_set_references */
+    size_t note_count;
+};
+
+/* The first identifier of each resource is the one that it is found by. */
+void mapping_init(struct mapping *mapping, const struct study *study,
+                  const struct mapping_options *options);
+void mapping_release(struct mapping *mapping);
+
+/* The parts alone. */
+cJSON *mapping_patient(const struct study *study, const struct mapping_options *options);
+size_t mapping_endpoints(const struct mapping_options *options,
+                         cJSON *endpoints[MAPPING_ENDPOINTS]);
+
+void mapping_set_references(cJSON *imaging_study, const char *patient, const char *const *endpoints,
+                            size_t endpoint_count);
+/* Did we make this resource? */
+bool mapping_is_ours(const cJSON *resource);

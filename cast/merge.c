@@ -1,0 +1,407 @@
+/* SPDX-License-Identifier: MIT */
+#include "cast/merge.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "cast/identifier.h"
+#include "cast/mapping.h"
+
+/* How an element is kept in step. */
+enum rule {
+    RULE_OWN,        /* ours: as mapped, removed when not mapped */
+    RULE_ADD,        /* only when it is absent */
+    RULE_IDENTIFIER, /* array: add those that are missing, by system and value */
+    RULE_EXTENSION,  /* array: add those whose url is missing */
+    RULE_REFERENCE,  /* array: add those whose reference is missing */
+    RULE_CODING,     /* array: add codings (tags) that are missing */
+    RULE_NOTE,       /* array: notes by our author are ours */
+    RULE_META,
+    RULE_SERIES,
+    RULE_INSTANCE,
+};
+
+struct element_rule {
+    const char *name;
+    enum rule rule;
+};
+
+struct rules {
+    const struct element_rule *elements;
+    size_t count;
+};
+
+#define RULES(table)                                                                               \
+    {                                                                                              \
+        table, sizeof(table) / sizeof *(table)                                                     \
+    }
+
+static const struct element_rule patient_elements[] = {
+    { "extension", RULE_EXTENSION }, { "identifier", RULE_IDENTIFIER }, { "name", RULE_ADD },
+    { "gender", RULE_ADD },          { "birthDate", RULE_ADD },
+};
+static const struct element_rule endpoint_elements[] = {
+    { "meta", RULE_META },
+    { "identifier", RULE_IDENTIFIER },
+    { "status", RULE_ADD },
+    { "connectionType", RULE_OWN },
+    { "name", RULE_ADD },
+    { "payloadType", RULE_OWN },
+    { "payloadMimeType", RULE_OWN },
+    { "address", RULE_OWN },
+};
+/* Orders, visits and reasons are others' business: known there, they stay. */
+static const struct element_rule imaging_study_elements[] = {
+    { "meta", RULE_META },
+    { "identifier", RULE_IDENTIFIER },
+    { "status", RULE_OWN },
+    { "modality", RULE_OWN },
+    { "subject", RULE_OWN },
+    { "encounter", RULE_ADD },
+    { "started", RULE_OWN },
+    { "basedOn", RULE_ADD },
+    { "referrer", RULE_OWN },
+    { "interpreter", RULE_OWN },
+    { "endpoint", RULE_REFERENCE },
+    { "numberOfSeries", RULE_OWN },
+    { "numberOfInstances", RULE_OWN },
+    { "procedureCode", RULE_OWN },
+    { "location", RULE_OWN },
+    { "reasonCode", RULE_ADD },
+    { "note", RULE_NOTE },
+    { "description", RULE_OWN },
+    { "series", RULE_SERIES },
+};
+static const struct element_rule foreign_imaging_study_elements[] = {
+    { "identifier", RULE_IDENTIFIER }, { "modality", RULE_CODING },
+    { "encounter", RULE_ADD },         { "started", RULE_ADD },
+    { "basedOn", RULE_ADD },           { "referrer", RULE_ADD },
+    { "interpreter", RULE_ADD },       { "endpoint", RULE_REFERENCE },
+    { "procedureCode", RULE_ADD },     { "location", RULE_ADD },
+    { "reasonCode", RULE_ADD },        { "description", RULE_ADD },
+};
+static const struct element_rule series_elements[] = {
+    { "number", RULE_OWN },      { "modality", RULE_OWN },
+    { "description", RULE_OWN }, { "numberOfInstances", RULE_OWN },
+    { "bodySite", RULE_OWN },    { "laterality", RULE_OWN },
+    { "specimen", RULE_ADD },    { "started", RULE_OWN },
+    { "performer", RULE_OWN },   { "instance", RULE_INSTANCE },
+};
+static const struct element_rule instance_elements[] = {
+    { "sopClass", RULE_OWN },
+    { "number", RULE_OWN },
+    { "title", RULE_OWN },
+};
+
+static const struct rules patient_rules = RULES(patient_elements);
+static const struct rules endpoint_rules = RULES(endpoint_elements);
+static const struct rules imaging_study_rules = RULES(imaging_study_elements);
+static const struct rules foreign_imaging_study_rules = RULES(foreign_imaging_study_elements);
+static const struct rules series_rules = RULES(series_elements);
+static const struct rules instance_rules = RULES(instance_elements);
+
+static bool merge_by(const struct rules *rules, cJSON *held, const cJSON *mapped);
+
+static bool set_copy(cJSON *held, const char *name, const cJSON *value)
+{
+    json_set_take(held, name, json_copy(value));
+    return true;
+}
+
+static bool merge_own(cJSON *held, const char *name, const cJSON *value)
+{
+    const cJSON *present = json_get(held, name);
+    if (!value) {
+        json_remove(held, name);
+        return present != NULL;
+    }
+    return present && json_equal(present, value) ? false : set_copy(held, name, value);
+}
+
+/* A primitive may have no value but an extension that says why, in `_name`: then it is not absent.
+ */
+static bool merge_add(cJSON *held, const cJSON *mapped, const char *name)
+{
+    char sibling[64] = "_";
+    strncat(sibling, name, sizeof sibling - 2);
+    const cJSON *value = json_get(mapped, name);
+    if (!value || json_get(held, name) || json_get(held, sibling))
+        return false;
+    const cJSON *more = json_get(mapped, sibling);
+    if (more)
+        set_copy(held, sibling, more);
+    return set_copy(held, name, value);
+}
+
+static bool same_text(const cJSON *a, const cJSON *b, const char *name)
+{
+    const char *left = json_text(a, name), *right = json_text(b, name);
+    return left && right ? strcmp(left, right) == 0 : left == right;
+}
+
+static bool same_url(const cJSON *a, const cJSON *b)
+{
+    return same_text(a, b, "url");
+}
+
+static bool same_reference(const cJSON *a, const cJSON *b)
+{
+    return same_text(a, b, "reference");
+}
+
+static bool same_coding(const cJSON *a, const cJSON *b)
+{
+    return same_text(a, b, "system") && same_text(a, b, "code");
+}
+
+static bool add_missing(cJSON *held, const char *name, const cJSON *values,
+                        bool (*same)(const cJSON *a, const cJSON *b))
+{
+    bool changed = false;
+    const cJSON *value;
+    cJSON_ArrayForEach(value, values)
+    {
+        const cJSON *present;
+        bool found = false;
+        cJSON_ArrayForEach(present, json_get(held, name)) found = found || same(present, value);
+        if (!found) {
+            json_append_take(json_need_array(held, name), json_copy(value));
+            changed = true;
+        }
+    }
+    return changed;
+}
+
+static bool is_our_note(const cJSON *note)
+{
+    const char *author = json_text(note, "authorString");
+    return author && strcmp(author, MAPPING_AUTHOR) == 0;
+}
+
+static bool merge_notes(cJSON *held, const cJSON *values)
+{
+    bool changed = false;
+    cJSON *notes = json_get(held, "note");
+    cJSON *next;
+    for (cJSON *note = json_first(notes); note; note = next) {
+        const cJSON *value;
+        bool wanted = !is_our_note(note);
+        next = note->next;
+        cJSON_ArrayForEach(value, values) wanted = wanted || json_equal(note, value);
+        if (!wanted) {
+            cJSON_Delete(cJSON_DetachItemViaPointer(notes, note));
+            changed = true;
+        }
+    }
+    if (notes && !notes->child)
+        json_remove(held, "note");
+    return add_missing(held, "note", values, json_equal) || changed;
+}
+
+/* Tags are added and never taken away; the source is the first writer's. */
+static bool merge_meta(cJSON *held, const cJSON *mapped)
+{
+    const cJSON *value = json_get(mapped, "meta");
+    cJSON *meta = json_get(held, "meta");
+    if (!value)
+        return false;
+    if (!cJSON_IsObject(meta))
+        return set_copy(held, "meta", value);
+    bool changed = merge_add(meta, value, "source");
+    return add_missing(meta, "tag", json_get(value, "tag"), same_coding) || changed;
+}
+
+/* --- lists of things with a uid --- */
+
+struct by_uid {
+    const char *uid;
+    cJSON *item;
+};
+
+static int compare_by_uid(const void *a, const void *b)
+{
+    return strcmp(((const struct by_uid *)a)->uid, ((const struct by_uid *)b)->uid);
+}
+
+static struct by_uid *index_by_uid(const cJSON *array, size_t *count)
+{
+    struct by_uid *index = mem_alloc_array((size_t)cJSON_GetArraySize(array) + 1, sizeof *index);
+    cJSON *item;
+    *count = 0;
+    cJSON_ArrayForEach(item, array)
+    {
+        const char *uid = json_text(item, "uid");
+        if (uid)
+            index[(*count)++] = (struct by_uid){ uid, item };
+    }
+    qsort(index, *count, sizeof *index, compare_by_uid);
+    return index;
+}
+
+static cJSON *find_by_uid(const struct by_uid *index, size_t count, const char *uid)
+{
+    struct by_uid key = { uid, NULL };
+    const struct by_uid *found = bsearch(&key, index, count, sizeof *index, compare_by_uid);
+    return found ? found->item : NULL;
+}
+
+/* The list in the mapped order, each item with what others put into it; items that are not mapped
+ * go. */
+static bool merge_list(cJSON *held, const char *name, const cJSON *values,
+                       const struct rules *rules)
+{
+    cJSON *present = json_get(held, name);
+    size_t count;
+    struct by_uid *index = index_by_uid(present, &count);
+    bool changed = cJSON_GetArraySize(present) != cJSON_GetArraySize(values);
+    cJSON *merged = json_array();
+    cJSON *expected = json_first(present);
+    const cJSON *value;
+    cJSON_ArrayForEach(value, values)
+    {
+        const char *uid = json_text(value, "uid");
+        cJSON *item = uid ? find_by_uid(index, count, uid) : NULL;
+        cJSON *next = expected ? expected->next : NULL;
+        if (item != expected || !item)
+            changed = true;
+        cJSON *copy = json_copy(item ? item : value);
+        if (item && merge_by(rules, copy, value))
+            changed = true;
+        json_append_take(merged, copy);
+        expected = next;
+    }
+    free(index);
+    if (!changed) {
+        cJSON_Delete(merged);
+        return false;
+    }
+    if (merged->child) {
+        json_set_take(held, name, merged);
+    } else {
+        cJSON_Delete(merged);
+        json_remove(held, name);
+    }
+    return true;
+}
+
+static bool merge_element(const struct element_rule *element, cJSON *held, const cJSON *mapped)
+{
+    const char *name = element->name;
+    const cJSON *value = json_get(mapped, name);
+    switch (element->rule) {
+    case RULE_OWN:
+        return merge_own(held, name, value);
+    case RULE_ADD:
+        return merge_add(held, mapped, name);
+    case RULE_IDENTIFIER:
+        return add_missing(held, name, value, identifier_equal);
+    case RULE_EXTENSION:
+        return add_missing(held, name, value, same_url);
+    case RULE_REFERENCE:
+        return add_missing(held, name, value, same_reference);
+    case RULE_CODING:
+        return add_missing(held, name, value, same_coding);
+    case RULE_NOTE:
+        return merge_notes(held, value);
+    case RULE_META:
+        return merge_meta(held, mapped);
+    case RULE_SERIES:
+        return merge_list(held, name, value, &series_rules);
+    case RULE_INSTANCE:
+        return merge_list(held, name, value, &instance_rules);
+    }
+    return false;
+}
+
+static bool merge_by(const struct rules *rules, cJSON *held, const cJSON *mapped)
+{
+    bool changed = false;
+    for (size_t i = 0; i < rules->count; i++)
+        if (merge_element(&rules->elements[i], held, mapped))
+            changed = true;
+    return changed;
+}
+
+/* --- an ImagingStudy that others made --- */
+
+static void count_again(cJSON *held)
+{
+    int64_t instances = 0;
+    const cJSON *series;
+    cJSON_ArrayForEach(series, json_get(held, "series"))
+    {
+        const cJSON *number = json_get(series, "numberOfInstances");
+        instances += cJSON_IsRaw(number) ? strtoll(number->valuestring, NULL, 10)
+                                         : cJSON_GetArraySize(json_get(series, "instance"));
+    }
+    json_set_integer(held, "numberOfSeries", cJSON_GetArraySize(json_get(held, "series")));
+    json_set_integer(held, "numberOfInstances", instances);
+}
+
+/* Another archive may hold other series of the study: ours come beside them. */
+static bool merge_foreign_series(cJSON *held, const cJSON *mapped)
+{
+    bool changed = false;
+    size_t count;
+    struct by_uid *index = index_by_uid(json_get(held, "series"), &count);
+    const cJSON *series;
+    cJSON_ArrayForEach(series, json_get(mapped, "series"))
+    {
+        const char *uid = json_text(series, "uid");
+        cJSON *present = uid ? find_by_uid(index, count, uid) : NULL;
+        if (present) {
+            changed = merge_by(&series_rules, present, series) || changed;
+        } else {
+            json_append_take(json_need_array(held, "series"), json_copy(series));
+            changed = true;
+        }
+    }
+    free(index);
+    if (changed)
+        count_again(held);
+    return changed;
+}
+
+static bool is_of_type(const cJSON *resource, const char *type)
+{
+    const char *present = json_text(resource, "resourceType");
+    return present && strcmp(present, type) == 0;
+}
+
+bool merge_resource(cJSON *held, const cJSON *mapped)
+{
+    if (is_of_type(held, "Patient"))
+        return merge_by(&patient_rules, held, mapped);
+    if (is_of_type(held, "Endpoint"))
+        return mapping_is_ours(held) && merge_by(&endpoint_rules, held, mapped);
+    if (mapping_is_ours(held))
+        return merge_by(&imaging_study_rules, held, mapped);
+    bool changed = merge_by(&foreign_imaging_study_rules, held, mapped);
+    return merge_foreign_series(held, mapped) || changed;
+}
+
+static bool both_and_different(const cJSON *a, const cJSON *b, const char *name)
+{
+    return json_text(a, name) && json_text(b, name) && !same_text(a, b, name);
+}
+
+bool merge_patient_differs(const cJSON *held, const cJSON *mapped)
+{
+    return both_and_different(held, mapped, "gender") ||
+           both_and_different(held, mapped, "birthDate");
+}
+
+bool merge_withdraw(cJSON *held)
+{
+    cJSON *withdrawn = json_string("entered-in-error");
+    cJSON *none = json_integer(0);
+    bool changed = merge_own(held, "status", withdrawn);
+    changed = merge_own(held, "series", NULL) || changed;
+    changed = merge_own(held, "endpoint", NULL) || changed;
+    changed = merge_own(held, "numberOfSeries", none) || changed;
+    changed = merge_own(held, "numberOfInstances", none) || changed;
+    cJSON_Delete(withdrawn);
+    cJSON_Delete(none);
+    return changed;
+}

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+/* What a FHIR server holds and what we map, made one. We own elements, not resources: everything
+ * that others added (identifiers, telecom, notes, tags, extensions, members that we do not know)
+ * stays as it came, decimals and order included.
+ *
+ * A Patient gets what it lacks and loses nothing. An Endpoint or ImagingStudy with our tag agrees
+ * with the archive afterwards; one that others made only gets what it lacks. */
+
+#include "cast/json.h"
+
+/* Changes `held` (a resource as the server gave it) and tells whether anything changed: if not,
+ * there is nothing to write. */
+bool merge_resource(cJSON *held, const cJSON *mapped);
+
+/* Does the server's Patient say another sex or birth date than the study? Its own word stays. */
+bool merge_patient_differs(const cJSON *held, const cJSON *mapped);
+
+/* The study is gone from the archive, and its ImagingStudy must stay because others refer to it:
+ * entered-in-error, without series and endpoints. */
+bool merge_withdraw(cJSON *held);

@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: MIT */
+#include "cast/search_answer.h"
+
+#include <ctype.h>
+#include <string.h>
+
+#include "cast/identifier.h"
+#include "cast/mapping.h"
+
+static bool is_id(const char *id)
+{
+    size_t size = strlen(id);
+    for (size_t i = 0; i < size; i++)
+        if (!isalnum((unsigned char)id[i]) && id[i] != '-' && id[i] != '.')
+            return false;
+    return size > 0 && size <= 64;
+}
+
+const char *search_answer_survivor(const cJSON *patient)
+{
+    const cJSON *link;
+    cJSON_ArrayForEach(link, json_get(patient, "link"))
+    {
+        const char *type = json_text(link, "type");
+        const char *reference = json_text(json_get(link, "other"), "reference");
+        if (type && strcmp(type, "replaced-by") == 0 && reference &&
+            strncmp(reference, "Patient/", 8) == 0 && is_id(reference + 8))
+            return reference + 8;
+    }
+    return NULL;
+}
+
+/* Of several, one that was not merged away, then one with our tag, then the one with the first id:
+ * the oldest where the server counts, and everywhere the same one each time. */
+static bool is_better(const cJSON *a, const cJSON *b)
+{
+    bool a_merged = search_answer_survivor(a), b_merged = search_answer_survivor(b);
+    if (a_merged != b_merged)
+        return b_merged;
+    if (mapping_is_ours(a) != mapping_is_ours(b))
+        return mapping_is_ours(a);
+    const char *a_id = json_text(a, "id"), *b_id = json_text(b, "id");
+    size_t a_size = strlen(a_id), b_size = strlen(b_id);
+    return a_size != b_size ? a_size < b_size : strcmp(a_id, b_id) < 0;
+}
+
+static bool is_of_type(const cJSON *resource, const char *type)
+{
+    const char *present = json_text(resource, "resourceType");
+    return present && strcmp(present, type) == 0;
+}
+
+static void take(struct search_answer *out, cJSON *resource)
+{
+    if (out->best && !is_better(resource, out->best)) {
+        json_append_take(out->others, resource);
+        return;
+    }
+    if (out->best)
+        json_append_take(out->others, out->best);
+    out->best = resource;
+}
+
+bool search_answer_read(struct slice text, const char *type, const cJSON *identifier,
+                        struct search_answer *out, struct error *err)
+{
+    cJSON *tree = NULL;
+    *out = (struct search_answer){ NULL, NULL, 0 };
+    if (!json_parse(text, &tree, err))
+        return error_add_context(err, "a search for %s", type);
+    if (!is_of_type(tree, "Bundle")) {
+        cJSON_Delete(tree);
+        return error_set(err, ERROR_INVALID, "a search for %s: the answer is no Bundle", type);
+    }
+    out->others = json_array();
+    cJSON *entry;
+    cJSON_ArrayForEach(entry, json_get(tree, "entry"))
+    {
+        const cJSON *resource = json_get(entry, "resource");
+        const char *id = json_text(resource, "id");
+        if (!is_of_type(resource, type))
+            continue; /* an outcome, or something included */
+        if (id && is_id(id) && identifier_carried(resource, identifier))
+            take(out, cJSON_DetachItemFromObjectCaseSensitive(entry, "resource"));
+        else
+            out->unverified++;
+    }
+    cJSON_Delete(tree);
+    return true;
+}
+
+void search_answer_release(struct search_answer *answer)
+{
+    cJSON_Delete(answer->best);
+    cJSON_Delete(answer->others);
+    *answer = (struct search_answer){ NULL, NULL, 0 };
+}

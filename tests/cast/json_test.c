@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: MIT */
+#include "cast/json.h"
+
+#include "tests/cast/sample.h"
+
+static void check_round_trip(const char *text)
+{
+    struct error err;
+    cJSON *tree = NULL;
+    struct buffer printed = buffer_up_to(1 << 16);
+    CHECK_OK(json_parse(slice_text(text), &tree, &err), err);
+    json_print(tree, &printed);
+    CHECK_TEXT(buffer_text(&printed), text);
+    buffer_release(&printed);
+    cJSON_Delete(tree);
+}
+
+static bool is_refused(const char *text)
+{
+    cJSON *tree = NULL;
+    bool refused = !json_parse(slice_text(text), &tree, NULL) && !tree;
+    cJSON_Delete(tree);
+    return refused;
+}
+
+TEST(numbers_go_back_as_they_came)
+{
+    check_round_trip("{\"a\":1.50,\"b\":[0.10,-0.0,1E+20,123456789012345678901234567890.5]}");
+    check_round_trip("[1,[2.0,{\"x\":3.00}],4.000,\"5.0 \\\" 6\"]");
+    check_round_trip("1.10");
+    check_round_trip("{\"long\":0."
+                     "1234567890123456789012345678901234567890123456789012345678901234567890123}");
+}
+
+TEST(the_order_of_members_is_kept)
+{
+    check_round_trip("{\"z\":{},\"a\":[],\"m\":null,\"b\":true,\"y\":\"\"}");
+}
+
+TEST(what_is_no_json_is_refused)
+{
+    static const char *const texts[] = { "",      "{",     "[1,]",          "{\"a\":01}",
+                                         "[1.]",  "[-]",   "[1e]",          "nul",
+                                         "[1] 2", "\"abc", "[\"\\u0000\"]", "[+1]",
+                                         "[.5]" };
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+        CHECK(is_refused(texts[i]));
+    CHECK(!json_parse(slice_of("[1\0]", 4), &(cJSON *){ NULL }, NULL));
+}
+
+TEST(deep_nesting_is_refused_before_it_is_parsed)
+{
+    char text[2001];
+    memset(text, '[', 1000);
+    memset(text + 1000, ']', 1000);
+    text[2000] = 0;
+    CHECK(is_refused(text));
+    memset(text, ' ', 1000 - JSON_MAX_DEPTH);
+    text[1000 + JSON_MAX_DEPTH] = 0;
+    CHECK(!is_refused(text));
+}
+
+TEST(empty_texts_and_containers_are_not_added)
+{
+    cJSON *object = json_object();
+    json_set_text(object, "a", "");
+    json_set_text(object, "b", NULL);
+    json_set_take(object, "c", json_array());
+    json_set_take(object, "d", json_object());
+    CHECK_JSON(object, "{}");
+    cJSON_Delete(object);
+}

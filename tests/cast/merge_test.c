@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: MIT */
+#include "cast/merge.h"
+
+#include "tests/cast/rich_sample.h"
+#include "tests/cast/sample.h"
+
+#define OURS "'meta':{'tag':[{'system':'urn:hounsfield','code':'dicom-cast'}]}"
+
+/* Merges two literals; the result as printed, so that order and digits show. */
+static bool merge_texts(const char *held_text, const char *mapped_text, const char *expected)
+{
+    cJSON *held = sample_json(held_text);
+    cJSON *mapped = sample_json(mapped_text);
+    bool changed = merge_resource(held, mapped);
+    CHECK_JSON(held, expected);
+    /* What was merged once is in step. */
+    CHECK(!merge_resource(held, mapped));
+    cJSON_Delete(held);
+    cJSON_Delete(mapped);
+    return changed;
+}
+
+static void check_order_and_digits(const char *held_text, const char *mapped_text,
+                                   const char *expected)
+{
+    cJSON *held = sample_json(held_text);
+    cJSON *mapped = sample_json(mapped_text);
+    cJSON *wanted = sample_json(expected);
+    struct buffer made_text = buffer_up_to(1 << 16), wanted_text = buffer_up_to(1 << 16);
+    merge_resource(held, mapped);
+    json_print(held, &made_text);
+    json_print(wanted, &wanted_text);
+    CHECK_TEXT(buffer_text(&made_text), buffer_text(&wanted_text));
+    buffer_release(&made_text);
+    buffer_release(&wanted_text);
+    cJSON_Delete(held);
+    cJSON_Delete(mapped);
+    cJSON_Delete(wanted);
+}
+
+TEST(FHIR_04_what_the_server_has_already_is_not_written)
+{
+    struct sample *sample = rich_sample();
+    struct mapping mapping;
+    mapping_init(&mapping, &sample->study, &sample_options);
+    mapping_set_references(mapping.imaging_study, "Patient/1", NULL, 0);
+    cJSON *patient = json_copy(mapping.patient);
+    cJSON *imaging_study = json_copy(mapping.imaging_study);
+    cJSON *endpoint = json_copy(mapping.endpoints[0]);
+    json_set_text(patient, "id", "1");
+    /* What a server puts in on its own. */
+    json_set_text(json_get(imaging_study, "meta"), "versionId", "3");
+    json_set_text(json_get(imaging_study, "meta"), "source", "urn:hounsfield:TEST#17");
+    CHECK(!merge_resource(patient, mapping.patient));
+    CHECK(!merge_resource(imaging_study, mapping.imaging_study));
+    CHECK(!merge_resource(endpoint, mapping.endpoints[0]));
+    cJSON_Delete(patient);
+    cJSON_Delete(imaging_study);
+    cJSON_Delete(endpoint);
+    mapping_release(&mapping);
+    sample_free(sample);
+}
+
+/* --- Patient --- */
+
+TEST(FHIR_04_a_patient_gets_what_it_lacks_and_keeps_all_it_has)
+{
+    CHECK(merge_texts(
+        "{'resourceType':'Patient','id':'1','identifier':[{'system':'urn:x','value':'X'},"
+        "{'system':'urn:p','value':'P'}],'telecom':[{'value':'123'}],'name':[{'family':'Doe'}]}",
+        "{'resourceType':'Patient'," OURS ",'identifier':[{'system':'urn:p','value':'P'},"
+        "{'system':'urn:q','value':'Q'}],'name':[{'family':'DOE'}],'gender':'female',"
+        "'birthDate':'1950-07'}",
+        "{'resourceType':'Patient','id':'1','identifier':[{'system':'urn:x','value':'X'},"
+        "{'system':'urn:p','value':'P'},{'system':'urn:q','value':'Q'}],"
+        "'telecom':[{'value':'123'}],'name':[{'family':'Doe'}],'gender':'female',"
+        "'birthDate':'1950-07'}"));
+}
+
+TEST(a_patients_own_demographics_stay)
+{
+    CHECK(!merge_texts("{'resourceType':'Patient','identifier':[{'system':'s','value':'v'}],"
+                       "'name':[{'text':'A'}],'gender':'male','birthDate':'1950-07-14'}",
+                       "{'resourceType':'Patient','identifier':[{'system':'s','value':'v'}],"
+                       "'name':[{'text':'B'}],'gender':'female','birthDate':'1951'}",
+                       "{'resourceType':'Patient','identifier':[{'system':'s','value':'v'}],"
+                       "'name':[{'text':'A'}],'gender':'male','birthDate':'1950-07-14'}"));
+}
+
+TEST(a_value_that_is_absent_for_a_reason_is_not_filled_in)
+{
+    CHECK(!merge_texts("{'resourceType':'Patient','_gender':{'extension':[{'url':'u',"
+                       "'valueCode':'masked'}]}}",
+                       "{'resourceType':'Patient','gender':'female'}",
+                       "{'resourceType':'Patient','_gender':{'extension':[{'url':'u',"
+                       "'valueCode':'masked'}]}}"));
+}
+
+TEST(a_difference_in_sex_or_birth_date_is_told)
+{
+    cJSON *held = sample_json("{'gender':'male','birthDate':'1950'}");
+    cJSON *same = sample_json("{'gender':'male'}");
+    cJSON *other = sample_json("{'gender':'male','birthDate':'1951'}");
+    CHECK(!merge_patient_differs(held, same));
+    CHECK(merge_patient_differs(held, other));
+    cJSON_Delete(held);
+    cJSON_Delete(same);
+    cJSON_Delete(other);
+}
+
+/* --- ImagingStudy of ours --- */
+
+TEST(FHIR_05_a_study_of_ours_agrees_with_the_archive_afterwards)
+{
+    CHECK(merge_texts("{'resourceType':'ImagingStudy'," OURS ",'status':'cancelled',"
+                      "'description':'old','location':{'display':'gone'},'numberOfSeries':2,"
+                      "'series':[{'uid':'1.1','number':1,'description':'gone',"
+                      "'instance':[{'uid':'1.1.1'},{'uid':'1.1.2','number':2}]},"
+                      "{'uid':'1.2','number':2}]}",
+                      "{'resourceType':'ImagingStudy'," OURS ",'status':'available',"
+                      "'description':'new','numberOfSeries':1,'series':[{'uid':'1.1','number':1,"
+                      "'instance':[{'uid':'1.1.2','number':3}]}]}",
+                      "{'resourceType':'ImagingStudy'," OURS ",'status':'available',"
+                      "'description':'new','numberOfSeries':1,'series':[{'uid':'1.1','number':1,"
+                      "'instance':[{'uid':'1.1.2','number':3}]}]}"));
+}
+
+TEST(FHIR_04_what_others_added_to_a_study_of_ours_stays)
+{
+    check_order_and_digits(
+        "{'resourceType':'ImagingStudy','id':'7',"
+        "'meta':{'versionId':'3','tag':[{'system':'x','code':'y'},"
+        "{'system':'urn:hounsfield','code':'dicom-cast'}],'security':[{'code':'R'}]},"
+        "'unknown':{'b':1.50,'a':[0.10,1E+3]},"
+        "'identifier':[{'system':'urn:dicom:uid','value':'urn:oid:1'},{'system':'f','value':'F'}],"
+        "'status':'available','note':[{'text':'seen'}],'basedOn':[{'reference':'ServiceRequest/"
+        "1'}],"
+        "'endpoint':[{'reference':'Endpoint/99'}],"
+        "'series':[{'uid':'1.1','extension':[{'url':'dose','valueDecimal':12.340}],"
+        "'endpoint':[{'reference':'Endpoint/5'}],'number':1,"
+        "'instance':[{'extension':[{'url':'k','valueDecimal':0.00}],'uid':'1.1.1','number':1}]}]}",
+        "{'resourceType':'ImagingStudy'," OURS ","
+        "'identifier':[{'system':'urn:dicom:uid','value':'urn:oid:1'}],'status':'available',"
+        "'basedOn':[{'type':'ServiceRequest'}],'endpoint':[{'reference':'Endpoint/1'}],"
+        "'series':[{'uid':'1.1','number':2,'instance':[{'uid':'1.1.1','number':1},"
+        "{'uid':'1.1.2','number':2}]}]}",
+        "{'resourceType':'ImagingStudy','id':'7',"
+        "'meta':{'versionId':'3','tag':[{'system':'x','code':'y'},"
+        "{'system':'urn:hounsfield','code':'dicom-cast'}],'security':[{'code':'R'}]},"
+        "'unknown':{'b':1.50,'a':[0.10,1E+3]},"
+        "'identifier':[{'system':'urn:dicom:uid','value':'urn:oid:1'},{'system':'f','value':'F'}],"
+        "'status':'available','note':[{'text':'seen'}],'basedOn':[{'reference':'ServiceRequest/"
+        "1'}],"
+        "'endpoint':[{'reference':'Endpoint/99'},{'reference':'Endpoint/1'}],"
+        "'series':[{'uid':'1.1','extension':[{'url':'dose','valueDecimal':12.340}],"
+        "'endpoint':[{'reference':'Endpoint/5'}],'number':2,"
+        "'instance':[{'extension':[{'url':'k','valueDecimal':0.00}],'uid':'1.1.1','number':1},"
+        "{'uid':'1.1.2','number':2}]}]}");
+}
+
+TEST(our_notes_are_replaced_and_others_stay)
+{
+    CHECK(merge_texts("{'resourceType':'ImagingStudy'," OURS ",'note':["
+                      "{'authorString':'dicom-cast','text':'old'},{'text':'theirs'},"
+                      "{'authorString':'dicom-cast','text':'kept'}]}",
+                      "{'resourceType':'ImagingStudy'," OURS ",'note':["
+                      "{'authorString':'dicom-cast','text':'kept'},"
+                      "{'authorString':'dicom-cast','text':'new'}]}",
+                      "{'resourceType':'ImagingStudy'," OURS ",'note':[{'text':'theirs'},"
+                      "{'authorString':'dicom-cast','text':'kept'},"
+                      "{'authorString':'dicom-cast','text':'new'}]}"));
+    CHECK(merge_texts("{'resourceType':'ImagingStudy'," OURS ",'note':["
+                      "{'authorString':'dicom-cast','text':'old'}]}",
+                      "{'resourceType':'ImagingStudy'," OURS "}",
+                      "{'resourceType':'ImagingStudy'," OURS "}"));
+}
+
+TEST(series_and_instances_come_into_the_archives_order)
+{
+    CHECK(merge_texts("{'resourceType':'ImagingStudy'," OURS ",'series':[{'uid':'2','x':1},"
+                      "{'uid':'1','x':2}]}",
+                      "{'resourceType':'ImagingStudy'," OURS ",'series':[{'uid':'1'},{'uid':'2'},"
+                      "{'uid':'3'}]}",
+                      "{'resourceType':'ImagingStudy'," OURS ",'series':[{'uid':'1','x':2},"
+                      "{'uid':'2','x':1},{'uid':'3'}]}"));
+}
+
+/* --- others' resources --- */
+
+TEST(a_study_that_others_made_only_gets_what_it_lacks)
+{
+    CHECK(merge_texts("{'resourceType':'ImagingStudy','status':'available','description':'theirs',"
+                      "'subject':{'reference':'Patient/9'},'numberOfSeries':1,"
+                      "'numberOfInstances':5,'series':[{'uid':'9','numberOfInstances':5}]}",
+                      "{'resourceType':'ImagingStudy'," OURS ",'description':'ours',"
+                      "'subject':{'reference':'Patient/1'},'started':'2026',"
+                      "'endpoint':[{'reference':'Endpoint/1'}],'numberOfSeries':1,"
+                      "'numberOfInstances':2,'series':[{'uid':'1','numberOfInstances':2}]}",
+                      "{'resourceType':'ImagingStudy','status':'available','description':'theirs',"
+                      "'subject':{'reference':'Patient/9'},'numberOfSeries':2,"
+                      "'numberOfInstances':7,'series':[{'uid':'9','numberOfInstances':5},"
+                      "{'uid':'1','numberOfInstances':2}],'started':'2026',"
+                      "'endpoint':[{'reference':'Endpoint/1'}]}"));
+}
+
+TEST(an_endpoint_that_others_made_is_left_alone)
+{
+    CHECK(!merge_texts("{'resourceType':'Endpoint','address':'http://theirs'}",
+                       "{'resourceType':'Endpoint','address':'http://ours'}",
+                       "{'resourceType':'Endpoint','address':'http://theirs'}"));
+}
+
+TEST(FHIR_05_a_study_that_cannot_be_deleted_is_withdrawn)
+{
+    cJSON *held = sample_json("{'resourceType':'ImagingStudy','status':'available','x':1.0,"
+                              "'numberOfSeries':1,'endpoint':[{}],'series':[{'uid':'1'}]}");
+    CHECK(merge_withdraw(held));
+    CHECK_JSON(held, "{'resourceType':'ImagingStudy','status':'entered-in-error','x':1.0,"
+                     "'numberOfSeries':0,'numberOfInstances':0}");
+    CHECK(!merge_withdraw(held));
+    cJSON_Delete(held);
+}
