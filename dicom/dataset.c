@@ -202,80 +202,94 @@ bool dataset_find_path(const struct dataset *dataset, const uint32_t *path, size
     return found;
 }
 
-/* Steps from item to item of a sequence. */
-struct items {
-    struct cursor cursor;
-    uint64_t end;
-    uint64_t begin; /* of the present item's content */
-    uint64_t size;
-    size_t gap;
-};
-
-static bool items_begin(const struct dataset *dataset, uint32_t tag, struct items *items)
+struct dataset_items dataset_items(const struct dataset *dataset, uint32_t tag)
 {
     struct element element;
+    struct dataset_items items = { .dataset = dataset };
     if (!dataset_find(dataset, tag, &element) || element.vr != VR_SQ || element.elided)
-        return false;
-    items->cursor = cursor_at(dataset, element.offset);
-    items->cursor.in_unknown = element.implicit && dataset->syntax->explicit_vr;
-    items->end = element.offset + element.size;
-    return true;
+        return items;
+    items.position = element.offset;
+    items.end = element.offset + element.size;
+    items.elision = cursor_at(dataset, element.offset).gap;
+    items.implicit = element.implicit;
+    return items;
 }
 
-static bool items_next(struct items *items)
+/* Where an item's content lies. */
+struct content {
+    uint64_t begin;
+    uint64_t size;
+    size_t gap;
+    size_t gap_end;
+};
+
+static bool next_content(struct dataset_items *items, struct content *content)
 {
-    struct cursor *cursor = &items->cursor;
+    const struct dataset *dataset = items->dataset;
+    struct cursor cursor = { dataset, items->position, items->elision,
+                             items->implicit && dataset->syntax->explicit_vr, 0 };
     struct element_header header;
-    if (!cursor_header(cursor, items->end, &header) || header.tag != TAG_ITEM)
+    if (items->position >= items->end || !cursor_header(&cursor, items->end, &header) ||
+        header.tag != TAG_ITEM)
         return false;
-    items->begin = cursor->position;
-    items->gap = cursor->gap;
+    *content = (struct content){ cursor.position, header.length, cursor.gap, 0 };
     if (header.length != LENGTH_UNDEFINED) {
-        items->size = header.length;
-        return cursor_skip(cursor, header.length, items->end);
+        if (!cursor_skip(&cursor, header.length, items->end))
+            return false;
+    } else {
+        if (!cursor_skip_undefined(&cursor, true, items->end))
+            return false;
+        content->size = cursor.position - content->begin - 8; /* without the delimiter */
     }
-    if (!cursor_skip_undefined(cursor, true, items->end))
-        return false;
-    items->size = cursor->position - items->begin - 8; /* without the delimiter */
+    content->gap_end = cursor.gap;
+    items->position = cursor.position;
+    items->elision = cursor.gap;
     return true;
 }
 
-static struct dataset *open_item(const struct dataset *dataset, const struct items *items)
+static struct dataset *open_content(const struct dataset_items *items,
+                                    const struct content *content)
 {
-    size_t count = items->cursor.gap - items->gap;
+    const struct dataset *dataset = items->dataset;
+    size_t count = content->gap_end - content->gap;
     struct elision *elisions = count ? mem_alloc_array(count, sizeof(*elisions)) : NULL;
     uint64_t left_out = 0;
     for (size_t i = 0; i < count; i++) {
-        const struct gap *gap = &dataset->gaps[items->gap + i];
+        const struct gap *gap = &dataset->gaps[content->gap + i];
         elisions[i] = (struct elision){ gap->offset, gap->size };
         left_out += gap->size;
     }
-    struct cursor begin = { dataset, items->begin, items->gap, false, 0 };
-    struct slice bytes = slice_of(cursor_bytes(&begin).data, (size_t)(items->size - left_out));
+    struct cursor begin = { dataset, content->begin, content->gap, false, 0 };
+    struct slice bytes = slice_of(cursor_bytes(&begin).data, (size_t)(content->size - left_out));
     struct dataset *item = NULL;
-    open_part(bytes, items->begin, dataset->syntax, dataset, items->cursor.in_unknown, elisions,
-              count, &item, NULL);
+    open_part(bytes, content->begin, dataset->syntax, dataset,
+              items->implicit && dataset->syntax->explicit_vr, elisions, count, &item, NULL);
     free(elisions);
     return item;
 }
 
+struct dataset *dataset_items_next(struct dataset_items *items)
+{
+    struct content content;
+    return next_content(items, &content) ? open_content(items, &content) : NULL;
+}
+
 struct dataset *dataset_item(const struct dataset *dataset, uint32_t tag, size_t index)
 {
-    struct items items;
-    if (!items_begin(dataset, tag, &items))
-        return NULL;
+    struct dataset_items items = dataset_items(dataset, tag);
+    struct content content;
     for (size_t i = 0; i <= index; i++)
-        if (!items_next(&items))
+        if (!next_content(&items, &content))
             return NULL;
-    return open_item(dataset, &items);
+    return open_content(&items, &content);
 }
 
 size_t dataset_item_count(const struct dataset *dataset, uint32_t tag)
 {
-    struct items items;
+    struct dataset_items items = dataset_items(dataset, tag);
+    struct content content;
     size_t count = 0;
-    if (items_begin(dataset, tag, &items))
-        while (items_next(&items))
-            count++;
+    while (next_content(&items, &content))
+        count++;
     return count;
 }

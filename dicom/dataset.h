@@ -63,6 +63,18 @@ bool dataset_integer(const struct dataset *dataset, uint32_t tag,
 struct dataset *dataset_item(const struct dataset *dataset, uint32_t tag, size_t index);
 size_t dataset_item_count(const struct dataset *dataset, uint32_t tag);
 
+/* All items in turn, by value: dataset_item counts from the first one each time, which over the
+ * many items of a peer takes too long. */
+struct dataset_items {
+    const struct dataset *dataset;
+    uint64_t position;
+    uint64_t end;
+    size_t elision;
+    bool implicit;
+};
+struct dataset_items dataset_items(const struct dataset *dataset, uint32_t tag);
+struct dataset *dataset_items_next(struct dataset_items *items); /* NULL: no more. Close it. */
+
 /* A value of this data set (or of an item in it) as UTF-8, padding off, values with backslashes
  * between. */
 bool dataset_element_text(const struct dataset *dataset, const struct element *element,

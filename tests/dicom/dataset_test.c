@@ -257,6 +257,37 @@ TEST(dataset_items_are_data_sets_of_their_own)
     dataset_close(dataset);
 }
 
+TEST(dataset_items_come_one_behind_the_other)
+{
+    enum { MANY = 20000 };
+    struct buffer bytes = buffer_up_to(4 << 20);
+    struct encoder encoder = { &bytes, .explicit_vr = true };
+    encode_sequence_begin(&encoder, TAG_REQUEST_ATTRIBUTES_SEQUENCE);
+    for (int i = 0; i < MANY; i++) {
+        encode_item_begin(&encoder);
+        encode_integer(&encoder, TAG_INSTANCE_NUMBER, i);
+        encode_item_end(&encoder);
+    }
+    encode_sequence_end(&encoder);
+    encode_text(&encoder, TAG_PATIENT_ID, VR_LO, "P1");
+    struct dataset *dataset = open_bytes(buffer_slice(&bytes), EXPLICIT);
+    struct dataset_items items = dataset_items(dataset, TAG_REQUEST_ATTRIBUTES_SEQUENCE);
+    int64_t number, expected = 0;
+    for (struct dataset *item; (item = dataset_items_next(&items)); expected++) {
+        CHECK(dataset_integer(item, TAG_INSTANCE_NUMBER, &number));
+        CHECK_INT(number, expected);
+        dataset_close(item);
+    }
+    CHECK_INT(expected, MANY);
+    CHECK(!dataset_items_next(&items));
+    items = dataset_items(dataset, TAG_PATIENT_ID);
+    CHECK(!dataset_items_next(&items));
+    items = dataset_items(dataset, TAG_PATIENT_NAME);
+    CHECK(!dataset_items_next(&items));
+    dataset_close(dataset);
+    buffer_release(&bytes);
+}
+
 TEST(dataset_path_goes_through_first_items)
 {
     struct dataset *dataset = open_bytes(
