@@ -46,12 +46,12 @@ static bool identified_system(const struct dataset *header, const char *designat
                               struct buffer *system)
 {
     bool found = false;
-    size_t count = header ? dataset_item_count(header, TAG_CODING_SCHEME_IDENTIFICATION_SEQUENCE)
-                          : 0;
-    for (size_t i = 0; i < count && !found; i++) {
+    if (!header)
+        return false;
+    struct dataset_items items = dataset_items(header, TAG_CODING_SCHEME_IDENTIFICATION_SEQUENCE);
+    for (struct dataset *item; !found && (item = dataset_items_next(&items));) {
         char name[64], uid[UID_SIZE];
-        struct dataset *item = dataset_item(header, TAG_CODING_SCHEME_IDENTIFICATION_SEQUENCE, i);
-        if (item && dataset_clean_text(item, TAG_CODING_SCHEME_DESIGNATOR, name, sizeof name) &&
+        if (dataset_clean_text(item, TAG_CODING_SCHEME_DESIGNATOR, name, sizeof name) &&
             strcmp(name, designator) == 0 && dataset_uid(item, TAG_CODING_SCHEME_UID, uid) &&
             uid_is_valid(uid)) {
             buffer_append_format(system, "urn:oid:%s", uid);
