@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
-/* Frames decoded (PS3.5 8.2, annex A.4). A façade: DCMTK for JPEG and JPEG-LS (codec_dcmtk.cc),
- * OpenJPEG for JPEG 2000 and HTJ2K (codec_jpeg2000.c); RLE is our own (codec_rle.c). Thread-safe.
- * Plain C: no C++ type comes out. */
+/* Frames decoded (PS3.5 8.2, annex A.4). A façade: DCMTK for JPEG (codec_dcmtk.cc), OpenJPEG for
+ * JPEG 2000 and HTJ2K (codec_jpeg2000.c); JPEG-LS (codec_jpeg_ls.c) and RLE (codec_rle.c) are our
+ * own. Thread-safe. Plain C: no C++ type comes out. */
 
 #include <stdbool.h>
 #include <stdint.h>

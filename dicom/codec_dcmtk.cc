@@ -14,7 +14,6 @@
 #include <dcmtk/dcmdata/dcpxitem.h>
 #include <dcmtk/dcmdata/dctk.h>
 #include <dcmtk/dcmjpeg/djdecode.h>
-#include <dcmtk/dcmjpls/djdecode.h>
 #include <dcmtk/oflog/oflog.h>
 
 namespace
@@ -22,12 +21,11 @@ namespace
 
 pthread_once_t registered = PTHREAD_ONCE_INIT;
 
-void register_codecs()
+void register_decoders()
 {
     OFLog::configure(OFLogger::OFF_LOG_LEVEL);
     DJDecoderRegistration::registerCodecs(EDC_photometricInterpretation, EUC_never,
                                           EPC_colorByPixel);
-    DJLSDecoderRegistration::registerCodecs(EJLSUC_never, EJLSPC_colorByPixel);
 }
 
 /* DCMTK decodes frames of data sets, so one is made that has just what its decoders ask for. */
@@ -99,7 +97,7 @@ bool decode(const char *uid, pixel_format &format, slice encoded, struct space o
 bool decode_safely(const char *uid, pixel_format &format, slice encoded, struct space out,
                    error *err)
 {
-    pthread_once(&registered, register_codecs);
+    pthread_once(&registered, register_decoders);
     try {
         return decode(uid, format, encoded, out, err);
     } catch (...) {

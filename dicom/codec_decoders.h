@@ -18,8 +18,9 @@ extern "C" {
 typedef bool frame_decoder(const char *uid, struct pixel_format *format, struct slice encoded,
                            struct space out, struct error *err);
 
-frame_decoder codec_jpeg_decode;     /* JPEG and JPEG-LS, by DCMTK */
-frame_decoder codec_rle_decode;      /* RLE, ours */
+frame_decoder codec_jpeg_decode;     /* by DCMTK */
+frame_decoder codec_jpeg_ls_decode;  /* ours */
+frame_decoder codec_rle_decode;      /* ours */
 frame_decoder codec_jpeg2000_decode; /* and HTJ2K, by OpenJPEG */
 
 /* What a stream says about its image. */
@@ -31,7 +32,7 @@ struct stream_header {
     bool is_signed;
 };
 
-/* The one frame header of a JPEG or JPEG-LS stream (ISO 10918-1 B.2.2, ISO 14495-1 C.2.2). */
+/* The one frame header of a JPEG stream (ISO 10918-1 B.2.2). */
 bool jpeg_header_read(struct slice stream, struct stream_header *header, struct error *err);
 
 /* The codestream in `encoded`, which may be a JP2 file around it (ISO 15444-1 annex I), and its SIZ

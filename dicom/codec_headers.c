@@ -7,8 +7,6 @@ enum { MAX_TILES = 4096, MAX_LAYERS = 1024, MAX_PACKETS_PER_RESOLUTION = 1 << 20
 
 static bool is_frame_header(uint8_t marker)
 {
-    if (marker == 0xF7) /* SOF55 of JPEG-LS */
-        return true;
     return marker >= 0xC0 && marker <= 0xCF && marker != 0xC4 && marker != 0xC8 && marker != 0xCC;
 }
 
@@ -25,9 +23,7 @@ bool jpeg_header_read(struct slice stream, struct stream_header *header, struct 
     bool found = false;
     if (stream.size < 4 || p[0] != 0xFF || p[1] != 0xD8)
         return jpeg_broken(err);
-    while (at + 4 <= stream.size) {
-        if (p[at] != 0xFF)
-            return jpeg_broken(err);
+    while (at + 4 <= stream.size && p[at] == 0xFF) {
         uint8_t marker = p[at + 1];
         if (marker == 0xFF) { /* a fill byte */
             at++;

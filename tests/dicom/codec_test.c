@@ -129,7 +129,13 @@ TEST(jpeg_ls_decodes_to_the_same_pixels)
     CHECK_INT(DISTANCE("4.80", u8, jls80_u8), 0);
     CHECK_INT(DISTANCE("4.80", u12, jls80_u12), 0);
     CHECK_INT(DISTANCE("4.80", s13, jls80_s13), 0);
+}
+
+TEST(jpeg_ls_decodes_every_interleave)
+{
     CHECK_INT(DISTANCE("4.80", rgb, jls80_rgb), 0);
+    CHECK_INT(DISTANCE("4.80", rgb, jls80_rgb_samples), 0);
+    CHECK_INT(DISTANCE("4.80", rgb, jls80_rgb_planes), 0);
 }
 
 TEST(jpeg_ls_near_lossless_stays_within_its_bound)
@@ -323,6 +329,38 @@ TEST(jpeg_with_two_frame_headers_is_refused)
     size_t size = sizeof(sample_jpeg70_u12) + length;
     CHECK(!decode(UID_JPEG_LOSSLESS_SV1, &format, slice_of(bytes, size), &out, &err));
     CHECK_INT(err.code, ERROR_INVALID);
+    buffer_release(&out);
+}
+
+/* Presets out of their range would make a decoder compute with senseless contexts. */
+TEST(jpeg_ls_with_invalid_presets_is_refused)
+{
+    enum { MAX = 20, T1 = 22, T2 = 24, T3 = 26, RESET = 28 }; /* where they stand in the sample */
+    static const struct {
+        uint8_t at;
+        uint16_t value;
+    } wrong[] = { { MAX, 4 }, { T2, 1 }, { T3, 1 }, { RESET, 1 } };
+    CHECK_INT(get_u16be(sample_jls80_u12 + 15), 0xFFF8);
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+        uint8_t bytes[sizeof(sample_jls80_u12)];
+        struct pixel_format format = format_of(&u12);
+        struct buffer out = buffer_up_to(MAX_FRAME);
+        struct error err;
+        memcpy(bytes, sample_jls80_u12, sizeof(bytes));
+        put_u16be(bytes + wrong[i].at, wrong[i].value);
+        CHECK(!decode(UID_JPEG_LS_LOSSLESS, &format, slice_of(bytes, sizeof(bytes)), &out, &err));
+        CHECK_INT(err.code, ERROR_INVALID);
+        buffer_release(&out);
+    }
+}
+
+TEST(jpeg_ls_cut_in_its_data_is_refused)
+{
+    struct pixel_format format = format_of(&u12);
+    struct buffer out = buffer_up_to(MAX_FRAME);
+    struct error err;
+    for (size_t size = 30; size + 4 < sizeof(sample_jls80_u12); size++)
+        CHECK(!decode(UID_JPEG_LS_LOSSLESS, &format, slice_of(sample_jls80_u12, size), &out, &err));
     buffer_release(&out);
 }
 
