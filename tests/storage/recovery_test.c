@@ -193,18 +193,18 @@ CHILD(delete_one)
         transaction_put(transaction, TABLE_RECORD, slice_text("deleted"), slice_text("yes"));
         transaction_delete_blob(transaction, &id);
         transaction_commit(transaction, &err);
-        nanosleep(&(struct timespec){ .tv_sec = 5 }, NULL);
+        wait_for_pending(storage, 0);
     }
 }
 
-TEST(deletion_that_a_crash_left_undone_is_done_at_the_next_start)
+static void check_deletion_is_done_after(const char *fault)
 {
     char path[128];
     char file[256];
     struct stat status;
     struct storage_figures figures;
     snprintf(path, sizeof(path), "%s", test_folder());
-    child_wait(child_start("delete_one", path, false, "before-blob-reclaim"));
+    child_wait(child_start("delete_one", path, false, fault));
     struct storage *storage = open_store(path, false);
     CHECK(value_is(storage, TABLE_RECORD, "deleted", "yes"));
     CHECK_TEXT(walk_text(storage), "kept:L gone:D ");
@@ -221,6 +221,13 @@ TEST(deletion_that_a_crash_left_undone_is_done_at_the_next_start)
     storage_figures(storage, &figures);
     CHECK_INT(figures.blob_bytes, 200704);
     storage_close(storage);
+}
+
+TEST(deletion_that_a_crash_left_undone_is_done_at_the_next_start)
+{
+    check_deletion_is_done_after("after-commit");
+    check_deletion_is_done_after("before-blob-reclaim");
+    check_deletion_is_done_after("after-blob-dead");
 }
 
 /* Blobs, then a record for each that names it, as an archive does. Tells the parent after each
