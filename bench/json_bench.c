@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Microseconds from the encoded header of a CT image (about 100 attributes) to its DICOM JSON, and
- * of the steps on the way. Plain and Latin-1 patient names. json_bench [ROUNDS] */
+ * of the steps on the way. Plain and Latin-1 patient names. json_bench [BATCHES] */
 #include "dicom/json.h"
 
 #include <stdio.h>
@@ -151,40 +151,59 @@ static double now_us(void)
     return (double)time.tv_sec * 1e6 + (double)time.tv_nsec / 1e3;
 }
 
-static void measure(const char *what, const char *name, long rounds)
+struct cost {
+    double open_us;
+    double write_us;
+};
+
+/* The mean of a batch. */
+static struct cost run_batch(struct slice header, struct buffer *json)
 {
-    struct buffer header = buffer_up_to(1 << 20), json = buffer_up_to(1 << 20);
-    size_t attributes = make_header(name, &header);
+    enum { ROUNDS = 1000 };
     const struct transfer_syntax *syntax = transfer_syntax_find(
         slice_text(UID_EXPLICIT_LITTLE_ENDIAN));
     const struct json_options options = { .bulk_data_prefix = "/dicomweb/studies/1/bulkdata/" };
-    double open = 0, write = 0;
-    for (long round = 0; round < rounds; round++) {
+    struct cost cost = { 0, 0 };
+    for (int round = 0; round < ROUNDS; round++) {
         struct dataset *dataset;
         double start = now_us();
-        if (!dataset_open(buffer_slice(&header), syntax, NULL, 0, &dataset, NULL))
+        if (!dataset_open(header, syntax, NULL, 0, &dataset, NULL))
             exit(1);
         double middle = now_us();
-        buffer_clear(&json);
-        json_write_dataset(dataset, &options, &json);
-        write += now_us() - middle;
-        open += middle - start;
+        buffer_clear(json);
+        json_write_dataset(dataset, &options, json);
+        cost.write_us += (now_us() - middle) / ROUNDS;
+        cost.open_us += (middle - start) / ROUNDS;
         dataset_close(dataset);
+    }
+    return cost;
+}
+
+/* The best batch: the others were held up by what else runs on the machine. */
+static void measure(const char *what, const char *name, long batches)
+{
+    struct buffer header = buffer_up_to(1 << 20), json = buffer_up_to(1 << 20);
+    size_t attributes = make_header(name, &header);
+    struct cost best = run_batch(buffer_slice(&header), &json);
+    for (long i = 1; i < batches; i++) {
+        struct cost cost = run_batch(buffer_slice(&header), &json);
+        if (cost.open_us + cost.write_us < best.open_us + best.write_us)
+            best = cost;
     }
     printf("%-8s %zu attributes, %zu bytes -> %zu bytes of JSON: open %.2f us, write %.2f us, "
            "together %.2f us\n",
-           what, attributes, header.size, json.size, open / (double)rounds, write / (double)rounds,
-           (open + write) / (double)rounds);
+           what, attributes, header.size, json.size, best.open_us, best.write_us,
+           best.open_us + best.write_us);
     buffer_release(&header);
     buffer_release(&json);
 }
 
 int main(int count, char **arguments)
 {
-    long rounds = count > 1 ? strtol(arguments[1], NULL, 10) : 100000;
-    if (rounds < 1)
+    long batches = count > 1 ? strtol(arguments[1], NULL, 10) : 200;
+    if (batches < 1)
         return 2;
-    measure("ascii", "Doe^Jane^Ann", rounds);
-    measure("latin-1", "M\xFCller^J\xF6rg", rounds);
+    measure("ascii", "Doe^Jane^Ann", batches);
+    measure("latin-1", "M\xFCller^J\xF6rg", batches);
     return 0;
 }
