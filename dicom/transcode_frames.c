@@ -21,8 +21,8 @@ static bool read_u16(const struct dataset *header, uint32_t tag, int64_t absent,
 static bool read_format(const struct dataset *header, struct pixel_format *format,
                         struct error *err)
 {
-    uint16_t rows;
-    uint16_t columns;
+    uint16_t rows = 0;
+    uint16_t columns = 0;
     if (!read_u16(header, TAG_ROWS, -1, &rows, err) ||
         !read_u16(header, TAG_COLUMNS, -1, &columns, err) ||
         !read_u16(header, TAG_SAMPLES_PER_PIXEL, 1, &format->samples_per_pixel, err) ||
