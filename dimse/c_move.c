@@ -14,7 +14,7 @@
 enum {
     KEY_LIMIT = 4 << 20,
     FAILED_LIMIT = 8 << 20, /* text of the Failed SOP Instance UID List */
-    PENDING_INTERVAL_MS = 1000,
+    PENDING_INTERVAL_MS = 500,
 };
 
 struct move {
@@ -58,7 +58,8 @@ static bool respond(struct move *move, const struct status *status, bool has_rem
     return ok;
 }
 
-/* Pending: after the first sub-operation, then once a second (PS3.4 C.4.2.3.1). */
+/* Pending: after the first sub-operation, then often enough that no second passes without one when
+ * sub-operations are short (PS3.4 C.4.2.3.1). */
 static bool report(struct move *move, struct error *err)
 {
     int64_t now_ms = clock_monotonic_ms();

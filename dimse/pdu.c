@@ -187,7 +187,7 @@ static void append_context(struct buffer *out, const struct associate_context *c
     buffer_append_byte(out, 0);
     buffer_append_byte(out, request ? 0 : context->result);
     buffer_append_byte(out, 0);
-    if (request)
+    if (request && context->abstract_syntax.size)
         append_item(out, ITEM_ABSTRACT_SYNTAX, context->abstract_syntax);
     buffer_append(out, context->syntaxes);
     end_item(out, start);

@@ -62,8 +62,9 @@ enum context_result {
 struct associate_context {
     uint8_t id;
     uint8_t result;               /* AC only */
-    struct slice abstract_syntax; /* RQ only; empty when absent */
-    struct slice syntaxes;        /* the sub-items as encoded: pdu_next_syntax */
+    struct slice abstract_syntax; /* RQ only; empty when absent (not written then) */
+    struct slice syntaxes;        /* the sub-items as encoded, decoded ones with the abstract syntax
+                                     among them: pdu_next_syntax */
 };
 
 struct associate_role {

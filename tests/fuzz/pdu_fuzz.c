@@ -38,13 +38,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct buffer pdu = buffer_up_to(PDU_REQUEST_LIMIT);
     struct error err;
     if (associate_decode(body, type, associate, &err)) {
+        if (type == PDU_ASSOCIATE_RQ)
+            negotiate(associate);
+        /* It stands among the decoded sub-items, and must not be written twice. */
+        for (size_t i = 0; i < associate->context_count; i++)
+            associate->contexts[i].abstract_syntax.size = 0;
         associate_encode(associate, type, &pdu);
         if (!pdu.overflowed && (!associate_decode(slice_skip(buffer_slice(&pdu), PDU_HEADER_SIZE),
                                                   type, again, &err) ||
                                 again->context_count != associate->context_count))
             abort();
-        if (type == PDU_ASSOCIATE_RQ)
-            negotiate(associate);
     }
     buffer_release(&pdu);
     free(again);

@@ -1,0 +1,286 @@
+# SPDX-License-Identifier: MIT
+"""C-MOVE (PS3.4 C.4.2)."""
+import io
+import random
+import subprocess
+import time
+
+import pydicom
+import pytest
+
+from upper_layer import (
+    BIG_ENDIAN, CT, DEFLATED, EXPLICIT, IMPLICIT, JPEG, PATIENT_MOVE, STUDY_MOVE, Association, Receiver, decode, encode,
+    keys, store_all,
+)
+from web import MR, make, new_uid, part10
+
+TREE_SIZE = 4
+
+pytestmark = pytest.mark.filterwarnings("ignore:Invalid value", "ignore:.*value length")
+
+
+@pytest.fixture(scope="module")
+def tree(server):
+    """One patient, two studies: CT series of two, MR series of one; and a study of one."""
+    patient = dict(PatientID="MOV" + new_uid()[-10:])
+    study, ct = new_uid(), new_uid()
+    datasets = [make(study, ct, InstanceNumber=1, **patient), make(study, ct, InstanceNumber=2, **patient),
+                make(study, Modality="MR", SOPClassUID=MR, **patient), make(**patient)]
+    store_all(server, datasets)
+    return datasets
+
+
+def move(server, ds, root=STUDY_MOVE, destination="MOVEDEST1", calling="MOVER", syntax=EXPLICIT, elements=None,
+         message_id=None):
+    association = Association(server, [(1, root, [syntax])], calling=calling)
+    more = {0x0600: destination} if destination is not None else {}
+    association.request(1, 0x21, root, ds, message_id, elements=more | (elements or {}))
+    answers = association.answers(1)
+    association.release()
+    return answers
+
+
+def counters(answer):
+    return tuple(answer.get(number) for number in (0x1020, 0x1021, 0x1022, 0x1023))
+
+
+@pytest.mark.parametrize("root, level, unique, expected", [
+    (PATIENT_MOVE, "PATIENT", "PatientID", {0, 1, 2, 3}), (PATIENT_MOVE, "STUDY", "StudyInstanceUID", {0, 1, 2}),
+    (PATIENT_MOVE, "SERIES", "SeriesInstanceUID", {0, 1}), (PATIENT_MOVE, "IMAGE", "SOPInstanceUID", {0}),
+    (STUDY_MOVE, "STUDY", "StudyInstanceUID", {0, 1, 2}), (STUDY_MOVE, "SERIES", "SeriesInstanceUID", {0, 1}),
+    (STUDY_MOVE, "IMAGE", "SOPInstanceUID", {0}),
+])
+def test_MOV_01_every_level_of_both_models(server, tree, root, level, unique, expected):
+    levels = ["PatientID", "StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"]
+    named = levels[0 if root == PATIENT_MOVE else 1:levels.index(unique) + 1]
+    query = keys(QueryRetrieveLevel=level, **{name: tree[0][name].value for name in named})
+    with Receiver(server.destination_ports["MOVEDEST1"]) as receiver:
+        answers = move(server, query, root)
+        final, data = answers[-1]
+        assert final[0x0900] == 0 and data is None
+        assert counters(final) == (None, len(expected), 0, 0)
+        assert {one.command[0x1000] for one in receiver.stored} == {tree[i].SOPInstanceUID for i in expected}
+        for one in receiver.stored:
+            ds = next(ds for ds in tree if ds.SOPInstanceUID == one.command[0x1000])
+            assert one.content == encode(ds) and one.syntax == EXPLICIT
+
+
+def test_MOV_01_lists_of_uids(server, tree):
+    with Receiver(server.destination_ports["MOVEDEST1"]) as receiver:
+        uids = [tree[0].StudyInstanceUID, tree[3].StudyInstanceUID]
+        final = move(server, keys(QueryRetrieveLevel="STUDY", StudyInstanceUID=uids))[-1][0]
+        assert final[0x0900] == 0 and final[0x1021] == TREE_SIZE
+        uids = [tree[0].SeriesInstanceUID, tree[2].SeriesInstanceUID]
+        final = move(server, keys(QueryRetrieveLevel="SERIES", StudyInstanceUID=tree[0].StudyInstanceUID,
+                                  SeriesInstanceUID=uids))[-1][0]
+        assert final[0x0900] == 0 and final[0x1021] == 3
+        uids = [tree[0].SOPInstanceUID, tree[1].SOPInstanceUID, "1.2.3"]
+        final = move(server, keys(QueryRetrieveLevel="IMAGE", StudyInstanceUID=tree[0].StudyInstanceUID,
+                                  SeriesInstanceUID=tree[0].SeriesInstanceUID, SOPInstanceUID=uids))[-1][0]
+        assert final[0x0900] == 0 and final[0x1021] == 2
+        assert len(receiver.stored) == TREE_SIZE + 3 + 2
+        assert all(end == "released" for end in receiver.wait_ended(3)) and len(receiver.ended) == 3
+
+
+def test_MOV_02_counters_while_sub_operations_run(server):
+    study, series = new_uid(), new_uid()
+    store_all(server, [make(study, series, InstanceNumber=i) for i in range(8)])
+    with Receiver(server.destination_ports["MOVEDEST1"], delay=0.3):
+        answers = move(server, keys(QueryRetrieveLevel="STUDY", StudyInstanceUID=study))
+    pending = [answer for answer, data in answers[:-1] if data is None]
+    assert len(pending) == len(answers) - 1 >= 3, "after the first, and once a second"
+    assert all(answer[0x0900] == 0xFF00 and sum(counters(answer)) == 8 for answer in pending)
+    remaining = [answer[0x1020] for answer in pending]
+    assert remaining == sorted(set(remaining), reverse=True) and remaining[0] == 7
+    assert counters(answers[-1][0]) == (None, 8, 0, 0)
+
+
+@pytest.mark.parametrize("destination", ["NOBODY", "", None, "movedest1", "MOVEDEST1X", " "])
+def test_MOV_03_unknown_destinations(server, tree, destination):
+    with Receiver(server.destination_ports["MOVEDEST1"]) as receiver:
+        answers = move(server, keys(QueryRetrieveLevel="STUDY", StudyInstanceUID=tree[0].StudyInstanceUID),
+                       destination=destination)
+        assert len(answers) == 1 and answers[0][0][0x0900] == 0xA801 and answers[0][1] is None
+        assert receiver.requests == []
+
+
+def test_MOV_04_a_destination_that_is_down_or_refuses(server, tree):
+    query = keys(QueryRetrieveLevel="STUDY", StudyInstanceUID=tree[0].StudyInstanceUID)
+    final, data = move(server, query)[-1]
+    assert final[0x0900] == 0xA702 and counters(final) == (None, 0, 3, 0)
+    assert 0 < len(final[0x0902]) <= 64
+    assert set(data.FailedSOPInstanceUIDList) == {ds.SOPInstanceUID for ds in tree[:3]}
+    with Receiver(server.destination_ports["MOVEDEST1"], reject=True):
+        final, _ = move(server, query)[-1]
+    assert final[0x0900] == 0xA702 and counters(final) == (None, 0, 3, 0)
+    assert "1/1/7" in final[0x0902]
+
+
+def test_MOV_04_a_destination_that_breaks_off(server):
+    study, series = new_uid(), new_uid()
+    store_all(server, [make(study, series, InstanceNumber=i) for i in range(6)])
+    with Receiver(server.destination_ports["MOVEDEST1"], abort_at=2) as receiver:
+        final, data = move(server, keys(QueryRetrieveLevel="STUDY", StudyInstanceUID=study))[-1]
+        assert final[0x0900] == 0xB000 and counters(final) == (None, 2, 4, 0)
+        stored = {one.command[0x1000] for one in receiver.stored}
+        assert len(data.FailedSOPInstanceUIDList) == 4 and not stored & set(data.FailedSOPInstanceUIDList)
+
+
+def test_MOV_04_a_destination_that_answers_wrongly(server, tree):
+    with Receiver(server.destination_ports["MOVEDEST1"], wrong_id=True):
+        final, _ = move(server, keys(QueryRetrieveLevel="STUDY", StudyInstanceUID=tree[0].StudyInstanceUID))[-1]
+    assert final[0x0900] == 0xA702 and final[0x1022] == 3
+
+
+@pytest.mark.parametrize("statuses, final_status, expected", [
+    ([0, 0, 0], 0x0000, (3, 0, 0)), ([0, 0xA700, 0], 0xB000, (2, 1, 0)), ([0xA700, 0xC000, 0x0110], 0xA702, (0, 3, 0)),
+    ([0xB000, 0xB007, 0xB006], 0xB000, (0, 0, 3)), ([0, 0xB000, 0], 0xB000, (2, 0, 1)),
+    ([0xB000, 0xA900, 0xC000], 0xB000, (0, 2, 1)),
+])
+def test_MOV_05_final_status_of_failures_and_warnings(server, tree, statuses, final_status, expected):
+    with Receiver(server.destination_ports["MOVEDEST1"], status=lambda number, _: statuses[number]) as receiver:
+        final, data = move(server, keys(QueryRetrieveLevel="STUDY", StudyInstanceUID=tree[0].StudyInstanceUID))[-1]
+        assert final[0x0900] == final_status
+        assert counters(final) == (None, *expected)
+        failed = [one.command[0x1000] for one, status in zip(receiver.stored, statuses) if status >> 12 in (0, 0xA, 0xC)
+                  and status]
+    if expected[1]:
+        listed = data.FailedSOPInstanceUIDList
+        assert sorted([listed] if isinstance(listed, str) else listed) == sorted(failed)
+        assert "SpecificCharacterSet" not in data
+    else:
+        assert data is None
+
+
+def test_MOV_06_a_long_list_of_failed_uids(server):
+    study, series = new_uid(), new_uid()
+    uids = [f"1.2.826.0.1.3680043.9.9.{10**35 + i}" for i in range(1100)]
+    store_all(server, [make(study, series, SOPInstanceUID=uid, Rows=1, Columns=1) for uid in uids])
+    with Receiver(server.destination_ports["MOVEDEST1"], syntaxes=[BIG_ENDIAN]):
+        final, data = move(server, keys(QueryRetrieveLevel="STUDY", StudyInstanceUID=study))[-1]
+    assert final[0x0900] == 0xA702 and final[0x1022] == len(uids)
+    element = data[0x00080058]
+    content = element.value
+    listed = content.rstrip(b"\0").decode().split("\\") if isinstance(content, bytes) else list(content)
+    assert sorted(listed) == sorted(uids)
+
+
+def test_MOV_08_cancel(server):
+    study, series = new_uid(), new_uid()
+    store_all(server, [make(study, series, InstanceNumber=i) for i in range(10)])
+    with Receiver(server.destination_ports["MOVEDEST1"], delay=0.1) as receiver:
+        association = Association(server, [(1, STUDY_MOVE, [EXPLICIT])])
+        identity = association.request(1, 0x21, STUDY_MOVE, keys(QueryRetrieveLevel="STUDY", StudyInstanceUID=study),
+                                       elements={0x0600: "MOVEDEST1"})
+        association.read_message()
+        association.cancel(1, identity)
+        began = time.monotonic()
+        final = association.answers(1)[-1][0]
+        assert time.monotonic() - began < 1.5
+        assert final[0x0900] == 0xFE00 and final[0x1020] > 0 and sum(counters(final)) == 10
+        association.release()
+        receiver.wait_ended()
+        assert len(receiver.stored) == final[0x1021]
+
+
+def test_MOV_09_nothing_matches(server):
+    with Receiver(server.destination_ports["MOVEDEST1"]) as receiver:
+        answers = move(server, keys(QueryRetrieveLevel="STUDY", StudyInstanceUID=new_uid()))
+        assert len(answers) == 1
+        assert answers[0][0][0x0900] == 0 and counters(answers[0][0]) == (None, 0, 0, 0)
+        assert receiver.requests == []
+
+
+def test_MOV_10_identifiers_that_cannot_be(server, tree):
+    study = tree[0].StudyInstanceUID
+    wrong = [
+        (STUDY_MOVE, keys(StudyInstanceUID=study)), (STUDY_MOVE, keys(QueryRetrieveLevel="PATIENT", PatientID="X")),
+        (STUDY_MOVE, keys(QueryRetrieveLevel="STUDY")), (STUDY_MOVE, keys(QueryRetrieveLevel="STUDY", StudyInstanceUID="")),
+        (STUDY_MOVE, keys(QueryRetrieveLevel="SERIES", SeriesInstanceUID=tree[0].SeriesInstanceUID)),
+        (PATIENT_MOVE, keys(QueryRetrieveLevel="PATIENT", PatientID="MOV*")),
+        (PATIENT_MOVE, keys(QueryRetrieveLevel="STUDY", StudyInstanceUID=study)),
+        (STUDY_MOVE, keys(QueryRetrieveLevel="STUDY", StudyInstanceUID="*")),
+    ]
+    with Receiver(server.destination_ports["MOVEDEST1"]) as receiver:
+        for root, query in wrong:
+            answers = move(server, query, root)
+            assert len(answers) == 1 and answers[0][0][0x0900] == 0xA900, query
+        assert receiver.requests == []
+
+
+def test_MOV_11_sub_operations_name_who_asked(server, tree):
+    with Receiver(server.destination_ports["MOVEDEST2"]) as receiver:
+        for priority in (0, 1, 2):
+            move(server, keys(QueryRetrieveLevel="STUDY", StudyInstanceUID=tree[3].StudyInstanceUID),
+                 destination="MOVEDEST2", calling="WORKSTATION 7", message_id=321 + priority,
+                 elements={0x0700: priority})
+        for priority, one in enumerate(receiver.stored):
+            assert one.command[0x1030] == "WORKSTATION 7"
+            assert one.command[0x1031] == 321 + priority
+            assert one.command[0x0700] == priority
+        assert len(receiver.stored) == 3
+        assert receiver.requests[0][4:20] == b"MOVEDEST2".ljust(16)
+        assert receiver.requests[0][20:36] == server.ae_title.encode().ljust(16)
+
+
+def test_MOV_12_transcoded_for_a_destination_that_takes_only_implicit(server):
+    ds = make(Rows=64, Columns=64)
+    study = ds.StudyInstanceUID
+    big = make(study, Rows=64, Columns=64)
+    private = make(study)
+    association = Association(server, [(1, CT, [EXPLICIT]), (3, CT, [BIG_ENDIAN]), (5, CT, ["1.2.826.0.1.3680043.2.1143.9"])])
+    assert association.store(ds, 1)[0x0900] == 0
+    assert association.store(big, 3)[0x0900] == 0
+    unreadable = pydicom.dcmread(io.BytesIO(part10(private)))
+    del unreadable.file_meta
+    unreadable.PixelData = pydicom.encaps.encapsulate([b"\1\2\3\4"])
+    unreadable["PixelData"].VR = "OB"
+    unreadable["PixelData"].is_undefined_length = True
+    assert association.store(encode(unreadable), 5, sop_class=CT, sop_instance=private.SOPInstanceUID)[0x0900] == 0
+    association.release()
+    with Receiver(server.destination_ports["MOVEDEST1"], syntaxes=[IMPLICIT]) as receiver:
+        final, data = move(server, keys(QueryRetrieveLevel="STUDY", StudyInstanceUID=study))[-1]
+        assert final[0x0900] == 0xB000 and counters(final) == (None, 2, 1, 0)
+        assert data.FailedSOPInstanceUIDList == private.SOPInstanceUID
+        for one in receiver.stored:
+            assert one.syntax == IMPLICIT
+            sent = ds if one.command[0x1000] == ds.SOPInstanceUID else big
+            got = decode(one.content, IMPLICIT)
+            assert got.PatientName == sent.PatientName and got.SOPInstanceUID == sent.SOPInstanceUID
+            assert bytes(got.PixelData) == (ds.PixelData if sent is ds else swapped(big.PixelData))
+
+
+def swapped(words):
+    return b"".join(words[i + 1:i + 2] + words[i:i + 1] for i in range(0, len(words), 2))
+
+
+def test_MOV_13_more_combinations_than_one_association_can_propose(server):
+    study = new_uid()
+    classes = [f"1.2.826.0.1.3680043.2.1143.77.{i}" for i in range(1, 101)]
+    datasets = [make(study, SOPClassUID=uid, Rows=1, Columns=1) for uid in classes]
+    store_all(server, datasets)
+    with Receiver(server.destination_ports["MOVEDEST1"]) as receiver:
+        final = move(server, keys(QueryRetrieveLevel="STUDY", StudyInstanceUID=study))[-1][0]
+        assert final[0x0900] == 0 and final[0x1021] == 100
+        assert {one.command[0x1000] for one in receiver.stored} == {ds.SOPInstanceUID for ds in datasets}
+        assert len(receiver.requests) == 2
+
+
+def test_MOV_01_movescu_to_storescp_of_dcmtk(server, tree, tmp_path):
+    port = server.destination_ports["MOVEDEST2"]
+    receiver = subprocess.Popen(["storescp", "-od", str(tmp_path), str(port)], stdout=subprocess.DEVNULL,
+                                stderr=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + 10
+        while subprocess.run(["echoscu", "127.0.0.1", str(port)], capture_output=True, timeout=10).returncode:
+            assert time.monotonic() < deadline
+        subprocess.run(["movescu", "-S", "-aec", server.ae_title, "-aem", "MOVEDEST2", "127.0.0.1",
+                        str(server.dimse_port), "-k", "QueryRetrieveLevel=STUDY", "-k",
+                        f"StudyInstanceUID={tree[0].StudyInstanceUID}"], check=True, timeout=30, capture_output=True)
+        files = list(tmp_path.iterdir())
+        assert len(files) == 3
+        got = {pydicom.dcmread(path).SOPInstanceUID for path in files}
+        assert got == {ds.SOPInstanceUID for ds in tree[:3]}
+    finally:
+        receiver.terminate()
+        receiver.wait(10)

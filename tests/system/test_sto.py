@@ -1,0 +1,362 @@
+# SPDX-License-Identifier: MIT
+"""C-STORE (PS3.4 annex B)."""
+import io
+import random
+import subprocess
+import threading
+import time
+import zlib
+
+import pydicom
+import pytest
+import requests
+from pydicom.dataset import Dataset
+from pynetdicom import AE, _config, build_context
+from pynetdicom.presentation import AllStoragePresentationContexts
+
+from upper_layer import (
+    BIG_ENDIAN, COMMAND, CT, DEFLATED, EXPLICIT, IMPLICIT, JPEG, LAST, STUDY_MOVE, Association, Receiver, command,
+    data_pdu, encode, find, fragments, is_stored, keys, pdv, store_all,
+)
+from web import make, new_uid, part10, url_of
+
+PRIVATE_CLASS = "1.2.826.0.1.3680043.2.1143.1234"
+PRIVATE_SYNTAX = "1.2.826.0.1.3680043.2.1143.5678"
+
+pytestmark = pytest.mark.filterwarnings("ignore:Invalid value", "ignore:.*value length")
+
+
+def file_of(server, ds):
+    """The stored Part 10 file as its stored bytes."""
+    answer = requests.get(url_of(server, ds), headers={"Accept": "application/dicom;transfer-syntax=*"}, timeout=30)
+    assert answer.status_code == 200, answer.status_code
+    return answer.content
+
+
+def dataset_bytes(part10_file):
+    """What stands behind the File Meta Information."""
+    assert part10_file[128:132] == b"DICM"
+    length = int.from_bytes(part10_file[140:144], "little")
+    return part10_file[144 + length:]
+
+
+def moved(server, ds):
+    """The only instance of a study by C-MOVE: (transfer syntax, bytes of the data set)."""
+    with Receiver(server.destination_ports["MOVEDEST1"]) as receiver:
+        association = Association(server, [(1, STUDY_MOVE, [EXPLICIT])])
+        association.request(1, 0x21, STUDY_MOVE,
+                            keys(QueryRetrieveLevel="STUDY", StudyInstanceUID=ds.StudyInstanceUID),
+                            elements={0x0600: "MOVEDEST1"})
+        assert association.answers(1)[-1][0][0x0900] == 0
+        association.release()
+        assert len(receiver.stored) == 1
+        return receiver.stored[0].syntax, receiver.stored[0].content
+
+
+def study_counts(server, study):
+    found, _ = find(server, keys(QueryRetrieveLevel="STUDY", StudyInstanceUID=study, NumberOfStudyRelatedInstances="",
+                                 NumberOfStudyRelatedSeries=""))
+    return [(int(ds.NumberOfStudyRelatedSeries), int(ds.NumberOfStudyRelatedInstances)) for ds in found]
+
+
+def odd_dataset(**attributes):
+    """Private blocks, nesting, unknown VRs, empty values, odd padding: all legal."""
+    ds = make(**attributes)
+    block = ds.private_block(0x0029, "TEST CREATOR", create=True)
+    block.add_new(0x01, "UN", b"\1\2\3\4")
+    block.add_new(0x02, "SQ", [keys(PatientComments="inner"), Dataset()])
+    ds.ImageComments = "x" * 10000
+    ds.InstitutionName = ""
+    ds.RequestAttributesSequence = [keys(RequestedProcedureID="R1", ScheduledProcedureStepID="")]
+    return ds
+
+
+def test_STO_01_every_storage_class_is_taken(server):
+    classes = [context.abstract_syntax for context in _all_storage_contexts()]
+    assert len(classes) > 100
+    study = new_uid()
+    for start in range(0, len(classes), 100):
+        part = classes[start:start + 100]
+        association = Association(server, [(2 * i + 1, uid, [EXPLICIT]) for i, uid in enumerate(part)])
+        for i, uid in enumerate(part):
+            answer = association.store(make(study, SOPClassUID=uid, Rows=4, Columns=4), 2 * i + 1)
+            assert answer[0x0900] == 0, uid
+        association.release()
+    assert study_counts(server, study) == [(len(classes), len(classes))]
+
+
+def _all_storage_contexts():
+    return [context for context in AllStoragePresentationContexts if ".5.1.4.1.1." in context.abstract_syntax]
+
+
+RETIRED = ["1.2.840.10008.5.1.4.1.1.3", "1.2.840.10008.5.1.4.1.1.6", "1.2.840.10008.5.1.4.1.1.12.3",
+           "1.2.840.10008.5.1.1.30"]
+
+
+def test_STO_01_retired_unknown_and_private_classes_are_taken_unless_switched_off(server, start_server):
+    classes = RETIRED[:3] + [PRIVATE_CLASS]
+    association = Association(server, [(2 * i + 1, uid, [EXPLICIT]) for i, uid in enumerate(classes)])
+    for i, uid in enumerate(classes):
+        assert association.store(make(SOPClassUID=uid), 2 * i + 1)[0x0900] == 0
+    association.release()
+    strict = start_server(settings={"dimse": {"refuseUnknownSopClasses": True}})
+    association = Association(strict, [(1, PRIVATE_CLASS, [EXPLICIT]), (3, CT, [EXPLICIT])])
+    assert association.accepted.contexts[1][0] == 3
+    assert association.store(make())[0x0900] == 0
+    association.release()
+
+
+def encoded(ds, syntax):
+    if syntax == DEFLATED:
+        deflate = zlib.compressobj(wbits=-15)
+        content = deflate.compress(encode(ds)) + deflate.flush()
+        return content + b"\0" * (len(content) % 2)
+    if syntax in (JPEG, PRIVATE_SYNTAX):
+        frame = b"\xff\xd8" + random.Random(1).randbytes(300) + b"\xff\xd9"
+        ds = pydicom.dcmread(io.BytesIO(part10(ds)), force=True)
+        del ds.file_meta
+        ds.PixelData = pydicom.encaps.encapsulate([frame])
+        ds["PixelData"].VR = "OB"
+        ds["PixelData"].is_undefined_length = True
+    return encode(ds, syntax)
+
+
+@pytest.mark.parametrize("syntax", [IMPLICIT, EXPLICIT, BIG_ENDIAN, DEFLATED, JPEG, PRIVATE_SYNTAX])
+def test_STO_01_any_transfer_syntax_is_stored_unchanged(server, syntax):
+    ds = make()
+    content = encoded(ds, syntax)
+    association = Association(server, [(1, CT, [syntax])])
+    assert association.store(content, 1, sop_class=CT, sop_instance=ds.SOPInstanceUID)[0x0900] == 0
+    association.release()
+    assert moved(server, ds) == (syntax, content)
+    if syntax not in (IMPLICIT, BIG_ENDIAN):  # DICOMweb does not know these
+        stored = file_of(server, ds)
+        assert dataset_bytes(stored) == content
+        assert pydicom.dcmread(io.BytesIO(stored)).file_meta.TransferSyntaxUID == syntax
+
+
+@pytest.mark.parametrize("syntax", [IMPLICIT, EXPLICIT])
+def test_STO_02_every_byte_comes_back_and_the_file_meta_is_ours(server, syntax):
+    ds = odd_dataset()
+    content = encode(ds, syntax)
+    association = Association(server, [(1, CT, [syntax])], calling="SENDER 1")
+    assert association.store(content, 1, sop_class=CT, sop_instance=ds.SOPInstanceUID)[0x0900] == 0
+    association.release()
+    assert moved(server, ds) == (syntax, content)
+    if syntax == IMPLICIT:  # DICOMweb does not know it, and would transcode
+        return
+    stored = file_of(server, ds)
+    assert dataset_bytes(stored) == content
+    meta = pydicom.dcmread(io.BytesIO(stored)).file_meta
+    assert meta.SourceApplicationEntityTitle == "SENDER 1"
+    assert meta.ImplementationClassUID.startswith("2.25.")
+    assert meta.MediaStorageSOPInstanceUID == ds.SOPInstanceUID and meta.MediaStorageSOPClassUID == CT
+
+
+def test_STO_03_command_and_data_set_must_name_the_same_instance(server):
+    ds, other = make(), make(SOPClassUID="1.2.840.10008.5.1.4.1.1.4")
+    association = Association(server)
+    stranger = new_uid()
+    assert association.store(encode(ds), sop_class=CT, sop_instance=stranger)[0x0900] == 0xA900
+    assert association.store(encode(other), sop_class=CT, sop_instance=other.SOPInstanceUID)[0x0900] == 0xA900
+    assert association.store(ds)[0x0900] == 0
+    association.release()
+    assert not is_stored(server, other)
+    ds.SOPInstanceUID = stranger
+    assert not is_stored(server, ds)
+
+
+def test_STO_04_data_sets_that_cannot_be_parsed(server):
+    ds = make()
+    content = encode(ds)
+    overrun = content[:-500]
+    broken_item = content + b"\xfe\xff\x00\xe0\x10\0\0\0abc"
+    implicit = encode(ds, IMPLICIT)
+    garbage = random.Random(2).randbytes(5000)
+    association = Association(server)
+    for sent in (overrun, broken_item, implicit, garbage, content[:-1], content[:7]):
+        answer = association.store(sent, sop_class=CT, sop_instance=ds.SOPInstanceUID)
+        assert answer[0x0900] >> 12 == 0xC or answer[0x0900] == 0xA900, hex(answer[0x0900])
+        assert len(answer.get(0x0902, "")) <= 64 and "Doe" not in answer.get(0x0902, "")
+    assert association.store(overrun, sop_class=CT, sop_instance=ds.SOPInstanceUID)[0x0900] == 0xC000
+    assert not is_stored(server, ds)
+    assert association.store(ds)[0x0900] == 0
+    association.release()
+
+
+def test_STO_05_no_space_is_told_and_passes(start_server):
+    """More is asked to stay free than the disk has."""
+    server = start_server(settings={"data": {"minimumFreeMiB": 10**12}})
+    association = Association(server)
+    for _ in range(2):
+        assert association.store(make())[0x0900] >> 8 == 0xA7
+    assert association.echo() == 0
+    association.release()
+
+
+@pytest.mark.parametrize("keyword", ["StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "SOPClassUID"])
+def test_STO_06_missing_or_empty_uids(server, keyword):
+    association = Association(server)
+    for empty in (True, False):
+        ds = make()
+        instance = ds.SOPInstanceUID
+        setattr(ds, keyword, "") if empty else delattr(ds, keyword)
+        answer = association.store(encode(ds), sop_class=CT, sop_instance=instance)
+        assert answer[0x0900] == 0xA900
+    association.release()
+
+
+def test_STO_06_missing_patient_id_and_empty_values_are_fine(server):
+    ds = make(PatientID="", PatientName="", StudyDate="", AccessionNumber="")
+    bare = make()
+    for keyword in ("PatientID", "PatientName", "StudyDate", "StudyTime", "AccessionNumber", "Modality"):
+        delattr(bare, keyword)
+    association = Association(server)
+    assert association.store(ds)[0x0900] == 0
+    assert association.store(bare)[0x0900] == 0
+    association.release()
+    assert is_stored(server, ds) and is_stored(server, bare)
+
+
+def test_STO_07_the_same_instance_again_is_success_and_one_copy(server):
+    ds = make()
+    latest = requests.get(f"{server.dicomweb}/changefeed/latest", timeout=10)
+    store_all(server, [ds, ds])
+    store_all(server, [ds])
+    assert study_counts(server, ds.StudyInstanceUID) == [(1, 1)]
+    feed = requests.get(f"{server.dicomweb}/changefeed", timeout=10,
+                        params={"offset": latest.json().get("sequence", 0) if latest.content else 0, "limit": 1000})
+    assert sum(entry["sopInstanceUid"] == ds.SOPInstanceUID for entry in feed.json()) == 1
+
+
+def test_STO_08_the_same_uid_with_other_content_keeps_the_first(server):
+    ds = make()
+    association = Association(server)
+    assert association.store(ds)[0x0900] == 0
+    first = file_of(server, ds)
+    ds.PixelData = bytes(len(ds.PixelData))
+    answer = association.store(ds)
+    assert answer[0x0900] == 0x0111
+    association.release()
+    assert file_of(server, ds) == first
+    assert study_counts(server, ds.StudyInstanceUID) == [(1, 1)]
+
+
+def test_STO_12_a_failed_store_is_drained_and_the_next_message_works(server):
+    ds = make(Rows=1024, Columns=512)
+    content = encode(ds)
+    broken = b"\xff" * 100 + content  # fails at once, a megabyte still to come
+    association = Association(server)
+    assert association.store(broken, sop_class=CT, sop_instance=ds.SOPInstanceUID)[0x0900] >> 12 == 0xC
+    assert association.store(ds)[0x0900] == 0
+    association.release()
+
+
+def test_STO_12_no_success_before_the_last_fragment(server):
+    ds = make()
+    content = encode(ds)
+    association = Association(server)
+    association.send_message(3, {0x0002: CT, 0x1000: ds.SOPInstanceUID, 0x0100: 1, 0x0110: 1, 0x0700: 0, 0x0800: 1})
+    association.send(data_pdu(pdv(3, 0, content)))
+    assert association.is_silent(0.3)
+    assert not is_stored(server, ds)
+    association.send(data_pdu(pdv(3, LAST)))
+    assert association.read_message()[1][0x0900] == 0
+    association.release()
+    assert is_stored(server, ds)
+
+
+@pytest.mark.parametrize("end", ["abort", "reset", "close", "release"])
+def test_STO_13_an_association_broken_within_the_data_set_leaves_nothing(server, end):
+    ds = make(Rows=512, Columns=512)
+    content = encode(ds)
+    association = Association(server)
+    association.send_message(3, {0x0002: CT, 0x1000: ds.SOPInstanceUID, 0x0100: 1, 0x0110: 1, 0x0700: 0, 0x0800: 1})
+    association.send(data_pdu(pdv(3, 0, content[:200000])))
+    getattr(association, end)()
+    assert not is_stored(server, ds)
+    store_all(server, [ds])
+    assert is_stored(server, ds)
+
+
+def test_STO_14_sixteen_associations_store_one_study(server):
+    study, series = new_uid(), [new_uid() for _ in range(3)]
+    datasets = [make(study, series[i % 3], InstanceNumber=i, Rows=8, Columns=8, PatientID="STO14") for i in range(96)]
+    statuses, lock = [], threading.Lock()
+
+    def send(part):
+        association = Association(server)
+        for ds in part:
+            status = association.store(ds)[0x0900]
+            with lock:
+                statuses.append(status)
+        association.release()
+
+    shuffled = datasets + datasets[:32]
+    random.Random(3).shuffle(shuffled)
+    threads = [threading.Thread(target=send, args=(shuffled[i::16],)) for i in range(16)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert statuses == [0] * 128
+    assert study_counts(server, study) == [(3, 96)]
+    found, _ = find(server, keys(QueryRetrieveLevel="SERIES", StudyInstanceUID=study, SeriesInstanceUID="",
+                                 NumberOfSeriesRelatedInstances=""))
+    assert sorted(int(ds.NumberOfSeriesRelatedInstances) for ds in found) == [32, 32, 32]
+
+
+def test_HOS_18_broken_structures_are_refused(server):
+    ds = make()
+    content = encode(ds)
+    at = content.index(b"\x20\x00\x0d\x00UI")
+    item = b"\xfe\xff\x00\xe0\0\0\0\0"
+    undefined = content[:at] + b"\x20\x00\x01\x00OB\0\0\xff\xff\xff\xff" + content[at:]
+    wild_item = content[:at] + item + content[at:]
+    open_sequence = content + b"\x40\x00\x75\x02SQ\0\0\xff\xff\xff\xff" + item
+    association = Association(server)
+    for sent in (undefined, wild_item, open_sequence):
+        answer = association.store(sent, sop_class=CT, sop_instance=ds.SOPInstanceUID)
+        assert answer[0x0900] == 0xC000, hex(answer[0x0900])
+    association.release()
+    assert not is_stored(server, ds)
+
+
+def test_HOS_19_a_hundred_thousand_nested_sequences_are_refused(server):
+    ds = make()
+    bomb = encode(ds) + (b"\xe1\x7f\x01\x10SQ\0\0\xff\xff\xff\xff" + b"\xfe\xff\x00\xe0\xff\xff\xff\xff") * 100000
+    association = Association(server)
+    answer = association.store(bomb, sop_class=CT, sop_instance=ds.SOPInstanceUID)
+    assert answer[0x0900] == 0xC000
+    assert association.echo() == 0
+    association.release()
+    assert not is_stored(server, ds)
+
+
+def test_STO_01_dcmtk_and_pynetdicom_store_as_they_do_by_default(server, tmp_path):
+    datasets = [make(Rows=512, Columns=512, InstanceNumber=i) for i in range(3)]
+    for i, ds in enumerate(datasets):
+        (tmp_path / f"{i}.dcm").write_bytes(part10(ds))
+    files = sorted(str(path) for path in tmp_path.iterdir())
+    for tool in ("storescu", "dcmsend"):
+        subprocess.run([tool, "-aec", server.ae_title, "127.0.0.1", str(server.dimse_port), *files], check=True,
+                       timeout=30)
+    ae = AE(ae_title="PYNETDICOM")
+    ae.requested_contexts = [build_context(CT, [IMPLICIT, EXPLICIT])]
+    association = ae.associate("127.0.0.1", server.dimse_port, ae_title=server.ae_title)
+    assert association.is_established
+    assert association.accepted_contexts[0].transfer_syntax == [EXPLICIT]
+    ds = pydicom.dcmread(io.BytesIO(part10(make(Rows=512, Columns=512))))
+    assert association.send_c_store(ds).Status == 0
+    association.release()
+    assert is_stored(server, ds) and all(is_stored(server, one) for one in datasets)
+
+
+def test_STO_12_an_ordinary_peer_sees_no_stalls(server, tmp_path):
+    """Nagle's algorithm at the peer and delayed acknowledgements here would cost 40 ms an instance."""
+    for i in range(100):
+        (tmp_path / f"{i}.dcm").write_bytes(part10(make(Rows=256, Columns=256, InstanceNumber=i)))
+    began = time.monotonic()
+    subprocess.run(["dcmsend", "-aec", server.ae_title, "127.0.0.1", str(server.dimse_port),
+                    *[str(path) for path in tmp_path.iterdir()]], check=True, timeout=60)
+    assert time.monotonic() - began < 3
