@@ -101,6 +101,15 @@ static bool is_too_slow(struct watched *watched, int64_t now)
     return slow;
 }
 
+/* With a reset at the close, so that the kernel does not go on for minutes to send what the client
+ * would not take. */
+static void cut(const struct watched *watched)
+{
+    struct linger linger = { .l_onoff = 1, .l_linger = 0 };
+    setsockopt(watched->fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
+    shutdown(watched->fd, SHUT_RDWR);
+}
+
 static int64_t tick_of(const struct watchdog_options *options)
 {
     int64_t shortest = options->header_ms < options->idle_ms ? options->header_ms
@@ -118,7 +127,7 @@ static void *run(void *argument)
         int64_t now = clock_monotonic_ms();
         for (struct watched *watched = watchdog->first; watched; watched = watched->next)
             if (is_too_slow(watched, now))
-                shutdown(watched->fd, SHUT_RDWR);
+                cut(watched);
         struct timespec deadline = clock_deadline(tick);
         pthread_cond_clockwait(&watchdog->wake, &watchdog->lock, CLOCK_MONOTONIC, &deadline);
     }
