@@ -9,7 +9,7 @@
  * Tolerated, since peers send it and every length still tells where the next element begins: odd
  * lengths, elements in any order or twice, delimiters whose length is not zero, VRs unknown to
  * PS3.5 in the long form. Refused: elements of groups 0000 and 0002, which would be taken for
- * command or file meta information when read back.
+ * command or file meta information when read back; pixel data twice.
  *
  * An offset is into the data set as encoded (for deflated syntaxes: as inflated). */
 

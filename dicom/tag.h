@@ -140,8 +140,8 @@ bool vr_has_long_form(uint16_t vr);      /* explicit: 2 reserved bytes and a 32-
 bool vr_is_text(uint16_t vr);            /* characters of some kind, numbers in text among them */
 bool vr_uses_character_set(uint16_t vr); /* SH LO ST LT PN UC UT: (0008,0005) applies */
 bool vr_is_multi_valued(uint16_t vr);    /* backslash separates values: text VRs but ST LT UT UR */
-size_t
-vr_unit_size(uint16_t vr); /* bytes to swap together and to divide binary values by; 1 for text */
+/* Bytes to swap together and to divide binary values by; 1 for text. */
+size_t vr_unit_size(uint16_t vr);
 uint8_t vr_padding(uint16_t vr); /* ' ' for text, 0 for UI and binary */
 
 /* The data dictionary (PS3.6), made from public facts by dicom/dictionary.awk; private tags are not
@@ -153,11 +153,11 @@ struct dictionary_entry {
     uint16_t signed_vr; /* SS for "US or SS": the VR when Pixel Representation is 1; else 0 */
     const char *keyword;
 };
-const struct dictionary_entry *
-dictionary_find(uint32_t tag); /* repeating groups (50xx, 60xx) too; NULL */
+/* Repeating groups (50xx, 60xx) too. NULL when unknown. */
+const struct dictionary_entry *dictionary_find(uint32_t tag);
 const struct dictionary_entry *dictionary_find_keyword(const char *keyword);
-uint16_t
-dictionary_vr(uint32_t tag); /* UN when unknown; UL for group lengths, LO for private creators */
+/* UN when unknown; UL for group lengths, LO for private creators. */
+uint16_t dictionary_vr(uint32_t tag);
 
 static inline bool tag_is_private(uint32_t tag)
 {
