@@ -32,9 +32,13 @@ void test_fail(const char *file, int line, const char *format, ...)
     longjmp(failed, 1);
 }
 
-bool test_text_equal(const char *a, const char *b)
+void test_check_text(const char *file, int line, const char *expression, const char *actual,
+                     const char *expected)
 {
-    return a == b || (a && b && strcmp(a, b) == 0);
+    if (actual == expected || (actual && expected && strcmp(actual, expected) == 0))
+        return;
+    test_fail(file, line, "%s is \"%s\", not \"%s\"", expression, actual ? actual : "(null)",
+              expected ? expected : "(null)");
 }
 
 const char *test_folder(void)

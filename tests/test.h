@@ -18,7 +18,8 @@ void test_register(struct test *test);
 /* Ends the running test. */
 void test_fail(const char *file, int line, const char *format, ...)
     __attribute__((noreturn, format(printf, 3, 4)));
-bool test_text_equal(const char *a, const char *b);
+void test_check_text(const char *file, int line, const char *expression, const char *actual,
+                     const char *expected);
 /* A fresh folder of this run, removed at the end: for tests that need a disk. Borrowed until the
  * next call. */
 const char *test_folder(void);
@@ -54,11 +55,4 @@ const char *test_folder(void);
                       expected_value);                                                             \
     } while (0)
 
-#define CHECK_TEXT(actual, expected)                                                               \
-    do {                                                                                           \
-        const char *actual_text = (actual);                                                        \
-        const char *expected_text = (expected);                                                    \
-        if (!test_text_equal(actual_text, expected_text))                                          \
-            test_fail(__FILE__, __LINE__, "%s is \"%s\", not \"%s\"", #actual, actual_text,        \
-                      expected_text);                                                              \
-    } while (0)
+#define CHECK_TEXT(actual, expected) test_check_text(__FILE__, __LINE__, #actual, actual, expected)
