@@ -74,6 +74,7 @@ static bool open_cast(struct server *server, const struct settings *settings, st
         .identifier_system = or_null(settings->identifier_system),
         .ae_title = settings->ae_title,
         .timezone = or_null(settings->timezone),
+        .strict = settings->strict_mapping,
     };
     return cast_open(server->archive, &options, &server->cast, err);
 }

@@ -78,6 +78,7 @@ static const struct setting table[] = {
     { "fhir.maximumAgeSeconds", NUMBER, AT(maximum_age_seconds), 0, 86400 * 7, NULL, NULL, NULL },
     { "fhir.identifierSystem", TEXT, AT(identifier_system), 0, 0, NULL, NULL, NULL },
     { "fhir.timezone", TEXT, AT(timezone), 0, 0, NULL, NULL, NULL },
+    { "fhir.strict", BOOLEAN, AT(strict_mapping), 0, 0, NULL, NULL, NULL },
 };
 enum { TABLE_SIZE = sizeof(table) / sizeof(table[0]) };
 

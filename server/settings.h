@@ -54,6 +54,7 @@ struct settings {
     double maximum_age_seconds;
     char *identifier_system;
     char *timezone;
+    bool strict_mapping;
 };
 
 /* Flags are those of `serve`, behind the sub-command. ERROR_INVALID names the key or flag and says
