@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-/* OpenJPEG for HTJ2K too: OpenJPH decodes it twice as fast, but as Debian 12 builds it, a
- * codestream with a wrong quantization ends the process in an assertion. */
+/* OpenJPEG for HTJ2K too: OpenJPH decodes it twice as fast, but in C++, where the guard against
+ * assertions cannot help. */
 #include "dicom/codec_decoders.h"
 
 #include <string.h>
 
 #include <openjpeg.h>
+
+#include "dicom/codec_guard.h"
 
 /* Where OpenJPEG reads from. */
 struct source {
@@ -85,54 +87,62 @@ static void copy_samples(const opj_image_t *image, const struct pixel_format *fo
     }
 }
 
-static bool decode(opj_codec_t *codec, opj_stream_t *stream, opj_image_t **image, struct error *err)
+/* One decoding: all that is to be released, also when an assertion ends it. */
+struct job {
+    opj_codec_t *codec;
+    opj_stream_t *stream;
+    opj_image_t *image;
+    bool decoded;
+};
+
+static void decode(void *context)
 {
+    struct job *job = context;
     opj_dparameters_t parameters;
     opj_set_default_decoder_parameters(&parameters);
-    if (!opj_setup_decoder(codec, &parameters) || !opj_decoder_set_strict_mode(codec, OPJ_TRUE) ||
-        !opj_read_header(stream, codec, image))
-        return error_set(err, ERROR_INVALID, "JPEG 2000 header cannot be read");
-    if (!opj_decode(codec, stream, *image))
-        return error_set(err, ERROR_INVALID, "JPEG 2000 codestream cannot be decoded");
-    return true;
+    job->decoded = opj_setup_decoder(job->codec, &parameters) &&
+                   opj_decoder_set_strict_mode(job->codec, OPJ_TRUE) &&
+                   opj_read_header(job->stream, job->codec, &job->image) &&
+                   opj_decode(job->codec, job->stream, job->image);
+}
+
+static void release(struct job *job)
+{
+    opj_image_destroy(job->image);
+    if (job->stream)
+        opj_stream_destroy(job->stream);
+    if (job->codec)
+        opj_destroy_codec(job->codec);
+}
+
+static bool decode_codestream(struct slice codestream, const struct stream_header *header,
+                              const struct pixel_format *format, struct space out,
+                              struct error *err)
+{
+    struct source source = { codestream, 0 };
+    struct job job = { .codec = opj_create_decompress(OPJ_CODEC_J2K),
+                       .stream = open_stream(&source) };
+    bool ok = job.codec && job.stream && guard_run(decode, &job) && job.decoded &&
+              is_as_announced(job.image, header);
+    if (ok)
+        copy_samples(job.image, format, out);
+    release(&job);
+    return ok || error_set(err, ERROR_INVALID, "JPEG 2000 codestream cannot be decoded");
 }
 
 bool codec_jpeg2000_decode(const char *uid, struct pixel_format *format, struct slice encoded,
                            struct space out, struct error *err)
 {
     struct stream_header header;
-    struct source source = { 0 };
-    opj_codec_t *codec = NULL;
-    opj_stream_t *stream = NULL;
-    opj_image_t *image = NULL;
-    bool ok = false;
+    struct slice codestream;
     (void)uid;
-    if (!jpeg2000_header_read(encoded, &source.bytes, &header, err) ||
-        !stream_header_check(&header, format, err))
+    if (!jpeg2000_header_read(encoded, &codestream, &header, err) ||
+        !stream_header_check(&header, format, err) ||
+        !decode_codestream(codestream, &header, format, out, err))
         return false;
-    codec = opj_create_decompress(OPJ_CODEC_J2K);
-    stream = open_stream(&source);
-    if (!codec || !stream) {
-        error_set(err, ERROR_NO_SPACE, "no JPEG 2000 decoder");
-        goto out;
-    }
-    if (!decode(codec, stream, &image, err))
-        goto out;
-    if (!is_as_announced(image, &header)) {
-        error_set(err, ERROR_INVALID, "JPEG 2000 image is not what its header announced");
-        goto out;
-    }
-    copy_samples(image, format, out);
     /* The inverse of these transforms is part of decoding (PS3.5 8.2.4). */
     if (strcmp(format->photometric_interpretation, "YBR_RCT") == 0 ||
         strcmp(format->photometric_interpretation, "YBR_ICT") == 0)
         strcpy(format->photometric_interpretation, "RGB");
-    ok = true;
-out:
-    opj_image_destroy(image);
-    if (stream)
-        opj_stream_destroy(stream);
-    if (codec)
-        opj_destroy_codec(codec);
-    return ok;
+    return true;
 }
