@@ -187,6 +187,28 @@ void summary_release(struct summary *summary)
     buffer_release(&summary->bytes);
 }
 
+/* Of these, terms, keys and orders are made: they must be in the summary. */
+static bool is_essential(uint32_t tag)
+{
+    switch (tag) {
+    case TAG_STUDY_DATE:
+    case TAG_STUDY_TIME:
+    case TAG_ACCESSION_NUMBER:
+    case TAG_MODALITY:
+    case TAG_REFERRING_PHYSICIAN_NAME:
+    case TAG_PATIENT_NAME:
+    case TAG_PATIENT_ID:
+    case TAG_ISSUER_OF_PATIENT_ID:
+    case TAG_STUDY_INSTANCE_UID:
+    case TAG_SERIES_INSTANCE_UID:
+    case TAG_STUDY_ID:
+    case TAG_SERIES_NUMBER:
+        return true;
+    default:
+        return false;
+    }
+}
+
 static bool has_value(const struct dataset *dataset, uint32_t tag)
 {
     struct element element;
@@ -227,7 +249,8 @@ void summary_build(struct summary *summary, enum level level, const struct datas
             encode_copy(&encoder, source, tag);
             summary->present |= (uint64_t)1 << bit;
         }
-        if (bytes->overflowed) {
+        if (bytes->overflowed ||
+            (bytes->size > before && bytes->size > SUMMARY_SOFT_SIZE && !is_essential(tag))) {
             bytes->size = before;
             bytes->overflowed = false;
             summary->partial = true;

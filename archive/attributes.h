@@ -8,9 +8,10 @@
 #include "base/buffer.h"
 #include "dicom/dataset.h"
 
-/* Everything in a summary, and one value in it, has a limit; what is above it stays in the header
- * document. */
-enum { SUMMARY_SIZE = 16 << 10 };
+/* What would make a summary larger than SUMMARY_SOFT_SIZE stays in the header document only, but
+ * for what terms, keys and orders are made of: that always fits, as values in a header have a
+ * limit. */
+enum { SUMMARY_SOFT_SIZE = 16 << 10, SUMMARY_SIZE = 256 << 10 };
 
 /* The summaries are of LEVEL_STUDY (with the patient's attributes), LEVEL_SERIES and
  * LEVEL_INSTANCE. False for an attribute that is not in the table. */

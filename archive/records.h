@@ -86,4 +86,4 @@ bool record_order(struct slice bytes, int64_t *number, uint64_t *created);
 
 void study_record_copy(const struct study_record *from, struct study_record *to);
 
-enum { RECORD_SIZE = 128 << 10 }; /* no encoded record is larger */
+enum { RECORD_SIZE = 512 << 10 }; /* no encoded record is larger */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "archive/delete.h"
 
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -195,18 +196,44 @@ TEST(bytes_that_are_being_read_stay_until_they_were_read)
 }
 
 /* A study of more than one transaction. */
+
+enum { MANY = 10003, THREADS = 16 };
+
+struct share {
+    struct fixture *fixture;
+    int first;
+    int failed;
+};
+
+static void *store_share(void *argument)
+{
+    struct share *share = argument;
+    for (int i = share->first; i < MANY; i += THREADS) {
+        char instance[UID_SIZE];
+        struct object object = { .study = "1.1", .series = "1.1.1", .instance = instance };
+        struct error err = { 0 };
+        enum ingest_outcome outcome;
+        snprintf(instance, sizeof(instance), "1.1.1.%d", i + 1);
+        share->failed += !object_store(share->fixture->archive, &object, &outcome, &err);
+    }
+    return NULL;
+}
+
 TEST(a_study_too_big_for_one_step_goes_in_several)
 {
-    enum { MANY = 10003 };
     struct fixture fixture;
     struct error err = { 0 };
-    char instance[UID_SIZE];
+    struct share shares[THREADS];
+    pthread_t threads[THREADS];
     uint64_t count;
     fixture_open(&fixture, true);
-    for (int i = 0; i < MANY; i++) {
-        struct object object = { .study = "1.1", .series = "1.1.1", .instance = instance };
-        snprintf(instance, sizeof(instance), "1.1.1.%d", i + 1);
-        store(&fixture, &object);
+    for (int i = 0; i < THREADS; i++) {
+        shares[i] = (struct share){ &fixture, i, 0 };
+        CHECK_INT(pthread_create(&threads[i], NULL, store_share, &shares[i]), 0);
+    }
+    for (int i = 0; i < THREADS; i++) {
+        pthread_join(threads[i], NULL);
+        CHECK_INT(shares[i].failed, 0);
     }
     CHECK_TEXT(counts_text(&fixture), "1 1 1 10003");
     CHECK_OK(archive_delete(fixture.archive, "1.1", NULL, NULL, &count, &err), err);
