@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "dicom/codec_guard.h"
 
+#undef NDEBUG /* <assert.h> declares __assert_fail only where assertions are on */
 #include <assert.h>
 #include <setjmp.h>
 #include <stdio.h>
