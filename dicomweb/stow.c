@@ -8,9 +8,8 @@
 #include "archive/ingest.h"
 #include "base/log.h"
 #include "base/memory.h"
-#include "base/metrics.h"
 #include "dicomweb/routes.h"
-#include "dicomweb/stow_report.h"
+#include "dicomweb/stow_commit.h"
 #include "http/media_type.h"
 #include "http/multipart_reader.h"
 
@@ -33,17 +32,11 @@ struct stow {
     struct multipart_reader *reader; /* NULL: the body is one instance */
     struct ingest *ingest;           /* of the present part; NULL when it has failed already */
     enum failure_reason part_reason; /* why the present part has failed */
-    struct stow_report report;
-    struct error fault; /* of the request as a whole */
+    struct stow_commit *commit;      /* the parts that are complete */
+    struct error fault;              /* of the request as a whole */
 };
 
 /* --- parts --- */
-
-static void log_failure(const struct identity *identity, const struct error *err)
-{
-    log_warn("stow: instance refused instance=%s error=%s reason=%s",
-             identity->instance[0] ? identity->instance : "-", error_name(err->code), err->message);
-}
 
 static void begin_instance(struct stow *stow)
 {
@@ -54,26 +47,22 @@ static void begin_instance(struct stow *stow)
     stow->part_reason = FAILURE_NONE;
     if (ingest_open(stow->dicomweb->archive, &options, &stow->ingest, &err))
         return;
-    log_failure(&unknown, &err);
+    stow_log_failure(&unknown, &err);
     stow->part_reason = failure_reason_of(err.code);
 }
 
-static void end_instance(struct stow *stow, bool commit)
+static void end_instance(struct stow *stow)
 {
-    struct stow_result *result = stow_report_add(&stow->report);
-    struct error err = { 0 };
-    enum ingest_outcome outcome;
-    result->reason = stow->part_reason;
-    if (stow->ingest) {
-        if (commit && !ingest_commit(stow->ingest, &outcome, &err)) {
-            result->reason = failure_reason_of(err.code);
-            log_failure(ingest_identity(stow->ingest), &err);
-        }
-        result->identity = *ingest_identity(stow->ingest);
-        ingest_close(stow->ingest);
-        stow->ingest = NULL;
+    static const struct identity unknown;
+    struct ingest *ingest = stow->ingest;
+    stow->ingest = NULL;
+    if (stow->part_reason == FAILURE_NONE) {
+        stow_commit_add_take(stow->commit, ingest);
+        return;
     }
-    metric_add(result->reason == FAILURE_NONE ? METRIC_STOW_STORED : METRIC_STOW_FAILED, 1);
+    stow_commit_add_failure(stow->commit, stow->part_reason,
+                            ingest ? ingest_identity(ingest) : &unknown);
+    ingest_close(ingest);
 }
 
 /* After an error the rest of the part is read over; its identity is still told. */
@@ -84,7 +73,7 @@ static void write_instance(struct stow *stow, struct slice bytes)
         return;
     if (ingest_write(stow->ingest, bytes, &err))
         return;
-    log_failure(ingest_identity(stow->ingest), &err);
+    stow_log_failure(ingest_identity(stow->ingest), &err);
     stow->part_reason = failure_reason_of(err.code);
 }
 
@@ -113,7 +102,7 @@ static bool read_events(struct stow *stow)
             write_instance(stow, event.content);
             break;
         case MULTIPART_PART_END:
-            end_instance(stow, stow->part_reason == FAILURE_NONE);
+            end_instance(stow);
             break;
         case MULTIPART_MORE:
         case MULTIPART_END:
@@ -172,6 +161,7 @@ bool stow_open(struct request *request, struct response *response)
     struct stow *stow = mem_alloc(sizeof(*stow));
     struct buffer url = buffer_up_to(4096);
     stow->dicomweb = dicomweb;
+    stow->commit = stow_commit_new();
     stow->study = uids.study;
     stow->answer = answer;
     dicomweb_base_url(dicomweb, request, &url);
@@ -200,7 +190,7 @@ bool stow_body(struct request *request, struct slice piece)
 static void finish_body(struct stow *stow)
 {
     if (!stow->reader) {
-        end_instance(stow, stow->part_reason == FAILURE_NONE);
+        end_instance(stow);
     } else if (stow->fault.code == ERROR_NONE) {
         multipart_finish(stow->reader);
         read_events(stow);
@@ -208,7 +198,7 @@ static void finish_body(struct stow *stow)
     /* A part that the body broke off in is not told of: it was never there. */
     ingest_close(stow->ingest);
     stow->ingest = NULL;
-    if (stow->fault.code == ERROR_NONE && !stow->report.count)
+    if (stow->fault.code == ERROR_NONE && !stow_commit_count(stow->commit))
         error_set(&stow->fault, ERROR_INVALID, "the request has no parts");
 }
 
@@ -217,20 +207,21 @@ void stow_respond(struct request *request, struct response *response)
     struct stow *stow = request_state(request);
     struct buffer body = buffer_up_to(MAX_REPORT);
     finish_body(stow);
+    const struct stow_report *report = stow_commit_finish(stow->commit);
     bool fault = stow->fault.code != ERROR_NONE;
     if (fault)
         log_warn("stow: bad request reason=%s stored_parts=%zu", stow->fault.message,
-                 stow->report.count);
-    if (fault && !stow->report.count) {
+                 report->count);
+    if (fault && !report->count) {
         response_error(response, request, http_status_of(stow->fault.code), stow->fault.message);
         return;
     }
     if (stow->answer == ANSWER_XML)
-        stow_report_write_xml(&stow->report, stow->base_url, stow->study, &body);
+        stow_report_write_xml(report, stow->base_url, stow->study, &body);
     else
-        stow_report_write_json(&stow->report, stow->base_url, stow->study, &body);
+        stow_report_write_json(report, stow->base_url, stow->study, &body);
     response_status(response,
-                    fault ? http_status_of(stow->fault.code) : stow_report_status(&stow->report));
+                    fault ? http_status_of(stow->fault.code) : stow_report_status(report));
     response_content_type(response, answers[stow->answer].type);
     if (fault)
         response_header(response, "Warning", "299 - \"the body broke off behind these instances\"");
@@ -245,7 +236,7 @@ void stow_close(struct request *request, bool complete)
         return;
     ingest_close(stow->ingest);
     multipart_reader_free(stow->reader);
-    stow_report_release(&stow->report);
+    stow_commit_free(stow->commit);
     free(stow->base_url);
     free(stow);
 }

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+/* Commits the parts of one STOW-RS request, several at a time, so that they share the waits for the
+ * disk: 50 parts one after the other wait 50 times. Keeps the report, in the order of the parts.
+ * All calls from the request's thread. */
+
+#include "archive/ingest.h"
+#include "dicomweb/stow_report.h"
+
+struct stow_commit;
+
+struct stow_commit *stow_commit_new(void);
+/* Ends what is in work, then frees. */
+void stow_commit_free(struct stow_commit *commit);
+
+/* A complete part. Waits while as many as allowed are in work. */
+void stow_commit_add_take(struct stow_commit *commit, struct ingest *ingest);
+/* A part that has failed before its commit. */
+void stow_commit_add_failure(struct stow_commit *commit, enum failure_reason reason,
+                             const struct identity *identity);
+/* Waits until all parts are durable or have failed. The report is borrowed. */
+const struct stow_report *stow_commit_finish(struct stow_commit *commit);
+/* Parts so far. */
+size_t stow_commit_count(const struct stow_commit *commit);
+
+void stow_log_failure(const struct identity *identity, const struct error *err);
