@@ -135,7 +135,7 @@ static const char *best_of(const char *text, size_t *others, size_t *unverified)
 
 #define FOUND(members)                                                                             \
     "{'resource':{'resourceType':'Patient','identifier':[{'system':'s','value':'v'}]," members "}" \
-                                                                                               "}"
+    "}"
 #define TAGGED       "'meta':{'tag':[{'system':'urn:hounsfield','code':'dicom-cast'}]}"
 #define SET(entries) "{'resourceType':'Bundle','type':'searchset','entry':[" entries "]}"
 
