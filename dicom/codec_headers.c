@@ -5,6 +5,9 @@
 /* Bounds of what a codestream may make a decoder allocate beyond its pixels. */
 enum { MAX_TILES = 4096, MAX_LAYERS = 1024, MAX_PACKETS_PER_RESOLUTION = 1 << 20 };
 
+/* A progressive JPEG is gone over once a scan. */
+enum { MAX_SCANS = 100 };
+
 static bool is_frame_header(uint8_t marker)
 {
     return marker >= 0xC0 && marker <= 0xCF && marker != 0xC4 && marker != 0xC8 && marker != 0xCC;
@@ -13,6 +16,15 @@ static bool is_frame_header(uint8_t marker)
 static bool jpeg_broken(struct error *err)
 {
     return error_set(err, ERROR_INVALID, "the JPEG stream has no whole header");
+}
+
+/* In the data of a scan FF is followed by zero or a restart marker. */
+static bool has_too_many_scans(struct slice stream)
+{
+    unsigned scans = 0;
+    for (size_t i = 0; i + 1 < stream.size; i++)
+        scans += stream.data[i] == 0xFF && stream.data[i + 1] == 0xDA;
+    return scans > MAX_SCANS;
 }
 
 /* To the first scan: a second frame header after the one we looked at must not decide. */
@@ -30,6 +42,8 @@ bool jpeg_header_read(struct slice stream, struct stream_header *header, struct 
             continue;
         }
         size_t length = get_u16be(p + at + 2);
+        if (marker == 0xDA && has_too_many_scans(slice_skip(stream, at)))
+            return error_set(err, ERROR_LIMIT, "more than %d scans in a JPEG stream", MAX_SCANS);
         if (marker == 0xDA)
             return found || jpeg_broken(err);
         if (length < 2 || length > stream.size - at - 2)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "dicom/codec.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -362,6 +363,49 @@ TEST(jpeg_ls_cut_in_its_data_is_refused)
     for (size_t size = 30; size + 4 < sizeof(sample_jls80_u12); size++)
         CHECK(!decode(UID_JPEG_LS_LOSSLESS, &format, slice_of(sample_jls80_u12, size), &out, &err));
     buffer_release(&out);
+}
+
+TEST(jpeg_with_scans_without_end_is_refused)
+{
+    enum { SCANS = 101 };
+    uint8_t bytes[sizeof(sample_jpeg50_u8) + 2 * SCANS];
+    struct pixel_format format = format_of(&u8);
+    struct buffer out = buffer_up_to(MAX_FRAME);
+    struct error err;
+    memcpy(bytes, sample_jpeg50_u8, sizeof(sample_jpeg50_u8));
+    for (size_t i = 0; i < SCANS; i++)
+        put_u16be(bytes + sizeof(sample_jpeg50_u8) + 2 * i, 0xFFDA);
+    CHECK(!decode(UID_JPEG_BASELINE, &format, slice_of(bytes, sizeof(bytes)), &out, &err));
+    CHECK_INT(err.code, ERROR_LIMIT);
+    buffer_release(&out);
+}
+
+/* Each decodes everything again and again, while the others do so too. */
+static void *decode_all(void *failures)
+{
+    for (int round = 0; round < 20; round++)
+        for (size_t i = 0; i < ALL_COUNT; i++) {
+            struct pixel_format format = format_of(all[i].depth);
+            struct buffer out = buffer_up_to(MAX_FRAME);
+            struct error err;
+            *(int *)failures += !decode(all[i].uid, &format, slice_of(all[i].bytes, all[i].size),
+                                        &out, &err);
+            buffer_release(&out);
+        }
+    return NULL;
+}
+
+TEST(frames_are_decoded_by_many_threads_at_once)
+{
+    enum { THREADS = 4 };
+    pthread_t threads[THREADS];
+    int failures[THREADS] = { 0 };
+    for (int i = 0; i < THREADS; i++)
+        CHECK_INT(pthread_create(&threads[i], NULL, decode_all, &failures[i]), 0);
+    for (int i = 0; i < THREADS; i++) {
+        pthread_join(threads[i], NULL);
+        CHECK_INT(failures[i], 0);
+    }
 }
 
 /* Some of these break an assertion of OpenJPEG (dicom/codec_guard.h), which then loses what it
