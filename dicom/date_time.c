@@ -76,18 +76,39 @@ static bool is_date(int year, int month, int day)
     return year >= 1 && month >= 1 && month <= 12 && day >= 1 && day <= days_in_month(year, month);
 }
 
-bool date_parse(struct slice text, struct time_span *span)
+/* YYYYMMDD, or YYYY.MM.DD as it once was. */
+static bool take_date(struct slice text, int *year, int *month, int *day)
 {
     text = fold_trim(text);
-    int year, month, day;
-    if (!take_digits(&text, 4, &year))
+    if (!take_digits(&text, 4, year))
         return false;
     bool dots = take_byte(&text, '.');
-    if (!take_digits(&text, 2, &month) || (dots && !take_byte(&text, '.')) ||
-        !take_digits(&text, 2, &day) || text.size || !is_date(year, month, day))
-        return false;
+    return take_digits(&text, 2, month) && (!dots || take_byte(&text, '.')) &&
+           take_digits(&text, 2, day) && !text.size;
+}
+
+static void set_day(int year, int month, int day, struct time_span *span)
+{
     span->first_us = days_from_civil(year, month, day) * DAY_US;
     span->last_us = span->first_us + DAY_US - 1;
+}
+
+bool date_parse(struct slice text, struct time_span *span)
+{
+    int year, month, day;
+    if (!take_date(text, &year, &month, &day) || !is_date(year, month, day))
+        return false;
+    set_day(year, month, day, span);
+    return true;
+}
+
+bool date_parse_end(struct slice text, struct time_span *span)
+{
+    int year, month, day;
+    if (!take_date(text, &year, &month, &day) || !is_date(year, month, 1) || day < 1 || day > 31)
+        return false;
+    int last = days_in_month(year, month);
+    set_day(year, month, day < last ? day : last, span);
     return true;
 }
 

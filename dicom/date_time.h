@@ -20,6 +20,8 @@ struct time_span {
 
 /* False for what is no such value. Spaces around it are no matter. */
 bool date_parse(struct slice text, struct time_span *span);
+/* The end of a range: clients that ask for a month end it on the 31st, whatever its length. */
+bool date_parse_end(struct slice text, struct time_span *span);
 bool time_parse(struct slice text, struct time_span *span);
 bool date_time_parse(struct slice text, struct time_span *span);
 

@@ -147,6 +147,11 @@ static bool parse_time(uint16_t vr, struct slice text, struct time_span *span)
                          : date_time_parse(text, span);
 }
 
+static bool parse_end(uint16_t vr, struct slice text, struct time_span *span)
+{
+    return vr == VR_DA ? date_parse_end(text, span) : parse_time(vr, text, span);
+}
+
 static void append_time(uint16_t vr, int64_t us, struct buffer *folded)
 {
     char text[DATE_TIME_TEXT_SIZE];
@@ -326,7 +331,7 @@ static bool parse_range(struct match_key *key, struct slice value, size_t at)
     struct slice right = fold_trim(slice_skip(value, at + 1));
     struct time_span lower = { INT64_MIN, 0 }, upper = { 0, INT64_MAX };
     if ((!left.size && !right.size) || (left.size && !parse_time(key->vr, left, &lower)) ||
-        (right.size && !parse_time(key->vr, right, &upper)))
+        (right.size && !parse_end(key->vr, right, &upper)))
         return false;
     if (lower.first_us > upper.last_us && key->vr != VR_TM)
         return false;

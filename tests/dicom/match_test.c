@@ -294,6 +294,14 @@ TEST(date_ranges_include_both_ends)
     CHECK(matches(VR_DA, "20060705", "20060705") && !matches(VR_DA, "20060705", "20060706"));
 }
 
+TEST(a_range_may_end_on_the_31st_of_a_shorter_month)
+{
+    CHECK(matches(VR_DA, "20060201-20060231", "20060228"));
+    CHECK(!matches(VR_DA, "20060201-20060231", "20060301"));
+    CHECK(matches(VR_DA, "-20060431", "20060430"));
+    CHECK(is_refused(VR_DA, "20060201-20060232") && is_refused(VR_DA, "20060231-20060301"));
+}
+
 TEST(dates_that_are_none_are_refused_and_never_match)
 {
     static const char *const bad[] = { "20061301",
