@@ -346,7 +346,8 @@ const struct presentation_context *association_context_at(const struct associati
 
 uint32_t association_max_fragment(const struct association *association)
 {
-    return association->peer_max_pdu - PDV_HEADER_SIZE;
+    /* Even, as data sets are: no peer should have to see half a value field (PS3.5 7.1.1). */
+    return (association->peer_max_pdu - PDV_HEADER_SIZE) & ~1u;
 }
 
 bool association_has_ended(const struct association *association)
