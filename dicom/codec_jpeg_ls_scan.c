@@ -296,8 +296,10 @@ static void decode_line(struct decoder *decoder, struct lines *lines, int *run_i
 {
     uint32_t columns = decoder->scan->columns;
     for (unsigned i = 0; i < lines->count; i++) {
-        lines->line[i][-1] = lines->above[i][0];
-        lines->above[i][columns] = lines->above[i][columns - 1];
+        int32_t *line = lines->line[i];
+        int32_t *above = lines->above[i];
+        line[-1] = above[0];
+        above[columns] = above[columns - 1];
     }
     for (uint32_t x = 0; x < columns && !decoder->failed;) {
         int index[JPEG_LS_MAX_COMPONENTS];

@@ -12,7 +12,8 @@
 
 enum { JPEG_QUALITY = 90 };
 
-void compress_jpeg(const uint8_t *rgb, unsigned columns, unsigned rows, struct buffer *out) {
+void compress_jpeg(const uint8_t *rgb, unsigned columns, unsigned rows, struct buffer *out)
+{
     struct jpeg_compress_struct jpeg;
     struct jpeg_error_mgr errors; /* its error_exit ends the program with a message */
     unsigned char *bytes = NULL;
@@ -47,7 +48,8 @@ struct memory_stream {
     size_t position;
 };
 
-static OPJ_SIZE_T stream_write(void *data, OPJ_SIZE_T size, void *context) {
+static OPJ_SIZE_T stream_write(void *data, OPJ_SIZE_T size, void *context)
+{
     struct memory_stream *stream = context;
     size_t end = stream->start + stream->position + size;
     if (end > stream->out->size) {
@@ -61,20 +63,23 @@ static OPJ_SIZE_T stream_write(void *data, OPJ_SIZE_T size, void *context) {
     return size;
 }
 
-static OPJ_BOOL stream_seek(OPJ_OFF_T position, void *context) {
+static OPJ_BOOL stream_seek(OPJ_OFF_T position, void *context)
+{
     struct memory_stream *stream = context;
     stream->position = (size_t)position;
     return OPJ_TRUE;
 }
 
-static OPJ_OFF_T stream_skip(OPJ_OFF_T count, void *context) {
+static OPJ_OFF_T stream_skip(OPJ_OFF_T count, void *context)
+{
     struct memory_stream *stream = context;
     stream->position += (size_t)count;
     return count;
 }
 
 static opj_image_t *image_of_grey(const uint16_t *grey, unsigned columns, unsigned rows,
-                                  unsigned bits) {
+                                  unsigned bits)
+{
     opj_image_cmptparm_t component = {
         .dx = 1, .dy = 1, .w = columns, .h = rows, .prec = bits, .bpp = bits
     };
@@ -89,7 +94,8 @@ static opj_image_t *image_of_grey(const uint16_t *grey, unsigned columns, unsign
 }
 
 void compress_jpeg2000(const uint16_t *grey, unsigned columns, unsigned rows, unsigned bits,
-                       struct buffer *out) {
+                       struct buffer *out)
+{
     struct memory_stream memory = { out, out->size, 0 };
     opj_image_t *image = image_of_grey(grey, columns, rows, bits);
     opj_codec_t *codec = opj_create_compress(OPJ_CODEC_J2K);
@@ -112,7 +118,8 @@ void compress_jpeg2000(const uint16_t *grey, unsigned columns, unsigned rows, un
     opj_image_destroy(image);
 }
 
-void compress_deflate(struct slice bytes, struct buffer *out) {
+void compress_deflate(struct slice bytes, struct buffer *out)
+{
     z_stream stream = { 0 };
     if (deflateInit2(&stream, Z_BEST_COMPRESSION, Z_DEFLATED, -MAX_WBITS, 8, Z_DEFAULT_STRATEGY) !=
         Z_OK)

@@ -11,7 +11,8 @@
 
 /* One more content item below `parent` (PS3.3 C.17.3). */
 static struct attributes *add_content(struct attributes *parent, const char *relationship,
-                                      const char *type, struct code name) {
+                                      const char *type, struct code name)
+{
     struct attributes *item = attributes_item(parent, 0x0040A730);
     attributes_text(item, 0x0040A010, VR_CS, relationship);
     attributes_text(item, 0x0040A040, VR_CS, type);
@@ -19,31 +20,36 @@ static struct attributes *add_content(struct attributes *parent, const char *rel
     return item;
 }
 
-static struct attributes *add_container(struct attributes *parent, struct code name) {
+static struct attributes *add_container(struct attributes *parent, struct code name)
+{
     struct attributes *item = add_content(parent, "CONTAINS", "CONTAINER", name);
     attributes_text(item, 0x0040A050, VR_CS, "SEPARATE");
     return item;
 }
 
 static struct attributes *add_code(struct attributes *parent, const char *relationship,
-                                   struct code name, struct code value) {
+                                   struct code name, struct code value)
+{
     struct attributes *item = add_content(parent, relationship, "CODE", name);
     attributes_code(item, 0x0040A168, value);
     return item;
 }
 
 static void add_text(struct attributes *parent, const char *relationship, struct code name,
-                     const char *value) {
+                     const char *value)
+{
     attributes_text(add_content(parent, relationship, "TEXT", name), 0x0040A160, VR_UT, value);
 }
 
 static void add_uid(struct attributes *parent, const char *relationship, struct code name,
-                    const char *uid) {
+                    const char *uid)
+{
     attributes_text(add_content(parent, relationship, "UIDREF", name), 0x0040A124, VR_UI, uid);
 }
 
 static void add_number(struct attributes *parent, struct code name, const char *value,
-                       struct code unit) {
+                       struct code unit)
+{
     struct attributes *item = add_content(parent, "CONTAINS", "NUM", name);
     struct attributes *measured = attributes_item(item, 0x0040A300);
     attributes_text(measured, 0x0040A30A, VR_DS, value);
@@ -51,7 +57,8 @@ static void add_number(struct attributes *parent, struct code name, const char *
 }
 
 /* TID 1002, and 1004 for the device itself */
-static void add_observer(struct attributes *root, const struct series *images) {
+static void add_observer(struct attributes *root, const struct series *images)
+{
     char device[UID_SIZE];
     uid_of(device, "device %s", images->station);
     add_code(root, "HAS OBS CONTEXT", DCM("121005", "Observer Type"), DCM("121007", "Device"));
@@ -67,7 +74,8 @@ static void add_observer(struct attributes *root, const struct series *images) {
 }
 
 /* TID 10011, rows of context */
-static void add_context(struct attributes *root, const struct series *images) {
+static void add_context(struct attributes *root, const struct series *images)
+{
     char study[UID_SIZE];
     uid_of(study, "%s", images->study->label);
     struct attributes *procedure = add_code(root, "HAS CONCEPT MOD",
@@ -88,7 +96,8 @@ static void add_context(struct attributes *root, const struct series *images) {
 }
 
 /* TID 10012 */
-static void add_accumulated(struct attributes *root) {
+static void add_accumulated(struct attributes *root)
+{
     struct attributes *sum = add_container(root, DCM("113811", "CT Accumulated Dose Data"));
     add_number(sum, DCM("113812", "Total Number of Irradiation Events"), "1",
                (struct code){ "{events}", "UCUM", "events" });
@@ -96,7 +105,8 @@ static void add_accumulated(struct attributes *root) {
 }
 
 /* TID 10014 and the tube's part of it */
-static void add_parameters(struct attributes *acquisition) {
+static void add_parameters(struct attributes *acquisition)
+{
     struct attributes *set = add_container(acquisition, DCM("113822", "CT Acquisition Parameters"));
     add_number(set, DCM("113824", "Exposure Time"), "32", UCUM("s"));
     add_number(set, DCM("113825", "Scanning Length"), "160", UCUM("mm"));
@@ -113,7 +123,8 @@ static void add_parameters(struct attributes *acquisition) {
 }
 
 /* TID 10013 */
-static void add_acquisition(struct attributes *root, const struct series *images) {
+static void add_acquisition(struct attributes *root, const struct series *images)
+{
     struct attributes *acquisition = add_container(root, DCM("113819", "CT Acquisition"));
     char event[UID_SIZE];
     uid_of(event, "%s/irradiation/1", images->study->label);
@@ -133,7 +144,8 @@ static void add_acquisition(struct attributes *root, const struct series *images
 }
 
 /* PS3.3 C.17.2: the evidence are the images, and the order they were asked for by. */
-static void add_document(struct attributes *root, const struct series *images, unsigned slices) {
+static void add_document(struct attributes *root, const struct series *images, unsigned slices)
+{
     const struct study *study = images->study;
     char uid[UID_SIZE];
     attributes_text(root, 0x0040A491, VR_CS, "COMPLETE");
@@ -154,7 +166,8 @@ static void add_document(struct attributes *root, const struct series *images, u
     }
 }
 
-void dose_report_write(const struct series *images, const char *folder, unsigned slices) {
+void dose_report_write(const struct series *images, const char *folder, unsigned slices)
+{
     const struct series report = {
         .study = images->study,
         .number = 99,

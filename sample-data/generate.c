@@ -9,7 +9,8 @@
 
 enum { DEFAULT_SLICES = 64, MAX_SLICES = 100000 };
 
-static unsigned slices_of(const char *text) {
+static unsigned slices_of(const char *text)
+{
     char *end;
     unsigned long slices = strtoul(text, &end, 10);
     if (*text < '0' || *text > '9' || *end || slices < 1 || slices > MAX_SLICES)
@@ -17,7 +18,8 @@ static unsigned slices_of(const char *text) {
     return (unsigned)slices;
 }
 
-int main(int count, char **arguments) {
+int main(int count, char **arguments)
+{
     const char *folder = NULL;
     unsigned slices = DEFAULT_SLICES;
     for (int i = 1; i < count; i++) {

@@ -13,7 +13,8 @@
 
 enum { MAX_FILE = 256 << 20, MAX_PATH = 4096 };
 
-void die(const char *format, ...) {
+void die(const char *format, ...)
+{
     va_list arguments;
     va_start(arguments, format);
     fprintf(stderr, "sample_data: ");
@@ -24,7 +25,8 @@ void die(const char *format, ...) {
 }
 
 /* FNV-1a of 128 bits with the version and variant of a name-made UUID (RFC 9562, version 8) set. */
-static unsigned __int128 hash_label(const char *label) {
+static unsigned __int128 hash_label(const char *label)
+{
     const unsigned __int128 prime = (unsigned __int128)1 << 88 | 0x13b;
     unsigned __int128 hash = (unsigned __int128)0x6c62272e07bb0142 << 64 | 0x62b821756295c58d;
     for (; *label; label++)
@@ -33,7 +35,8 @@ static unsigned __int128 hash_label(const char *label) {
     return (hash & ~((unsigned __int128)0x3 << 62)) | (unsigned __int128)0x2 << 62;
 }
 
-void uid_of(char uid[UID_SIZE], const char *format, ...) {
+void uid_of(char uid[UID_SIZE], const char *format, ...)
+{
     char label[256];
     va_list arguments;
     va_start(arguments, format);
@@ -47,16 +50,19 @@ void uid_of(char uid[UID_SIZE], const char *format, ...) {
     snprintf(uid, UID_SIZE, "2.25.%s", digits + first);
 }
 
-void uid_of_frame(char uid[UID_SIZE], const struct study *study) {
+void uid_of_frame(char uid[UID_SIZE], const struct study *study)
+{
     uid_of(uid, "%s/frame of reference", study->label);
 }
 
-void uid_of_instance(char uid[UID_SIZE], const struct series *series, unsigned number) {
+void uid_of_instance(char uid[UID_SIZE], const struct series *series, unsigned number)
+{
     uid_of(uid, "%s/%u/%u", series->study->label, series->number, number);
 }
 
 /* PS3.3 C.7.1.1 */
-static void add_patient(struct attributes *instance, const struct patient *patient) {
+static void add_patient(struct attributes *instance, const struct patient *patient)
+{
     attributes_texts(instance, (const struct text_attribute[]){
                                    { TAG_PATIENT_NAME, VR_PN, patient->name },
                                    { TAG_PATIENT_ID, VR_LO, patient->id },
@@ -78,7 +84,8 @@ static void add_patient(struct attributes *instance, const struct patient *patie
 }
 
 /* PS3.3 C.7.2.1 */
-static void add_study(struct attributes *instance, const struct study *study) {
+static void add_study(struct attributes *instance, const struct study *study)
+{
     char uid[UID_SIZE];
     uid_of(uid, "%s", study->label);
     attributes_texts(instance,
@@ -99,7 +106,8 @@ static void add_study(struct attributes *instance, const struct study *study) {
 }
 
 /* PS3.3 10.6; an SR document and an encapsulated one refer to their orders elsewhere. */
-static void add_request(struct attributes *instance, const struct study *study) {
+static void add_request(struct attributes *instance, const struct study *study)
+{
     struct attributes *request = attributes_item(instance, TAG_REQUEST_ATTRIBUTES_SEQUENCE);
     attributes_format(request, TAG_REQUESTED_PROCEDURE_ID, VR_SH, "RP%s", study->id);
     attributes_format(request, TAG_SCHEDULED_PROCEDURE_STEP_ID, VR_SH, "SPS%s", study->id);
@@ -107,7 +115,8 @@ static void add_request(struct attributes *instance, const struct study *study) 
 }
 
 /* PS3.3 C.7.3.1 */
-static void add_series(struct attributes *instance, const struct series *series) {
+static void add_series(struct attributes *instance, const struct series *series)
+{
     char uid[UID_SIZE];
     uid_of(uid, "%s/%u", series->study->label, series->number);
     attributes_text(instance, TAG_SERIES_INSTANCE_UID, VR_UI, uid);
@@ -129,7 +138,8 @@ static void add_series(struct attributes *instance, const struct series *series)
 }
 
 /* PS3.3 C.7.5.1, C.7.5.2 */
-static void add_equipment(struct attributes *instance, const struct series *series) {
+static void add_equipment(struct attributes *instance, const struct series *series)
+{
     attributes_texts(instance,
                      (const struct text_attribute[]){
                          { TAG_MANUFACTURER, VR_LO, series->manufacturer },
@@ -142,7 +152,8 @@ static void add_equipment(struct attributes *instance, const struct series *seri
                      });
 }
 
-struct attributes *instance_new(const struct series *series, unsigned number) {
+struct attributes *instance_new(const struct series *series, unsigned number)
+{
     const struct study *study = series->study;
     struct attributes *instance = attributes_new();
     char uid[UID_SIZE];
@@ -168,7 +179,8 @@ struct attributes *instance_new(const struct series *series, unsigned number) {
     return instance;
 }
 
-void instance_add_image(struct attributes *instance, const struct image *image) {
+void instance_add_image(struct attributes *instance, const struct image *image)
+{
     attributes_u16(instance, TAG_SAMPLES_PER_PIXEL, image->samples);
     attributes_text(instance, TAG_PHOTOMETRIC_INTERPRETATION, VR_CS, image->photometric);
     if (image->samples > 1)
@@ -182,24 +194,28 @@ void instance_add_image(struct attributes *instance, const struct image *image) 
 }
 
 void instance_add_pixels(struct attributes *instance, const struct image *image,
-                         struct slice pixels) {
+                         struct slice pixels)
+{
     instance_add_image(instance, image);
     attributes_bytes(instance, TAG_PIXEL_DATA, image->bits_allocated > 8 ? VR_OW : VR_OB, pixels);
 }
 
-static void write_file(const char *path, struct slice bytes) {
+static void write_file(const char *path, struct slice bytes)
+{
     FILE *file = fopen(path, "wb");
     if (!file || fwrite(bytes.data, 1, bytes.size, file) != bytes.size || fclose(file) != 0)
         die("%s: %s", path, strerror(errno));
 }
 
-static void make_folder(const char *path) {
+static void make_folder(const char *path)
+{
     if (mkdir(path, 0777) != 0 && errno != EEXIST)
         die("%s: %s", path, strerror(errno));
 }
 
 static void encode_file(const struct attributes *instance, const char *transfer_syntax,
-                        struct buffer *file) {
+                        struct buffer *file)
+{
     const struct transfer_syntax *syntax = transfer_syntax_or_private(slice_text(transfer_syntax));
     struct file_meta meta = { .source_ae = "SAMPLE_DATA" };
     attributes_get_text(instance, TAG_SOP_CLASS_UID, meta.sop_class, UID_SIZE);
@@ -220,7 +236,8 @@ static void encode_file(const struct attributes *instance, const char *transfer_
 }
 
 void instance_write_take(struct attributes *instance, const struct series *series,
-                         const char *folder, const char *name, const char *transfer_syntax) {
+                         const char *folder, const char *name, const char *transfer_syntax)
+{
     struct buffer file = buffer_up_to(MAX_FILE);
     char path[MAX_PATH];
     make_folder(folder);

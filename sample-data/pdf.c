@@ -1,26 +1,26 @@
 /* SPDX-License-Identifier: MIT */
-#include <string.h>
-
 #include "base/buffer.h"
 #include "sample-data/studies.h"
 
-enum { OBJECTS = 5, MAX_CONTENT = 64 << 10 };
+enum { OBJECTS = 6, MAX_CONTENT = 64 << 10 };
 
-static void write_content(const char *const *lines, unsigned count, struct buffer *content) {
+static void write_content(const char *const *lines, unsigned count, struct buffer *content)
+{
     buffer_append_text(content, "BT /F1 12 Tf 14 TL 50 780 Td\n");
     for (unsigned i = 0; i < count; i++)
         buffer_append_format(content, "(%s) Tj T*\n", lines[i]);
     buffer_append_text(content, "ET\n");
 }
 
-void pdf_write(const char *const *lines, unsigned count, struct buffer *out) {
+void pdf_write(const char *const *lines, unsigned count, struct buffer *out)
+{
     struct buffer content = buffer_up_to(MAX_CONTENT);
     size_t offsets[OBJECTS];
     static const char *const objects[OBJECTS - 1] = {
         "<< /Type /Catalog /Pages 2 0 R >>",
         "<< /Type /Pages /Kids [3 0 R] /Count 1 >>",
-        "<< /Type /Page /Parent 2 0 R /MediaBox [0 0 595 842] /Contents 5 0 R"
-        " /Resources << /Font << /F1 4 0 R >> >> >>",
+        "<< /Type /Page /Parent 2 0 R /MediaBox [0 0 595 842] /Contents 6 0 R /Resources 4 0 R >>",
+        "<< /Font << /F1 5 0 R >> >>",
         "<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>",
     };
     write_content(lines, count, &content);

@@ -17,7 +17,8 @@ struct ellipsoid {
 };
 
 static double paint(const struct ellipsoid *ellipsoids, size_t count, double x, double y, double z,
-                    double background) {
+                    double background)
+{
     double value = background;
     for (size_t i = 0; i < count; i++) {
         const struct ellipsoid *e = &ellipsoids[i];
@@ -35,7 +36,8 @@ static double paint(const struct ellipsoid *ellipsoids, size_t count, double x, 
 }
 
 /* -1 to 1, by a hash of position and seed: the same on every machine. */
-static double noise(unsigned x, unsigned y, unsigned seed) {
+static double noise(unsigned x, unsigned y, unsigned seed)
+{
     uint32_t hash = x * 0x9E3779B1u ^ y * 0x85EBCA77u ^ seed * 0xC2B2AE3Du;
     hash ^= hash >> 15;
     hash *= 0x2C1B3C6Du;
@@ -45,13 +47,15 @@ static double noise(unsigned x, unsigned y, unsigned seed) {
     return (double)hash / 2147483648.0 - 1.0;
 }
 
-static uint16_t to_12_bit(double value) {
+static uint16_t to_12_bit(double value)
+{
     if (value < 0)
         return 0;
     return value > MAX_12_BIT ? MAX_12_BIT : (uint16_t)lround(value);
 }
 
-static double coordinate(unsigned index, unsigned count) {
+static double coordinate(unsigned index, unsigned count)
+{
     return (2.0 * index + 1.0) / count - 1.0;
 }
 
@@ -71,7 +75,8 @@ static const struct ellipsoid head[] = {
 };
 enum { HEAD_COUNT = sizeof(head) / sizeof(head[0]), AIR = -1000 };
 
-void phantom_head(uint16_t *pixels, unsigned columns, unsigned rows, double height, unsigned seed) {
+void phantom_head(uint16_t *pixels, unsigned columns, unsigned rows, double height, unsigned seed)
+{
     for (unsigned row = 0; row < rows; row++) {
         for (unsigned column = 0; column < columns; column++) {
             double x = coordinate(column, columns);
@@ -82,7 +87,8 @@ void phantom_head(uint16_t *pixels, unsigned columns, unsigned rows, double heig
     }
 }
 
-void phantom_head_side(uint16_t *pixels, unsigned columns, unsigned rows) {
+void phantom_head_side(uint16_t *pixels, unsigned columns, unsigned rows)
+{
     enum { RAYS = 32 };
     for (unsigned row = 0; row < rows; row++) {
         for (unsigned column = 0; column < columns; column++) {
@@ -96,8 +102,8 @@ void phantom_head_side(uint16_t *pixels, unsigned columns, unsigned rows) {
     }
 }
 
-void phantom_knee(uint16_t *pixels, unsigned columns, unsigned rows, double contrast,
-                  unsigned seed) {
+void phantom_knee(uint16_t *pixels, unsigned columns, unsigned rows, double contrast, unsigned seed)
+{
     double fat = 1800 - 900 * contrast;
     double water = 300 + 1900 * contrast;
     const struct ellipsoid knee[] = {
@@ -120,7 +126,8 @@ void phantom_knee(uint16_t *pixels, unsigned columns, unsigned rows, double cont
 }
 
 static void paint_monochrome1(uint16_t *pixels, unsigned columns, unsigned rows,
-                              const struct ellipsoid *ellipsoids, size_t count) {
+                              const struct ellipsoid *ellipsoids, size_t count)
+{
     for (unsigned row = 0; row < rows; row++) {
         for (unsigned column = 0; column < columns; column++) {
             double density = paint(ellipsoids, count, coordinate(column, columns),
@@ -130,7 +137,8 @@ static void paint_monochrome1(uint16_t *pixels, unsigned columns, unsigned rows,
     }
 }
 
-void phantom_chest(uint16_t *pixels, unsigned columns, unsigned rows) {
+void phantom_chest(uint16_t *pixels, unsigned columns, unsigned rows)
+{
     static const struct ellipsoid chest[] = {
         { 0, 0.1, 0, 0.92, 1.05, 1, 0, 2200 },
         { 0, -0.95, 0, 0.24, 0.25, 1, 0, 2200 },
@@ -145,7 +153,8 @@ void phantom_chest(uint16_t *pixels, unsigned columns, unsigned rows) {
     paint_monochrome1(pixels, columns, rows, chest, sizeof(chest) / sizeof(chest[0]));
 }
 
-void phantom_hand(uint16_t *pixels, unsigned columns, unsigned rows) {
+void phantom_hand(uint16_t *pixels, unsigned columns, unsigned rows)
+{
     static const struct ellipsoid hand[] = {
         { 0, 0.35, 0, 0.42, 0.42, 1, 0, 1500 },
         { 0, 0.85, 0, 0.22, 0.35, 1, 0, 1500 },
@@ -166,7 +175,8 @@ void phantom_hand(uint16_t *pixels, unsigned columns, unsigned rows) {
 }
 
 void phantom_ultrasound(uint8_t *pixels, unsigned columns, unsigned rows, double phase,
-                        unsigned seed) {
+                        unsigned seed)
+{
     double beat = 0.18 + 0.06 * cos(2 * 3.14159265358979 * phase);
     for (unsigned row = 0; row < rows; row++) {
         for (unsigned column = 0; column < columns; column++, pixels += 3) {
@@ -184,7 +194,8 @@ void phantom_ultrasound(uint8_t *pixels, unsigned columns, unsigned rows, double
     }
 }
 
-void phantom_colours(uint8_t *pixels, unsigned columns, unsigned rows) {
+void phantom_colours(uint8_t *pixels, unsigned columns, unsigned rows)
+{
     static const uint8_t bars[8][3] = {
         { 255, 255, 255 }, { 255, 255, 0 }, { 0, 255, 255 }, { 0, 255, 0 },
         { 255, 0, 255 },   { 255, 0, 0 },   { 0, 0, 255 },   { 0, 0, 0 },

@@ -53,7 +53,8 @@ static const struct series report = {
 };
 
 /* PS3.3 C.8.1.1, C.8.1.2 */
-static void write_radiograph(const char *folder) {
+static void write_radiograph(const char *folder)
+{
     static uint16_t pixels[ROWS * COLUMNS];
     static const struct image image = { "MONOCHROME1", ROWS, COLUMNS, 1, 16, 12, 0 };
     struct attributes *instance = instance_new(&radiograph, 1);
@@ -78,7 +79,8 @@ static void write_radiograph(const char *folder) {
 }
 
 /* PS3.3 A.45.1, C.24.2 */
-static void write_report(const char *folder) {
+static void write_report(const char *folder)
+{
     static const char *const lines[] = {
         "Chest PA, synthetic sample",
         "",
@@ -109,7 +111,8 @@ static void write_report(const char *folder) {
     buffer_release(&pdf);
 }
 
-void study_chest(const char *folder) {
+void study_chest(const char *folder)
+{
     write_radiograph(folder);
     write_report(folder);
 }

@@ -59,7 +59,8 @@ static const struct series axial = {
 static const struct image image = { "MONOCHROME2", SIZE, SIZE, 1, 16, 12, 0 };
 
 /* PS3.3 C.7.4.1, C.7.6.2, C.8.2.1 */
-static struct attributes *ct_new(const struct series *series, unsigned number, const char *type) {
+static struct attributes *ct_new(const struct series *series, unsigned number, const char *type)
+{
     struct attributes *instance = instance_new(series, number);
     char frame[UID_SIZE];
     uid_of_frame(frame, &study);
@@ -89,7 +90,8 @@ static struct attributes *ct_new(const struct series *series, unsigned number, c
     return instance;
 }
 
-static void write_localizer(const char *folder) {
+static void write_localizer(const char *folder)
+{
     static uint16_t pixels[SIZE * SIZE];
     struct attributes *instance = ct_new(&localizer, 1, "ORIGINAL\\PRIMARY\\LOCALIZER");
     attributes_texts(instance, (const struct text_attribute[]){
@@ -103,7 +105,8 @@ static void write_localizer(const char *folder) {
     instance_write_take(instance, &localizer, folder, "localizer", UID_DEFLATED_EXPLICIT);
 }
 
-static void write_slice(const char *folder, unsigned number, unsigned slices) {
+static void write_slice(const char *folder, unsigned number, unsigned slices)
+{
     static uint16_t pixels[SIZE * SIZE];
     struct attributes *instance = ct_new(&axial, number, "ORIGINAL\\PRIMARY\\AXIAL");
     double spacing = 160.0 / slices;
@@ -120,7 +123,8 @@ static void write_slice(const char *folder, unsigned number, unsigned slices) {
     instance_write_take(instance, &axial, folder, name, UID_EXPLICIT_LITTLE_ENDIAN);
 }
 
-void study_ct_head(const char *folder, unsigned slices) {
+void study_ct_head(const char *folder, unsigned slices)
+{
     write_localizer(folder);
     for (unsigned number = 1; number <= slices; number++)
         write_slice(folder, number, slices);

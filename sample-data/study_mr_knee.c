@@ -39,8 +39,8 @@ static const struct weighting weightings[] = {
 };
 
 /* PS3.3 C.8.3.1, C.7.6.2, C.7.4.1 */
-static void add_mr(struct attributes *instance, const struct weighting *weighting,
-                   unsigned number) {
+static void add_mr(struct attributes *instance, const struct weighting *weighting, unsigned number)
+{
     char frame[UID_SIZE];
     uid_of_frame(frame, &study);
     attributes_texts(instance, (const struct text_attribute[]){
@@ -70,7 +70,8 @@ static void add_mr(struct attributes *instance, const struct weighting *weightin
 }
 
 static void add_pixels(struct attributes *instance, const struct weighting *weighting,
-                       unsigned number) {
+                       unsigned number)
+{
     static uint16_t pixels[ROWS * COLUMNS];
     static const struct image image = { "MONOCHROME2", ROWS, COLUMNS, 1, 16, 12, 0 };
     phantom_knee(pixels, COLUMNS, ROWS, weighting->contrast, number);
@@ -87,7 +88,8 @@ static void add_pixels(struct attributes *instance, const struct weighting *weig
     buffer_release(&codestream);
 }
 
-void study_mr_knee(const char *folder) {
+void study_mr_knee(const char *folder)
+{
     for (unsigned i = 0; i < sizeof(weightings) / sizeof(weightings[0]); i++) {
         const struct weighting *weighting = &weightings[i];
         const struct series series = {

@@ -10,7 +10,8 @@
 enum { COLUMNS = 96, ROWS = 128 };
 
 /* PS3.3 C.8.1.1, C.8.1.2 */
-static void write_hand(const struct series *series, const char *folder) {
+static void write_hand(const struct series *series, const char *folder)
+{
     static uint16_t pixels[ROWS * COLUMNS];
     static const struct image image = { "MONOCHROME1", ROWS, COLUMNS, 1, 16, 12, 0 };
     struct attributes *instance = instance_new(series, 1);
@@ -27,7 +28,8 @@ static void write_hand(const struct series *series, const char *folder) {
     instance_write_take(instance, series, folder, "hand", UID_EXPLICIT_LITTLE_ENDIAN);
 }
 
-void study_japanese(const char *folder) {
+void study_japanese(const char *folder)
+{
     char *name = text_japanese("Yamada^Tarou=山田^太郎=やまだ^たろう");
     char *referrer = text_japanese("Suzuki^Hanako=鈴木^花子=すずき^はなこ");
     char *description = text_japanese("右手 正面");
@@ -71,7 +73,8 @@ void study_japanese(const char *folder) {
     free(name);
 }
 
-void study_korean(const char *folder) {
+void study_korean(const char *folder)
+{
     char *name = text_korean("Hong^Gildong=洪^吉洞=홍^길동");
     char *description = text_korean("왼손 엑스선");
     const struct patient patient = {

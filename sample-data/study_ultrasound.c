@@ -56,7 +56,8 @@ static const struct series capture = {
 };
 
 /* PS3.3 C.8.5.6, C.7.6.5, C.7.6.6 */
-static void add_loop(struct attributes *instance, size_t compressed_size) {
+static void add_loop(struct attributes *instance, size_t compressed_size)
+{
     static const uint8_t frame_time[] = { 0x18, 0x00, 0x63, 0x10 };
     attributes_texts(instance, (const struct text_attribute[]){
                                    { TAG_IMAGE_TYPE, VR_CS, "ORIGINAL\\PRIMARY\\ABDOMINAL\\0011" },
@@ -75,7 +76,8 @@ static void add_loop(struct attributes *instance, size_t compressed_size) {
                       (double)FRAMES * ROWS * COLUMNS * 3 / (double)compressed_size);
 }
 
-static void write_loop(const char *folder) {
+static void write_loop(const char *folder)
+{
     static uint8_t pixels[ROWS * COLUMNS * 3];
     static const struct image image = { "YBR_FULL_422", ROWS, COLUMNS, 3, 8, 8, 0 };
     struct buffer jpegs[FRAMES];
@@ -97,7 +99,8 @@ static void write_loop(const char *folder) {
         buffer_release(&jpegs[i]);
 }
 
-static void write_capture(const char *folder) {
+static void write_capture(const char *folder)
+{
     static uint8_t pixels[CAPTURE_ROWS * CAPTURE_COLUMNS * 3];
     static const struct image image = { "RGB", CAPTURE_ROWS, CAPTURE_COLUMNS, 3, 8, 8, 0 };
     struct attributes *instance = instance_new(&capture, 1);
@@ -109,7 +112,8 @@ static void write_capture(const char *folder) {
     instance_write_take(instance, &capture, folder, "capture", UID_EXPLICIT_LITTLE_ENDIAN);
 }
 
-void study_ultrasound(const char *folder) {
+void study_ultrasound(const char *folder)
+{
     write_loop(folder);
     write_capture(folder);
 }

@@ -12,7 +12,8 @@
 
 enum { MAX_TEXT = 1024 };
 
-static char *convert(const char *utf8, const char *codec) {
+static char *convert(const char *utf8, const char *codec)
+{
     char text[MAX_TEXT];
     char *in = (char *)(uintptr_t)utf8;
     char *out = text;
@@ -29,11 +30,13 @@ static char *convert(const char *utf8, const char *codec) {
     return mem_copy_text(text);
 }
 
-char *text_japanese(const char *utf8) {
+char *text_japanese(const char *utf8)
+{
     return convert(utf8, "ISO-2022-JP");
 }
 
-char *text_korean(const char *utf8) {
+char *text_korean(const char *utf8)
+{
     struct buffer text = buffer_up_to(MAX_TEXT);
     char *euc = convert(utf8, "EUC-KR");
     bool designated = false;
