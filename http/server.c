@@ -20,6 +20,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/metrics.h"
+#include "http/compress.h"
 #include "http/exchange.h"
 #include "http/framing.h"
 #include "http/listen.h"
@@ -203,6 +204,7 @@ static void fail(struct exchange *exchange, int status, const char *message)
 static struct MHD_Response *build_response(struct exchange *exchange)
 {
     struct response *response = &exchange->response;
+    compress_response(&exchange->request, response);
     struct MHD_Response *built = response->source.next ? stream_response(exchange)
                                                        : buffer_response(exchange);
     if (!built && response->source.next) {

@@ -12,9 +12,11 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
+#include <zlib.h>
 
 #include "base/clock.h"
 #include "base/memory.h"
+#include "http/compress.h"
 #include "http/exchange.h"
 #include "tests/test.h"
 
@@ -241,7 +243,45 @@ static void forge(struct request *request, struct response *response)
     response_header(response, "X-Bad", "a\r\nX-Injected: 1");
 }
 
+/* 64 KiB of text, streamed for ?stream. */
+static bool lines_next(void *state, struct piece *piece, struct error *err)
+{
+    (void)err;
+    int *left = state;
+    piece->kind = *left ? PIECE_BYTES : PIECE_END;
+    piece->bytes = slice_text("0123456789abcdef0123456789ABCDEF");
+    *left -= *left > 0;
+    return true;
+}
+
+static void lines_close(void *state)
+{
+    free(state);
+    atomic_fetch_sub(&open_streams, 1);
+}
+
+static void text(struct request *request, struct response *response)
+{
+    const char *type = request_query_value(request, "type");
+    response_status(response, 200);
+    response_content_type(response, type ? type : "application/dicom+json");
+    int *left = mem_alloc(sizeof(*left));
+    *left = number(request, "lines", 2048);
+    if (request_query_value(request, "stream")) {
+        struct body_source source = { lines_next, lines_close, left };
+        atomic_fetch_add(&open_streams, 1);
+        response_stream_take(response, &source, UINT64_MAX);
+        return;
+    }
+    struct buffer body = buffer_up_to(1 << 20);
+    while ((*left)--)
+        buffer_append_text(&body, "0123456789abcdef0123456789ABCDEF");
+    free(left);
+    response_body_take(response, &body);
+}
+
 static const struct route routes[] = {
+    { .method = "GET", .pattern = "/text", .respond = text },
     { .method = "GET", .pattern = "/hello", .respond = hello },
     { .method = "GET", .pattern = "/items/{id}", .respond = item },
     { .method = "DELETE", .pattern = "/items/{id}", .respond = hello },
@@ -739,6 +779,94 @@ TEST(errors_are_text_or_json_as_accepted)
                                      "Accept: application/dicom+json\r\n\r\n");
     CHECK(strstr(answer, "Content-Type: application/json"));
     CHECK(strstr(answer, "{\"status\":404,\"reason\":\"Not Found\",\"message\":\""));
+    http_server_close(server, 0);
+}
+
+/* The gzip body of an answer, chunks joined. */
+static size_t ungzip(const char *answer, size_t answer_size, uint8_t *out, size_t room)
+{
+    static uint8_t packed[1 << 20];
+    size_t size = 0;
+    const char *at = body_of(answer);
+    const char *end = answer + answer_size;
+    if (strstr(answer, "Transfer-Encoding: chunked")) {
+        for (size_t chunk; (chunk = strtoul(at, NULL, 16)) > 0; at += chunk + 2) {
+            at = strstr(at, "\r\n") + 2;
+            CHECK(at + chunk <= end && size + chunk <= sizeof(packed));
+            memcpy(packed + size, at, chunk);
+            size += chunk;
+        }
+    } else {
+        size = (size_t)(end - at);
+        memcpy(packed, at, size);
+    }
+    z_stream stream = { .next_in = packed, .avail_in = (uInt)size };
+    stream.next_out = out;
+    stream.avail_out = (uInt)room;
+    CHECK(inflateInit2(&stream, 15 + 16) == Z_OK);
+    int result = inflate(&stream, Z_FINISH);
+    inflateEnd(&stream);
+    CHECK_INT(result, Z_STREAM_END);
+    return stream.total_out;
+}
+
+static const char *get_gzip(const struct http_server *server, const char *target, size_t *size)
+{
+    char head[256];
+    snprintf(head, sizeof(head),
+             "GET %s HTTP/1.1\r\nHost: a\r\nConnection: close\r\nAccept-Encoding: br, gzip\r\n\r\n",
+             target);
+    int fd = dial(server);
+    say(fd, head);
+    for (*size = 0;;) {
+        ssize_t got = recv(fd, reply + *size, sizeof(reply) - 1 - *size, 0);
+        if (got <= 0)
+            break;
+        *size += (size_t)got;
+    }
+    close(fd);
+    reply[*size] = '\0';
+    return reply;
+}
+
+TEST(WEB_17_json_is_compressed_for_those_who_accept_it)
+{
+    struct http_server *server = start(NULL);
+    static uint8_t out[1 << 20];
+    static const char *const targets[] = { "/api/text", "/api/text?stream=1",
+                                           "/api/text?stream=1&lines=200000",
+                                           "/api/text?stream=1&lines=0" };
+    static const size_t sizes[] = { 65536, 65536, 0, 0 };
+    for (int i = 0; i < 4; i++) {
+        size_t size;
+        const char *answer = get_gzip(server, targets[i], &size);
+        CHECK(has_status(answer, 200));
+        CHECK(strstr(answer, "Content-Encoding: gzip\r\n"));
+        CHECK(strstr(answer, "Vary: Accept-Encoding\r\n"));
+        CHECK(size < 200000);
+        if (i == 2)
+            continue; /* larger than the room here: that it is small and ends is enough */
+        CHECK_INT(ungzip(answer, size, out, sizeof(out)), sizes[i]);
+        for (size_t j = 0; j < sizes[i]; j++)
+            CHECK(out[j] == "0123456789abcdef0123456789ABCDEF"[j % 32]);
+    }
+    CHECK_INT(settled(&open_streams), 0);
+    http_server_close(server, 0);
+}
+
+TEST(small_or_binary_bodies_and_clients_without_gzip_get_them_as_they_are)
+{
+    struct http_server *server = start(NULL);
+    size_t size;
+    static const char *const plain[] = { "/api/text?lines=4", "/api/text?type=application/dicom",
+                                         "/api/file" };
+    for (int i = 0; i < 3; i++)
+        CHECK(!strstr(get_gzip(server, plain[i], &size), "Content-Encoding"));
+    const char *answer = get(server, "/api/text");
+    CHECK(!strstr(answer, "Content-Encoding") && strstr(answer, "Vary: Accept-Encoding\r\n"));
+    CHECK(accepts_gzip("gzip") && accepts_gzip("br;q=1, GZIP ;q=0.1") && accepts_gzip("*"));
+    CHECK(!accepts_gzip(NULL) && !accepts_gzip("") && !accepts_gzip("gzip;q=0, *"));
+    CHECK(!accepts_gzip("gzip;q=0.000") && !accepts_gzip("gzipped") && !accepts_gzip("*;q=0"));
     http_server_close(server, 0);
 }
 
