@@ -539,3 +539,65 @@ def test_HOS_10_one_crowding_address_leaves_room_for_others(start_server):
     other.release()
     for wire in held + silent:
         wire.close()
+
+
+def test_HOS_10_places_are_kept_for_our_own_peers(start_server):
+    server = start_server(settings={"dimse": {"associationLimit": 3, "associationLimitPerPeer": 3}})
+    held = [Association(server, ECHO) for _ in range(3)]
+    assert refused(server, request(), source="127.0.0.2") == (RJ, (2, 3, 1))
+    known = Association(server, ECHO, calling="MOVEDEST1", source="127.0.0.2")
+    assert known.echo() == 0
+    known.release()
+    for association in held:
+        association.release()
+
+
+def test_HOS_11_a_peer_that_never_reads_is_given_up(start_server):
+    server = start_server(settings={"dimse": {"messageTimeoutSeconds": 0.5}})
+    sock = socket.socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    sock.connect(("127.0.0.1", server.dimse_port))
+    wire = Wire(sock)
+    wire.send(request())
+    assert wire.read()[0] == AC
+    flood = fragments(1, COMMAND, ECHO_COMMAND, 500) * 200
+    deadline = time.monotonic() + 15
+    with pytest.raises((ConnectionResetError, BrokenPipeError)):
+        while time.monotonic() < deadline:
+            wire.send(flood)
+    wire.close()
+    assert is_alive(server)
+
+
+def test_ASC_01_ipv6_and_ipv4_on_one_port(start_server):
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        pytest.skip("no IPv6 here")
+    server = start_server(settings={"bind": "::"})
+    assert is_alive(server)
+    with Wire(socket.create_connection(("::1", server.dimse_port), 5)) as wire:
+        wire.send(request())
+        assert wire.read()[0] == AC
+
+
+def test_ASC_12_an_orderly_stop_ends_idle_associations_and_lets_messages_end(start_server):
+    server = start_server()
+    idle, busy = Association(server), Association(server)
+    ds = make()
+    content = encode(ds)
+    busy.send(fragments(3, COMMAND, command({0x0002: CT, 0x1000: ds.SOPInstanceUID, 0x0100: 1, 0x0110: 1, 0x0700: 0,
+                                             0x0800: 1}), 500) + data_pdu(pdv(3, 0, content[:100])))
+    time.sleep(0.1)
+    stopping = threading.Thread(target=server.stop)
+    stopping.start()
+    assert_aborted(idle, 0)
+    with pytest.raises(OSError):
+        dial(server)
+    busy.send(data_pdu(pdv(3, LAST, content[100:])))
+    assert busy.read_message()[1][0x0900] == 0
+    assert_aborted(busy, 0)
+    stopping.join(10)
+    assert not server.alive()
+    server.start()
+    assert is_stored(server, ds)
