@@ -10,15 +10,17 @@
 #include "cast/uuid.h"
 
 struct bundle {
+    char *base;
     cJSON *tree;
     cJSON *entries; /* in the tree */
 };
 
 enum { QUERY_MAX = 3 * 6 * IDENTIFIER_MAX };
 
-struct bundle *bundle_new(void)
+struct bundle *bundle_new(const char *base)
 {
     struct bundle *bundle = mem_alloc(sizeof *bundle);
+    bundle->base = mem_copy_text(base);
     bundle->tree = json_object();
     json_set_text(bundle->tree, "resourceType", "Bundle");
     json_set_text(bundle->tree, "type", "transaction");
@@ -31,6 +33,7 @@ void bundle_free(struct bundle *bundle)
     if (!bundle)
         return;
     cJSON_Delete(bundle->tree);
+    free(bundle->base);
     free(bundle);
 }
 
@@ -101,7 +104,9 @@ void bundle_update_take(struct bundle *bundle, cJSON *resource)
     json_set_text(request, "method", "PUT");
     json_set_text(request, "url", url);
     json_set_text(request, "ifMatch", etag);
-    json_set_take(add_entry(bundle, NULL, resource), "request", request);
+    char *whole_url = mem_format("%s/%s", bundle->base, url);
+    json_set_take(add_entry(bundle, whole_url, resource), "request", request);
+    free(whole_url);
     free(url);
 }
 

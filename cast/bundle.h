@@ -7,7 +7,9 @@
 
 struct bundle;
 
-struct bundle *bundle_new(void);
+/* `base` is the server's URL: an update is named by its whole URL, so that its relative references
+ * can be resolved. */
+struct bundle *bundle_new(const char *base);
 void bundle_free(struct bundle *bundle);
 
 /* POST with ifNoneExist, under a urn:uuid made from the resource's first identifier: the same

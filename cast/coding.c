@@ -139,7 +139,7 @@ cJSON *coding_of_sequence(const struct coding_context *context, const struct att
 static void append_unless_there_take(cJSON *concepts, cJSON *concept)
 {
     const cJSON *each;
-    cJSON_ArrayForEach(each, concepts) if (json_equal(each, concept))
+    JSON_EACH(each, concepts) if (json_equal(each, concept))
     {
         cJSON_Delete(concept);
         return;
@@ -171,7 +171,7 @@ void concepts_append(cJSON *concepts, const struct coding_context *context,
 void concepts_append_text(cJSON *concepts, const char *text)
 {
     const cJSON *each;
-    cJSON_ArrayForEach(each, concepts)
+    JSON_EACH(each, concepts)
     {
         const char *present = json_text(each, "text");
         if (present && strcmp(present, text) == 0)

@@ -96,6 +96,11 @@ void fhir_client_close(struct fhir_client *client)
     free(client);
 }
 
+const char *fhir_client_base(const struct fhir_client *client)
+{
+    return client->base;
+}
+
 void fhir_client_stop(struct fhir_client *client)
 {
     atomic_store(&client->stopping, true);

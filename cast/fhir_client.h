@@ -25,6 +25,9 @@ void fhir_client_close(struct fhir_client *client);
 /* From any thread: ends the request in flight and all later ones with ERROR_STOPPED. */
 void fhir_client_stop(struct fhir_client *client);
 
+/* The base URL, without a slash at the end. */
+const char *fhir_client_base(const struct fhir_client *client);
+
 struct fhir_request {
     const char *method;
     const char *path;     /* below the base: "Patient?identifier=..."; "" for the base itself */

@@ -160,7 +160,7 @@ static void append_as_text(cJSON *names, const char *pn, const char *use)
 
 void human_name_append(cJSON *names, const char *pn, const char *use)
 {
-    struct name name;
+    struct name name = { .overfull = false };
     if (group_count(pn) > GROUPS) {
         append_as_text(names, pn, use);
         return;
@@ -179,7 +179,7 @@ void human_name_append(cJSON *names, const char *pn, const char *use)
 
 bool human_name_text(const char *pn, char *text, size_t size)
 {
-    struct name name;
+    struct name name = { .overfull = false };
     for (size_t group = 0; group < GROUPS; group++) {
         group_copy(pn, group, name.buffer);
         name_split(&name);

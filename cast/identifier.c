@@ -167,8 +167,9 @@ bool identifier_equal(const cJSON *a, const cJSON *b)
 bool identifier_carried(const cJSON *resource, const cJSON *identifier)
 {
     const cJSON *each;
-    cJSON_ArrayForEach(
-        each, json_get(resource, "identifier")) if (identifier_equal(each, identifier)) return true;
+    JSON_EACH(each, json_get(resource, "identifier"))
+    if (identifier_equal(each, identifier))
+        return true;
     return false;
 }
 

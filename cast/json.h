@@ -27,6 +27,7 @@ bool json_equal(const cJSON *a, const cJSON *b); /* members in any order */
 cJSON *json_get(const cJSON *object, const char *name);
 const char *json_text(const cJSON *object, const char *name); /* NULL unless a string */
 cJSON *json_first(const cJSON *array);                        /* NULL when empty or no array */
+#define JSON_EACH(item, array) for (item = json_first(array); item; item = item->next)
 
 /* Adds the member, or puts the value into the place of the one that is there. Takes the value. An
  * empty object or array is not added: FHIR has none. */

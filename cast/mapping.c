@@ -28,7 +28,7 @@ void map_init(struct map *map, const struct study *study, const struct mapping_o
 void map_append_new_take(cJSON *array, cJSON *value)
 {
     const cJSON *each;
-    cJSON_ArrayForEach(each, array) if (json_equal(each, value))
+    JSON_EACH(each, array) if (json_equal(each, value))
     {
         cJSON_Delete(value);
         return;
@@ -166,7 +166,7 @@ void mapping_set_references(cJSON *imaging_study, const char *patient, const cha
 bool mapping_is_ours(const cJSON *resource)
 {
     const cJSON *tag;
-    cJSON_ArrayForEach(tag, json_get(json_get(resource, "meta"), "tag"))
+    JSON_EACH(tag, json_get(json_get(resource, "meta"), "tag"))
     {
         const char *system = json_text(tag, "system");
         const char *code = json_text(tag, "code");

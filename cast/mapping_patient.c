@@ -96,7 +96,7 @@ static cJSON *first_identifier(struct map *map)
 static void append_identifier_take(cJSON *identifiers, cJSON *identifier)
 {
     const cJSON *each;
-    cJSON_ArrayForEach(each, identifiers) if (identifier_equal(each, identifier))
+    JSON_EACH(each, identifiers) if (identifier_equal(each, identifier))
     {
         cJSON_Delete(identifier);
         return;

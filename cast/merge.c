@@ -160,11 +160,11 @@ static bool add_missing(cJSON *held, const char *name, const cJSON *values,
 {
     bool changed = false;
     const cJSON *value;
-    cJSON_ArrayForEach(value, values)
+    JSON_EACH(value, values)
     {
         const cJSON *present;
         bool found = false;
-        cJSON_ArrayForEach(present, json_get(held, name)) found = found || same(present, value);
+        JSON_EACH(present, json_get(held, name)) found = found || same(present, value);
         if (!found) {
             json_append_take(json_need_array(held, name), json_copy(value));
             changed = true;
@@ -188,7 +188,7 @@ static bool merge_notes(cJSON *held, const cJSON *values)
         const cJSON *value;
         bool wanted = !is_our_note(note);
         next = note->next;
-        cJSON_ArrayForEach(value, values) wanted = wanted || json_equal(note, value);
+        JSON_EACH(value, values) wanted = wanted || json_equal(note, value);
         if (!wanted) {
             cJSON_Delete(cJSON_DetachItemViaPointer(notes, note));
             changed = true;
@@ -229,7 +229,7 @@ static struct by_uid *index_by_uid(const cJSON *array, size_t *count)
     struct by_uid *index = mem_alloc_array((size_t)cJSON_GetArraySize(array) + 1, sizeof *index);
     cJSON *item;
     *count = 0;
-    cJSON_ArrayForEach(item, array)
+    JSON_EACH(item, array)
     {
         const char *uid = json_text(item, "uid");
         if (uid)
@@ -258,7 +258,7 @@ static bool merge_list(cJSON *held, const char *name, const cJSON *values,
     cJSON *merged = json_array();
     cJSON *expected = json_first(present);
     const cJSON *value;
-    cJSON_ArrayForEach(value, values)
+    JSON_EACH(value, values)
     {
         const char *uid = json_text(value, "uid");
         cJSON *item = uid ? find_by_uid(index, count, uid) : NULL;
@@ -329,7 +329,7 @@ static void count_again(cJSON *held)
 {
     int64_t instances = 0;
     const cJSON *series;
-    cJSON_ArrayForEach(series, json_get(held, "series"))
+    JSON_EACH(series, json_get(held, "series"))
     {
         const cJSON *number = json_get(series, "numberOfInstances");
         instances += cJSON_IsRaw(number) ? strtoll(number->valuestring, NULL, 10)
@@ -346,7 +346,7 @@ static bool merge_foreign_series(cJSON *held, const cJSON *mapped)
     size_t count;
     struct by_uid *index = index_by_uid(json_get(held, "series"), &count);
     const cJSON *series;
-    cJSON_ArrayForEach(series, json_get(mapped, "series"))
+    JSON_EACH(series, json_get(mapped, "series"))
     {
         const char *uid = json_text(series, "uid");
         cJSON *present = uid ? find_by_uid(index, count, uid) : NULL;

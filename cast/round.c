@@ -56,7 +56,7 @@ static void issue_codes(struct slice body, char *codes, size_t size)
     codes[0] = 0;
     if (!json_parse(body, &tree, NULL))
         return;
-    cJSON_ArrayForEach(issue, json_get(tree, "issue"))
+    JSON_EACH(issue, json_get(tree, "issue"))
     {
         const char *code = json_text(issue, "code");
         size_t used = strlen(codes);
@@ -258,7 +258,7 @@ static enum round_result plan_imaging_study(struct round *round, struct bundle *
 static enum round_result update(struct round *round, const struct mapping *mapping,
                                 struct round_report *report)
 {
-    struct bundle *bundle = bundle_new();
+    struct bundle *bundle = bundle_new(fhir_client_base(round->client));
     char *patient = NULL;
     char *endpoints[MAPPING_ENDPOINTS] = { NULL };
     enum round_result result = plan_patient(round, bundle, mapping, &patient, report);
@@ -287,7 +287,7 @@ static enum round_result update(struct round *round, const struct mapping *mappi
 static enum round_result withdraw(struct round *round, const cJSON *held,
                                   struct round_report *report)
 {
-    struct bundle *bundle = bundle_new();
+    struct bundle *bundle = bundle_new(fhir_client_base(round->client));
     enum round_result result = ROUND_DONE;
     cJSON *copy = json_copy(held);
     if (merge_withdraw(copy)) {
@@ -334,7 +334,8 @@ static enum round_result remove_study(struct round *round, const char *study_uid
     if (result == ROUND_DONE && found.best)
         result = delete_one(round, found.best, attempt, report);
     const cJSON *other;
-    cJSON_ArrayForEach(other, found.others) if (result == ROUND_DONE)
+    JSON_EACH(other, found.others)
+    if (result == ROUND_DONE)
         result = delete_one(round, other, attempt, report);
     search_answer_release(&found);
     cJSON_Delete(wanted);

@@ -19,7 +19,7 @@ static bool is_id(const char *id)
 const char *search_answer_survivor(const cJSON *patient)
 {
     const cJSON *link;
-    cJSON_ArrayForEach(link, json_get(patient, "link"))
+    JSON_EACH(link, json_get(patient, "link"))
     {
         const char *type = json_text(link, "type");
         const char *reference = json_text(json_get(link, "other"), "reference");
@@ -74,7 +74,7 @@ bool search_answer_read(struct slice text, const char *type, const cJSON *identi
     }
     out->others = json_array();
     cJSON *entry;
-    cJSON_ArrayForEach(entry, json_get(tree, "entry"))
+    JSON_EACH(entry, json_get(tree, "entry"))
     {
         const cJSON *resource = json_get(entry, "resource");
         const char *id = json_text(resource, "id");

@@ -6,7 +6,7 @@
 
 static struct bundle *bundle_of(const char *created, const char *updated)
 {
-    struct bundle *bundle = bundle_new();
+    struct bundle *bundle = bundle_new("http://f/r4");
     if (created)
         bundle_create_take(bundle, sample_json(created), true);
     if (updated)
@@ -45,17 +45,19 @@ TEST(FHIR_03_what_is_there_is_updated_if_it_is_still_the_version_read)
     check_bundle(bundle_of(NULL, "{'resourceType':'Patient','id':'7','meta':{'versionId':'3',"
                                  "'lastUpdated':'2026-01-01T00:00:00Z','source':'s'}}"),
                  "{'resourceType':'Bundle','type':'transaction','entry':[{"
+                 "'fullUrl':'http://f/r4/Patient/7',"
                  "'resource':{'resourceType':'Patient','id':'7','meta':{'source':'s'}},"
                  "'request':{'method':'PUT','url':'Patient/7','ifMatch':'W/\\u00223\\u0022'}}]}");
     check_bundle(bundle_of(NULL, "{'resourceType':'Patient','id':'7'}"),
                  "{'resourceType':'Bundle','type':'transaction','entry':[{"
+                 "'fullUrl':'http://f/r4/Patient/7',"
                  "'resource':{'resourceType':'Patient','id':'7'},"
                  "'request':{'method':'PUT','url':'Patient/7'}}]}");
 }
 
 TEST(one_identity_has_one_uuid_in_every_bundle)
 {
-    struct bundle *first = bundle_new(), *second = bundle_new();
+    struct bundle *first = bundle_new("http://f/r4"), *second = bundle_new("http://f/r4");
     const char *a = bundle_create_take(first, sample_json(patient), true);
     const char *b = bundle_create_take(second, sample_json(patient), false);
     const char *c = bundle_create_take(

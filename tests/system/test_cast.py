@@ -467,10 +467,10 @@ def test_FHIR_05_a_study_that_is_referred_to_is_withdrawn_and_comes_back(cast, f
     post(
         fhir,
         {
-            "resourceType": "DiagnosticReport",
+            "resourceType": "Observation",
             "status": "final",
-            "code": {"text": "CT"},
-            "imagingStudy": [{"reference": f"ImagingStudy/{held['id']}"}],
+            "code": {"text": "a measurement"},
+            "derivedFrom": [{"reference": f"ImagingStudy/{held['id']}"}],
         },
     )
     assert requests.delete(f"{server.dicomweb}/studies/{ds.StudyInstanceUID}", timeout=60).ok
