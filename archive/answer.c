@@ -36,27 +36,27 @@ void answer_dataset_release(struct answer_dataset *dataset)
     buffer_release(&dataset->bytes);
 }
 
-static void add_tag(struct answer *answer, uint32_t tag)
+static void add_tag(struct answer *answer, uint32_t tag, bool whole)
 {
     if (answer->count == answer->capacity) {
         answer->capacity = answer->capacity ? answer->capacity * 2 : 32;
         answer->tags = mem_resize_array(answer->tags, answer->capacity, sizeof(*answer->tags));
     }
-    answer->tags[answer->count++] = tag;
+    answer->tags[answer->count++] = (struct answer_tag){ tag, whole };
 }
 
-bool answer_add(struct answer *answer, uint32_t tag, struct error *err)
+bool answer_add(struct answer *answer, uint32_t tag, bool whole, struct error *err)
 {
     if (answer->count >= ANSWER_MAX_TAGS)
         return error_set(err, ERROR_LIMIT, "more than %d attributes asked for", ANSWER_MAX_TAGS);
-    add_tag(answer, tag);
+    add_tag(answer, tag, whole);
     return true;
 }
 
 static int compare_tags(const void *a, const void *b)
 {
-    uint32_t first = *(const uint32_t *)a, second = *(const uint32_t *)b;
-    return first < second ? -1 : first > second;
+    const struct answer_tag *first = a, *second = b;
+    return first->tag < second->tag ? -1 : first->tag > second->tag;
 }
 
 static void sort_tags(struct answer *answer)
@@ -65,7 +65,9 @@ static void sort_tags(struct answer *answer)
     if (answer->count)
         qsort(answer->tags, answer->count, sizeof(*answer->tags), compare_tags);
     for (size_t i = 0; i < answer->count; i++) {
-        if (!kept || answer->tags[kept - 1] != answer->tags[i])
+        if (kept && answer->tags[kept - 1].tag == answer->tags[i].tag)
+            answer->tags[kept - 1].whole |= answer->tags[i].whole;
+        else
             answer->tags[kept++] = answer->tags[i];
     }
     answer->count = kept;
@@ -76,10 +78,10 @@ static void add_creators(struct answer *answer)
 {
     size_t count = answer->count;
     for (size_t i = 0; i < count; i++) {
-        uint32_t tag = answer->tags[i];
+        uint32_t tag = answer->tags[i].tag;
         uint32_t block = tag >> 8 & 0xFF;
         if (tag_is_private(tag) && block >= 0x10)
-            add_tag(answer, (tag & 0xFFFF0000) | block);
+            add_tag(answer, (tag & 0xFFFF0000) | block, true);
     }
 }
 
@@ -106,26 +108,26 @@ static void add_summaries(struct answer *answer, enum level level)
     for (size_t i = 0; i < sizeof(computed) / sizeof(computed[0]); i++) {
         enum level own = row_attribute_level(computed[i], LEVEL_INSTANCE);
         if (own >= answer->from && own <= level)
-            add_tag(answer, computed[i]);
+            add_tag(answer, computed[i], true);
     }
     for (int i = (int)answer->from; i <= (int)level; i++) {
         size_t position = 0;
         uint32_t tag;
         while (attribute_next((enum level)i, &position, &tag))
-            add_tag(answer, tag);
+            add_tag(answer, tag, true);
     }
 }
 
 void answer_prepare(struct answer *answer, enum level level)
 {
     if (level == LEVEL_PATIENT)
-        add_tag(answer, TAG_PATIENT_ID);
+        add_tag(answer, TAG_PATIENT_ID, true);
     if (level >= LEVEL_STUDY)
-        add_tag(answer, TAG_STUDY_INSTANCE_UID);
+        add_tag(answer, TAG_STUDY_INSTANCE_UID, true);
     if (level >= LEVEL_SERIES)
-        add_tag(answer, TAG_SERIES_INSTANCE_UID);
+        add_tag(answer, TAG_SERIES_INSTANCE_UID, true);
     if (level >= LEVEL_INSTANCE)
-        add_tag(answer, TAG_SOP_INSTANCE_UID);
+        add_tag(answer, TAG_SOP_INSTANCE_UID, true);
     if (answer->all)
         add_summaries(answer, level);
     add_creators(answer);
@@ -134,22 +136,21 @@ void answer_prepare(struct answer *answer, enum level level)
 
 /* Keys below a sequence. */
 
-static bool has_whole(const struct query_keys *keys, const struct answer *answer, uint32_t tag,
-                      const struct query_key **first, size_t *count)
+/* The keys of one first tag: they stand together, the one of depth 1 first. */
+static const struct query_key *find_parts(const struct query_keys *keys, uint32_t tag,
+                                          size_t *count)
 {
-    *first = NULL;
+    const struct query_key *first = NULL;
     *count = 0;
     for (size_t i = 0; i < keys->count; i++) {
         const struct query_key *key = &keys->keys[i];
-        if (key->path[0] != tag)
+        if (key->path[0] != tag || key->depth == 1)
             continue;
-        if (key->depth == 1)
-            return true;
-        if (!*first)
-            *first = key;
-        (*count)++;
+        if (!first)
+            first = key;
+        ++*count;
     }
-    return !*first || answer->all;
+    return first;
 }
 
 static void encode_nothing(struct encoder *encoder, uint32_t tag)
@@ -201,21 +202,22 @@ static void encode_part(struct encoder *encoder, const struct query_key *keys, s
 }
 
 static bool encode_tag(struct answer *answer, struct encoder *encoder, struct row *row,
-                       enum level level, uint32_t tag, const struct query_keys *keys,
+                       enum level level, struct answer_tag asked, const struct query_keys *keys,
                        struct buffer *scratch, struct error *err)
 {
     struct row_value value;
-    const struct query_key *parts;
     size_t count;
     bool found;
+    uint32_t tag = asked.tag;
+    const struct query_key *parts = asked.whole ? NULL : find_parts(keys, tag, &count);
     if (!row_find(row, level, tag, scratch, &value, &found, err))
         return false;
     if (found && !value.source)
         encode_bytes(encoder, tag, value.vr, value.text);
-    else if (found && has_whole(keys, answer, tag, &parts, &count))
-        encode_copy(encoder, value.source, tag);
-    else if (found)
+    else if (found && parts)
         encode_part(encoder, parts, count, 0, value.source);
+    else if (found)
+        encode_copy(encoder, value.source, tag);
     else if (!answer->all && !is_creator(tag))
         encode_nothing(encoder, tag);
     return true;
@@ -242,7 +244,7 @@ static void add_header_tags(struct answer *tags, const struct dataset *header)
                       (event == WALK_SEQUENCE && walk.depth == 1);
         if (at_top && !element.elided && (element.tag & 0xFFFF) != 0 &&
             element.tag != TAG_DATA_SET_TRAILING_PADDING)
-            add_tag(tags, element.tag);
+            add_tag(tags, element.tag, true);
     }
 }
 
@@ -253,7 +255,7 @@ static bool encode_tags(struct answer *answer, const struct answer *tags, struct
     struct buffer scratch = buffer_up_to(ROW_TEXT_SIZE);
     bool ok = true;
     for (size_t i = 0; ok && i < tags->count; i++) {
-        if (tags->tags[i] != TAG_SPECIFIC_CHARACTER_SET)
+        if (tags->tags[i].tag != TAG_SPECIFIC_CHARACTER_SET)
             ok = encode_tag(answer, encoder, row, level, tags->tags[i], keys, &scratch, err);
     }
     buffer_release(&scratch);
@@ -270,7 +272,7 @@ static bool encode_row(struct answer *answer, struct encoder *encoder, struct ro
         return false;
     struct answer tags = { 0 };
     for (size_t i = 0; i < answer->count; i++)
-        add_tag(&tags, answer->tags[i]);
+        add_tag(&tags, answer->tags[i].tag, answer->tags[i].whole);
     if (header)
         add_header_tags(&tags, header);
     sort_tags(&tags);

@@ -60,12 +60,12 @@ bool query_add_key(struct query *query, const uint32_t *path, size_t depth, stru
     if (depth && path[0] == TAG_SPECIFIC_CHARACTER_SET)
         return true; /* says how the keys are written (PS3.4 C.2.2.2): it is none */
     return query_keys_add(&query->keys, query->level, path, depth, value, err) &&
-           answer_add(&query->answer, path[0], err);
+           answer_add(&query->answer, path[0], depth == 1, err);
 }
 
 bool query_add_return(struct query *query, uint32_t tag, struct error *err)
 {
-    return answer_add(&query->answer, tag, err);
+    return answer_add(&query->answer, tag, true, err);
 }
 
 void query_return_all(struct query *query)

@@ -14,9 +14,10 @@ struct query *query_new(struct archive *archive, enum level level);
 void query_close(struct query *query);
 
 /* A key along a path of tags (one tag, or sequence then attribute ...): matches by `value` (UTF-8,
- * as in dicom/match.h; empty: universal) and is returned. The unique keys of the levels above are
- * matched in the same way. Any attribute may be a key: indexed ones are fast. ERROR_INVALID with
- * the tag for a value that cannot be one. */
+ * as in dicom/match.h; empty: universal) and is returned (of a sequence the attributes that keys
+ * name, in each item; the whole sequence for a key of its tag alone). The unique keys of the levels
+ * above are matched in the same way. Any attribute may be a key: indexed ones are fast.
+ * ERROR_INVALID with the tag for a value that cannot be one. */
 enum { QUERY_MAX_DEPTH = 4 };
 bool query_add_key(struct query *query, const uint32_t *path, size_t depth, struct slice value,
                    struct error *err);
@@ -32,7 +33,8 @@ void query_set_page(struct query *query, uint64_t offset, uint64_t limit);
 
 /* The next match, or *match NULL at the end. A data set in Explicit VR Little Endian, UTF-8
  * ((0008,0005) ISO_IR 192 if a value is not ASCII), tags ascending: the keys and returns asked for
- * (zero length when unknown), the unique keys of this level and of those above. Counts, Modalities
+ * (zero length when unknown), the unique keys of this level and of those above (the Patient ID
+ * only at the patient level: below, it is returned when asked for). Counts, Modalities
  * in Study, Retrieve AE Title and availability are computed. Borrowed until the next call. */
 bool query_next(struct query *query, const struct dataset **match, struct error *err);
 

@@ -227,6 +227,22 @@ TEST(keys_of_a_sequence_must_match_within_one_item)
     CHECK_TEXT(text, "PROC2");
     dataset_close(item);
     query_close(query);
+
+    /* By one key alone the items hold just that; with the sequence itself asked for, all. */
+    uint32_t path[] = { TAG_REQUEST_ATTRIBUTES_SEQUENCE, TAG_SCHEDULED_PROCEDURE_STEP_ID };
+    for (int whole = 0; whole < 2; whole++) {
+        struct element element;
+        query = query_new(fixture.archive, LEVEL_SERIES);
+        CHECK_OK(query_add_key(query, path, 2, slice_text("STEP1"), &err), err);
+        if (whole)
+            CHECK_OK(query_add_return(query, path[0], &err), err);
+        CHECK_OK(query_next(query, &match, &err), err);
+        item = dataset_item(match, TAG_REQUEST_ATTRIBUTES_SEQUENCE, 0);
+        CHECK(dataset_find(item, TAG_SCHEDULED_PROCEDURE_STEP_ID, &element));
+        CHECK(dataset_find(item, TAG_REQUESTED_PROCEDURE_ID, &element) == whole);
+        dataset_close(item);
+        query_close(query);
+    }
     fixture_close(&fixture);
 }
 

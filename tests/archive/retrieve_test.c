@@ -238,3 +238,69 @@ TEST(frames_of_an_extended_offset_table_that_is_too_long_for_the_header_are_foun
     buffer_release(&fragments);
     fixture_close(&fixture);
 }
+
+/* Deflated in stored blocks (RFC 1951 3.2.4), which need no compressor. */
+static void deflate_stored(struct slice bytes, struct buffer *out)
+{
+    enum { BLOCK_MAX = 10000 };
+    while (bytes.size) {
+        struct slice block = slice_take(bytes, BLOCK_MAX);
+        bytes = slice_skip(bytes, block.size);
+        buffer_append_byte(out, bytes.size ? 0 : 1);
+        buffer_append_u16le(out, (uint16_t)block.size);
+        buffer_append_u16le(out, (uint16_t)~block.size);
+        buffer_append(out, block);
+    }
+}
+
+TEST(a_deflated_object_is_read_inflated_at_any_offset)
+{
+    struct fixture fixture;
+    struct error err = { 0 };
+    struct buffer dataset = buffer_up_to(1 << 20);
+    struct buffer deflated = buffer_up_to(1 << 20);
+    struct object object = { .study = "1.1",
+                             .series = "1.1.1",
+                             .instance = "1.1.1.1",
+                             .patient_name = "DOE^JANE",
+                             .pixels = 200000,
+                             .fill = 7 };
+    struct ingest_options options = { .transfer_syntax = UID_DEFLATED_EXPLICIT,
+                                      .sop_class = CT_IMAGE_STORAGE,
+                                      .sop_instance = "1.1.1.1" };
+    struct ingest *ingest;
+    struct instance *instance;
+    const struct dataset *header;
+    struct element element;
+    struct file_range range;
+    enum ingest_outcome outcome;
+    uint8_t bytes[1000];
+    object_encode(&object, &dataset);
+    deflate_stored(buffer_slice(&dataset), &deflated);
+    fixture_open(&fixture, true);
+    CHECK_OK(ingest_open(fixture.archive, &options, &ingest, &err), err);
+    CHECK_OK(ingest_write(ingest, buffer_slice(&deflated), &err), err);
+    CHECK_OK(ingest_commit(ingest, &outcome, &err), err);
+    ingest_close(ingest);
+    CHECK_OK(instance_open(fixture.archive, "1.1", "1.1.1", "1.1.1.1", &instance, &err), err);
+    CHECK_OK(instance_dataset(instance, &range, &err), err);
+    CHECK_INT(range.size, deflated.size);
+    CHECK_OK(instance_header(instance, &header, &err), err);
+    CHECK(dataset_find(header, TAG_PIXEL_DATA, &element));
+    CHECK(!instance_range(instance, element.offset, 10, &range, &err));
+    CHECK_INT(err.code, ERROR_UNSUPPORTED);
+    static const uint64_t offsets[] = { 0, 190000, 100, 150000, 150500, 0 };
+    for (size_t i = 0; i < sizeof(offsets) / sizeof(offsets[0]); i++) {
+        struct space space = { bytes, sizeof(bytes) };
+        CHECK_OK(instance_read_inflated(instance, offsets[i], space, &err), err);
+        CHECK(memcmp(bytes, dataset.data + offsets[i], sizeof(bytes)) == 0);
+    }
+    CHECK(!instance_read_inflated(instance, dataset.size - 10, (struct space){ bytes, 11 }, &err));
+    instance_close(instance);
+    CHECK_TEXT(
+        query_list(query_by(&fixture, LEVEL_STUDY, TAG_PATIENT_NAME, "doe*"), TAG_PATIENT_NAME),
+        "DOE^JANE");
+    buffer_release(&dataset);
+    buffer_release(&deflated);
+    fixture_close(&fixture);
+}
