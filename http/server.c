@@ -58,14 +58,15 @@ struct exchange {
     struct watched *watched;
     int fd;
     char *raw_target;
-    bool begun;          /* the headers were looked at */
-    bool has_body;       /* the client announced one */
-    bool routed;         /* the route's own functions were called: so must be its close */
-    bool body_refused;   /* the route wants no more of it */
-    bool must_close;     /* what follows on this connection cannot be trusted */
-    uint64_t body_bytes; /* received */
-    uint64_t sent_bytes; /* handed out for sending */
-    struct piece piece;  /* of a streamed answer: what is left of the present one */
+    bool begun;               /* the headers were looked at */
+    bool has_body;            /* the client announced one */
+    bool routed;              /* the route's own functions were called: so must be its close */
+    bool body_refused;        /* the route wants no more of it */
+    bool must_close;          /* what follows on this connection cannot be trusted */
+    uint64_t body_bytes;      /* received */
+    uint64_t discarded_bytes; /* of these, what nobody wanted */
+    uint64_t sent_bytes;      /* handed out for sending */
+    struct piece piece;       /* of a streamed answer: what is left of the present one */
     bool stream_failed;
     bool stream_ended;
     int64_t started_us;
@@ -380,10 +381,11 @@ static enum MHD_Result receive(struct exchange *exchange, struct slice piece)
     }
     bool wanted = !exchange->response.status && route->body && !exchange->body_refused;
     if (!wanted) {
-        if (exchange->body_bytes <= DISCARD_LIMIT)
+        exchange->discarded_bytes += piece.size;
+        if (exchange->discarded_bytes <= DISCARD_LIMIT)
             return MHD_YES;
         if (!exchange->response.status && exchange->routed)
-            return MHD_YES; /* the route says at the end why it wanted no more */
+            route->respond(&exchange->request, &exchange->response);
         if (!exchange->response.status)
             fail(exchange, 413, "this request takes no such body");
         return answer_and_cut(exchange);

@@ -538,6 +538,49 @@ TEST(a_handler_that_wants_no_more_still_answers_at_the_end)
     http_server_close(server, 0);
 }
 
+/* Sends up to `size` bytes of body, and stops when the server does. */
+static const char *ask_with_body(const struct http_server *server, const char *head, size_t size)
+{
+    static char block[64 << 10];
+    memset(block, 'x', sizeof(block));
+    int fd = dial(server);
+    say(fd, head);
+    for (size_t sent = 0; sent < size; sent += sizeof(block)) {
+        struct pollfd poll_fd = { .fd = fd, .events = POLLIN };
+        if (poll(&poll_fd, 1, 0) > 0 || send(fd, block, sizeof(block), MSG_NOSIGNAL) < 0)
+            break;
+    }
+    return hear_all(fd);
+}
+
+TEST(an_endless_body_that_nobody_wants_is_answered_and_cut)
+{
+    struct http_server *server = start(NULL);
+    size_t size = (size_t)1 << 30;
+    CHECK(has_status(ask_with_body(server,
+                                   "POST /api/upload HTTP/1.1\r\nHost: a\r\nX-Stop: 1\r\n"
+                                   "Content-Length: 1073741824\r\n\r\n",
+                                   size),
+                     200));
+    CHECK(has_status(ask_with_body(server,
+                                   "POST /api/upload HTTP/1.1\r\nHost: a\r\nX-Refuse: 1\r\n"
+                                   "Content-Length: 1073741824\r\n\r\n",
+                                   size),
+                     415));
+    CHECK(has_status(ask_with_body(server,
+                                   "POST /api/none HTTP/1.1\r\nHost: a\r\n"
+                                   "Content-Length: 1073741824\r\n\r\n",
+                                   size),
+                     404));
+    CHECK(has_status(ask_with_body(server,
+                                   "GET /api/hello HTTP/1.1\r\nHost: a\r\n"
+                                   "Content-Length: 1073741824\r\n\r\n",
+                                   size),
+                     413));
+    CHECK_INT(settled(&open_states), 0);
+    http_server_close(server, 0);
+}
+
 TEST(bodies_past_the_limit_are_413_sized_or_chunked)
 {
     struct http_options options = { .body_limit = 1000 };
