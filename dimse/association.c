@@ -383,14 +383,16 @@ bool association_wait(struct association *association, struct error *err)
     return true;
 }
 
-bool association_has_input(struct association *association)
+bool association_has_input(struct association *association, int64_t timeout_ms)
 {
     bool readable = association->ahead_end > association->ahead_start || association->pdu_left;
     bool stopped;
     if (!association->open || readable)
         return readable;
-    return !transport_readable(&association->transport, 0, -1, &readable, &stopped, NULL) ||
-           readable;
+    int64_t deadline_ms = timeout_ms ? clock_monotonic_ms() + timeout_ms : 0;
+    return !transport_readable(&association->transport, deadline_ms, association->settings.kill_fd,
+                               &readable, &stopped, NULL) ||
+           readable || stopped;
 }
 
 /* A PDU header other than P-DATA-TF in Sta6 (PS3.8 9.2, table 9-10). */

@@ -79,8 +79,8 @@ struct pdv {
 /* Waits for the first byte of a message for as long as one may be idle. ERROR_TIMEOUT and
  * ERROR_STOPPED have been answered with A-ABORT. */
 bool association_wait(struct association *association, struct error *err);
-/* Is there something to read now? */
-bool association_has_input(struct association *association);
+/* Is there something to read (or the end), now or within `timeout_ms`? */
+bool association_has_input(struct association *association, int64_t timeout_ms);
 /* A message begins: its time runs from now. */
 void association_begin(struct association *association);
 /* The header of the next PDV; the one before must have been received to its end. */

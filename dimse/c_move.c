@@ -58,8 +58,8 @@ static bool respond(struct move *move, const struct status *status, bool has_rem
     return ok;
 }
 
-/* Pending: after the first sub-operation, then often enough that no second passes without one when
- * sub-operations are short (PS3.4 C.4.2.3.1). */
+/* Pending: with the first sub-operation, then at least once a second, however long one takes (PS3.4
+ * C.4.2.3.1). */
 static bool report(struct move *move, struct error *err)
 {
     int64_t now_ms = clock_monotonic_ms();
@@ -92,6 +92,21 @@ static void count_outcome(struct move *move, const struct instance *instance,
     metric_add(METRIC_INSTANCES_SENT, 1);
 }
 
+/* One sub-operation. False when the requester has gone. */
+static bool deliver(struct move *move, struct instance *instance, struct error *err)
+{
+    struct error failure;
+    enum delivery delivery = NOT_DELIVERED;
+    if (destination_begin(move->destination, instance, &failure)) {
+        while (!destination_is_answered(move->destination, PENDING_INTERVAL_MS))
+            if (!report(move, err))
+                return false;
+        delivery = destination_finish(move->destination, &failure);
+    }
+    count_outcome(move, instance, delivery, &failure);
+    return report(move, err);
+}
+
 /* All instances that go over the contexts of this round. False when the requester has gone. */
 static bool send_round(struct move *move, struct error *err)
 {
@@ -113,9 +128,7 @@ static bool send_round(struct move *move, struct error *err)
             break;
         if (!destination_has_round(move->destination, instance))
             continue;
-        enum delivery delivery = destination_send(move->destination, instance, &failure);
-        count_outcome(move, instance, delivery, &failure);
-        ok = report(move, err);
+        ok = deliver(move, instance, err);
     }
     retrieve_close(retrieve);
     return ok;

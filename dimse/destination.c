@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/memory.h"
 #include "dicom/transcode.h"
 
@@ -31,6 +32,7 @@ struct destination {
     bool is_given_up;
     struct error reason; /* why it was given up */
     uint16_t message_id;
+    int64_t deadline_ms; /* for the answer to the last request */
 };
 
 struct destination *destination_new(struct session *session, const struct command *request,
@@ -288,8 +290,12 @@ static bool receive_status(struct destination *destination, uint16_t *status, st
 {
     struct message response;
     bool released = false;
-    if (!association_wait(destination->association, err) ||
-        !message_receive(destination->association, &response, &released, err))
+    if (!association_has_input(destination->association, 0)) {
+        association_abort(destination->association, ABORT_BY_USER, ABORT_NOT_SPECIFIED);
+        return error_set(err, ERROR_TIMEOUT, "destination did not answer in time");
+    }
+    association_begin(destination->association);
+    if (!message_receive(destination->association, &response, &released, err))
         return false;
     if (released) {
         association_confirm_release(destination->association);
@@ -303,16 +309,38 @@ static bool receive_status(struct destination *destination, uint16_t *status, st
     return message_drain(&response, err);
 }
 
-enum delivery destination_send(struct destination *destination, struct instance *instance,
-                               struct error *failure)
+/* What failed may have cost the association. */
+static void note_failure(struct destination *destination, const struct error *failure)
+{
+    if (association_has_ended(destination->association))
+        lose(destination, failure);
+}
+
+bool destination_begin(struct destination *destination, struct instance *instance,
+                       struct error *failure)
+{
+    if (!connect_if_needed(destination, failure))
+        return false;
+    if (!send_request(destination, instance, failure)) {
+        note_failure(destination, failure);
+        return false;
+    }
+    destination->deadline_ms = clock_monotonic_ms() +
+                               destination->session->options->message_timeout_ms;
+    return true;
+}
+
+bool destination_is_answered(struct destination *destination, int64_t timeout_ms)
+{
+    return association_has_input(destination->association, timeout_ms) ||
+           clock_monotonic_ms() >= destination->deadline_ms;
+}
+
+enum delivery destination_finish(struct destination *destination, struct error *failure)
 {
     uint16_t status = 0;
-    if (!connect_if_needed(destination, failure))
-        return NOT_DELIVERED;
-    if (!send_request(destination, instance, failure) ||
-        !receive_status(destination, &status, failure)) {
-        if (association_has_ended(destination->association))
-            lose(destination, failure);
+    if (!receive_status(destination, &status, failure)) {
+        note_failure(destination, failure);
         return NOT_DELIVERED;
     }
     if (status == STATUS_SUCCESS)

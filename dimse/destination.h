@@ -22,7 +22,11 @@ void destination_plan(struct destination *destination, const struct instance *in
 bool destination_next_round(struct destination *destination);
 bool destination_has_round(const struct destination *destination, const struct instance *instance);
 
+/* Sends an instance; connects when needed. False with the reason when it is not delivered. */
+bool destination_begin(struct destination *destination, struct instance *instance,
+                       struct error *failure);
+/* After that: has the destination answered (or taken too long for it) within `timeout_ms`? */
+bool destination_is_answered(struct destination *destination, int64_t timeout_ms);
 enum delivery { DELIVERED, DELIVERED_WITH_WARNING, NOT_DELIVERED };
-/* Connects when needed. `failure` says why an instance was not delivered. */
-enum delivery destination_send(struct destination *destination, struct instance *instance,
-                               struct error *failure);
+/* Takes the answer. `failure` says why an instance was not delivered. */
+enum delivery destination_finish(struct destination *destination, struct error *failure);

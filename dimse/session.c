@@ -102,7 +102,7 @@ bool session_poll(struct session *session, const struct message *request, bool *
                   struct error *err)
 {
     *cancelled = session->released;
-    while (!*cancelled && !session->has_pending && association_has_input(session->association)) {
+    while (!*cancelled && !session->has_pending && association_has_input(session->association, 0)) {
         struct message early;
         association_begin(session->association);
         if (!message_receive(session->association, &early, &session->released, err))

@@ -76,16 +76,17 @@ int workers_wake_fd(const struct workers *workers)
 }
 
 static void log_end(const struct worker *worker, const struct session *session, const char *how,
-                    int64_t began_ms)
+                    const struct error *err, int64_t began_ms)
 {
     char address[TRANSPORT_ADDRESS_SIZE];
     transport_format_address(&worker->address, address);
     log_info("dimse: association ended peer=%s calling_ae=%s called_ae=%s stored=%llu failed=%llu "
-             "queries=%llu moved=%llu ms=%lld how=%s",
+             "queries=%llu moved=%llu ms=%lld how=%s why=\"%s\"",
              address, association_calling_ae(session->association),
              association_called_ae(session->association), (unsigned long long)session->stored,
              (unsigned long long)session->failed, (unsigned long long)session->queries,
-             (unsigned long long)session->moved, (long long)(clock_monotonic_ms() - began_ms), how);
+             (unsigned long long)session->moved, (long long)(clock_monotonic_ms() - began_ms), how,
+             err->message);
 }
 
 static void serve(struct worker *worker)
@@ -125,7 +126,7 @@ static void serve(struct worker *worker)
     metric_add(METRIC_ASSOCIATIONS_ACCEPTED, 1);
     metric_add(METRIC_ASSOCIATIONS_OPEN, 1);
     const char *how = session_run(&session, &err);
-    log_end(worker, &session, how, began_ms);
+    log_end(worker, &session, how, &err, began_ms);
     worker->fd = association_close(session.association);
     metric_add(METRIC_ASSOCIATIONS_OPEN, -1);
 }

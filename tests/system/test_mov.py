@@ -95,6 +95,34 @@ def test_MOV_02_counters_while_sub_operations_run(server):
     assert counters(answers[-1][0]) == (None, 8, 0, 0)
 
 
+def test_MOV_02_no_second_without_a_sign_of_life_however_slow_the_destination_is(server, tree):
+    with Receiver(server.destination_ports["MOVEDEST1"], delay=1.4):
+        association = Association(server, [(1, STUDY_MOVE, [EXPLICIT])])
+        association.request(1, 0x21, STUDY_MOVE,
+                            keys(QueryRetrieveLevel="STUDY", StudyInstanceUID=tree[3].StudyInstanceUID),
+                            elements={0x0600: "MOVEDEST1"})
+        while True:
+            began = time.monotonic()
+            answer = association.read_message()[1]
+            assert time.monotonic() - began < 1
+            if answer[0x0900] != 0xFF00:
+                break
+            assert counters(answer) in ((1, 0, 0, 0), (0, 1, 0, 0))
+        assert answer[0x0900] == 0
+        association.release()
+
+
+def test_MOV_04_a_destination_that_never_answers(start_server):
+    server = start_server(settings={"dimse": {"messageTimeoutSeconds": 0.4}})
+    ds = make()
+    store_all(server, [ds])
+    with Receiver(server.destination_ports["MOVEDEST1"], delay=2):
+        began = time.monotonic()
+        final, _ = move(server, keys(QueryRetrieveLevel="STUDY", StudyInstanceUID=ds.StudyInstanceUID))[-1]
+        assert time.monotonic() - began < 2
+    assert final[0x0900] == 0xA702 and counters(final) == (None, 0, 1, 0)
+
+
 @pytest.mark.parametrize("destination", ["NOBODY", "", None, "movedest1", "MOVEDEST1X", " "])
 def test_MOV_03_unknown_destinations(server, tree, destination):
     with Receiver(server.destination_ports["MOVEDEST1"]) as receiver:
