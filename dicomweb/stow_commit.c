@@ -59,7 +59,7 @@ static void commit_part(struct stow_commit *commit, struct ingest *ingest, size_
     count_result(reason);
     pthread_mutex_lock(&commit->lock);
     commit->report.results[index].reason = reason;
-    commit->report.results[index].identity = *ingest_identity(ingest);
+    stow_result_identify(&commit->report.results[index], ingest_identity(ingest));
     pthread_mutex_unlock(&commit->lock);
     ingest_close(ingest);
 }
@@ -118,7 +118,7 @@ static size_t add_result(struct stow_commit *commit, enum failure_reason reason,
     pthread_mutex_lock(&commit->lock);
     struct stow_result *result = stow_report_add(&commit->report);
     result->reason = reason;
-    result->identity = *identity;
+    stow_result_identify(result, identity);
     size_t index = commit->report.count - 1;
     pthread_mutex_unlock(&commit->lock);
     return index;

@@ -47,8 +47,19 @@ struct stow_result *stow_report_add(struct stow_report *report)
     return result;
 }
 
+void stow_result_identify(struct stow_result *result, const struct identity *identity)
+{
+    if (!identity->sop_class[0] && !identity->instance[0])
+        return;
+    if (!result->identity)
+        result->identity = mem_alloc(sizeof(*result->identity));
+    *result->identity = *identity;
+}
+
 void stow_report_release(struct stow_report *report)
 {
+    for (size_t i = 0; i < report->count; i++)
+        free(report->results[i].identity);
     free(report->results);
     memset(report, 0, sizeof(*report));
 }
@@ -60,7 +71,8 @@ static enum list list_of(const struct stow_result *result)
 {
     if (result->reason == FAILURE_NONE)
         return REFERENCED;
-    return result->identity.instance[0] && result->identity.sop_class[0] ? FAILED : OTHER;
+    const struct identity *identity = result->identity;
+    return identity && identity->instance[0] && identity->sop_class[0] ? FAILED : OTHER;
 }
 
 static size_t count_list(const struct stow_report *report, enum list list)
@@ -102,9 +114,9 @@ static const char *common_study(const struct stow_report *report, const char *as
         const struct stow_result *result = &report->results[i];
         if (result->reason != FAILURE_NONE)
             continue;
-        if (study[0] && strcmp(study, result->identity.study) != 0)
+        if (study[0] && strcmp(study, result->identity->study) != 0)
             return "";
-        study = result->identity.study;
+        study = result->identity->study;
     }
     return count_list(report, REFERENCED) ? study : "";
 }
@@ -113,8 +125,8 @@ static void write_instance_url(const struct stow_result *result, const char *bas
                                struct buffer *out)
 {
     buffer_append_format(out, "%s/studies/%s/series/%s/instances/%s", base_url,
-                         result->identity.study, result->identity.series,
-                         result->identity.instance);
+                         result->identity->study, result->identity->series,
+                         result->identity->instance);
 }
 
 /* --- JSON: UIDs and our own URLs hold nothing that needs escaping --- */
@@ -127,7 +139,7 @@ static void write_json_item(const struct stow_result *result, const char *base_u
         buffer_append_format(json,
                              "\"00081150\":{\"vr\":\"UI\",\"Value\":[\"%s\"]},"
                              "\"00081155\":{\"vr\":\"UI\",\"Value\":[\"%s\"]},",
-                             result->identity.sop_class, result->identity.instance);
+                             result->identity->sop_class, result->identity->instance);
     if (result->reason == FAILURE_NONE) {
         buffer_append_text(json, "\"00081190\":{\"vr\":\"UR\",\"Value\":[\"");
         write_instance_url(result, base_url, json);
@@ -191,8 +203,9 @@ static void write_xml_item(const struct stow_result *result, const char *base_ur
 {
     buffer_append_format(xml, "<Item number=\"%zu\">", number);
     if (list_of(result) != OTHER) {
-        write_attribute("00081150", "UI", "ReferencedSOPClassUID", result->identity.sop_class, xml);
-        write_attribute("00081155", "UI", "ReferencedSOPInstanceUID", result->identity.instance,
+        write_attribute("00081150", "UI", "ReferencedSOPClassUID", result->identity->sop_class,
+                        xml);
+        write_attribute("00081155", "UI", "ReferencedSOPInstanceUID", result->identity->instance,
                         xml);
     }
     if (result->reason == FAILURE_NONE) {

@@ -21,7 +21,7 @@ enum failure_reason failure_reason_of(enum error_code code);
 
 struct stow_result {
     enum failure_reason reason; /* FAILURE_NONE: stored, or here already */
-    struct identity identity;   /* as far as it is known: "" where not */
+    struct identity *identity;  /* as far as it is known; NULL: nothing is. Owned */
 };
 
 struct stow_report {
@@ -32,6 +32,9 @@ struct stow_report {
 
 /* The place is valid until the next call. */
 struct stow_result *stow_report_add(struct stow_report *report);
+/* Takes a copy. A part of which nothing is known costs nothing here, as a small request can have
+ * very many of them. */
+void stow_result_identify(struct stow_result *result, const struct identity *identity);
 void stow_report_release(struct stow_report *report);
 
 /* 200 all stored, 202 some, 409 or what fits better for none (PS3.18 10.5.3.1). */

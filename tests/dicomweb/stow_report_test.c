@@ -11,10 +11,12 @@ static void add(struct stow_report *report, enum failure_reason reason, const ch
 {
     struct stow_result *result = stow_report_add(report);
     result->reason = reason;
-    snprintf(result->identity.study, UID_SIZE, "%s", study);
-    snprintf(result->identity.series, UID_SIZE, "%s", instance[0] ? "1.9" : "");
-    snprintf(result->identity.instance, UID_SIZE, "%s", instance);
-    snprintf(result->identity.sop_class, UID_SIZE, "%s", instance[0] ? "1.2.3" : "");
+    struct identity identity = { 0 };
+    snprintf(identity.study, UID_SIZE, "%s", study);
+    snprintf(identity.series, UID_SIZE, "%s", instance[0] ? "1.9" : "");
+    snprintf(identity.instance, UID_SIZE, "%s", instance);
+    snprintf(identity.sop_class, UID_SIZE, "%s", instance[0] ? "1.2.3" : "");
+    stow_result_identify(result, &identity);
 }
 
 static int status_of(const enum failure_reason *reasons, size_t count, const char *instance)
@@ -51,6 +53,19 @@ TEST(errors_have_the_failure_reasons_of_the_standard)
     CHECK_INT(failure_reason_of(ERROR_UNSUPPORTED), 0x0122);
     CHECK_INT(failure_reason_of(ERROR_NO_SPACE), 0xA700);
     CHECK_INT(failure_reason_of(ERROR_IO), 0x0110);
+}
+
+TEST(a_part_of_which_nothing_is_known_costs_no_room_for_uids)
+{
+    struct stow_report report = { 0 };
+    const struct identity unknown = { 0 };
+    struct stow_result *result = stow_report_add(&report);
+    result->reason = FAILURE_CANNOT_UNDERSTAND;
+    stow_result_identify(result, &unknown);
+    CHECK(!result->identity);
+    CHECK(sizeof(*result) <= 16);
+    CHECK_INT(stow_report_status(&report), 400);
+    stow_report_release(&report);
 }
 
 static const char *json_of(const struct stow_report *report, const char *study, struct buffer *out)
