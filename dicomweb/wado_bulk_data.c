@@ -70,6 +70,7 @@ static bool find_value(struct bulk *bulk, const struct dataset *dataset, const c
         unsigned long tag;
         unsigned long item;
         int used = 0;
+        int item_used = 0; /* stays 0 when no dot follows the number */
         if (sscanf(path, "%8lx%n", &tag, &used) != 1 || used != 8)
             return error_set(err, ERROR_INVALID, "the path names no attribute");
         path += used;
@@ -78,9 +79,10 @@ static bool find_value(struct bulk *bulk, const struct dataset *dataset, const c
                 return error_set(err, ERROR_NOT_FOUND, "the instance has no such attribute");
             return true;
         }
-        if (sscanf(path, ".%lu.%n", &item, &used) != 1 || bulk->item_count == MAX_PATH_ITEMS)
+        if (sscanf(path, ".%lu.%n", &item, &item_used) != 1 || !item_used ||
+            bulk->item_count == MAX_PATH_ITEMS)
             return error_set(err, ERROR_INVALID, "the path names no attribute");
-        path += used;
+        path += item_used;
         struct dataset *next = dataset_item(dataset, (uint32_t)tag, item);
         if (!next)
             return error_set(err, ERROR_NOT_FOUND, "the instance has no such item");
