@@ -215,6 +215,20 @@ static bool is_replaced(const struct transcoder *transcoder, uint32_t tag)
     return false;
 }
 
+/* In implicit VR the tag alone tells what is a sequence and what is not. An element that is
+ * otherwise than its tag says cannot be written so that anybody could read on behind it. */
+static bool can_be_said(const struct transcoder *transcoder, const struct element *element,
+                        bool is_sequence)
+{
+    uint16_t vr = dictionary_vr(element->tag);
+    if (transcoder->writer.explicit_vr || vr == VR_UN)
+        return true;
+    if (is_sequence)
+        return vr == VR_SQ;
+    /* A sequence that came as UN, and was too large for the header, is one all the same. */
+    return vr != VR_SQ || !element->size || (element->vr == VR_UN && element->elided);
+}
+
 static bool write_element(struct transcoder *transcoder, const struct element *element,
                           size_t depth, struct error *err)
 {
@@ -223,6 +237,8 @@ static bool write_element(struct transcoder *transcoder, const struct element *e
     if (depth == 0 && !write_changes(transcoder, element->tag, err))
         return false;
     if (depth == 0 && is_replaced(transcoder, element->tag))
+        return true;
+    if (!can_be_said(transcoder, element, false))
         return true;
     if (depth == 0 && element->tag == TAG_PIXEL_DATA && transcoder->has_frames)
         return write_frames(transcoder, err);
@@ -267,8 +283,10 @@ static bool write_dataset(struct transcoder *transcoder, struct error *err)
     size_t sequences = 0;
     size_t left_out = 0; /* depth of the sequence that is being left out, or 0 */
     for (enum walk_event event; (event = walk_next(&walk, &element)) != WALK_END;) {
-        if (event == WALK_SEQUENCE && is_icon(transcoder, sequences++) && !left_out)
+        if (event == WALK_SEQUENCE && !left_out &&
+            (is_icon(transcoder, sequences) || !can_be_said(transcoder, &element, true)))
             left_out = walk.depth;
+        sequences += event == WALK_SEQUENCE;
         if (!left_out && !write_event(transcoder, event, &element, walk.depth, err))
             return false;
         if (event == WALK_SEQUENCE_END && walk.depth + 1 == left_out)

@@ -341,6 +341,22 @@ TEST(odd_values_are_padded)
     check_transcoded(maker.out, IMPLICIT, EXPLICIT, expected.out);
 }
 
+/* Behind them nobody could read on: in implicit VR the tag alone tells what a sequence is. */
+TEST(elements_of_a_vr_that_contradicts_their_tag_are_left_out_of_implicit_vr)
+{
+    struct maker maker = maker_of(EXPLICIT, false);
+    struct maker item = maker_of(EXPLICIT, false);
+    struct maker expected = maker_of(IMPLICIT, false);
+    make_us(&item, TAG_ROWS, 1);
+    make_text(&maker, TAG_MODALITY, VR_CS, "CT");
+    make_us(&maker, 0x00081140, 5);           /* a sequence by its tag */
+    make_sequence(&maker, 0x00100020, &item); /* none by its tag */
+    make_text(&maker, 0x00100040, VR_CS, "O ");
+    make_text(&expected, TAG_MODALITY, VR_CS, "CT");
+    make_text(&expected, 0x00100040, VR_CS, "O ");
+    check_transcoded(maker.out, EXPLICIT, IMPLICIT, expected.out);
+}
+
 TEST(group_lengths_are_left_out)
 {
     struct maker maker = maker_of(EXPLICIT, false);
