@@ -136,17 +136,6 @@ cJSON *coding_of_sequence(const struct coding_context *context, const struct att
     return coding;
 }
 
-static void append_unless_there_take(cJSON *concepts, cJSON *concept)
-{
-    const cJSON *each;
-    JSON_EACH(each, concepts) if (json_equal(each, concept))
-    {
-        cJSON_Delete(concept);
-        return;
-    }
-    json_append_take(concepts, concept);
-}
-
 void concepts_append(cJSON *concepts, const struct coding_context *context,
                      const struct attributes *attributes, uint32_t tag)
 {
@@ -162,7 +151,7 @@ void concepts_append(cJSON *concepts, const struct coding_context *context,
             json_append_take(json_need_array(concept, "coding"), coding);
             if (copy)
                 json_set_take(concept, "text", copy);
-            append_unless_there_take(concepts, concept);
+            json_append_new_take(concepts, concept);
         }
         dataset_close(item);
     }
@@ -171,15 +160,14 @@ void concepts_append(cJSON *concepts, const struct coding_context *context,
 void concepts_append_text(cJSON *concepts, const char *text)
 {
     const cJSON *each;
-    JSON_EACH(each, concepts)
-    {
+    for (each = json_first(concepts); each; each = each->next) {
         const char *present = json_text(each, "text");
         if (present && strcmp(present, text) == 0)
             return;
     }
     cJSON *concept = json_object();
     json_set_text(concept, "text", text);
-    append_unless_there_take(concepts, concept);
+    json_append_new_take(concepts, concept);
 }
 
 /* Defined terms of Modality (PS3.3 C.7.3.1.1.1, PS3.16 CID 29 and CID 33), by term. */

@@ -236,10 +236,11 @@ static bool token_fits(const struct token *token, const cJSON *identifier)
 static bool fits_identifier(const struct search *search, const cJSON *resource)
 {
     const cJSON *identifier;
-    JSON_EACH(identifier, json_get(resource, "identifier"))
-    for (size_t i = 0; i < search->identifier_count; i++)
-        if (token_fits(&search->identifiers[i], identifier))
-            return true;
+    for (identifier = json_first(json_get(resource, "identifier")); identifier;
+         identifier = identifier->next)
+        for (size_t i = 0; i < search->identifier_count; i++)
+            if (token_fits(&search->identifiers[i], identifier))
+                return true;
     return !search->by_identifier;
 }
 
@@ -295,8 +296,8 @@ static bool offer_take(struct search *search, cJSON *resource)
         return false;
     }
     const cJSON *series;
-    JSON_EACH(series, json_get(resource, "series"))
-    search->instances += (size_t)cJSON_GetArraySize(json_get(series, "instance"));
+    for (series = json_first(json_get(resource, "series")); series; series = series->next)
+        search->instances += (size_t)cJSON_GetArraySize(json_get(series, "instance"));
     search->given++;
     add_entry_take(search, resource);
     return true;

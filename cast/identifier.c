@@ -167,9 +167,9 @@ bool identifier_equal(const cJSON *a, const cJSON *b)
 bool identifier_carried(const cJSON *resource, const cJSON *identifier)
 {
     const cJSON *each;
-    JSON_EACH(each, json_get(resource, "identifier"))
-    if (identifier_equal(each, identifier))
-        return true;
+    for (each = json_first(json_get(resource, "identifier")); each; each = each->next)
+        if (identifier_equal(each, identifier))
+            return true;
     return false;
 }
 

@@ -266,6 +266,19 @@ void json_append_take(cJSON *array, cJSON *value)
         abort();
 }
 
+void json_append_new_take(cJSON *array, cJSON *value)
+{
+    const cJSON *each;
+    size_t count = 0;
+    for (each = json_first(array); each; each = each->next) {
+        if (++count == JSON_MAX_NEW || json_equal(each, value)) {
+            cJSON_Delete(value);
+            return;
+        }
+    }
+    json_append_take(array, value);
+}
+
 cJSON *json_need_array(cJSON *object, const char *name)
 {
     cJSON *array = json_get(object, name);

@@ -27,7 +27,6 @@ bool json_equal(const cJSON *a, const cJSON *b); /* members in any order */
 cJSON *json_get(const cJSON *object, const char *name);
 const char *json_text(const cJSON *object, const char *name); /* NULL unless a string */
 cJSON *json_first(const cJSON *array);                        /* NULL when empty or no array */
-#define JSON_EACH(item, array) for (item = json_first(array); item; item = item->next)
 
 /* Adds the member, or puts the value into the place of the one that is there. Takes the value. An
  * empty object or array is not added: FHIR has none. */
@@ -37,5 +36,9 @@ void json_set_text(cJSON *object, const char *name, const char *text);
 void json_set_integer(cJSON *object, const char *name, int64_t value);
 void json_remove(cJSON *object, const char *name);
 void json_append_take(cJSON *array, cJSON *value);
+/* Adds it unless an equal one is there, or JSON_MAX_NEW others are: each is compared with all, and
+ * a peer says how many there are. */
+enum { JSON_MAX_NEW = 200 };
+void json_append_new_take(cJSON *array, cJSON *value);
 /* The array of that name, made when it is not there. Borrowed. */
 cJSON *json_need_array(cJSON *object, const char *name);

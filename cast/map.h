@@ -28,8 +28,6 @@ void map_persons(const struct map *map, const struct attributes *attributes, uin
                  uint32_t identification_tag, cJSON *references);
 /* {type, identifier}. Takes the identifier. */
 cJSON *map_logical_reference_take(const char *type, cJSON *identifier);
-/* Adds unless an equal one is there. Takes the value. */
-void map_append_new_take(cJSON *array, cJSON *value);
 
 cJSON *map_patient(struct map *map);
 cJSON *map_imaging_study(struct map *map);

@@ -25,17 +25,6 @@ void map_init(struct map *map, const struct study *study, const struct mapping_o
         map->zone = map->zone_text;
 }
 
-void map_append_new_take(cJSON *array, cJSON *value)
-{
-    const cJSON *each;
-    JSON_EACH(each, array) if (json_equal(each, value))
-    {
-        cJSON_Delete(value);
-        return;
-    }
-    json_append_take(array, value);
-}
-
 void map_note(struct map *map, const char *format, ...)
 {
     char text[256];
@@ -47,7 +36,7 @@ void map_note(struct map *map, const char *format, ...)
     cJSON *note = json_object();
     json_set_text(note, "authorString", MAPPING_AUTHOR);
     json_set_text(note, "text", text);
-    map_append_new_take(map->notes, note);
+    json_append_new_take(map->notes, note);
 }
 
 cJSON *map_meta(const struct map *map)
@@ -111,7 +100,7 @@ void map_persons(const struct map *map, const struct attributes *attributes, uin
                                          : NULL;
         cJSON *reference = person(map, item, named ? name : NULL);
         if (reference)
-            map_append_new_take(references, reference);
+            json_append_new_take(references, reference);
         dataset_close(item);
     }
 }
@@ -166,8 +155,7 @@ void mapping_set_references(cJSON *imaging_study, const char *patient, const cha
 bool mapping_is_ours(const cJSON *resource)
 {
     const cJSON *tag;
-    JSON_EACH(tag, json_get(json_get(resource, "meta"), "tag"))
-    {
+    for (tag = json_first(json_get(json_get(resource, "meta"), "tag")); tag; tag = tag->next) {
         const char *system = json_text(tag, "system");
         const char *code = json_text(tag, "code");
         if (system && code && strcmp(system, MAPPING_TAG_SYSTEM) == 0 &&

@@ -32,7 +32,7 @@ static void append_order(const struct map *map, const struct attributes *attribu
                                                   map->options->prefix);
         cJSON *identifier = identifier_new(NULL, kinds[i].type, &issuer, map->options->prefix,
                                            kinds[i].branch, value);
-        map_append_new_take(orders, map_logical_reference_take("ServiceRequest", identifier));
+        json_append_new_take(orders, map_logical_reference_take("ServiceRequest", identifier));
         issuer_release(&issuer);
         return;
     }

@@ -96,11 +96,11 @@ static cJSON *first_identifier(struct map *map)
 static void append_identifier_take(cJSON *identifiers, cJSON *identifier)
 {
     const cJSON *each;
-    JSON_EACH(each, identifiers) if (identifier_equal(each, identifier))
-    {
-        cJSON_Delete(identifier);
-        return;
-    }
+    for (each = json_first(identifiers); each; each = each->next)
+        if (identifier_equal(each, identifier)) {
+            cJSON_Delete(identifier);
+            return;
+        }
     json_append_take(identifiers, identifier);
 }
 

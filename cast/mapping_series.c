@@ -204,7 +204,7 @@ static cJSON *map_specimens(const struct map *map, const struct attributes *attr
                 &specimen, TAG_ISSUER_OF_SPECIMEN_IDENTIFIER_SEQUENCE, map->options->prefix);
             cJSON *identifier = identifier_new(NULL, NULL, &issuer, map->options->prefix,
                                                "specimen", value);
-            map_append_new_take(specimens, map_logical_reference_take("Specimen", identifier));
+            json_append_new_take(specimens, map_logical_reference_take("Specimen", identifier));
             issuer_release(&issuer);
         }
         dataset_close(item);

@@ -160,11 +160,11 @@ static bool add_missing(cJSON *held, const char *name, const cJSON *values,
 {
     bool changed = false;
     const cJSON *value;
-    JSON_EACH(value, values)
-    {
+    for (value = json_first(values); value; value = value->next) {
         const cJSON *present;
         bool found = false;
-        JSON_EACH(present, json_get(held, name)) found = found || same(present, value);
+        for (present = json_first(json_get(held, name)); present; present = present->next)
+            found = found || same(present, value);
         if (!found) {
             json_append_take(json_need_array(held, name), json_copy(value));
             changed = true;
@@ -188,7 +188,8 @@ static bool merge_notes(cJSON *held, const cJSON *values)
         const cJSON *value;
         bool wanted = !is_our_note(note);
         next = note->next;
-        JSON_EACH(value, values) wanted = wanted || json_equal(note, value);
+        for (value = json_first(values); value; value = value->next)
+            wanted = wanted || json_equal(note, value);
         if (!wanted) {
             cJSON_Delete(cJSON_DetachItemViaPointer(notes, note));
             changed = true;
@@ -229,8 +230,7 @@ static struct by_uid *index_by_uid(const cJSON *array, size_t *count)
     struct by_uid *index = mem_alloc_array((size_t)cJSON_GetArraySize(array) + 1, sizeof *index);
     cJSON *item;
     *count = 0;
-    JSON_EACH(item, array)
-    {
+    for (item = json_first(array); item; item = item->next) {
         const char *uid = json_text(item, "uid");
         if (uid)
             index[(*count)++] = (struct by_uid){ uid, item };
@@ -258,8 +258,7 @@ static bool merge_list(cJSON *held, const char *name, const cJSON *values,
     cJSON *merged = json_array();
     cJSON *expected = json_first(present);
     const cJSON *value;
-    JSON_EACH(value, values)
-    {
+    for (value = json_first(values); value; value = value->next) {
         const char *uid = json_text(value, "uid");
         cJSON *item = uid ? find_by_uid(index, count, uid) : NULL;
         cJSON *next = expected ? expected->next : NULL;
@@ -329,8 +328,7 @@ static void count_again(cJSON *held)
 {
     int64_t instances = 0;
     const cJSON *series;
-    JSON_EACH(series, json_get(held, "series"))
-    {
+    for (series = json_first(json_get(held, "series")); series; series = series->next) {
         const cJSON *number = json_get(series, "numberOfInstances");
         instances += cJSON_IsRaw(number) ? strtoll(number->valuestring, NULL, 10)
                                          : cJSON_GetArraySize(json_get(series, "instance"));
@@ -346,8 +344,7 @@ static bool merge_foreign_series(cJSON *held, const cJSON *mapped)
     size_t count;
     struct by_uid *index = index_by_uid(json_get(held, "series"), &count);
     const cJSON *series;
-    JSON_EACH(series, json_get(mapped, "series"))
-    {
+    for (series = json_first(json_get(mapped, "series")); series; series = series->next) {
         const char *uid = json_text(series, "uid");
         cJSON *present = uid ? find_by_uid(index, count, uid) : NULL;
         if (present) {

@@ -56,8 +56,7 @@ static void issue_codes(struct slice body, char *codes, size_t size)
     codes[0] = 0;
     if (!json_parse(body, &tree, NULL))
         return;
-    JSON_EACH(issue, json_get(tree, "issue"))
-    {
+    for (issue = json_first(json_get(tree, "issue")); issue; issue = issue->next) {
         const char *code = json_text(issue, "code");
         size_t used = strlen(codes);
         if (code && strspn(code, "abcdefghijklmnopqrstuvwxyz-") == strlen(code))
@@ -334,9 +333,9 @@ static enum round_result remove_study(struct round *round, const char *study_uid
     if (result == ROUND_DONE && found.best)
         result = delete_one(round, found.best, attempt, report);
     const cJSON *other;
-    JSON_EACH(other, found.others)
-    if (result == ROUND_DONE)
-        result = delete_one(round, other, attempt, report);
+    for (other = json_first(found.others); other; other = other->next)
+        if (result == ROUND_DONE)
+            result = delete_one(round, other, attempt, report);
     search_answer_release(&found);
     cJSON_Delete(wanted);
     return result;

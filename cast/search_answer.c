@@ -19,8 +19,7 @@ static bool is_id(const char *id)
 const char *search_answer_survivor(const cJSON *patient)
 {
     const cJSON *link;
-    JSON_EACH(link, json_get(patient, "link"))
-    {
+    for (link = json_first(json_get(patient, "link")); link; link = link->next) {
         const char *type = json_text(link, "type");
         const char *reference = json_text(json_get(link, "other"), "reference");
         if (type && strcmp(type, "replaced-by") == 0 && reference &&
@@ -74,8 +73,7 @@ bool search_answer_read(struct slice text, const char *type, const cJSON *identi
     }
     out->others = json_array();
     cJSON *entry;
-    JSON_EACH(entry, json_get(tree, "entry"))
-    {
+    for (entry = json_first(json_get(tree, "entry")); entry; entry = entry->next) {
         const cJSON *resource = json_get(entry, "resource");
         const char *id = json_text(resource, "id");
         if (!is_of_type(resource, type))

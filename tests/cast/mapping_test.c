@@ -203,6 +203,23 @@ TEST(orders_in_the_series_requests_are_listed_once_each)
     sample_free(sample);
 }
 
+TEST(orders_without_end_are_cut)
+{
+    struct buffer header = buffer_up_to(1 << 20);
+    struct mapping mapping;
+    buffer_append_text(&header, "00400275 SQ\n>00080050 SH A0");
+    for (int i = 1; i < 1000; i++)
+        buffer_append_format(&header, "\n>-\n>00080050 SH A%d", i);
+    struct sample *sample = sample_new(buffer_text(&header));
+    for (size_t i = 1; i < SAMPLE_SERIES; i++)
+        sample_add_series(sample, buffer_text(&header), 1);
+    mapping_init(&mapping, &sample->study, &sample_options);
+    CHECK(cJSON_GetArraySize(json_get(mapping.imaging_study, "basedOn")) <= JSON_MAX_NEW);
+    mapping_release(&mapping);
+    sample_free(sample);
+    buffer_release(&header);
+}
+
 TEST(FHIR_02_only_acquiring_modalities_are_those_of_the_study)
 {
     struct sample *sample = sample_new("00080060 CS SR");
