@@ -143,15 +143,27 @@ bool instance_header(struct instance *instance, const struct dataset **header, s
     return true;
 }
 
+/* No table is what an object without frames has, and one that is gone. */
+static bool check_there(struct instance *instance, struct error *err)
+{
+    struct instance_record record;
+    bool found;
+    instance_record_init(&record);
+    bool ok = lookup_instance(instance->archive, &instance->identity, &record, &found, err);
+    instance_record_release(&record);
+    return ok && (found || deleted_meanwhile(err));
+}
+
 bool instance_frames(struct instance *instance, struct slice *table, struct error *err)
 {
+    const struct identity *identity = &instance->identity;
     struct key key;
     bool found;
     if (!instance->has_frames) {
-        const struct identity *identity = &instance->identity;
         key_place(&key, DOCUMENT_FRAMES, identity->study, identity->series, identity->instance);
         if (!storage_get(instance->archive->storage, TABLE_DOCUMENT, key_slice(&key),
-                         &instance->frames, &found, err))
+                         &instance->frames, &found, err) ||
+            (!found && !check_there(instance, err)))
             return false;
         if (!found)
             buffer_clear(&instance->frames);

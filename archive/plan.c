@@ -9,8 +9,7 @@
 #include "base/memory.h"
 
 enum {
-    GATHER_MAX = 100000, /* candidates that are sorted in memory */
-    PROBE_MAX = 1000,    /* terms that are counted before choosing an index */
+    PROBE_MAX = 1000, /* terms that are counted before choosing an index */
 };
 
 enum source_kind {
@@ -42,6 +41,7 @@ struct candidate {
 struct plan {
     struct archive *archive;
     enum level level;
+    size_t gather_max;
     bool exact;
     struct storage_cursor *cursor;
     bool of_patients; /* the cursor walks patients' records */
@@ -364,7 +364,7 @@ static bool gather_all(struct plan *plan, const struct source *source, bool *fit
     size_t count = source->kind >= SOURCE_STUDIES ? match_key_count(source->key->match)
                                                   : range_count(source);
     bool ok = true;
-    plan->gathered = buffer_up_to(GATHER_MAX * sizeof(struct candidate));
+    plan->gathered = buffer_up_to(plan->gather_max * sizeof(struct candidate));
     for (size_t i = 0; ok && !plan->gathered.overflowed && i < count; i++)
         ok = source->kind >= SOURCE_STUDIES ? gather_uid(plan, source, i, err)
                                             : gather_terms(plan, source, i, err);
@@ -495,14 +495,16 @@ static bool open_source(struct plan *plan, const struct query_keys *keys,
     return plan->level != LEVEL_PATIENT || gather_patients(plan, err);
 }
 
-bool plan_open(struct archive *archive, const struct query_keys *keys, enum level level, bool scan,
-               struct plan **out, struct error *err)
+bool plan_open(struct archive *archive, const struct query_keys *keys, enum level level,
+               size_t gather_max, struct plan **out, struct error *err)
 {
     struct plan *plan = mem_alloc(sizeof(*plan));
     struct source source = { .kind = SOURCE_ALL };
     plan->archive = archive;
     plan->level = level;
-    bool ok = (scan || choose(plan, keys, &source, err)) && open_source(plan, keys, &source, err);
+    plan->gather_max = gather_max;
+    bool ok = (!gather_max || choose(plan, keys, &source, err)) &&
+              open_source(plan, keys, &source, err);
     if (!ok) {
         plan_close(plan);
         return false;

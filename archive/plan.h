@@ -8,9 +8,12 @@
 
 struct plan;
 
-/* `scan`: use no index, for comparison in tests. */
-bool plan_open(struct archive *archive, const struct query_keys *keys, enum level level, bool scan,
-               struct plan **out, struct error *err);
+/* At most so many candidates are sorted in memory; more are walked in the order of their dates. 0:
+ * no index is used at all. Only tests want another than the default. */
+enum { PLAN_GATHER_MAX = 100000 };
+
+bool plan_open(struct archive *archive, const struct query_keys *keys, enum level level,
+               size_t gather_max, struct plan **out, struct error *err);
 /* The next study; with a series or an instance when only that one can match. At LEVEL_PATIENT the
  * newest study of the next patient. */
 bool plan_next(struct plan *plan, struct identity *place, bool *found, struct error *err);

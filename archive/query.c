@@ -16,7 +16,7 @@ struct query {
     struct query_keys keys;
     struct answer answer;
     bool combine;
-    bool scan;
+    size_t gather_max;
     uint64_t offset;
     uint64_t limit; /* UINT64_MAX: none */
 
@@ -36,6 +36,7 @@ struct query *query_new(struct archive *archive, enum level level)
     query->archive = archive;
     query->level = level;
     query->limit = UINT64_MAX;
+    query->gather_max = PLAN_GATHER_MAX;
     query->answer = answer_init();
     row_init(&query->row, archive);
     return query;
@@ -85,9 +86,9 @@ void query_set_page(struct query *query, uint64_t offset, uint64_t limit)
     query->limit = limit ? limit : UINT64_MAX;
 }
 
-void query_use_no_index(struct query *query)
+void query_limit_index(struct query *query, size_t gather_max)
 {
-    query->scan = true;
+    query->gather_max = gather_max;
 }
 
 static bool begin(struct query *query, struct error *err)
@@ -98,7 +99,8 @@ static bool begin(struct query *query, struct error *err)
     answer_prepare(&query->answer, query->level);
     query->skip = query->offset;
     metric_add(METRIC_QUERIES, 1);
-    return plan_open(query->archive, &query->keys, query->level, query->scan, &query->plan, err);
+    return plan_open(query->archive, &query->keys, query->level, query->gather_max, &query->plan,
+                     err);
 }
 
 /* Passes over as many matches at once as stand below something, if none of them need be looked at.

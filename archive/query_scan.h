@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
-/* For tests: a query that walks everything, which every index must agree with. */
+/* For tests: a query that walks everything (0), which every index must agree with, or that gives an
+ * index up after so many candidates. */
 
 #include "archive/query.h"
 
-void query_use_no_index(struct query *query);
+void query_limit_index(struct query *query, size_t gather_max);

@@ -6,6 +6,7 @@
 #include "archive/document.h"
 #include "archive/feed_entry.h"
 #include "archive/tally.h"
+#include "dicom/fold.h"
 
 static void put_record(struct tree *tree, const struct key *key, struct buffer *bytes)
 {
@@ -111,7 +112,7 @@ static bool study_derive(struct tree *tree, struct error *err)
     term_stamp(summary, tree->study.stamp);
     dataset_text(summary, TAG_PATIENT_ID, &id);
     dataset_text(summary, TAG_ISSUER_OF_PATIENT_ID, &issuer);
-    key_patient(&key, buffer_slice(&id), buffer_slice(&issuer), tree->uid);
+    key_patient(&key, fold_trim(buffer_slice(&id)), fold_trim(buffer_slice(&issuer)), tree->uid);
     buffer_clear(&tree->study.patient_key);
     buffer_append(&tree->study.patient_key, slice_skip(key_slice(&key), 1));
     tree->terms_changed = true;

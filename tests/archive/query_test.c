@@ -469,6 +469,7 @@ struct random_query {
     bool combine;
     uint64_t offset;
     uint64_t limit;
+    size_t gather_max; /* 0: the default */
 };
 
 static struct query *open_random(struct fixture *fixture, const struct random_query *random)
@@ -501,9 +502,12 @@ static uint64_t count_rest(struct query *query)
 static void compare_random(struct fixture *fixture, const struct random_query *random)
 {
     struct query *walk = open_random(fixture, random);
-    query_use_no_index(walk);
+    query_limit_index(walk, 0);
     char *expected = mem_copy_text(query_list(walk, level_uid[random->level]));
-    const char *actual = query_list(open_random(fixture, random), level_uid[random->level]);
+    struct query *query = open_random(fixture, random);
+    if (random->gather_max)
+        query_limit_index(query, random->gather_max);
+    const char *actual = query_list(query, level_uid[random->level]);
     if (strcmp(actual, expected) != 0) {
         for (size_t i = 0; i < random->count; i++)
             printf("    %08X %s\n", random->keys[i]->tag, random->keys[i]->value);
@@ -511,7 +515,7 @@ static void compare_random(struct fixture *fixture, const struct random_query *r
     }
     free(expected);
     walk = open_random(fixture, random);
-    query_use_no_index(walk);
+    query_limit_index(walk, 0);
     uint64_t rest = count_rest(walk);
     CHECK_INT(count_rest(open_random(fixture, random)), (long long)rest);
 }
@@ -525,7 +529,8 @@ static void check_random(bool in_memory, unsigned seed)
     for (int i = 0; i < RANDOM_QUERIES; i++) {
         struct random_query random = { .level = (enum level)(rand() % 4),
                                        .count = (size_t)rand() % 4,
-                                       .combine = rand() % 2 };
+                                       .combine = rand() % 2,
+                                       .gather_max = rand() % 4 ? 0 : (size_t)rand() % 20 };
         for (size_t k = 0; k < random.count; k++)
             random.keys[k] = &random_keys[rand() % RANDOM_KEYS];
         if (rand() % 2) {
