@@ -354,6 +354,21 @@ def test_HOS_36_part_headers_without_end_are_413(server):
     assert answer.status_code == 413
 
 
+def test_HOS_38_a_million_empty_parts_are_413(server):
+    answer = post(server, b"--b\r\n\r\n\r\n" * 1_000_000 + b"--b--\r\n", MULTIPART_DICOM + "; boundary=b")
+    assert answer.status_code == 413
+    assert STORED not in answer.json()
+
+
+def test_STOW_05_no_space_is_503_with_A700_and_passes(start_server):
+    server = start_server({"data": {"minimumFreeMiB": 10**9}})
+    ds = make()
+    answer = post(server, *multipart([part10(ds), part10(make())]))
+    assert answer.status_code == 503
+    assert reasons(answer, FAILED) + reasons(answer, OTHER) == [0xA700] * 2
+    assert is_absent(server, ds)
+
+
 def nested(levels):
     """A data set with one private sequence in another, all of undefined length."""
     head = struct.pack("<HH2sHI", 0x0009, 0x1001, b"SQ", 0, 0xFFFFFFFF) + struct.pack(

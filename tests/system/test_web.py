@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """HTTP as every DICOMweb transaction sees it, CONFORMANCE WEB-01 to WEB-17 and HOS-33 to HOS-41."""
 import concurrent.futures
+import gzip
 import re
 import socket
 import time
@@ -205,6 +206,40 @@ def test_WEB_13_errors_are_readable_and_tell_nothing_of_the_inside(server):
         everything = answer.text + str(answer.headers)
         assert str(server.data_dir) not in everything and "microhttpd" not in everything.lower()
         assert not re.search(r"\.c\b|0\.\d+\.\d+", everything)
+
+
+def test_WEB_16_an_answer_cut_by_the_shutdown_is_never_taken_for_a_whole_one(start_server):
+    server = start_server()
+    ds = make(Rows=2048, Columns=2048, NumberOfFrames=16)
+    store(server, ds)
+    whole = len(get(url_of(server, ds), MULTIPART_DICOM).content)
+    with requests.get(url_of(server, ds), headers={"Accept": MULTIPART_DICOM}, stream=True, timeout=60) as answer:
+        chunks = answer.iter_content(1 << 16)
+        size = len(next(chunks))
+        server.process.terminate()
+        time.sleep(1)
+        try:
+            size += sum(len(chunk) for chunk in chunks)
+            assert size == whole
+        except (requests.exceptions.ChunkedEncodingError, requests.exceptions.ConnectionError):
+            assert size < whole
+    assert server.process.wait(30) == 0
+
+
+def test_WEB_17_json_comes_compressed_to_those_who_accept_it(server):
+    study = new_uid()
+    store(server, *[make(study=study) for _ in range(20)])
+    for url in (f"{server.dicomweb}/studies/{study}/metadata", f"{server.dicomweb}/instances?StudyInstanceUID={study}"):
+        plain = requests.get(url, headers={"Accept-Encoding": "identity", **JSON}, timeout=60)
+        packed = requests.get(url, headers={"Accept-Encoding": "gzip", **JSON}, timeout=60, stream=True)
+        assert "Content-Encoding" not in plain.headers
+        assert packed.headers["Content-Encoding"] == "gzip"
+        assert "Accept-Encoding" in packed.headers["Vary"] and "Accept-Encoding" in plain.headers["Vary"]
+        raw_bytes = packed.raw.read(decode_content=False)
+        assert len(raw_bytes) < len(plain.content) / 3
+        assert gzip.decompress(raw_bytes) == plain.content
+    instance = get(f"{server.dicomweb}/studies/{study}", MULTIPART_DICOM)
+    assert "Content-Encoding" not in instance.headers
 
 
 # --- hostile clients ---
