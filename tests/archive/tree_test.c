@@ -308,7 +308,7 @@ TEST(a_tally_keeps_its_names_in_order_and_drops_those_that_come_to_none)
     CHECK(!tally_next(buffer_slice(&tally), &position, &name, &count));
     CHECK(tally_add(&tally, slice_text("CT"), -2));
     for (int i = 0; i < TALLY_MAX + 10; i++) {
-        char text[8];
+        char text[16];
         snprintf(text, sizeof(text), "X%d", i);
         tally_add(&tally, slice_text(text), 1);
     }
