@@ -92,7 +92,7 @@ static void drop(struct listener *listener, struct newcomer *newcomer)
 /* When all places are taken the oldest makes room: it has had the most time. */
 static void make_room(struct listener *listener)
 {
-    if (listener->count >= listener->limit)
+    if (listener->count >= listener->limit && listener->oldest)
         drop(listener, listener->oldest);
 }
 

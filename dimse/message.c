@@ -14,7 +14,9 @@ static bool receive_fragment(struct association *association, struct buffer *byt
     if (bytes->size + size > bytes->limit)
         return association_refuse(association, ABORT_INVALID_PARAMETER,
                                   "the command set is too long", err);
-    struct space space = buffer_reserve(bytes, size);
+    struct space space = { NULL, 0 };
+    if (size)
+        space = buffer_reserve(bytes, size);
     while (space.size) {
         size_t received;
         if (!association_receive(association, space, &received, err))

@@ -275,7 +275,8 @@ void associate_set_titles(struct associate *associate, const char *called, const
         uint8_t *field = associate->titles + i * (AE_TITLE_SIZE - 1);
         struct slice title = slice_take(titles[i], AE_TITLE_SIZE - 1);
         memset(field, ' ', AE_TITLE_SIZE - 1);
-        memcpy(field, title.data, title.size);
+        if (title.size)
+            memcpy(field, title.data, title.size);
     }
 }
 

@@ -99,7 +99,7 @@ static bool parse_address(const char *text, uint16_t port, struct sockaddr_stora
 
 static uint16_t bound_port(int fd)
 {
-    struct sockaddr_storage address;
+    struct sockaddr_storage address = { 0 };
     socklen_t size = sizeof(address);
     if (getsockname(fd, (struct sockaddr *)&address, &size) < 0)
         return 0;
