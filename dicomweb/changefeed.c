@@ -12,7 +12,6 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
-#include "dicom/json.h"
 #include "dicomweb/routes.h"
 
 enum { DEFAULT_LIMIT = 10, MAX_LIMIT = 1000, MAX_ENTRY_JSON = 512 << 20 };
@@ -85,22 +84,6 @@ static bool parse_page(const struct request *request, struct page *page, struct 
 
 /* --- entries --- */
 
-static bool write_metadata(const struct identity *identity, struct instance *instance,
-                           const char *base_url, struct buffer *json, struct error *err)
-{
-    const struct dataset *header;
-    if (!instance_header(instance, &header, err))
-        return false;
-    struct buffer prefix = buffer_up_to(4096);
-    buffer_append_format(&prefix, "%s/studies/%s/series/%s/instances/%s/bulkdata/", base_url,
-                         identity->study, identity->series, identity->instance);
-    const struct json_options options = { .bulk_data_prefix = buffer_text(&prefix) };
-    buffer_append_text(json, ",\"metadata\":");
-    json_write_dataset(header, &options, json);
-    buffer_release(&prefix);
-    return true;
-}
-
 /* The instance of a current change. *state turns to deleted when it was deleted just now. */
 static bool open_current(struct archive *archive, const struct identity *identity,
                          enum change_state *state, struct instance **instance, struct error *err)
@@ -134,7 +117,11 @@ static bool write_entry(struct archive *archive, const struct change *change, bo
                          (unsigned long long)change->sequence, identity->study, identity->series,
                          identity->instance, action_names[change->action], timestamp,
                          state_names[state]);
-    bool ok = !instance || write_metadata(identity, instance, base_url, json, err);
+    bool ok = true;
+    if (instance) {
+        buffer_append_text(json, ",\"metadata\":");
+        ok = dicomweb_write_metadata(base_url, instance, json, err);
+    }
     instance_close(instance);
     buffer_append_byte(json, '}');
     return ok && buffer_check(json, "the metadata of an instance", err);

@@ -33,6 +33,12 @@ struct path_uids {
 };
 bool dicomweb_path_uids(struct request *request, struct response *response, struct path_uids *uids);
 
+/* Appends the metadata of an instance as DICOM JSON, its bulk data referred to below `base_url`,
+ * that of the service: wado_metadata.c */
+struct instance;
+bool dicomweb_write_metadata(const char *base_url, struct instance *instance, struct buffer *json,
+                             struct error *err);
+
 /* STOW-RS (PS3.18 10.5): stow.c */
 bool stow_open(struct request *request, struct response *response);
 bool stow_body(struct request *request, struct slice piece);

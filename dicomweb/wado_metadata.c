@@ -4,7 +4,6 @@
 #include <stdlib.h>
 
 #include "archive/retrieve.h"
-#include "base/log.h"
 #include "base/memory.h"
 #include "dicom/json.h"
 #include "dicomweb/routes.h"
@@ -31,19 +30,20 @@ static void close_metadata(void *state)
     free(metadata);
 }
 
-static bool write_instance(struct metadata *metadata, struct instance *instance, struct error *err)
+bool dicomweb_write_metadata(const char *base_url, struct instance *instance, struct buffer *json,
+                             struct error *err)
 {
     const struct identity *identity = instance_identity(instance);
     const struct dataset *header;
     if (!instance_header(instance, &header, err))
         return false;
     struct buffer prefix = buffer_up_to(4096);
-    buffer_append_format(&prefix, "%s/studies/%s/series/%s/instances/%s/bulkdata/",
-                         metadata->base_url, identity->study, identity->series, identity->instance);
+    buffer_append_format(&prefix, "%s/studies/%s/series/%s/instances/%s/bulkdata/", base_url,
+                         identity->study, identity->series, identity->instance);
     const struct json_options options = { .bulk_data_prefix = buffer_text(&prefix) };
-    json_write_dataset(header, &options, &metadata->json);
+    json_write_dataset(header, &options, json);
     buffer_release(&prefix);
-    return buffer_check(&metadata->json, "the metadata of an instance", err);
+    return buffer_check(json, "the metadata of an instance", err);
 }
 
 static bool next_piece(void *state, struct piece *piece, struct error *err)
@@ -57,7 +57,7 @@ static bool next_piece(void *state, struct piece *piece, struct error *err)
     }
     while (!metadata->done && metadata->json.size < PIECE_SIZE) {
         if (!retrieve_next(metadata->retrieve, &instance, err))
-            goto failed;
+            return false;
         if (!instance) {
             buffer_append_text(&metadata->json, metadata->first ? "[]" : "]");
             metadata->done = true;
@@ -65,15 +65,12 @@ static bool next_piece(void *state, struct piece *piece, struct error *err)
         }
         buffer_append_byte(&metadata->json, metadata->first ? '[' : ',');
         metadata->first = false;
-        if (!write_instance(metadata, instance, err))
-            goto failed;
+        if (!dicomweb_write_metadata(metadata->base_url, instance, &metadata->json, err))
+            return false;
     }
     piece->kind = PIECE_BYTES;
     piece->bytes = buffer_slice(&metadata->json);
     return true;
-failed:
-    log_warn("wado: metadata cut in the middle reason=%s", err->message);
-    return false;
 }
 
 void wado_metadata(struct request *request, struct response *response)
