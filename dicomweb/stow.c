@@ -32,8 +32,9 @@ struct stow {
     struct multipart_reader *reader; /* NULL: the body is one instance */
     struct ingest *ingest;           /* of the present part; NULL when it has failed already */
     enum failure_reason part_reason; /* why the present part has failed */
-    struct stow_commit *commit;      /* the parts that are complete */
-    struct error fault;              /* of the request as a whole */
+    uint64_t part_size;
+    struct stow_commit *commit; /* the parts that are complete */
+    struct error fault;         /* of the request as a whole */
 };
 
 /* --- parts --- */
@@ -45,6 +46,7 @@ static void begin_instance(struct stow *stow)
                                             .study = stow->study[0] ? stow->study : NULL };
     struct error err = { 0 };
     stow->part_reason = FAILURE_NONE;
+    stow->part_size = 0;
     if (ingest_open(stow->dicomweb->archive, &options, &stow->ingest, &err))
         return;
     stow_log_failure(&unknown, &err);
@@ -57,7 +59,7 @@ static void end_instance(struct stow *stow)
     struct ingest *ingest = stow->ingest;
     stow->ingest = NULL;
     if (stow->part_reason == FAILURE_NONE) {
-        stow_commit_add_take(stow->commit, ingest);
+        stow_commit_add_take(stow->commit, ingest, stow->part_size);
         return;
     }
     stow_commit_add_failure(stow->commit, stow->part_reason,
@@ -71,6 +73,7 @@ static void write_instance(struct stow *stow, struct slice bytes)
     struct error err = { 0 };
     if (!stow->ingest || stow->part_reason != FAILURE_NONE)
         return;
+    stow->part_size += bytes.size;
     if (ingest_write(stow->ingest, bytes, &err))
         return;
     stow_log_failure(ingest_identity(stow->ingest), &err);

@@ -8,9 +8,19 @@
 #include "base/memory.h"
 #include "base/metrics.h"
 
-/* Commits at a time. Each waits for the disk most of its time, and holds its instance in memory (at
- * most what the archive keeps there before it streams to the segment). */
-enum { MAX_WORKERS = 8 };
+enum {
+    MAX_WORKERS = 8, /* commits at a time: each waits for the disk most of its time */
+    /* Parts in work stand in memory as a rule (archive/ingest.h): no more bytes of them than this,
+     * but always one part. */
+    MAX_BYTES = 32 << 20,
+    MAX_KEPT = 1 << 20, /* of the part that is kept back */
+};
+
+struct part {
+    struct ingest *ingest; /* NULL: none */
+    size_t index;          /* of its result */
+    uint64_t size;
+};
 
 struct stow_commit {
     pthread_mutex_t lock;
@@ -19,12 +29,11 @@ struct stow_commit {
     size_t worker_count;
     /* The last complete part is kept back until the next one comes: a request of one part, the
      * common case, needs no thread. */
-    struct ingest *last;
-    size_t last_index;
+    struct part last;
     /* All below: guarded by lock. */
     struct stow_report report;
-    struct ingest *waiting; /* for a worker; NULL none */
-    size_t waiting_index;
+    struct part waiting;    /* for a worker */
+    uint64_t bytes_in_work; /* the waiting part's too */
     size_t idle_workers;
     bool ending;
 };
@@ -48,8 +57,9 @@ static void count_result(enum failure_reason reason)
     metric_add(reason == FAILURE_NONE ? METRIC_STOW_STORED : METRIC_STOW_FAILED, 1);
 }
 
-static void commit_part(struct stow_commit *commit, struct ingest *ingest, size_t index)
+static void commit_part(struct stow_commit *commit, const struct part *part)
 {
+    struct ingest *ingest = part->ingest;
     struct error err = { 0 };
     enum ingest_outcome outcome;
     bool ok = ingest_commit(ingest, &outcome, &err);
@@ -58,8 +68,8 @@ static void commit_part(struct stow_commit *commit, struct ingest *ingest, size_
         stow_log_failure(ingest_identity(ingest), &err);
     count_result(reason);
     pthread_mutex_lock(&commit->lock);
-    commit->report.results[index].reason = reason;
-    stow_result_identify(&commit->report.results[index], ingest_identity(ingest));
+    commit->report.results[part->index].reason = reason;
+    stow_result_identify(&commit->report.results[part->index], ingest_identity(ingest));
     pthread_mutex_unlock(&commit->lock);
     ingest_close(ingest);
 }
@@ -70,18 +80,19 @@ static void *work(void *argument)
     pthread_mutex_lock(&commit->lock);
     for (;;) {
         commit->idle_workers++;
-        while (!commit->waiting && !commit->ending)
+        while (!commit->waiting.ingest && !commit->ending)
             pthread_cond_wait(&commit->changed, &commit->lock);
         commit->idle_workers--;
-        struct ingest *ingest = commit->waiting;
-        size_t index = commit->waiting_index;
-        commit->waiting = NULL;
-        if (!ingest)
+        struct part part = commit->waiting;
+        commit->waiting.ingest = NULL;
+        if (!part.ingest)
             break;
         pthread_cond_broadcast(&commit->changed);
         pthread_mutex_unlock(&commit->lock);
-        commit_part(commit, ingest, index);
+        commit_part(commit, &part);
         pthread_mutex_lock(&commit->lock);
+        commit->bytes_in_work -= part.size;
+        pthread_cond_broadcast(&commit->changed);
     }
     pthread_mutex_unlock(&commit->lock);
     return NULL;
@@ -96,20 +107,26 @@ static bool ensure_worker(struct stow_commit *commit)
     return commit->worker_count > 0;
 }
 
-static void hand_over(struct stow_commit *commit, struct ingest *ingest, size_t index)
+static bool is_full(const struct stow_commit *commit, uint64_t size)
+{
+    return commit->waiting.ingest ||
+           (commit->bytes_in_work && commit->bytes_in_work + size > MAX_BYTES);
+}
+
+static void hand_over(struct stow_commit *commit, const struct part *part)
 {
     pthread_mutex_lock(&commit->lock);
     bool ready = ensure_worker(commit);
-    while (ready && commit->waiting)
+    while (ready && is_full(commit, part->size))
         pthread_cond_wait(&commit->changed, &commit->lock);
     if (ready) {
-        commit->waiting = ingest;
-        commit->waiting_index = index;
+        commit->waiting = *part;
+        commit->bytes_in_work += part->size;
         pthread_cond_broadcast(&commit->changed);
     }
     pthread_mutex_unlock(&commit->lock);
     if (!ready)
-        commit_part(commit, ingest, index);
+        commit_part(commit, part);
 }
 
 static size_t add_result(struct stow_commit *commit, enum failure_reason reason,
@@ -124,14 +141,17 @@ static size_t add_result(struct stow_commit *commit, enum failure_reason reason,
     return index;
 }
 
-void stow_commit_add_take(struct stow_commit *commit, struct ingest *ingest)
+void stow_commit_add_take(struct stow_commit *commit, struct ingest *ingest, uint64_t size)
 {
-    struct ingest *previous = commit->last;
-    size_t previous_index = commit->last_index;
-    commit->last_index = add_result(commit, FAILURE_PROCESSING, ingest_identity(ingest));
-    commit->last = ingest;
-    if (previous)
-        hand_over(commit, previous, previous_index);
+    struct part part = { .ingest = ingest, .size = size };
+    part.index = add_result(commit, FAILURE_PROCESSING, ingest_identity(ingest));
+    if (commit->last.ingest)
+        hand_over(commit, &commit->last);
+    commit->last.ingest = NULL;
+    if (size <= MAX_KEPT)
+        commit->last = part;
+    else
+        hand_over(commit, &part);
 }
 
 void stow_commit_add_failure(struct stow_commit *commit, enum failure_reason reason,
@@ -148,9 +168,9 @@ size_t stow_commit_count(const struct stow_commit *commit)
 
 const struct stow_report *stow_commit_finish(struct stow_commit *commit)
 {
-    if (commit->last)
-        commit_part(commit, commit->last, commit->last_index);
-    commit->last = NULL;
+    if (commit->last.ingest)
+        commit_part(commit, &commit->last);
+    commit->last.ingest = NULL;
     pthread_mutex_lock(&commit->lock);
     commit->ending = true;
     pthread_cond_broadcast(&commit->changed);

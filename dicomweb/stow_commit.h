@@ -13,8 +13,8 @@ struct stow_commit *stow_commit_new(void);
 /* Ends what is in work, then frees. */
 void stow_commit_free(struct stow_commit *commit);
 
-/* A complete part. Waits while as many as allowed are in work. */
-void stow_commit_add_take(struct stow_commit *commit, struct ingest *ingest);
+/* A complete part of `size` bytes. Waits while as many parts or bytes as allowed are in work. */
+void stow_commit_add_take(struct stow_commit *commit, struct ingest *ingest, uint64_t size);
 /* A part that has failed before its commit. */
 void stow_commit_add_failure(struct stow_commit *commit, enum failure_reason reason,
                              const struct identity *identity);
