@@ -10,7 +10,7 @@
 #include "cast/follower.h"
 #include "cast/text.h"
 
-enum { TEXTS = 8 };
+enum { TEXTS = 8, MAXIMUM_AGE_MS = 60 * 1000 };
 
 struct cast {
     struct archive *archive;
@@ -70,7 +70,9 @@ static bool start_follower(struct cast *cast, const struct cast_options *options
                     .password = options->password },
         .mapping = cast->mapping,
         .quiet_ms = (int64_t)(options->quiet_seconds * 1000),
-        .maximum_age_ms = (int64_t)(options->maximum_age_seconds * 1000),
+        .maximum_age_ms = options->maximum_age_seconds > 0
+                              ? (int64_t)(options->maximum_age_seconds * 1000)
+                              : MAXIMUM_AGE_MS,
         .strict = options->strict,
     };
     return follower_open(cast->archive, &follower, &cast->follower, err);

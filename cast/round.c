@@ -260,6 +260,7 @@ static enum round_result update(struct round *round, const struct mapping *mappi
     struct bundle *bundle = bundle_new(fhir_client_base(round->client));
     char *patient = NULL;
     char *endpoints[MAPPING_ENDPOINTS] = { NULL };
+    bool remembered = round->endpoints[0][0] != 0;
     enum round_result result = plan_patient(round, bundle, mapping, &patient, report);
     for (size_t i = 0; i < mapping->endpoint_count && result == ROUND_DONE; i++)
         result = plan_endpoint(round, bundle, mapping, i, &endpoints[i], report);
@@ -270,9 +271,12 @@ static enum round_result update(struct round *round, const struct mapping *mappi
     }
     if (result == ROUND_DONE && bundle_count(bundle))
         result = post(round, bundle, report);
-    /* Whatever was not taken may have been an Endpoint that is gone. */
+    /* What was not taken may have referred to an Endpoint that is gone: all is read anew before a
+     * study is given up. */
     if (result == ROUND_REFUSED || result == ROUND_CONFLICT)
         memset(round->endpoints, 0, sizeof round->endpoints);
+    if (result == ROUND_REFUSED && remembered)
+        result = ROUND_CONFLICT;
     for (size_t i = 0; i < MAPPING_ENDPOINTS; i++)
         free(endpoints[i]);
     free(patient);

@@ -654,6 +654,23 @@ def test_FHIR_07_a_refused_study_is_parked_and_tried_again_when_it_changes(cast,
     wait_for(lambda: metric(server, "cast_parked") == 0)
 
 
+def test_FHIR_07_a_remembered_endpoint_that_is_gone_parks_nothing(cast, proxy, fhir):
+    server = cast()
+    first, second = make(), make()
+    store(server, first)
+    endpoints = cast_study(fhir, first)["endpoint"]
+    idle(server)
+    assert requests.delete(f"{server.dicomweb}/studies/{first.StudyInstanceUID}", timeout=60).ok
+    wait_for(lambda: not studies(fhir, first))
+    for endpoint in endpoints:
+        assert requests.delete(f"{fhir}/{endpoint['reference']}", timeout=60).ok
+    store(server, second)
+    held = cast_study(fhir, second)
+    assert metric(server, "cast_parked") == 0
+    assert held["endpoint"] != endpoints
+    assert [read(fhir, e["reference"])["status"] for e in held["endpoint"]] == ["active", "active"]
+
+
 def test_FHIR_07_a_parked_study_is_tried_again_at_a_start(cast, proxy, fhir):
     server = cast()
     proxy.fault(fhir_proxy.answer(422), when=is_transaction)
