@@ -64,7 +64,10 @@ static void commit_part(struct stow_commit *commit, const struct part *part)
     enum ingest_outcome outcome;
     bool ok = ingest_commit(ingest, &outcome, &err);
     enum failure_reason reason = ok ? FAILURE_NONE : failure_reason_of(err.code);
-    if (!ok)
+    if (ok)
+        log_debug("stow: %s instance=%s", outcome == INGEST_STORED ? "stored" : "here already",
+                  ingest_identity(ingest)->instance);
+    else
         stow_log_failure(ingest_identity(ingest), &err);
     count_result(reason);
     pthread_mutex_lock(&commit->lock);
