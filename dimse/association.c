@@ -569,9 +569,10 @@ void association_release(struct association *association, unsigned timeout_ms)
 {
     if (!association->open)
         return;
-    association->deadline_ms = clock_monotonic_ms() + timeout_ms;
+    int64_t deadline_ms = clock_monotonic_ms() + timeout_ms;
+    association->deadline_ms = deadline_ms;
     if (send_release(association, PDU_RELEASE_RQ))
-        while (await_release(association))
-            continue;
+        while (await_release(association) && clock_monotonic_ms() < deadline_ms)
+            association->deadline_ms = deadline_ms;
     drop(association);
 }

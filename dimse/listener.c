@@ -89,11 +89,19 @@ static void drop(struct listener *listener, struct newcomer *newcomer)
     forget(listener, newcomer);
 }
 
-/* When all places are taken the oldest makes room: it has had the most time. */
+/* When all places are taken somebody makes room: of those that have had our answer the oldest, else
+ * the oldest of all, which has had the most time. */
 static void make_room(struct listener *listener)
 {
-    if (listener->count >= listener->limit && listener->oldest)
-        drop(listener, listener->oldest);
+    if (listener->count < listener->limit)
+        return;
+    struct newcomer *newcomer = listener->oldest;
+    while (newcomer && !newcomer->lingers)
+        newcomer = newcomer->next;
+    if (!newcomer)
+        newcomer = listener->oldest;
+    if (newcomer)
+        drop(listener, newcomer);
 }
 
 static void add(struct listener *listener, int fd, const struct sockaddr_storage *address,

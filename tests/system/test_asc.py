@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Associations: PS3.8 and PS3.7 annex D as seen by a peer, and by one that breaks every rule."""
+import collections
+import os
 import random
+import resource
 import socket
 import struct
 import threading
@@ -9,9 +12,9 @@ import time
 import pytest
 
 from upper_layer import (
-    AC, ABORT, BIG_ENDIAN, COMMAND, CT, DATA, DEFLATED, EXPLICIT, IMPLICIT, JPEG, LAST, RELEASE_RP, RELEASE_RQ, RJ,
+    AC, ABORT, BIG_ENDIAN, COMMAND, CT, DATA, EXPLICIT, IMPLICIT, JPEG, LAST, RELEASE_RP, RELEASE_RQ, RJ,
     RQ, STUDY_FIND, STUDY_MOVE, VERIFICATION, Accepted, Association, Receiver, Wire, assert_aborted, associate_rq,
-    command, data_pdu, dial, encode, find, fragments, is_stored, item, keys, max_length, parse_command, pdu, pdv,
+    command, data_pdu, dial, encode, fragments, is_stored, item, keys, max_length, parse_command, pdu, pdv,
     proposed, refused, role, store_all, user_information)
 from web import make, new_uid
 
@@ -527,6 +530,38 @@ def test_HOS_10_a_crowd_at_once(start_server):
         except AssertionError:
             assert time.monotonic() < deadline
             time.sleep(0.05)
+
+
+def test_HOS_10_ten_thousand_associations_at_once_by_default_limits(start_server):
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    count = min(10000, hard - 1000)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, count + 1000), hard))
+    server = start_server()
+    quiet = Association(server, ECHO, source="127.0.0.99")
+    wires, answers = [], collections.Counter()
+    try:
+        for at in range(count):
+            wires.append(dial(server, "127.0.0.2" if at % 2 else f"127.0.0.{3 + at % 7}"))
+            wires[-1].send(request())
+        assert quiet.echo() == 0
+        for wire in wires:
+            kind, body = wire.read()
+            answers[(kind, body[1:4] if kind == RJ else b"")] += 1
+        known = Association(server, ECHO, calling="MOVEDEST1", source="127.0.0.77")
+        assert known.echo() == 0 and quiet.echo() == 0
+        known.release()
+        quiet.release()
+    finally:
+        for wire in wires:
+            wire.close()
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert answers[(AC, b"")] == 255 and sum(answers.values()) == count
+    assert set(answers) == {(AC, b""), (RJ, b"\2\3\1"), (RJ, b"\2\3\2")}
+    deadline = time.monotonic() + 10
+    while len(os.listdir(f"/proc/{server.process.pid}/task")) > 20:
+        assert time.monotonic() < deadline, "threads come back"
+        time.sleep(0.05)
+    assert is_alive(server)
 
 
 def test_HOS_10_one_crowding_address_leaves_room_for_others(start_server):

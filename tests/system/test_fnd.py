@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MIT
 """C-FIND (PS3.4 annex C)."""
 import subprocess
-import time
 import uuid
 
 import pytest
@@ -10,7 +9,7 @@ from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
 from upper_layer import (
-    CT, EXPLICIT, IMPLICIT, PATIENT_FIND, STUDY_FIND, Association, encode, find, keys, store_all,
+    CT, EXPLICIT, IMPLICIT, PATIENT_FIND, STUDY_FIND, Association, encode, find, keys, store_all, store_many,
 )
 from web import MR, make, new_uid, url_of
 
@@ -310,7 +309,7 @@ def test_FND_21_a_response_holds_what_was_asked_for_and_no_more(server, tree):
 
 def test_FND_23_cancel_amid_many_matches(server):
     patient = "MNY" + token()
-    store_all(server, [make(PatientID=patient, Rows=2, Columns=2) for _ in range(120)])
+    store_many(server, [make(PatientID=patient, Rows=2, Columns=2) for _ in range(120)])
     association = Association(server, [(1, STUDY_FIND, [EXPLICIT])], user=None)
     query = keys(QueryRetrieveLevel="STUDY", PatientID=patient, StudyInstanceUID="", PatientName="")
     identity = association.request(1, 0x20, STUDY_FIND, query)

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MIT
 """C-MOVE (PS3.4 C.4.2)."""
 import io
-import random
 import subprocess
 import time
 
@@ -9,8 +8,8 @@ import pydicom
 import pytest
 
 from upper_layer import (
-    BIG_ENDIAN, CT, DEFLATED, EXPLICIT, IMPLICIT, JPEG, PATIENT_MOVE, STUDY_MOVE, Association, Receiver, decode, encode,
-    keys, store_all,
+    BIG_ENDIAN, CT, EXPLICIT, IMPLICIT, PATIENT_MOVE, STUDY_MOVE, Association, Receiver, decode, encode,
+    keys, store_all, store_many,
 )
 from web import MR, make, new_uid, part10
 
@@ -183,7 +182,7 @@ def test_MOV_05_final_status_of_failures_and_warnings(server, tree, statuses, fi
 def test_MOV_06_a_long_list_of_failed_uids(server):
     study, series = new_uid(), new_uid()
     uids = [f"1.2.826.0.1.3680043.9.9.{10**35 + i}" for i in range(1100)]
-    store_all(server, [make(study, series, SOPInstanceUID=uid, Rows=1, Columns=1) for uid in uids])
+    store_many(server, [make(study, series, SOPInstanceUID=uid, Rows=1, Columns=1) for uid in uids])
     with Receiver(server.destination_ports["MOVEDEST1"], syntaxes=[BIG_ENDIAN]):
         final, data = move(server, keys(QueryRetrieveLevel="STUDY", StudyInstanceUID=study))[-1]
     assert final[0x0900] == 0xA702 and final[0x1022] == len(uids)

@@ -11,12 +11,12 @@ import pydicom
 import pytest
 import requests
 from pydicom.dataset import Dataset
-from pynetdicom import AE, _config, build_context
+from pynetdicom import AE, build_context
 from pynetdicom.presentation import AllStoragePresentationContexts
 
 from upper_layer import (
-    BIG_ENDIAN, COMMAND, CT, DEFLATED, EXPLICIT, IMPLICIT, JPEG, LAST, STUDY_MOVE, Association, Receiver, command,
-    data_pdu, encode, find, fragments, is_stored, keys, pdv, store_all,
+    BIG_ENDIAN, CT, DEFLATED, EXPLICIT, IMPLICIT, JPEG, LAST, STUDY_MOVE, Association, Receiver,
+    data_pdu, encode, find, is_stored, keys, pdv, store_all,
 )
 from web import make, new_uid, part10, url_of
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """DICOM's upper layer in plain sockets, for tests that must send what no library would: PDUs and items by hand, a
 requestor that shows every byte, and an acceptor that misbehaves on demand (PS3.8 9.3, PS3.7 9.3, E.1)."""
+import concurrent.futures
 import io
 import socket
 import struct
@@ -249,8 +250,19 @@ class Wire:
 
 def dial(server, source=None):
     """A bare connection to the server's DICOM port."""
-    address = ("127.0.0.1", server.dimse_port)
-    return Wire(socket.create_connection(address, WAIT, (source, 0) if source else None))
+    sock = socket.socket()
+    sock.settimeout(WAIT)
+    if source:
+        # thousands of these must not keep their ports from servers that start later
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.setsockopt(socket.IPPROTO_IP, 24, 1)  # IP_BIND_ADDRESS_NO_PORT
+        sock.bind((source, 0))
+    try:
+        sock.connect(("127.0.0.1", server.dimse_port))
+    except OSError:
+        sock.close()
+        raise
+    return Wire(sock)
 
 
 # --- requestor -------------------------------------------------------------------------------------------------------
@@ -373,6 +385,12 @@ def assert_aborted(wire, *reasons):
     answer = wire.read()
     assert answer and answer[0] == ABORT, answer
     assert answer[1][2] == 2 and answer[1][3] in (reasons or (0, 1, 2, 6)), answer
+
+
+def store_many(server, datasets, associations=8):
+    """store_all over several associations at once."""
+    with concurrent.futures.ThreadPoolExecutor(associations) as pool:
+        list(pool.map(lambda at: store_all(server, datasets[at::associations]), range(associations)))
 
 
 def store_all(server, datasets, calling="TEST"):
