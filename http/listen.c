@@ -24,7 +24,7 @@ static bool bind_and_listen(int fd, const struct addrinfo *info)
 
 static bool describe(const char *address, struct listener *listener, struct error *err)
 {
-    struct sockaddr_storage bound;
+    struct sockaddr_storage bound = { 0 };
     socklen_t size = sizeof(bound);
     if (getsockname(listener->fd, (struct sockaddr *)&bound, &size) != 0)
         return error_set_errno(err, errno, "HTTP on %s", address);
