@@ -485,7 +485,11 @@ static void on_completed(void *context, struct MHD_Connection *connection,
 {
     (void)context;
     (void)connection;
-    end_exchange(*request_context_slot, code == MHD_REQUEST_TERMINATED_COMPLETED_OK);
+    struct exchange *exchange = *request_context_slot;
+    /* Else the kernel goes on for minutes to send what the client would not take. */
+    if (exchange && code == MHD_REQUEST_TERMINATED_TIMEOUT_REACHED)
+        reset_on_close(exchange->fd);
+    end_exchange(exchange, code == MHD_REQUEST_TERMINATED_COMPLETED_OK);
     *request_context_slot = NULL;
 }
 
