@@ -16,7 +16,7 @@ from web import MR, make, new_uid, url_of
 LEVEL_KEYS = {"PATIENT": "PatientID", "STUDY": "StudyInstanceUID", "SERIES": "SeriesInstanceUID",
               "IMAGE": "SOPInstanceUID"}
 
-pytestmark = pytest.mark.filterwarnings("ignore:Invalid value", "ignore:.*value length")
+pytestmark = pytest.mark.filterwarnings("ignore:.*value length", "ignore:The value for")
 
 
 def token():
