@@ -30,6 +30,7 @@ bool archive_open(struct storage *storage, const struct archive_options *options
                                                               : default_minimum_free_bytes;
     atomic_init(&archive->space_checked_ms, INT64_MIN / 2);
     atomic_init(&archive->free_bytes, UINT64_MAX); /* until the first look */
+    atomic_init(&archive->scan_bytes, 0);
     *out = archive;
     return true;
 }

@@ -14,6 +14,7 @@ struct archive {
     uint64_t minimum_free_bytes;
     _Atomic int64_t space_checked_ms; /* monotonic time of the last look at the disk */
     _Atomic uint64_t free_bytes;      /* as of then */
+    _Atomic uint64_t scan_bytes;      /* held by large scans, see ingest.c */
 };
 
 /* False with ERROR_NO_SPACE when the disk is too full for another instance. Looks at the disk once

@@ -18,6 +18,11 @@
 enum {
     OFFSET_TABLE_SIZE = 64 << 20, /* a larger Extended Offset Table is not believed */
     STORE_TRIES = 8,              /* when the same instance comes and goes at the same time */
+    /* A scan holds this much in any case; what all together hold beyond it has a limit, because a
+     * peer can have many associations, and a kilobyte that is deflated can become a megabyte. */
+    SCAN_FREE = 1 << 20,
+    SCAN_BYTES = 512 << 20,
+    SCAN_PIECE = 16 << 10, /* of stored bytes, between two looks */
 };
 
 struct ingest {
@@ -29,7 +34,8 @@ struct ingest {
     char source_ae[17];
     char transfer_syntax[UID_SIZE];
     struct blob_writer *writer;
-    struct scan *scan; /* NULL until the File Meta Information was read */
+    struct scan *scan;   /* NULL until the File Meta Information was read */
+    uint64_t scan_bytes; /* our part of archive->scan_bytes */
     struct space space;
     uint64_t dataset_offset; /* in the blob */
     uint64_t next_meta_try;  /* bytes that must be there before the meta is looked for again */
@@ -54,6 +60,8 @@ static void release_work(struct ingest *ingest)
 {
     scan_free(ingest->scan);
     ingest->scan = NULL;
+    atomic_fetch_sub(&ingest->archive->scan_bytes, ingest->scan_bytes);
+    ingest->scan_bytes = 0;
     blob_writer_close(ingest->writer);
     ingest->writer = NULL;
 }
@@ -172,6 +180,29 @@ bool ingest_space(struct ingest *ingest, size_t wanted, struct space *space, str
     return true;
 }
 
+static bool take_scan_memory(struct ingest *ingest, struct error *err)
+{
+    size_t memory = scan_memory(ingest->scan);
+    if (memory <= SCAN_FREE + ingest->scan_bytes)
+        return true;
+    uint64_t more = memory - SCAN_FREE - ingest->scan_bytes;
+    ingest->scan_bytes += more;
+    if (atomic_fetch_add(&ingest->archive->scan_bytes, more) + more > SCAN_BYTES)
+        return error_set(err, ERROR_NO_SPACE, "too many large headers at once");
+    return true;
+}
+
+static bool scan_bytes(struct ingest *ingest, struct slice bytes, struct error *err)
+{
+    while (bytes.size) {
+        struct slice piece = slice_take(bytes, SCAN_PIECE);
+        if (!scan_write(ingest->scan, piece, err) || !take_scan_memory(ingest, err))
+            return false;
+        bytes = slice_skip(bytes, piece.size);
+    }
+    return true;
+}
+
 /* Reads the File Meta Information of a Part 10 file as soon as it is there, and scans what stands
  * behind it. Looked for again only when a quarter more has come, so that a peer who sends byte by
  * byte costs no more than others. */
@@ -196,7 +227,7 @@ static bool read_meta(struct ingest *ingest, bool is_end, struct error *err)
     if (!ingest->sop_instance[0])
         memcpy(ingest->identity.instance, meta.sop_instance, UID_SIZE);
     ingest->dataset_offset = meta.size;
-    return begin_dataset(ingest) && scan_write(ingest->scan, slice_skip(bytes, meta.size), err);
+    return begin_dataset(ingest) && scan_bytes(ingest, slice_skip(bytes, meta.size), err);
 }
 
 bool ingest_advance(struct ingest *ingest, size_t size, struct error *err)
@@ -209,7 +240,7 @@ bool ingest_advance(struct ingest *ingest, size_t size, struct error *err)
     struct slice bytes = slice_of(ingest->space.data, size);
     ingest->space.data += size;
     ingest->space.size -= size;
-    bool ok = (!ingest->scan || scan_write(ingest->scan, bytes, &error)) &&
+    bool ok = (!ingest->scan || scan_bytes(ingest, bytes, &error)) &&
               blob_writer_advance(ingest->writer, size, &error) &&
               (ingest->scan || read_meta(ingest, false, &error));
     return ok || fail(ingest, &error, err);

@@ -12,6 +12,10 @@ static bool no_dataset(uint64_t position, const char *what, struct error *err)
                      (unsigned long long)position, what);
 }
 
+/* Elements of one data set or item, each of which costs more memory than its bytes; those below it
+ * count by themselves. No SOP class comes near. */
+enum { DIRECTORY_MAX = 100000 };
+
 /* What was left out must lie in the data set, in order. */
 static bool take_gaps(struct dataset *dataset, const struct elision *elisions, size_t count,
                       struct error *err)
@@ -90,6 +94,9 @@ static bool read_entries(struct dataset **held, struct error *err)
         const char *fault = read_entry(&cursor, &entry);
         if (fault)
             return no_dataset(position, fault, err);
+        if (dataset->entry_count == DIRECTORY_MAX)
+            return error_set_tag(err, ERROR_LIMIT, entry.tag,
+                                 "data set or item has more than %d elements", DIRECTORY_MAX);
         cursor.dataset = dataset = *held = add_entry(dataset, &entry);
         ascending = ascending && entry.tag >= last_tag;
         last_tag = entry.tag;

@@ -534,6 +534,13 @@ bool scan_finish(struct scan *scan, struct error *err)
     return true;
 }
 
+size_t scan_memory(const struct scan *scan)
+{
+    return scan->header.size + scan->offset_table.size +
+           scan->elision_count * sizeof(*scan->elisions) +
+           scan->fragment_count * sizeof(*scan->fragments);
+}
+
 struct slice scan_header(const struct scan *scan)
 {
     return buffer_slice(&scan->header);

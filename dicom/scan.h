@@ -51,6 +51,9 @@ bool scan_write(struct scan *scan, struct slice bytes, struct error *err);
 /* The data set is over: everything that was begun must be closed. */
 bool scan_finish(struct scan *scan, struct error *err);
 
+/* Bytes that the scan holds by now, which grow with the data set. */
+size_t scan_memory(const struct scan *scan);
+
 /* All that follows: valid after scan_finish, borrowed from the scan. */
 struct slice scan_header(const struct scan *scan);
 const struct elision *scan_elisions(const struct scan *scan, size_t *count); /* ascending */

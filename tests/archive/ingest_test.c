@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "archive/changes.h"
+#include "archive/core.h"
 #include "archive/delete.h"
 #include "archive/retrieve.h"
 #include "base/memory.h"
@@ -280,6 +281,43 @@ TEST(a_broken_data_set_leaves_no_trace_and_every_further_call_fails_alike)
     CHECK_INT(changes_latest(fixture.archive), 0);
     store(&fixture, &ct);
     CHECK_TEXT(counts_text(&fixture), "1 1 1 1");
+    fixture_close(&fixture);
+}
+
+/* As `ct`, with 3 MiB of values that stand in the header. */
+static void encode_with_large_header(struct buffer *out)
+{
+    static const uint8_t zeros[4096];
+    struct encoder encoder = { out, .explicit_vr = true };
+    object_encode(&ct, out);
+    for (uint32_t i = 0; i < 768; i++)
+        encode_bytes(&encoder, 0x7FE10000 | (0x1000 + i), VR_UN, slice_of(zeros, sizeof(zeros)));
+}
+
+TEST(HOS_22_large_headers_that_come_at_once_are_refused_above_a_limit_and_small_ones_never)
+{
+    struct fixture fixture;
+    struct error err = { 0 };
+    enum ingest_outcome outcome;
+    struct object other = ct;
+    struct buffer bytes = buffer_up_to(8 << 20);
+    const uint64_t much = (uint64_t)512 << 20;
+    fixture_open(&fixture, true);
+    encode_with_large_header(&bytes);
+    atomic_fetch_add(&fixture.archive->scan_bytes, much); /* what others hold */
+    CHECK(!bytes_store(fixture.archive, buffer_slice(&bytes), CT_IMAGE_STORAGE, ct.instance,
+                       &outcome, &err));
+    CHECK_INT(err.code, ERROR_NO_SPACE);
+    CHECK_INT(atomic_load(&fixture.archive->scan_bytes), much);
+    other.instance = "1.2.1.1.2";
+    store(&fixture, &other);
+    atomic_fetch_sub(&fixture.archive->scan_bytes, much);
+    CHECK_OK(bytes_store(fixture.archive, buffer_slice(&bytes), CT_IMAGE_STORAGE, ct.instance,
+                         &outcome, &err),
+             err);
+    CHECK_INT(atomic_load(&fixture.archive->scan_bytes), 0);
+    CHECK_TEXT(counts_text(&fixture), "1 1 1 2");
+    buffer_release(&bytes);
     fixture_close(&fixture);
 }
 

@@ -70,6 +70,23 @@ TEST(dataset_refuses_bytes_that_are_no_elements)
     CHECK(!dataset_open(BYTES(""), EXPLICIT, &elision, 1, &dataset, &err));
 }
 
+TEST(HOS_21_dataset_refuses_elements_without_end)
+{
+    enum { LIMIT = 100000 };
+    static const char element[] = "\x21\x00\x10\x00"
+                                  "SH\x00\x00";
+    struct buffer bytes = buffer_up_to(1 << 20);
+    struct dataset *dataset;
+    struct error err;
+    for (int i = 0; i < LIMIT; i++)
+        buffer_append(&bytes, slice_of((const uint8_t *)element, 8));
+    dataset_close(open_bytes(buffer_slice(&bytes), EXPLICIT));
+    buffer_append(&bytes, slice_of((const uint8_t *)element, 8));
+    CHECK(!dataset_open(buffer_slice(&bytes), EXPLICIT, NULL, 0, &dataset, &err));
+    CHECK_INT(err.code, ERROR_LIMIT);
+    buffer_release(&bytes);
+}
+
 TEST(dataset_text_is_without_padding_and_keeps_all_values)
 {
     struct dataset *dataset = open_bytes(BYTES("\x08\x00\x08\x00"
