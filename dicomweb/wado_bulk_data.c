@@ -2,7 +2,7 @@
 /* WADO-RS, bulk data (PS3.18 10.4.1.1.1): the value that a BulkDataURI of the metadata names, by
  * the path of its element: "00420011", or "00540016.0.00540300" for an element in item 0 of a
  * sequence. */
-#include <stdio.h>
+#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -62,28 +62,47 @@ void value_swap(uint8_t *bytes, size_t size, size_t unit)
     }
 }
 
+/* Eight hexadecimal digits, and nothing that a number could also begin with. */
+static bool take_tag(const char **path, uint32_t *tag)
+{
+    for (size_t i = 0; i < 8; i++)
+        if (!isxdigit((unsigned char)(*path)[i]))
+            return false;
+    char digits[9] = { 0 };
+    memcpy(digits, *path, 8);
+    *tag = (uint32_t)strtoul(digits, NULL, 16);
+    *path += 8;
+    return true;
+}
+
+/* ".item." */
+static bool take_item(const char **path, size_t *item)
+{
+    size_t digits = **path == '.' ? strspn(*path + 1, "0123456789") : 0;
+    if (!digits || digits > 9 || (*path)[digits + 1] != '.')
+        return false;
+    *item = strtoul(*path + 1, NULL, 10);
+    *path += digits + 2;
+    return true;
+}
+
 /* Walks "tag.item.tag" down from the header. */
 static bool find_value(struct bulk *bulk, const struct dataset *dataset, const char *path,
                        struct error *err)
 {
     for (;;) {
-        unsigned long tag;
-        unsigned long item;
-        int used = 0;
-        int item_used = 0; /* stays 0 when no dot follows the number */
-        if (sscanf(path, "%8lx%n", &tag, &used) != 1 || used != 8)
+        uint32_t tag;
+        size_t item;
+        if (!take_tag(&path, &tag))
             return error_set(err, ERROR_INVALID, "the path names no attribute");
-        path += used;
         if (!*path) {
-            if (!dataset_find(dataset, (uint32_t)tag, &bulk->element))
-                return error_set(err, ERROR_NOT_FOUND, "the instance has no such attribute");
+            if (!dataset_find(dataset, tag, &bulk->element) || bulk->element.vr == VR_SQ)
+                return error_set(err, ERROR_NOT_FOUND, "the instance has no value of that path");
             return true;
         }
-        if (sscanf(path, ".%lu.%n", &item, &item_used) != 1 || !item_used ||
-            bulk->item_count == MAX_PATH_ITEMS)
+        if (!take_item(&path, &item) || bulk->item_count == MAX_PATH_ITEMS)
             return error_set(err, ERROR_INVALID, "the path names no attribute");
-        path += item_used;
-        struct dataset *next = dataset_item(dataset, (uint32_t)tag, item);
+        struct dataset *next = dataset_item(dataset, tag, item);
         if (!next)
             return error_set(err, ERROR_NOT_FOUND, "the instance has no such item");
         bulk->items[bulk->item_count++] = next;

@@ -16,6 +16,8 @@ def test_HOS_41_a_bulk_data_path_that_ends_in_an_item_is_400(server):
     ds.RequestAttributesSequence = Sequence([Dataset()])
     store(server, ds)
     url = url_of(server, ds) + "/bulkdata/"
+    for path, status in (("00400275", 404), ("0x400275", 400), ("-0400275", 400), ("%200400275", 400), ("00400275.+0.00400009", 400)):
+        assert requests.get(url + path, timeout=60).status_code == status, path
     # What stands behind the path in the request must not be read as if it were part of it.
     for path in ("00400275.0", "00400275.0?aaaaa7FE00010", "00400275.", "00400275.0.", "00400275.-1.00400009"):
         answer = requests.get(url + path, timeout=60)
