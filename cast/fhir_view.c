@@ -35,19 +35,28 @@ void fhir_view_free(struct fhir_view *view)
 
 /* --- answers --- */
 
+/* A browser shows application/json, and offers to save what it has not heard of. */
+static const char *content_type(const struct request *request)
+{
+    const char *accept = request_header(request, "Accept");
+    return accept && strstr(accept, "text/html") ? "application/json; charset=utf-8"
+                                                 : "application/fhir+json; charset=utf-8";
+}
+
 /* Takes the resource. */
-static void answer_take(struct response *response, int status, cJSON *resource)
+static void answer_take(const struct request *request, struct response *response, int status,
+                        cJSON *resource)
 {
     struct buffer body = buffer_up_to(BODY_MAX);
     json_print(resource, &body);
     cJSON_Delete(resource);
     response_status(response, status);
-    response_content_type(response, "application/fhir+json; charset=utf-8");
+    response_content_type(response, content_type(request));
     response_body_take(response, &body);
 }
 
-static void answer_outcome(struct response *response, int status, const char *code,
-                           const char *text)
+static void answer_outcome(const struct request *request, struct response *response, int status,
+                           const char *code, const char *text)
 {
     cJSON *outcome = json_object();
     cJSON *issue = json_object();
@@ -56,7 +65,7 @@ static void answer_outcome(struct response *response, int status, const char *co
     json_set_text(issue, "code", code);
     json_set_text(issue, "diagnostics", text);
     json_append_take(json_need_array(outcome, "issue"), issue);
-    answer_take(response, status, outcome);
+    answer_take(request, response, status, outcome);
 }
 
 /* Codes of http://hl7.org/fhir/issue-type. */
@@ -78,10 +87,11 @@ static const char *issue_code(int status)
     }
 }
 
-static void answer_error(struct response *response, const struct error *err)
+static void answer_error(const struct request *request, struct response *response,
+                         const struct error *err)
 {
     int status = http_status_of(err->code);
-    answer_outcome(response, status, issue_code(status), err->message);
+    answer_outcome(request, response, status, issue_code(status), err->message);
 }
 
 /* Only JSON is spoken here; without a word about it, that is what the client gets. */
@@ -99,7 +109,8 @@ static bool check_format(const struct request *request, struct response *respons
 {
     if (wants_json(request))
         return true;
-    answer_outcome(response, 406, "not-supported", "only application/fhir+json is given here");
+    answer_outcome(request, response, 406, "not-supported",
+                   "only application/fhir+json is given here");
     return false;
 }
 
@@ -116,7 +127,7 @@ static void metadata(struct request *request, struct response *response)
     if (!check_format(request, response))
         return;
     char *base = view_base(view, request);
-    answer_take(response, 200, capability_statement(base));
+    answer_take(request, response, 200, capability_statement(base));
     free(base);
 }
 
@@ -131,7 +142,7 @@ static void read_resource(struct request *request, struct response *response,
     if (!check_format(request, response))
         return;
     if (!make(&view->source, request_parameter(request, "id"), &resource, &err)) {
-        answer_error(response, &err);
+        answer_error(request, response, &err);
         return;
     }
     bundle_etag(resource, etag);
@@ -143,7 +154,7 @@ static void read_resource(struct request *request, struct response *response,
         response_status(response, 304);
         return;
     }
-    answer_take(response, 200, resource);
+    answer_take(request, response, 200, resource);
 }
 
 static void read_imaging_study(struct request *request, struct response *response)
@@ -170,9 +181,9 @@ static void search_type(struct request *request, struct response *response, cons
         return;
     char *base = view_base(view, request);
     if (fhir_search(&view->source, base, type, request, &searchset, &err))
-        answer_take(response, 200, searchset);
+        answer_take(request, response, 200, searchset);
     else
-        answer_error(response, &err);
+        answer_error(request, response, &err);
     free(base);
 }
 
@@ -193,16 +204,14 @@ static void search_endpoints(struct request *request, struct response *response)
 
 static void unknown(struct request *request, struct response *response)
 {
-    (void)request;
-    answer_outcome(response, 404, "not-supported",
+    answer_outcome(request, response, 404, "not-supported",
                    "here are ImagingStudy, Patient, Endpoint and metadata");
 }
 
 static void refuse_write(struct request *request, struct response *response)
 {
-    (void)request;
     response_header(response, "Allow", "GET, HEAD");
-    answer_outcome(response, 405, "not-supported", "this endpoint is read-only");
+    answer_outcome(request, response, 405, "not-supported", "this endpoint is read-only");
 }
 
 /* What is not a route of ours is answered here too, because a FHIR client expects an

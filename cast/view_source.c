@@ -202,6 +202,7 @@ static bool patient_by_hash(const struct view_source *source, const char *id, cJ
 {
     static const uint32_t path[] = { TAG_PATIENT_ID };
     struct query *query = query_new(source->archive, LEVEL_PATIENT);
+    query_set_page(query, 0, VIEW_MOST_PATIENTS);
     const struct dataset *match = NULL;
     char value[VALUE_SIZE];
     bool ok = query_add_key(query, path, 1, slice_text(""), err);

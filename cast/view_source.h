@@ -30,7 +30,7 @@ struct view_studies {
     uint32_t tag;
     const char *value;
 };
-enum { VIEW_MOST_STUDIES = 10000 }; /* that one walk looks at */
+enum { VIEW_MOST_STUDIES = 10000, VIEW_MOST_PATIENTS = 1000000 }; /* that one walk looks at */
 bool view_studies_open(const struct view_source *source, uint32_t tag, const char *value,
                        uint64_t offset, struct view_studies *studies, struct error *err);
 bool view_studies_next(struct view_studies *studies, char uid[UID_SIZE], bool *found,

@@ -209,6 +209,14 @@ def test_what_is_not_there_is_an_operation_outcome(server):
     refused(server, "metadata", 406, "not-supported", headers={"Accept": "application/fhir+xml"})
 
 
+def test_a_browser_gets_what_it_can_show(server):
+    accept = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
+    for path in ("metadata", "ImagingStudy", "Patient/nobody"):
+        answer = requests.get(f"{server.fhir_view}/{path}", headers={"Accept": accept}, timeout=60)
+        assert answer.headers["Content-Type"].startswith("application/json")
+        assert answer.json()["resourceType"]
+
+
 def test_unknown_parameters_are_ignored_unless_handling_is_strict(server):
     ds = make()
     store(server, ds)
