@@ -15,6 +15,7 @@ enum {
     KEY_LIMIT = 4 << 20,
     FAILED_LIMIT = 8 << 20, /* text of the Failed SOP Instance UID List */
     PENDING_INTERVAL_MS = 500,
+    POLL_INTERVAL = 1000, /* instances planned between two looks at the socket */
 };
 
 struct move {
@@ -134,18 +135,20 @@ static bool send_round(struct move *move, struct error *err)
     return ok;
 }
 
-/* Which SOP classes and transfer syntaxes are to be proposed. */
-static bool plan(struct move *move, struct error *err)
+/* Which SOP classes and transfer syntaxes are to be proposed. A walk through very many instances
+ * can be cancelled as well. False with *refusal or, when the requester has gone, with err. */
+static bool plan(struct move *move, struct error *refusal, struct error *err)
 {
     struct retrieve *retrieve = NULL;
     struct instance *instance = NULL;
-    bool ok = retrieve_open(move->session->archive, &move->selection, &retrieve, err);
-    while (ok) {
-        ok = retrieve_next(retrieve, &instance, err);
+    bool ok = retrieve_open(move->session->archive, &move->selection, &retrieve, refusal);
+    while (ok && !move->cancelled) {
+        ok = retrieve_next(retrieve, &instance, refusal);
         if (!ok || !instance)
             break;
         destination_plan(move->destination, instance);
-        move->total++;
+        if (++move->total % POLL_INTERVAL == 0)
+            ok = session_poll(move->session, move->request, &move->cancelled, err);
     }
     retrieve_close(retrieve);
     return ok;
@@ -217,7 +220,9 @@ static bool run(struct move *move, const struct peer *peer, struct error *err)
 {
     struct error refusal;
     move->destination = destination_new(move->session, &move->request->command, peer);
-    if (!plan(move, &refusal)) {
+    if (!plan(move, &refusal, err)) {
+        if (association_has_ended(move->session->association))
+            return false;
         struct status status = status_from_error(SERVICE_MOVE, &refusal);
         return message_respond(move->request, &status, err);
     }
