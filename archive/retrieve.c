@@ -43,7 +43,8 @@ static bool add_study(struct retrieve *retrieve, struct slice uid, struct error 
     char text[UID_SIZE] = { 0 };
     if (uid.size >= UID_SIZE)
         return error_set(err, ERROR_CORRUPT, "a term of the index cannot be read");
-    memcpy(text, uid.data, uid.size);
+    if (uid.size)
+        memcpy(text, uid.data, uid.size);
     buffer_append(&retrieve->studies, slice_of(text, UID_SIZE));
     return buffer_check(&retrieve->studies, "list of studies", err);
 }
