@@ -172,6 +172,27 @@ static size_t find_partial(const struct multipart_reader *reader, struct slice b
     return bytes.size;
 }
 
+/* LF--boundary. By memchr, as memmem is ten times slower on zeros (the background of most images)
+ * with one boundary in a few: its hash of two bytes collides. Where line feeds stand dense, memmem
+ * it is. */
+static const uint8_t *find_line(const struct multipart_reader *reader, struct slice bytes)
+{
+    const uint8_t *needle = (const uint8_t *)reader->needle + 1;
+    size_t size = reader->needle_size - 1;
+    const uint8_t *end = bytes.data + bytes.size;
+    const uint8_t *at = bytes.data;
+    for (size_t hits = 1; at < end; hits++, at++) {
+        at = memchr(at, '\n', (size_t)(end - at));
+        if (!at || (size_t)(end - at) < size)
+            return NULL;
+        if (at[1] == '-' && memcmp(at, needle, size) == 0)
+            return at;
+        if (hits >= 64 && (size_t)(at - bytes.data) < hits * 32)
+            return memmem(at + 1, (size_t)(end - at) - 1, needle, size);
+    }
+    return NULL;
+}
+
 /* The first delimiter in `bytes`, or how many bytes surely are content. */
 static struct finding find_delimiter(const struct multipart_reader *reader, struct slice bytes)
 {
@@ -189,10 +210,8 @@ static struct finding find_delimiter(const struct multipart_reader *reader, stru
                 return finding;
         }
     }
-    /* The search is for LF--boundary, as most false starts differ in its first bytes. */
     for (size_t at = 0; at < bytes.size;) {
-        const uint8_t *found = memmem(bytes.data + at, bytes.size - at, reader->needle + 1,
-                                      reader->needle_size - 1);
+        const uint8_t *found = find_line(reader, slice_skip(bytes, at));
         if (!found)
             break;
         size_t newline = (size_t)(found - bytes.data);

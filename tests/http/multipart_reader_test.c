@@ -168,6 +168,32 @@ TEST(random_content_comes_out_as_it_went_in_whatever_the_cuts)
     buffer_release(&body);
 }
 
+TEST(delimiters_are_found_behind_any_number_of_line_feeds)
+{
+    struct buffer out = buffer_up_to(1 << 20);
+    struct buffer body = buffer_up_to(1 << 20);
+    static const char *const fillers[] = { "\n", "\r\n", "\n-", "x\n", "\n--b", "\r\n--bc", "\r" };
+    for (size_t i = 0; i < sizeof(fillers) / sizeof(fillers[0]); i++) {
+        buffer_clear(&body);
+        buffer_append_text(&body, "--b\r\nA: b\r\n\r\nx");
+        size_t start = body.size;
+        for (int j = 0; j < 3000; j++)
+            buffer_append_text(&body, fillers[i]);
+        struct slice content = slice_skip(buffer_slice(&body), start - 1);
+        struct buffer expected = buffer_up_to(1 << 20);
+        buffer_append_text(&expected, "[|");
+        buffer_append(&expected, content);
+        buffer_append_text(&expected, "].");
+        buffer_append_text(&body, "\r\n--b--\r\n");
+        CHECK_TEXT(read_all("b", NULL, buffer_slice(&body), body.size, &out),
+                   buffer_text(&expected));
+        CHECK_TEXT(read_all("b", NULL, buffer_slice(&body), 1000, &out), buffer_text(&expected));
+        buffer_release(&expected);
+    }
+    buffer_release(&body);
+    buffer_release(&out);
+}
+
 TEST(the_reader_understands_the_writer)
 {
     struct multipart_writer writer = multipart_writer_for("application/dicom");
