@@ -15,7 +15,7 @@ from web import MR, make, new_uid, part10
 
 TREE_SIZE = 4
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*value length", "ignore:The value for")
+pytestmark = pytest.mark.filterwarnings("ignore:Invalid value", "ignore:The value")
 
 
 @pytest.fixture(scope="module")

@@ -23,7 +23,7 @@ from web import make, new_uid, part10, url_of
 PRIVATE_CLASS = "1.2.826.0.1.3680043.2.1143.1234"
 PRIVATE_SYNTAX = "1.2.826.0.1.3680043.2.1143.5678"
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*value length", "ignore:The value for")
+pytestmark = pytest.mark.filterwarnings("ignore:Invalid value", "ignore:The value")
 
 
 def file_of(server, ds):
