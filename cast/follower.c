@@ -16,6 +16,7 @@
 
 #define NAME   "cast"
 #define PARKED "parked/"
+#define SERVER "server"
 
 enum {
     CHANGES_AT_ONCE = 10 * 1000,
@@ -145,6 +146,31 @@ static bool recall_parked(struct follower *follower, struct error *err)
     }
     metric_set(METRIC_CAST_PARKED, count);
     buffer_release(&key);
+    return ok;
+}
+
+/* A position says what one server has got. Another one begins at the beginning: what it holds
+ * already costs no more than a look. */
+static bool find_position(struct follower *follower, const char *url, struct error *err)
+{
+    struct buffer known = buffer_up_to(64 * 1024);
+    bool found = false;
+    bool ok = false;
+
+    if (!follower_position(follower->archive, NAME, &follower->saved, err) ||
+        !follower_get(follower->archive, NAME, SERVER, &known, &found, err))
+        goto out;
+    if (!found || !slice_equals_text(buffer_slice(&known), url)) {
+        if (found)
+            log_info("cast: another FHIR server: all studies are cast anew");
+        follower->saved = 0;
+        if (!follower_save(follower->archive, NAME, 0, err) ||
+            !follower_put(follower->archive, NAME, SERVER, slice_text(url), err))
+            goto out;
+    }
+    ok = true;
+out:
+    buffer_release(&known);
     return ok;
 }
 
@@ -323,7 +349,7 @@ bool follower_open(struct archive *archive, const struct follower_options *optio
     struct follower *follower = follower_new(archive, options);
     *out = NULL;
     if (!fhir_client_open(&options->client, &follower->client, err) ||
-        !follower_position(archive, NAME, &follower->saved, err))
+        !find_position(follower, fhir_client_base(follower->client), err))
         goto fail;
     follower->round = (struct round){ .archive = archive,
                                       .client = follower->client,
@@ -336,6 +362,9 @@ bool follower_open(struct archive *archive, const struct follower_options *optio
         error_set(err, ERROR_NO_SPACE, "no thread for the cast");
         goto fail;
     }
+    log_info("cast: follows position=%llu latest=%llu parked=%lld",
+             (unsigned long long)follower->saved, (unsigned long long)changes_latest(archive),
+             (long long)metric_get(METRIC_CAST_PARKED));
     *out = follower;
     return true;
 fail:

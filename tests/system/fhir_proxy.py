@@ -139,6 +139,7 @@ class Proxy:
     def open(self):
         self.listener = ThreadingHTTPServer(("127.0.0.1", self.port), Handler)
         self.listener.daemon_threads = True
+        self.listener.handle_error = lambda *arguments: None  # a daemon that is killed breaks its connections
         self.listener.proxy = self
         self.port = self.listener.server_port
         threading.Thread(target=self.listener.serve_forever, args=(0.05,), daemon=True).start()

@@ -542,6 +542,28 @@ def test_FHIR_06_killed_at_random_loses_and_doubles_nothing(cast, fhir):
         assert len(studies(fhir, ds)) == 1 and len(patients(fhir, ds)) == 1
 
 
+def test_FHIR_06_another_server_gets_all_studies(cast, proxy, fhir):
+    server = cast()
+    stored = [make() for _ in range(3)]
+    store(server, *stored)
+    for ds in stored:
+        cast_study(fhir, ds)
+    idle(server)
+    other = Proxy(fhir)
+    server.settings["fhir"]["url"] = other.url
+    server.restart()
+    for ds in stored:
+        wait_for(lambda: [e for e in other.exchanges if e.mentions(ds.StudyInstanceUID)])
+    idle(server)
+    assert not other.transactions()  # it has them already
+    seen = len(other.exchanges)
+    server.restart()
+    idle(server)
+    time.sleep(1)
+    assert len(other.exchanges) == seen  # the same server as before
+    other.close()
+
+
 def test_FHIR_06_a_stop_does_not_wait_for_a_server_that_hangs(cast, proxy, fhir):
     server = cast()
     proxy.fault(fhir_proxy.hang(60))
