@@ -559,7 +559,9 @@ bool ingest_commit(struct ingest *ingest, enum ingest_outcome *outcome, struct e
     if (!check_open(ingest, err))
         return false;
     prepared_init(&prepared);
-    bool ok = commit(ingest, &prepared, &is_duplicate, &error);
+    bool ok = commit(ingest, &prepared, &is_duplicate, &error) &&
+              /* Its twin may be seen already and not be durable yet. */
+              (!is_duplicate || storage_settle(ingest->archive->storage, &error));
     uint64_t size = prepared.record.blob.size;
     prepared_release(&prepared);
     if (!ok)

@@ -61,6 +61,14 @@ bool group_sync_wait(struct group_sync *group, uint64_t ticket, struct error *er
     return ok;
 }
 
+bool group_sync_settle(struct group_sync *group, struct error *err)
+{
+    pthread_mutex_lock(&group->lock);
+    uint64_t ticket = group->written;
+    pthread_mutex_unlock(&group->lock);
+    return group_sync_wait(group, ticket, err);
+}
+
 uint64_t group_sync_count(struct group_sync *group)
 {
     pthread_mutex_lock(&group->lock);

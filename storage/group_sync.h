@@ -34,4 +34,6 @@ void group_sync_release(struct group_sync *group);
 uint64_t group_sync_written(struct group_sync *group, uint64_t mark);
 /* ERROR_IO when the sync of this or of an earlier ticket failed. */
 bool group_sync_wait(struct group_sync *group, uint64_t ticket, struct error *err);
+/* Waits for all tickets taken so far, as if the last one were the caller's. */
+bool group_sync_settle(struct group_sync *group, struct error *err);
 uint64_t group_sync_count(struct group_sync *group);

@@ -318,6 +318,14 @@ void storage_cursor_close(struct storage_cursor *cursor)
     free(cursor);
 }
 
+bool storage_settle(struct storage *storage, struct error *err)
+{
+    /* Who writes takes a ticket before the end of the turn: after it, what is seen has one. */
+    pthread_mutex_lock(&storage->turn);
+    pthread_mutex_unlock(&storage->turn);
+    return group_sync_settle(&storage->commits, err);
+}
+
 void storage_figures(struct storage *storage, struct storage_figures *figures)
 {
     segments_figures(storage->segments, figures);

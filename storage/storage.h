@@ -30,6 +30,10 @@ void storage_close(
 bool storage_get(struct storage *storage, enum table table, struct slice key, struct buffer *value,
                  bool *found, struct error *err);
 
+/* Returns when all that can be read now is durable: a commit may be seen before its sync has ended.
+ */
+bool storage_settle(struct storage *storage, struct error *err);
+
 struct storage_cursor;
 
 /* The keys in [lower, upper) of a table, as of now; an empty upper means to the end. One thread at

@@ -3,6 +3,7 @@
 
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "tests/storage/support.h"
 
 static bool sees(struct transaction *transaction, const char *key, const char *expected)
@@ -182,6 +183,32 @@ TEST(single_commit_costs_one_sync)
     for (int i = 0; i < 10; i++)
         put_one(storage, TABLE_RECORD, "a", "1");
     CHECK_INT(atomic_load(&watched->syncs), 10);
+    storage_close(storage);
+}
+
+static void *put_in_thread(void *storage)
+{
+    put_one(storage, TABLE_RECORD, "a", "1");
+    return NULL;
+}
+
+TEST(what_is_seen_before_its_sync_can_be_waited_for)
+{
+    struct watched *watched = NULL;
+    struct storage *storage = open_watched(test_folder(), &watched);
+    struct error err;
+    pthread_t writer;
+    atomic_store(&watched->sync_ms, 200);
+    CHECK(pthread_create(&writer, NULL, put_in_thread, storage) == 0);
+    while (!value_is(storage, TABLE_RECORD, "a", "1"))
+        nanosleep(&(struct timespec){ .tv_nsec = 100000 }, NULL);
+    int64_t began_us = clock_monotonic_us();
+    CHECK_OK(storage_settle(storage, &err), err);
+    CHECK(feed_latest(storage) == 0 && atomic_load(&watched->syncs) == 1);
+    CHECK(clock_monotonic_us() - began_us > 50000);
+    pthread_join(writer, NULL);
+    CHECK_OK(storage_settle(storage, &err), err);
+    CHECK_INT(atomic_load(&watched->syncs), 1); /* nothing to wait for costs nothing */
     storage_close(storage);
 }
 
