@@ -8,7 +8,6 @@
 
 #include "archive/query.h"
 #include "base/memory.h"
-#include "base/metrics.h"
 #include "dicom/encode.h"
 #include "dicom/json.h"
 #include "dicomweb/attribute_path.h"
@@ -359,7 +358,6 @@ static void search_level(struct request *request, struct response *response, enu
     search->level = level;
     search->limit = dicomweb->query_limit;
     search->query = query_new(dicomweb->archive, level);
-    metric_add(METRIC_QUERIES, 1);
     if (!add_parameters(search, &err) || !write_page(search, &json, &count, &err) ||
         !add_warnings(search, count, response, &err)) {
         response_error(response, request, http_status_of(err.code), err.message);

@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/log.h"
 #include "base/memory.h"
 #include "base/metrics.h"
 #include "dicom/codec.h"
@@ -225,25 +224,23 @@ static bool continue_frame(struct frames *frames, struct piece *piece, struct er
 static bool next_piece(void *state, struct piece *piece, struct error *err)
 {
     struct frames *frames = state;
-    do {
-        if (frames->state == DONE) {
+    for (;;) {
+        switch (frames->state) {
+        case DONE:
             piece->kind = PIECE_END;
             return true;
-        }
-        if (frames->state == FRAME_BODY) {
-            if (continue_frame(frames, piece, err))
+        case FRAME_BODY:
+            return continue_frame(frames, piece, err);
+        case FRAME_HEAD:
+            if (!begin_frame(frames, err))
+                return false;
+            piece->kind = PIECE_BYTES;
+            piece->bytes = buffer_slice(&frames->head);
+            if (piece->bytes.size)
                 return true;
             break;
         }
-        if (!begin_frame(frames, err))
-            break;
-        piece->kind = PIECE_BYTES;
-        piece->bytes = buffer_slice(&frames->head);
-    } while (!piece->bytes.size);
-    if (frames->head.size && piece->kind == PIECE_BYTES)
-        return true;
-    log_warn("wado: frames cut in the middle reason=%s", err->message);
-    return false;
+    }
 }
 
 /* The default transfer syntax of an image media type (PS3.18 8.7.3.4). */
