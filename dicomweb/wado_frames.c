@@ -197,6 +197,8 @@ static bool begin_frame(struct frames *frames, struct error *err)
     }
     if (!prepare_frame(frames, err))
         return false;
+    if (!frames->bytes.size && !frames->fragments.size)
+        return error_set(err, ERROR_CORRUPT, "the frame is empty");
     if (frames->multipart)
         write_head(frames);
     frames->next++;
