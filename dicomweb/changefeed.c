@@ -84,14 +84,19 @@ static bool parse_page(const struct request *request, struct page *page, struct 
 
 /* --- entries --- */
 
-/* The instance of a current change. *state turns to deleted when it was deleted just now. */
+/* The instance of a current change, with its header. *state turns to deleted when it was deleted
+ * just now. */
 static bool open_current(struct archive *archive, const struct identity *identity,
                          enum change_state *state, struct instance **instance, struct error *err)
 {
+    const struct dataset *header;
     *instance = NULL;
-    if (*state != CHANGE_CURRENT || instance_open(archive, identity->study, identity->series,
-                                                  identity->instance, instance, err))
+    if (*state != CHANGE_CURRENT || (instance_open(archive, identity->study, identity->series,
+                                                   identity->instance, instance, err) &&
+                                     instance_header(*instance, &header, err)))
         return true;
+    instance_close(*instance);
+    *instance = NULL;
     if (err->code != ERROR_GONE && err->code != ERROR_NOT_FOUND)
         return false;
     *state = CHANGE_DELETED;

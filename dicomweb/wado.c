@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/log.h"
 #include "base/memory.h"
 #include "base/metrics.h"
 #include "dicomweb/routes.h"
@@ -23,6 +22,8 @@ struct transfer {
     char asked[UID_SIZE]; /* transfer syntax: "", "*" or a UID */
     char *base_url;
     struct buffer head; /* of the present part, or the end of the message */
+    struct piece body;  /* of the present part */
+    bool begun;         /* a part was sent */
     enum { PART_HEAD, PART_BODY, DONE } state;
 };
 
@@ -71,23 +72,44 @@ static void write_part_head(struct transfer *transfer, const char *syntax)
     buffer_release(&location);
 }
 
+static bool open_body(struct transfer *transfer, int how, const struct transfer_syntax *to,
+                      struct error *err)
+{
+    if (how == SYNTAX_TRANSCODED) {
+        if (!part10_copy_open(transfer->instance, to, &transfer->copy, err))
+            return false;
+        transfer->body = part10_copy_piece(transfer->copy);
+        return true;
+    }
+    transfer->body = (struct piece){ .kind = PIECE_FILE };
+    return instance_file(transfer->instance, &transfer->body.file, err);
+}
+
+/* The body is opened before the head is sent: an instance that is deleted meanwhile is left out,
+ * and the client gets the rest (PS3.18 10.4.3.1). */
 static bool next_part(struct transfer *transfer, struct piece *piece, struct error *err)
 {
     const struct transfer_syntax *to = NULL;
     bool found;
+    bool opened;
     int how;
     part10_copy_close(transfer->copy);
     transfer->copy = NULL;
     buffer_clear(&transfer->head);
-    if (!next_instance(transfer, &how, &to, &found, err))
-        return false;
+    do {
+        if (!next_instance(transfer, &how, &to, &found, err))
+            return false;
+        opened = found && open_body(transfer, how, to, err);
+        if (found && !opened && err->code != ERROR_GONE)
+            return false;
+    } while (found && !opened);
+    if (!found && !transfer->begun)
+        return error_set(err, ERROR_GONE, "the instances were deleted");
+    transfer->begun = true;
     if (!found) {
         multipart_end(&transfer->writer, &transfer->head);
         transfer->state = DONE;
     } else {
-        if (how == SYNTAX_TRANSCODED &&
-            !part10_copy_open(transfer->instance, to, &transfer->copy, err))
-            return false;
         write_part_head(transfer, to ? to->uid : instance_syntax_uid(transfer->instance));
         transfer->state = PART_BODY;
     }
@@ -100,19 +122,12 @@ static bool next_piece(void *state, struct piece *piece, struct error *err)
     struct transfer *transfer = state;
     switch (transfer->state) {
     case PART_HEAD:
-        if (next_part(transfer, piece, err))
-            return true;
-        log_warn("wado: cut in the middle reason=%s", err->message);
-        return false;
+        return next_part(transfer, piece, err);
     case PART_BODY:
         transfer->state = PART_HEAD;
         metric_add(METRIC_INSTANCES_SENT, 1);
-        if (transfer->copy) {
-            *piece = part10_copy_piece(transfer->copy);
-            return true;
-        }
-        piece->kind = PIECE_FILE;
-        return instance_file(transfer->instance, &piece->file, err);
+        *piece = transfer->body;
+        return true;
     case DONE:
         piece->kind = PIECE_END;
         return true;
@@ -132,9 +147,9 @@ static bool count_possible(struct archive *archive, const struct selection *sele
     bool ok;
     if (!retrieve_open(archive, selection, &retrieve, err))
         return false;
-    *total = retrieve_count(retrieve);
+    *total = 0;
     *possible = 0;
-    while ((ok = retrieve_next(retrieve, &instance, err)) && instance)
+    for (; (ok = retrieve_next(retrieve, &instance, err)) && instance; ++*total)
         *possible += wado_choose_syntax(instance_syntax(instance), instance_syntax_uid(instance),
                                         asked, &to) != SYNTAX_IMPOSSIBLE;
     retrieve_close(retrieve);
@@ -150,6 +165,8 @@ static bool answer_multipart(struct request *request, struct response *response,
     uint64_t total;
     if (!count_possible(dicomweb->archive, selection, asked, &possible, &total, err))
         return false;
+    if (!total)
+        return error_set(err, ERROR_GONE, "the instances were deleted");
     if (!possible)
         return error_set(err, ERROR_UNSUPPORTED,
                          "no instance can be given in this transfer syntax; \"*\" gives each as "

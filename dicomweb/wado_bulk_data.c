@@ -201,6 +201,7 @@ void wado_bulk_data(struct request *request, struct response *response)
     const char *path = request_parameter(request, "path");
     const struct dataset *header;
     struct path_uids uids;
+    struct file_range stored;
     struct slice table;
     struct error err;
     size_t offer;
@@ -212,7 +213,8 @@ void wado_bulk_data(struct request *request, struct response *response)
     if (!instance_open(dicomweb->archive, uids.study, uids.series, uids.instance, &bulk->instance,
                        &err) ||
         !instance_header(bulk->instance, &header, &err) ||
-        !instance_frames(bulk->instance, &table, &err) || !find_value(bulk, header, path, &err)) {
+        !instance_frames(bulk->instance, &table, &err) || !find_value(bulk, header, path, &err) ||
+        (bulk->element.elided && !instance_dataset(bulk->instance, &stored, &err))) {
         close_bulk(bulk);
         response_error(response, request, http_status_of(err.code), err.message);
         return;

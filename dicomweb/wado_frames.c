@@ -327,6 +327,7 @@ void wado_answer_frames(struct request *request, struct response *response,
     struct dicomweb *dicomweb = request_context(request);
     struct frames *frames = mem_alloc(sizeof(*frames));
     struct offer offers[MAX_OFFERS];
+    struct file_range stored;
     struct error err;
     size_t offer;
     frames->head = buffer_up_to(8192);
@@ -349,7 +350,8 @@ void wado_answer_frames(struct request *request, struct response *response,
         error_set(&err, ERROR_NOT_FOUND, "the instance has no frames");
         goto failed;
     }
-    if (!check_frames(frames, &err))
+    /* Opened now, the bytes can be read to their end even when the instance is deleted. */
+    if (!check_frames(frames, &err) || !instance_dataset(frames->instance, &stored, &err))
         goto failed;
     if (!dicomweb_choose(request, response, offers, make_offers(frames, offers), &offer)) {
         close_frames(frames);

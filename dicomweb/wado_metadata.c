@@ -50,6 +50,7 @@ static bool next_piece(void *state, struct piece *piece, struct error *err)
 {
     struct metadata *metadata = state;
     struct instance *instance;
+    const struct dataset *header;
     buffer_clear(&metadata->json);
     if (metadata->done) {
         piece->kind = PIECE_END;
@@ -59,9 +60,16 @@ static bool next_piece(void *state, struct piece *piece, struct error *err)
         if (!retrieve_next(metadata->retrieve, &instance, err))
             return false;
         if (!instance) {
-            buffer_append_text(&metadata->json, metadata->first ? "[]" : "]");
+            if (metadata->first)
+                return error_set(err, ERROR_GONE, "the instances were deleted");
+            buffer_append_byte(&metadata->json, ']');
             metadata->done = true;
             break;
+        }
+        if (!instance_header(instance, &header, err)) {
+            if (err->code == ERROR_GONE)
+                continue; /* deleted meanwhile: the client gets the rest */
+            return false;
         }
         buffer_append_byte(&metadata->json, metadata->first ? '[' : ',');
         metadata->first = false;

@@ -67,7 +67,9 @@ struct exchange {
     uint64_t discarded_bytes; /* of these, what nobody wanted */
     uint64_t sent_bytes;      /* handed out for sending */
     struct piece piece;       /* of a streamed answer: what is left of the present one */
+    bool stream_begun;        /* a piece was made */
     bool stream_failed;
+    struct error stream_error; /* why, when the source said so */
     bool stream_ended;
     int64_t started_us;
 };
@@ -80,11 +82,14 @@ static bool next_piece(struct exchange *exchange)
     struct body_source *source = &exchange->response.source;
     memset(&exchange->piece, 0, sizeof(exchange->piece));
     if (!source->next(source->state, &exchange->piece, &err)) {
-        log_warn("http: an answer broke off pattern=%s error=%s", exchange->request.match.pattern,
-                 err.message);
+        if (exchange->stream_begun || http_status_of(err.code) >= 500)
+            log_warn("http: an answer broke off pattern=%s error=%s",
+                     exchange->request.match.pattern, err.message);
         exchange->stream_failed = true;
+        exchange->stream_error = err;
         return false;
     }
+    exchange->stream_begun = true;
     exchange->stream_ended = exchange->piece.kind == PIECE_END;
     return !exchange->stream_ended;
 }
@@ -209,7 +214,12 @@ static struct MHD_Response *build_response(struct exchange *exchange)
     struct MHD_Response *built = response->source.next ? stream_response(exchange)
                                                        : buffer_response(exchange);
     if (!built && response->source.next) {
-        fail(exchange, 500, "the answer could not be made");
+        /* Nothing was sent yet, so what failed at its very beginning still has a status. */
+        int status = http_status_of(exchange->stream_error.code);
+        if (status < 400 || status >= 500)
+            fail(exchange, status < 500 ? 500 : status, "the answer could not be made");
+        else
+            fail(exchange, status, exchange->stream_error.message);
         built = buffer_response(exchange);
     }
     if (!built)

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """What hostile peers of the HTTP side once got away with, by the item of CONFORMANCE it belongs to."""
+import concurrent.futures
 import socket
 import time
 
@@ -8,7 +9,7 @@ import requests
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
-from web import make, store, url_of
+from web import JSON, MULTIPART_DICOM, make, new_uid, part10, parts_of, store, url_of
 
 
 def test_HOS_41_a_bulk_data_path_that_ends_in_an_item_is_400(server):
@@ -38,3 +39,46 @@ def test_HOS_35_a_reader_that_is_cut_is_reset_so_that_the_kernel_keeps_nothing(s
         with client, pytest.raises(ConnectionResetError):
             while client.recv(1 << 20):
                 pass
+
+
+def test_WADO_03_what_is_deleted_while_it_is_read_is_left_out_or_gone_and_never_an_error(server):
+    study, series = new_uid(), new_uid()
+    files = {}
+    for number in range(6):
+        ds = make(study=study, series=series, InstanceNumber=number, PatientID="WADO03", AccessionNumber="WADO03")
+        files[part10(ds)] = ds
+    ds = next(iter(files.values()))
+    end = time.monotonic() + 6
+
+    def write(_):
+        while time.monotonic() < end:
+            store(server, *files)
+            for target in [url_of(server, d) for d in files.values()] + [url_of(server, ds, "study")]:
+                assert requests.delete(target, timeout=60).status_code in (204, 404, 410)
+
+    def read(number):
+        statuses = set()
+        feed = server.dicomweb + "/changefeed?limit=1000&offset="
+        latest = requests.get(server.dicomweb + "/changefeed/latest", timeout=60).json()["sequence"]
+        while time.monotonic() < end:
+            url = url_of(server, ds, ("study", "series", "instance")[number % 3])
+            whole = requests.get(url, headers={"Accept": MULTIPART_DICOM + "; transfer-syntax=*"}, timeout=60)
+            if whole.status_code == 200:
+                parts = parts_of(whole)
+                assert parts and all(content in files for _, content in parts)
+            metadata = requests.get(url + "/metadata", headers=JSON, timeout=60)
+            assert metadata.status_code != 200 or metadata.json()
+            frames = requests.get(url_of(server, ds) + "/frames/1", timeout=60)
+            changes = requests.get(f"{feed}{latest}", timeout=60)
+            latest = max([latest] + [change["sequence"] for change in changes.json()])
+            statuses |= {whole.status_code, metadata.status_code, frames.status_code, changes.status_code}
+        return statuses
+
+    store(server, *files)
+    with concurrent.futures.ThreadPoolExecutor(9) as pool:
+        writers = [pool.submit(write, i) for i in range(3)]
+        readers = [pool.submit(read, i) for i in range(6)]
+        for writer in writers:
+            writer.result()
+        for reader in readers:
+            assert reader.result() <= {200, 404, 410}
