@@ -7,6 +7,7 @@
 #include "archive/listing.h"
 #include "archive/plan.h"
 #include "archive/query_scan.h"
+#include "base/clock.h"
 #include "base/memory.h"
 #include "base/metrics.h"
 
@@ -28,7 +29,13 @@ struct query {
     uint64_t skip;  /* matches still to be passed over */
     uint64_t given; /* matches given */
     bool at_end;
+
+    bool (*watch)(void *context, struct error *err); /* NULL: nobody */
+    void *watch_context;
+    int64_t watched_ms; /* when it was called */
 };
+
+enum { WATCH_INTERVAL_MS = 100 };
 
 struct query *query_new(struct archive *archive, enum level level)
 {
@@ -91,6 +98,25 @@ void query_limit_index(struct query *query, size_t gather_max)
     query->gather_max = gather_max;
 }
 
+void query_set_watch(struct query *query, bool (*watch)(void *context, struct error *err),
+                     void *context)
+{
+    query->watch = watch;
+    query->watch_context = context;
+}
+
+/* Asked before each row that is looked at. */
+static bool may_go_on(struct query *query, struct error *err)
+{
+    if (!query->watch)
+        return true;
+    int64_t now_ms = clock_monotonic_ms();
+    if (query->watched_ms && now_ms - query->watched_ms < WATCH_INTERVAL_MS)
+        return true;
+    query->watched_ms = now_ms;
+    return query->watch(query->watch_context, err);
+}
+
 static bool begin(struct query *query, struct error *err)
 {
     if (query->plan)
@@ -118,7 +144,7 @@ static bool next_study(struct query *query, bool *found, struct error *err)
 {
     bool matches = false;
     while (!matches) {
-        if (!plan_next(query->plan, &query->hint, found, err))
+        if (!may_go_on(query, err) || !plan_next(query->plan, &query->hint, found, err))
             return false;
         if (!*found)
             return true;
@@ -168,7 +194,7 @@ static bool next_series(struct query *query, bool *found, struct error *err)
     struct slice record;
     bool matches = false;
     while (!matches) {
-        if (!next_entry(&query->series, &place, &record, found, err))
+        if (!may_go_on(query, err) || !next_entry(&query->series, &place, &record, found, err))
             return false;
         if (!*found)
             return true;
@@ -188,7 +214,7 @@ static bool next_instance(struct query *query, bool *found, struct error *err)
     struct slice record;
     bool matches = false;
     while (!matches) {
-        if (!next_entry(&query->instances, &place, &record, found, err))
+        if (!may_go_on(query, err) || !next_entry(&query->instances, &place, &record, found, err))
             return false;
         if (!*found)
             return true;

@@ -31,6 +31,11 @@ void query_combine_date_time(struct query *query);
 /* Skips the first `offset` matches; 0 limit: no end. */
 void query_set_page(struct query *query, uint64_t offset, uint64_t limit);
 
+/* Called some times a second while query_next and query_count_rest look for matches, which can take
+ * long when there are few. When it returns false, they do with its error. */
+void query_set_watch(struct query *query, bool (*watch)(void *context, struct error *err),
+                     void *context);
+
 /* The next match, or *match NULL at the end. A data set in Explicit VR Little Endian, UTF-8
  * ((0008,0005) ISO_IR 192 if a value is not ASCII), tags ascending: the keys and returns asked for
  * (zero length when unknown), the unique keys of this level and of those above (the Patient ID

@@ -150,21 +150,34 @@ static bool send_match(const struct message *request, const struct dataset *matc
     return ok;
 }
 
+/* What the peer does while matches are looked for. */
+struct watch {
+    struct session *session;
+    const struct message *request;
+    bool cancelled;
+    bool ended;
+};
+
+static bool watch_peer(void *context, struct error *err)
+{
+    struct watch *watch = context;
+    watch->ended = !session_poll(watch->session, watch->request, &watch->cancelled, err);
+    return !watch->ended && !watch->cancelled;
+}
+
 /* All matches. Leaves the final status; false when the association has ended. */
 static bool send_matches(struct session *session, const struct message *request,
                          struct query *query, enum level level, struct status *status,
                          uint64_t *count, struct error *err)
 {
     struct buffer data = buffer_up_to(RESPONSE_LIMIT);
-    struct error failure;
-    bool cancelled = false;
+    struct watch watch = { session, request, false, false };
+    struct error failure = { .code = ERROR_NONE };
     bool ok = true;
     *status = status_make(STATUS_SUCCESS, "");
-    while (ok) {
+    query_set_watch(query, watch_peer, &watch);
+    while (ok && watch_peer(&watch, &failure)) {
         const struct dataset *match = NULL;
-        ok = session_poll(session, request, &cancelled, err);
-        if (!ok || cancelled)
-            break;
         if (!query_next(query, &match, &failure)) {
             *status = status_from_error(SERVICE_FIND, &failure);
             break;
@@ -174,8 +187,12 @@ static bool send_matches(struct session *session, const struct message *request,
         ok = send_match(request, match, level, &data, err);
         ++*count;
     }
-    if (cancelled)
+    if (watch.cancelled)
         *status = status_make(STATUS_CANCELLED, "");
+    if (watch.ended) {
+        *err = failure;
+        ok = false;
+    }
     buffer_release(&data);
     return ok;
 }

@@ -607,3 +607,33 @@ TEST(a_study_deleted_while_a_query_runs_is_passed_over)
     CHECK_TEXT(query_list(query, TAG_SOP_INSTANCE_UID), "1.3.1.1");
     fixture_close(&fixture);
 }
+
+static bool lose_patience(void *context, struct error *err)
+{
+    int *left = context;
+    return --*left >= 0 || error_set(err, ERROR_STOPPED, "no more patience");
+}
+
+TEST(HOS_29_who_watches_a_query_can_end_it_where_nothing_matches)
+{
+    struct fixture fixture;
+    struct error err = { 0 };
+    const struct dataset *match;
+    int patience = 0;
+    open_sample(&fixture);
+    for (int level = LEVEL_STUDY; level <= LEVEL_INSTANCE; level++) {
+        struct query *query = query_by(&fixture, (enum level)level, TAG_STUDY_ID, "none of them");
+        query_set_watch(query, lose_patience, &patience);
+        CHECK(!query_next(query, &match, &err));
+        CHECK_INT(err.code, ERROR_STOPPED);
+        query_close(query);
+    }
+    patience = 1000;
+    struct query *query = query_by(&fixture, LEVEL_STUDY, TAG_STUDY_ID, "none of them");
+    query_set_watch(query, lose_patience, &patience);
+    CHECK_OK(query_next(query, &match, &err), err);
+    CHECK(!match);
+    CHECK(patience < 1000);
+    query_close(query);
+    fixture_close(&fixture);
+}
