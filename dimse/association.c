@@ -447,6 +447,9 @@ bool association_next(struct association *association, struct pdv *pdv, struct e
     if (length < 2 || length > association->pdu_left - PDV_LENGTH_SIZE)
         return association_refuse(association, ABORT_INVALID_PARAMETER, "PDV of a wrong length",
                                   err);
+    /* Empty fragments bring nobody forward, however fast they come. */
+    if (length == 2 && clock_monotonic_ms() > association->deadline_ms)
+        return association_refuse(association, ABORT_NOT_SPECIFIED, "nothing but empty PDVs", err);
     pdv->context_id = header[4];
     pdv->is_command = header[5] & PDV_COMMAND;
     pdv->is_last = header[5] & PDV_LAST;

@@ -212,6 +212,18 @@ static const struct presentation_context *choose(const struct destination *desti
     return other;
 }
 
+/* A data set that was begun can only be ended, or taken back with the association. Where the peer
+ * still listens the failure is that of one instance and none of the peer's. */
+static void take_back(struct destination *destination)
+{
+    if (association_has_ended(destination->association))
+        return;
+    int fd = association_close(destination->association);
+    if (fd >= 0)
+        close(fd);
+    destination->association = NULL;
+}
+
 static bool read_instance(void *context, uint64_t offset, struct space space, struct error *err)
 {
     return instance_read(context, offset, space, err);
@@ -239,9 +251,8 @@ static bool send_transcoded(struct destination *destination, struct instance *in
     if (ok) {
         ok = transcode_dataset(header, frames, context->syntax, &source, &sink, err) &&
              message_end_data(&writer, err);
-        /* A data set that was begun can only be ended, or taken back with the association. */
         if (!ok)
-            association_abort(destination->association, ABORT_BY_USER, ABORT_NOT_SPECIFIED);
+            take_back(destination);
     }
     message_writer_release(&writer);
     return ok;
@@ -256,7 +267,7 @@ static bool send_stored(struct destination *destination, struct instance *instan
         return false;
     bool ok = message_send_file(destination->association, context->id, command, &stored, err);
     if (!ok)
-        association_abort(destination->association, ABORT_BY_USER, ABORT_NOT_SPECIFIED);
+        take_back(destination);
     return ok;
 }
 
@@ -312,7 +323,7 @@ static bool receive_status(struct destination *destination, uint16_t *status, st
 /* What failed may have cost the association. */
 static void note_failure(struct destination *destination, const struct error *failure)
 {
-    if (association_has_ended(destination->association))
+    if (destination->association && association_has_ended(destination->association))
         lose(destination, failure);
 }
 
