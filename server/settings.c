@@ -206,7 +206,8 @@ static bool apply_number(struct settings *settings, const struct setting *settin
     if (!(number >= setting->minimum && number <= setting->maximum))
         return error_set(err, ERROR_INVALID, "%s must be between %.10g and %.10g", setting->key,
                          setting->minimum, setting->maximum);
-    *(double *)((char *)settings + setting->offset) = number;
+    void *field = (char *)settings + setting->offset;
+    *(double *)field = number;
     return true;
 }
 
