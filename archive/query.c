@@ -155,6 +155,8 @@ static bool next_study(struct query *query, bool *found, struct error *err)
         bool there;
         if (!row_load_study(&query->row, query->hint.study, &there, err))
             return false;
+        if (there && query->level == LEVEL_PATIENT && !row_load_patient(&query->row, &there, err))
+            return false;
         if (!there)
             continue; /* deleted meanwhile */
         enum level last = query->level == LEVEL_PATIENT ? LEVEL_PATIENT : LEVEL_STUDY;

@@ -154,6 +154,13 @@ static bool load_patient(struct row *row, struct error *err)
     return ok;
 }
 
+bool row_load_patient(struct row *row, bool *found, struct error *err)
+{
+    bool ok = load_patient(row, err);
+    *found = ok && row->patient.studies > 0;
+    return ok;
+}
+
 static bool write_patient_studies(struct row *row, enum level level, struct buffer *text,
                                   struct error *err)
 {

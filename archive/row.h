@@ -27,6 +27,9 @@ void row_release(struct row *row);
 
 /* *found false when the study is not (any more) there. What was below is forgotten. */
 bool row_load_study(struct row *row, const char *study, bool *found, struct error *err);
+/* *found false when the patient is not there any more: deleted with the last study, after the study
+ * was loaded. */
+bool row_load_patient(struct row *row, bool *found, struct error *err);
 /* A series of the study, an instance of the series, by their encoded records. */
 bool row_set_series(struct row *row, const char *series, struct slice record, struct error *err);
 bool row_set_instance(struct row *row, const char *instance, struct slice record,

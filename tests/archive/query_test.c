@@ -6,6 +6,7 @@
 
 #include "archive/delete.h"
 #include "archive/query_scan.h"
+#include "archive/row.h"
 #include "base/memory.h"
 #include "tests/archive/fixture.h"
 
@@ -605,6 +606,31 @@ TEST(a_study_deleted_while_a_query_runs_is_passed_over)
     CHECK_OK(query_next(query, &match, &err), err);
     CHECK_OK(archive_delete(fixture.archive, "1.1", NULL, NULL, &count, &err), err);
     CHECK_TEXT(query_list(query, TAG_SOP_INSTANCE_UID), "1.3.1.1");
+    fixture_close(&fixture);
+}
+
+TEST(a_patient_who_goes_with_the_study_just_read_is_not_there)
+{
+    struct fixture fixture;
+    struct error err = { 0 };
+    struct row row;
+    uint64_t count;
+    bool found;
+    open_sample(&fixture);
+    row_init(&row, fixture.archive);
+    CHECK_OK(row_load_study(&row, "1.1", &found, &err), err);
+    CHECK(found);
+    CHECK_OK(row_load_patient(&row, &found, &err), err);
+    CHECK(found);
+    CHECK_OK(row_load_study(&row, "1.1", &found, &err), err);
+    CHECK_OK(archive_delete(fixture.archive, "1.1", NULL, NULL, &count, &err), err);
+    CHECK_OK(row_load_patient(&row, &found, &err), err);
+    CHECK(found); /* has another study */
+    CHECK_OK(row_load_study(&row, "1.2", &found, &err), err);
+    CHECK_OK(archive_delete(fixture.archive, "1.2", NULL, NULL, &count, &err), err);
+    CHECK_OK(row_load_patient(&row, &found, &err), err);
+    CHECK(!found);
+    row_release(&row);
     fixture_close(&fixture);
 }
 
