@@ -154,37 +154,28 @@ static ssize_t read_stream(void *context, uint64_t position, char *out, size_t r
     return MHD_CONTENT_READER_END_WITH_ERROR;
 }
 
-/* One range of a file and nothing else goes out by sendfile. */
-static struct MHD_Response *file_response(struct exchange *exchange)
+/* A range that ends before its size is found out while there is still a status to say so. */
+static bool is_whole(const struct file_range *file)
 {
-    const struct file_range *file = &exchange->piece.file;
     struct stat status;
-    /* The library waits for ever at the end of a file that is too short. */
-    if (fstat(file->fd, &status) != 0 || (uint64_t)status.st_size < file->offset ||
-        (uint64_t)status.st_size - file->offset < file->size) {
-        log_warn("http: a stored file is shorter than its record pattern=%s",
-                 exchange->request.match.pattern);
-        return NULL;
-    }
-    int fd = dup(file->fd);
-    if (fd < 0)
-        return NULL;
-    struct MHD_Response *response = MHD_create_response_from_fd_at_offset64(file->size, fd,
-                                                                            file->offset);
-    if (!response)
-        close(fd);
-    exchange->sent_bytes = file->size;
-    return response;
+    return fstat(file->fd, &status) == 0 && (uint64_t)status.st_size >= file->offset &&
+           (uint64_t)status.st_size - file->offset >= file->size;
 }
 
+/* Files are read and copied, not handed to sendfile: pages of the file would lie in the socket's
+ * queue (and, on this host, in the reader's) after the answer has ended here, and when the instance
+ * is deleted then and its space given back, the client reads zeros. */
 static struct MHD_Response *stream_response(struct exchange *exchange)
 {
     uint64_t size = exchange->response.source_size;
     if (strcmp(exchange->request.method, "HEAD") != 0) {
         if (!next_piece(exchange) && exchange->stream_failed)
             return NULL;
-        if (exchange->piece.kind == PIECE_FILE && exchange->piece.file.size == size && size)
-            return file_response(exchange);
+        if (exchange->piece.kind == PIECE_FILE && !is_whole(&exchange->piece.file)) {
+            log_warn("http: a stored file is shorter than its record pattern=%s",
+                     exchange->request.match.pattern);
+            return NULL;
+        }
     }
     return MHD_create_response_from_callback(size == UINT64_MAX ? MHD_SIZE_UNKNOWN : size,
                                              STREAM_BLOCK, read_stream, exchange, NULL);

@@ -82,3 +82,22 @@ def test_WADO_03_what_is_deleted_while_it_is_read_is_left_out_or_gone_and_never_
             writer.result()
         for reader in readers:
             assert reader.result() <= {200, 404, 410}
+
+
+def test_CAP_03_what_was_answered_arrives_whole_though_the_instance_is_deleted_at_once(server):
+    ds = make(Rows=512, Columns=512, PixelData=b"\xa5" * (512 * 512 * 2))
+    content = part10(ds)
+    path = url_of(server, ds)[len(server.url) :]
+    request = f"GET {path} HTTP/1.1\r\nHost: a\r\nAccept: application/dicom; transfer-syntax=*\r\nConnection: close\r\n\r\n"
+    for _ in range(20):
+        store(server, content)
+        with socket.create_connection(("127.0.0.1", server.http_port), 20) as client:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
+            client.sendall(request.encode())
+            time.sleep(0.05)  # the whole answer lies in the queues of the sockets now
+            assert requests.delete(url_of(server, ds), timeout=60).status_code == 204
+            time.sleep(0.05)
+            answer = b""
+            while piece := client.recv(1 << 20):
+                answer += piece
+        assert answer.split(b"\r\n\r\n", 1)[1] == content
