@@ -91,9 +91,13 @@ static size_t string_size(struct slice text, size_t at)
 static bool take_numbers(struct slice text, struct numbers *numbers, struct error *err)
 {
     size_t depth = 0;
+    size_t values = 0;
     for (size_t i = 0; i < text.size;) {
         uint8_t c = text.data[i];
         size_t size = 1;
+        /* What a value can begin behind, strings apart. */
+        if ((c == ',' || c == '[' || c == '{') && ++values > JSON_MAX_VALUES)
+            return error_set(err, ERROR_INVALID, "JSON: more than %d values", JSON_MAX_VALUES);
         if (c == '"') {
             size = string_size(text, i);
             if (!size)

@@ -9,9 +9,14 @@
 
 #include "base/buffer.h"
 
-enum { JSON_MAX_DEPTH = 64 };
+enum {
+    JSON_MAX_DEPTH = 64,
+    /* Values of a text: each costs some hundred bytes, and its text may have but two. */
+    JSON_MAX_VALUES = 4 << 20,
+};
 
-/* ERROR_INVALID when it is no JSON, or nested deeper than JSON_MAX_DEPTH. Free with cJSON_Delete.
+/* ERROR_INVALID when it is no JSON, nested deeper than JSON_MAX_DEPTH or has too many values. Free
+ * with cJSON_Delete.
  */
 bool json_parse(struct slice text, cJSON **out, struct error *err);
 void json_print(const cJSON *tree, struct buffer *text);

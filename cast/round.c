@@ -145,7 +145,8 @@ static enum round_result follow_survivors(struct round *round, struct search_ans
             break; /* the one that was merged away is all there is */
         if (result != ROUND_DONE)
             return result;
-        if (!json_text(survivor, "id")) {
+        const char *survivor_id = json_text(survivor, "id");
+        if (!survivor_id || strcmp(survivor_id, id) != 0) {
             cJSON_Delete(survivor);
             break;
         }

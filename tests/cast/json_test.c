@@ -70,3 +70,18 @@ TEST(empty_texts_and_containers_are_not_added)
     CHECK_JSON(object, "{}");
     cJSON_Delete(object);
 }
+
+TEST(a_text_of_very_many_values_is_refused_before_it_takes_memory)
+{
+    struct buffer text = buffer_up_to(64 << 20);
+    struct error err = { 0 };
+    cJSON *tree = NULL;
+    buffer_append_byte(&text, '[');
+    for (size_t i = 0; i < JSON_MAX_VALUES; i++)
+        buffer_append_text(&text, "1,");
+    buffer_append_text(&text, "1]");
+    CHECK(!json_parse(buffer_slice(&text), &tree, &err));
+    CHECK_INT(err.code, ERROR_INVALID);
+    CHECK(!tree);
+    buffer_release(&text);
+}
