@@ -22,10 +22,18 @@ BUILD = pathlib.Path(os.environ.get("HOUNSFIELD_BUILD", ROOT / "build" / "dev"))
 BINARY = BUILD / "hounsfield"
 
 
+_ports = set()
+
+
 def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+    """One that nobody listens on, and that was not given out before: a URL names one server for the whole session."""
+    while True:
+        with socket.socket() as s:
+            s.bind(("127.0.0.1", 0))
+            port = s.getsockname()[1]
+        if port not in _ports:
+            _ports.add(port)
+            return port
 
 
 def merge(into, new):
