@@ -27,7 +27,7 @@ static bool list_files(const char *path, uint32_t **numbers, size_t *count, stru
     size_t capacity = 0;
     if (!folder)
         return error_set_errno(err, errno, "%.100s", path);
-    while ((entry = readdir(folder))) {
+    while (errno = 0, (entry = readdir(folder))) {
         unsigned number = 0;
         int end = 0;
         if (sscanf(entry->d_name, "%10u.seg%n", &number, &end) != 1 || !end || entry->d_name[end])
@@ -38,7 +38,10 @@ static bool list_files(const char *path, uint32_t **numbers, size_t *count, stru
         }
         (*numbers)[(*count)++] = number;
     }
+    int failure = errno;
     closedir(folder);
+    if (failure)
+        return error_set_errno(err, failure, "%.100s", path);
     if (*count)
         qsort(*numbers, *count, sizeof(**numbers), by_number);
     return true;
@@ -144,7 +147,10 @@ static void settle_opened(struct segments *segments, struct segment *segment, bo
         segments_touch(segment);
 }
 
-static bool open_segment(struct segments *segments, uint32_t number, bool last,
+/* *written_last: no later shared segment was found. Of one that the index does not know, payloads
+ * are read only when it is the one that was written last: else the index is lost, and all would be.
+ */
+static bool open_segment(struct segments *segments, uint32_t number, bool *written_last,
                          struct keyvalue *keyvalue, struct error *err)
 {
     char path[4096];
@@ -154,6 +160,7 @@ static bool open_segment(struct segments *segments, uint32_t number, bool last,
     if (!load_entry(segment, keyvalue, &known, err))
         goto failed;
     if (known && segment->sealed) {
+        *written_last &= segment->kind != SEGMENT_SHARED;
         segments_insert(segments, segment);
         return true;
     }
@@ -165,8 +172,9 @@ static bool open_segment(struct segments *segments, uint32_t number, bool last,
     }
     if (!known && !read_header(segment, &empty, err))
         goto failed;
-    if (!empty && !segment_recover(segment, known, known || last, err))
+    if (!empty && !segment_recover(segment, known, known || *written_last, err))
         goto failed;
+    *written_last &= empty || segment->kind != SEGMENT_SHARED;
     segment->size = (uint64_t)lseek(segment->fd, 0, SEEK_END) / SEGMENT_BLOCK * SEGMENT_BLOCK;
     if (segment->size < segment->end)
         segment->size = segment->end;
@@ -209,6 +217,7 @@ bool segments_open(const char *path, uint64_t segment_size, struct keyvalue *key
 {
     uint32_t *numbers = NULL;
     size_t count = 0;
+    bool written_last = true;
     bool ok = false;
     struct segments *segments = mem_alloc(sizeof(*segments));
     segments->path = mem_copy_text(path);
@@ -228,8 +237,8 @@ bool segments_open(const char *path, uint64_t segment_size, struct keyvalue *key
     }
     if (!list_files(path, &numbers, &count, err) || !load_numbers(segments, keyvalue, err))
         goto out;
-    for (size_t i = 0; i < count; i++)
-        if (!open_segment(segments, numbers[i], i + 1 == count, keyvalue, err))
+    for (size_t i = count; i > 0; i--)
+        if (!open_segment(segments, numbers[i - 1], &written_last, keyvalue, err))
             goto out;
     if (!choose_active(segments, err))
         goto out;

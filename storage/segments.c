@@ -106,6 +106,7 @@ void segments_touch(struct segment *segment)
     TAILQ_INSERT_TAIL(&segment->segments->dirty, segment, changed);
 }
 
+/* With lock, so that nobody opens the same file twice; a file that was closed is a rare thing. */
 static bool open_file(struct segments *segments, struct segment *segment, struct error *err)
 {
     char path[4096];
@@ -250,8 +251,8 @@ static struct segment *find_dead(struct segments *segments)
     return NULL;
 }
 
-/* The counters are only a hint: a crash may have left them wrong. True when nothing lives; else
- * *records is what was counted anew. */
+/* The counters are only a hint: a crash may have left them wrong. True when every record was read
+ * and none lives; else *records is what was counted anew. */
 static bool is_dead(struct segment *segment, uint64_t *records, uint64_t *dead)
 {
     struct segment_scan scan = {
@@ -259,13 +260,14 @@ static bool is_dead(struct segment *segment, uint64_t *records, uint64_t *dead)
     };
     struct record_header header;
     bool found = true;
+    bool ok = true;
     *records = 0;
     *dead = 0;
-    while (segment_scan_next(&scan, &header, &found, NULL) && found) {
+    while ((ok = segment_scan_next(&scan, &header, &found, NULL)) && found) {
         *records += 1;
         *dead += header.state != RECORD_LIVE;
     }
-    return !found && *records == *dead;
+    return ok && *records == *dead;
 }
 
 static void detach(struct segments *segments, struct segment *segment)

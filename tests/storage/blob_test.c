@@ -331,6 +331,31 @@ TEST(discarded_blob_is_dead_after_reopening)
     free((char *)path);
 }
 
+TEST(segment_that_cannot_be_read_is_not_removed)
+{
+    char file[256];
+    struct error err = { 0 };
+    struct segment *segment = NULL;
+    struct blob_id ids[3];
+    uint32_t number = 0;
+    const char *path = test_folder();
+    struct storage *storage = open_store(path, true);
+    for (unsigned i = 0; i < 3; i++)
+        ids[i] = store_blob(storage, "k", 400000, i); /* two in a segment */
+    CHECK(ids[2].segment > ids[0].segment);
+    /* Counts that a crash left wrong say that nothing lives in it. */
+    CHECK_OK(segments_pin(storage->segments, ids[0].segment, &segment, &err), err);
+    for (int i = 0; i < 2; i++)
+        segments_count_dead(storage->segments, segment, record_extent(400000), 0, false);
+    segments_unpin(storage->segments, segment);
+    segment_file(path, ids[0].segment, file);
+    CHECK(truncate(file, SEGMENT_BLOCK) == 0); /* reads fail from here on */
+    CHECK(!segments_remove_dead(storage->segments, &number));
+    CHECK(access(file, F_OK) == 0);
+    CHECK(!segments_remove_dead(storage->segments, &number));
+    storage_close(storage);
+}
+
 TEST(segment_without_a_living_record_is_removed_and_its_number_is_not_used_again)
 {
     const char *path = mem_copy_text(test_folder());

@@ -103,6 +103,31 @@ TEST(record_with_half_a_payload_is_not_shown_after_a_crash)
     }
 }
 
+CHILD(store_one_and_stream)
+{
+    struct error err;
+    struct blob_writer *writer = NULL;
+    uint8_t *bytes = make_bytes(1 << 20, 3);
+    quick_blob(storage, "one", 50000, 1);
+    if (blob_writer_open(storage, slice_text("big"), &writer, &err))
+        for (int i = 0; i < 40; i++)
+            blob_writer_write(writer, slice_of(bytes, 1 << 20), &err);
+    free(bytes);
+}
+
+/* Neither segment is in the index yet, and the one with the torn record is not the last. */
+TEST(record_with_half_a_payload_is_not_shown_beside_a_big_blob_that_was_cut_off)
+{
+    char path[128];
+    char zeros[4096] = { 0 };
+    snprintf(path, sizeof(path), "%s", test_folder());
+    child_run("store_one_and_stream", path, true);
+    damage(path, 4096 + 8 * 4096, zeros, sizeof(zeros));
+    struct storage *storage = open_store(path, true);
+    CHECK_TEXT(walk_text(storage), "");
+    storage_close(storage);
+}
+
 TEST(record_without_its_header_is_overwritten_after_a_crash)
 {
     char path[128];
