@@ -23,10 +23,11 @@ static void print_help(void)
         "DICOMweb at http://127.0.0.1:8080/dicomweb, the FHIR view at http://127.0.0.1:8080/fhir,\n"
         "images in ./var.\n"
         "\n"
-        "  storescu -aec HOUNSFIELD 127.0.0.1 11112 image.dcm     send a first image\n"
+        "  dcmsend -aec HOUNSFIELD 127.0.0.1 11112 image.dcm      send a first image\n"
         "  curl http://127.0.0.1:8080/dicomweb/studies            find it\n"
         "\n"
-        "SIGTERM stops the server in order. Exit status: 0 stopped, 1 failed, 2 wrong usage.");
+        "SIGTERM or Ctrl-C stops the server in order. Exit status: 0 stopped, 1 failed,\n"
+        "2 wrong usage or settings.");
 }
 
 static void set_log_level(const char *name)
