@@ -229,10 +229,11 @@ static bool run(struct move *move, const struct peer *peer, struct error *err)
     bool ok = true;
     while (ok && !move->cancelled && destination_next_round(move->destination))
         ok = send_round(move, err);
-    log_info("dimse: moved calling_ae=%s destination=%s completed=%llu failed=%llu warning=%llu",
+    log_info("dimse: moved calling_ae=%s destination=%s completed=%llu failed=%llu warning=%llu "
+             "why=\"%s\"",
              association_calling_ae(move->session->association), peer->ae_title,
              (unsigned long long)move->completed, (unsigned long long)move->failed,
-             (unsigned long long)move->warning);
+             (unsigned long long)move->warning, move->first_failure.message);
     return ok && finish(move, err);
 }
 
@@ -257,6 +258,9 @@ bool c_move(struct session *session, struct message *request, struct error *err)
     }
     status = peer ? status_from_error(SERVICE_MOVE, &refusal)
                   : status_make(STATUS_DESTINATION_UNKNOWN, "Move Destination is not configured");
+    log_warn("dimse: move refused calling_ae=%s destination=%s status=%04X reason=\"%s\"",
+             association_calling_ae(session->association), request->command.destination,
+             status.code, status.comment);
     ok = message_respond(request, &status, err);
 out:
     destination_free(move.destination);

@@ -67,6 +67,10 @@ static void note(struct session *session, const struct message *request,
     metric_add(ok ? METRIC_DIMSE_STORED : METRIC_DIMSE_FAILED, 1);
     if (ok)
         session->stored++;
+    else
+        log_warn("dimse: instance refused instance=%s calling_ae=%s status=%04X reason=\"%s\"",
+                 request->command.sop_instance, association_calling_ae(session->association),
+                 status->code, status->comment);
     log_debug("dimse: %s instance=%s calling_ae=%s status=%04X bytes=%llu us=%lld",
               ok ? "stored" : "refused", request->command.sop_instance,
               association_calling_ae(session->association), status->code, (unsigned long long)bytes,
