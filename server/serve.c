@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 
 #include "archive/changes.h"
 #include "base/clock.h"
@@ -180,6 +181,8 @@ bool serve(const struct settings *settings, struct error *err)
     sigaddset(&stop, SIGINT);
     pthread_sigmask(SIG_BLOCK, &stop, NULL);
     signal(SIGPIPE, SIG_IGN);
+    /* Whatever is written holds patients' data, RocksDB's files too. */
+    umask(S_IWGRP | S_IRWXO);
     raise_descriptor_limit();
 
     if (!open_archive(&server, settings, err) || !open_cast(&server, settings, err) ||

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "server/settings.h"
 
+#include <arpa/inet.h>
 #include <cjson/cJSON.h>
 #include <ctype.h>
 #include <errno.h>
@@ -34,7 +35,7 @@ static const struct setting table[] = {
     { "data.directory", TEXT, AT(data_directory), 0, 0, "--data", "DIR",
       "the data directory (./var)" },
     { "data.segmentSizeMiB", NUMBER, AT(segment_size_mib), 1, 1 << 20, NULL, NULL, NULL },
-    { "data.minimumFreeMiB", NUMBER, AT(minimum_free_mib), 0, 1e12, NULL, NULL, NULL },
+    { "data.minimumFreeMiB", NUMBER, AT(minimum_free_mib), 1, 1e12, NULL, NULL, NULL },
     { "dimse.port", NUMBER, AT(dimse_port), 1, 65535, "--dimse-port", "N", "DICOM port (11112)" },
     { "dimse.aeTitle", TEXT, AT(ae_title), 0, 0, "--aet", "TITLE", "our AE title (HOUNSFIELD)" },
     { "dimse.acceptAnyCalledAe", BOOLEAN, AT(accept_any_called_ae), 0, 0, NULL, NULL, NULL },
@@ -329,7 +330,9 @@ static bool apply_text(struct settings *settings, const char *text, struct error
     blank_comments(json);
     cJSON *root = cJSON_ParseWithOpts(json, &end, true);
     if (!root) {
-        error_set(err, ERROR_INVALID, "line %d: not JSON", line_of(json, end ? end : json));
+        error_set(err, ERROR_INVALID,
+                  "line %d: not JSON (a comma, quote or brace too many or too few?)",
+                  line_of(json, end ? end : json));
     } else if (!cJSON_IsObject(root)) {
         error_set(err, ERROR_INVALID, "not a JSON object");
     } else {
@@ -368,6 +371,9 @@ static bool apply_flag(struct settings *settings, const char *flag, const char *
     for (size_t i = 0; i < TABLE_SIZE; i++)
         if (table[i].flag && !strcmp(table[i].flag, flag))
             setting = &table[i];
+    if (!setting && flag[0] == '-' && strchr(flag, '='))
+        return error_set(err, ERROR_INVALID,
+                         "unknown flag %s (flag and value are two words: --data DIR)", flag);
     if (!setting)
         return error_set(err, ERROR_INVALID, "unknown flag %s (see hounsfield --help)", flag);
     if (!value)
@@ -386,6 +392,51 @@ static bool apply_flag(struct settings *settings, const char *flag, const char *
     return apply_number(settings, setting, number, err) || error_add_context(err, "%s", flag);
 }
 
+static bool is_address(const char *text)
+{
+    struct in6_addr address;
+    return inet_pton(AF_INET, text, &address) == 1 || inet_pton(AF_INET6, text, &address) == 1;
+}
+
+static bool is_web_url(const char *text)
+{
+    size_t size = strlen(text);
+    return (!strncmp(text, "http://", 7) || !strncmp(text, "https://", 8)) && text[size - 1] != '/';
+}
+
+static bool is_prefix(const char *text)
+{
+    size_t size = strlen(text);
+    return size > 1 && text[0] == '/' && text[size - 1] != '/';
+}
+
+static bool check_addresses(const struct settings *settings, struct error *err)
+{
+    if (!is_address(settings->bind))
+        return error_set(err, ERROR_INVALID, "bind: \"%s\" is no IPv4 or IPv6 address",
+                         settings->bind);
+    if (settings->dimse_port != floor(settings->dimse_port) ||
+        settings->http_port != floor(settings->http_port))
+        return error_set(err, ERROR_INVALID, "ports are whole numbers");
+    if (settings->dimse_port == settings->http_port)
+        return error_set(err, ERROR_INVALID, "dimse.port and http.port are the same");
+    if (*settings->base_url && !is_web_url(settings->base_url))
+        return error_set(err, ERROR_INVALID,
+                         "http.baseUrl must begin with http:// or https:// and end without a "
+                         "slash, not \"%s\"",
+                         settings->base_url);
+    if (*settings->fhir_url && strncmp(settings->fhir_url, "http://", 7) &&
+        strncmp(settings->fhir_url, "https://", 8))
+        return error_set(err, ERROR_INVALID,
+                         "fhir.url (--fhir-url) must begin with http:// or https://");
+    if (!is_prefix(settings->dicomweb_prefix) || !is_prefix(settings->fhir_prefix))
+        return error_set(err, ERROR_INVALID,
+                         "dicomweb.prefix and fhir.prefix begin with a slash and end without one");
+    if (!strcmp(settings->dicomweb_prefix, settings->fhir_prefix))
+        return error_set(err, ERROR_INVALID, "dicomweb.prefix and fhir.prefix are the same");
+    return true;
+}
+
 static bool check(struct settings *settings, struct error *err)
 {
     static const char *const levels[] = { "error", "warn", "info", "debug" };
@@ -399,11 +450,11 @@ static bool check(struct settings *settings, struct error *err)
                          "dimse.aeTitle: \"%s\" is no AE title (1 to 16 "
                          "characters, no backslash)",
                          settings->ae_title);
-    if (settings->dicomweb_prefix[0] != '/' || settings->fhir_prefix[0] != '/')
-        return error_set(err, ERROR_INVALID, "prefixes begin with a slash");
+    if (!*settings->data_directory)
+        return error_set(err, ERROR_INVALID, "data.directory is empty");
     if (settings->bearer_token[0] && settings->user[0])
         return error_set(err, ERROR_INVALID, "fhir.bearerToken and fhir.user: give one of them");
-    return true;
+    return check_addresses(settings, err);
 }
 
 bool settings_load(int flag_count, char **flags, struct settings **out, struct error *err)
