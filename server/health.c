@@ -15,12 +15,15 @@ static void answer_health(struct request *request, struct response *response)
     struct buffer body = buffer_up_to(4096);
     storage_figures(health->storage, &figures);
     bool ok = !figures.failed && archive_count(health->archive, &counts, &err);
+    /* The archive refuses new instances then; it still answers, hence 200. */
+    bool full = (double)figures.free_disk_bytes < health->settings->minimum_free_mib * (1 << 20);
     if (ok)
-        buffer_append_format(
-            &body,
-            "{\"status\":\"ok\",\"version\":\"%s\",\"patients\":%" PRIu64 ",\"studies\":%" PRIu64
-            ",\"series\":%" PRIu64 ",\"instances\":%" PRIu64 "}\n",
-            HOUNSFIELD_VERSION, counts.patients, counts.studies, counts.series, counts.instances);
+        buffer_append_format(&body,
+                             "{\"status\":\"%s\",\"version\":\"%s\",\"patients\":%" PRIu64
+                             ",\"studies\":%" PRIu64 ",\"series\":%" PRIu64
+                             ",\"instances\":%" PRIu64 "}\n",
+                             full ? "full" : "ok", HOUNSFIELD_VERSION, counts.patients,
+                             counts.studies, counts.series, counts.instances);
     else
         buffer_append_text(&body, "{\"status\":\"failed\",\"reason\":\"the disk failed: look at "
                                   "the log, mend the disk, restart\"}\n");
@@ -77,11 +80,12 @@ static void answer_page(struct request *request, struct response *response)
         "padding:0 1em}code{background:#eee;padding:.1em .3em}</style>"
         "<h1>Hounsfield</h1><p>DICOM imaging server %s.</p><ul>"
         "<li>DICOM: AE title <code>%s</code>, port <code>%d</code>"
-        "<li>DICOMweb: <a href=\"%s/studies?limit=25\"><code>%s%s</code></a>"
+        "<li>DICOMweb: <a "
+        "href=\"%s/studies?limit=25&amp;accept=application/json\"><code>%s%s</code></a>"
         "<li>FHIR view: <a href=\"%s/ImagingStudy\"><code>%s%s</code></a>"
         "<li>Change feed: <a href=\"%s/changefeed\"><code>%s%s/changefeed</code></a>"
         "<li><a href=\"/health\">Health</a>, <a href=\"/metrics\">metrics</a></ul>"
-        "<p>Send a first image: <code>storescu -aec %s HOST %d FILE.dcm</code></p></html>\n",
+        "<p>Send a first image: <code>dcmsend -aec %s HOST %d FILE.dcm</code></p></html>\n",
         HOUNSFIELD_VERSION, settings->ae_title, (int)settings->dimse_port,
         settings->dicomweb_prefix, base, settings->dicomweb_prefix, settings->fhir_prefix, base,
         settings->fhir_prefix, settings->dicomweb_prefix, base, settings->dicomweb_prefix,
