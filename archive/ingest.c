@@ -425,8 +425,7 @@ static bool build_frames(struct ingest *ingest, struct prepared *prepared, struc
 static bool conflict(const struct ingest *ingest, struct error *err)
 {
     return error_set_tag(err, ERROR_CONFLICT, TAG_SOP_INSTANCE_UID,
-                         "instance %s is stored already with other content",
-                         ingest->identity.instance);
+                         "other content is stored already under %s", ingest->identity.instance);
 }
 
 /* *is_duplicate is left false when nothing is stored under the SOP Instance UID (any more). */
@@ -559,9 +558,7 @@ bool ingest_commit(struct ingest *ingest, enum ingest_outcome *outcome, struct e
     if (!check_open(ingest, err))
         return false;
     prepared_init(&prepared);
-    bool ok = commit(ingest, &prepared, &is_duplicate, &error) &&
-              /* Its twin may be seen already and not be durable yet. */
-              (!is_duplicate || storage_settle(ingest->archive->storage, &error));
+    bool ok = commit(ingest, &prepared, &is_duplicate, &error);
     uint64_t size = prepared.record.blob.size;
     prepared_release(&prepared);
     if (!ok)

@@ -352,10 +352,10 @@ static bool open_time(struct match_key *key, struct slice value, uint32_t tag, s
             return true;
     }
     if (!parse_time(key->vr, value, &key->span))
-        return error_set_tag(err, ERROR_INVALID, tag, "a %s key that is no value and no range",
-                             key->vr == VR_DA   ? "date"
-                             : key->vr == VR_TM ? "time"
-                                                : "date time");
+        return error_set_tag(err, ERROR_INVALID, tag, "a key is neither %s nor a range of it",
+                             key->vr == VR_DA   ? "a date YYYYMMDD"
+                             : key->vr == VR_TM ? "a time HHMMSS"
+                                                : "a date time YYYYMMDDHHMMSS");
     key->kind = MATCH_SINGLE;
     set_member(key, keep_time(key, key->span.first_us));
     return true;

@@ -284,7 +284,7 @@ static void route_request(struct exchange *exchange)
     const char *const *segments = request->target.segments;
     size_t count = request->target.segment_count;
     if (!router_match(router, request->method, segments, count, &request->match)) {
-        response_error(response, request, 404, "there is nothing of this path");
+        response_error(response, request, 404, "there is nothing at this path");
         return;
     }
     if (request->match.route)
@@ -292,7 +292,7 @@ static void route_request(struct exchange *exchange)
     if (strcmp(request->method, "OPTIONS") == 0)
         response_status(response, 204);
     else
-        response_error(response, request, 405, "the path has no such method");
+        response_error(response, request, 405, "this path does not take this method");
     struct buffer allow = buffer_up_to(256);
     router_allow(router, segments, count, &allow);
     response_header(response, "Allow", buffer_text(&allow));
@@ -331,7 +331,6 @@ static void check_request(struct exchange *exchange, const char *version)
     }
     if (atomic_load(&exchange->server->stopping)) {
         response_error(response, request, 503, "the server is shutting down");
-        response_header(response, "Retry-After", "10");
         return;
     }
     route_request(exchange);
