@@ -8,14 +8,10 @@
 #include "archive/records.h"
 #include "base/clock.h"
 #include "base/memory.h"
-#include "storage/feed.h"
 
 static const uint64_t default_minimum_free_bytes = (uint64_t)256 << 20;
 
-enum {
-    SPACE_CHECK_MS = 1000,
-    DURABLE_TIMEOUT_MS = 30000, /* a disk that takes longer has failed */
-};
+enum { SPACE_CHECK_MS = 1000 };
 
 bool archive_open(struct storage *storage, const struct archive_options *options,
                   struct archive **out, struct error *err)
@@ -59,18 +55,6 @@ bool archive_has_space(struct archive *archive, struct error *err)
     return error_set(err, ERROR_NO_SPACE, "%llu MiB are free on the disk, %llu MiB must stay free",
                      (unsigned long long)(free_bytes >> 20),
                      (unsigned long long)(archive->minimum_free_bytes >> 20));
-}
-
-bool archive_wait_durable(struct archive *archive, uint64_t sequence, struct error *err)
-{
-    int64_t deadline = clock_monotonic_ms() + DURABLE_TIMEOUT_MS;
-    while (feed_latest(archive->storage) < sequence) {
-        int64_t left = deadline - clock_monotonic_ms();
-        if (left <= 0)
-            return error_set(err, ERROR_IO, "a change did not become durable in time");
-        feed_wait(archive->storage, sequence - 1, left);
-    }
-    return true;
 }
 
 bool archive_count(struct archive *archive, struct archive_counts *counts, struct error *err)

@@ -56,7 +56,7 @@ static bool compare_blob(struct archive *archive, const struct content *content,
     bool ok = compare_bytes(content, blob, record->dataset_offset, comparison, err);
     blob_close(blob);
     if (ok && *comparison == COMPARISON_SAME)
-        ok = archive_wait_durable(archive, record->created, err);
+        ok = storage_settle(archive->storage, err); /* seen a moment before its sync ends */
     return ok;
 }
 

@@ -21,10 +21,6 @@ struct archive {
  * a second. */
 bool archive_has_space(struct archive *archive, struct error *err);
 
-/* Waits until the change `sequence`, which was seen in a record, is durable: a record is seen a
- * moment before that. */
-bool archive_wait_durable(struct archive *archive, uint64_t sequence, struct error *err);
-
 /* NULL and "" are alike: nothing was said. */
 static inline bool is_empty_text(const char *text)
 {
