@@ -72,7 +72,8 @@ struct blob_record {
     bool dead;        /* deleted */
 };
 
-/* Every whole record of every segment, in the order of writing; ends at a torn tail. */
+/* Every whole record of every segment, in the order of writing; torn ones are stepped over. Beside
+ * writers it also shows records that are not durable yet. */
 bool blob_walk_open(struct storage *storage, struct blob_walk **out, struct error *err);
 bool blob_walk_next(struct blob_walk *walk, struct blob_record *record, bool *found,
                     struct error *err);

@@ -237,6 +237,10 @@ bool segments_open(const char *path, uint64_t segment_size, struct keyvalue *key
     }
     if (!list_files(path, &numbers, &count, err) || !load_numbers(segments, keyvalue, err))
         goto out;
+    /* Also when the machine stopped before the very first transaction: then nothing is missing. */
+    if (count && segments->next_number == 1)
+        log_warn("storage: the index knows none of segments=%zu: what stands in them is not shown",
+                 count);
     for (size_t i = count; i > 0; i--)
         if (!open_segment(segments, numbers[i - 1], &written_last, keyvalue, err))
             goto out;

@@ -28,8 +28,9 @@ uint64_t transaction_append_feed(struct transaction *transaction, struct slice e
  * crash in between. */
 void transaction_delete_blob(struct transaction *transaction, const struct blob_id *id);
 
-/* Returns when all of it is durable. On an error nothing of it is there. Ends the turn either way.
- */
+/* Returns when all of it is durable. On an error nothing of it is there, but for one: when the sync
+ * failed (ERROR_IO) it is seen, nothing more is written, and only the restart shows whether it
+ * stayed. Ends the turn either way. */
 bool transaction_commit(struct transaction *transaction, struct error *err);
 void transaction_close(
     struct transaction *transaction); /* without a commit before it: leaves no trace */
