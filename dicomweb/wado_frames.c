@@ -17,10 +17,13 @@ enum {
     MAX_FRAMES_ASKED = 20000,
     MAX_ENCODED_FRAME = 1 << 30,
     MAX_DECODED_FRAME = 1 << 30,
+    DECODER_SHARE = 5,      /* of a decoded frame: itself, and a word a sample in the codec */
+    MEMORY_WAIT_MS = 10000, /* for others to have sent their frames */
     MAX_OFFERS = 6,
 };
 
 struct frames {
+    struct dicomweb *dicomweb;
     struct instance *instance;
     const struct dataset *header;
     struct slice table;
@@ -34,6 +37,7 @@ struct frames {
     char type[160]; /* Content-Type of each part */
     struct buffer head;
     struct buffer bytes;     /* a frame that was decoded or put in order */
+    uint64_t memory;         /* of the budget, for the present frame */
     struct buffer fragments; /* struct fragment64 of the present frame */
     size_t fragment;
     enum { FRAME_HEAD, FRAME_BODY, DONE } state;
@@ -42,6 +46,7 @@ struct frames {
 static void close_frames(void *state)
 {
     struct frames *frames = state;
+    decode_budget_give_back(frames->dicomweb->decoding, frames->memory);
     instance_close(frames->instance);
     buffer_release(&frames->head);
     buffer_release(&frames->bytes);
@@ -141,7 +146,7 @@ static bool decode_frame(struct frames *frames, struct error *err)
               codec_decode_frame(instance_syntax(frames->instance), &format, buffer_slice(&encoded),
                                  &frames->bytes, err);
     buffer_release(&encoded);
-    return ok;
+    return ok || value_is_undecodable(err);
 }
 
 /* A frame of 1-bit pixels that begins inside a byte is moved to bit 0 (PS3.18 8.7.3.3.1). */
@@ -153,6 +158,29 @@ static void align_bits(struct buffer *bytes, unsigned shift)
     }
 }
 
+/* Before a frame is made in memory; it is held until the frame has been sent. */
+static bool take_memory(struct frames *frames, struct error *err)
+{
+    const struct fragment64 *fragments = (const struct fragment64 *)frames->fragments.data;
+    size_t count = frames->fragments.size / sizeof(*fragments);
+    struct pixel_format format;
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < count; i++)
+        bytes += fragments[i].size;
+    read_format(frames->header, &format);
+    if (frames->decode)
+        bytes += DECODER_SHARE * ((uint64_t)format.rows * format.columns *
+                                  format.samples_per_pixel * (format.bits_allocated + 7) / 8);
+    if (bytes <= frames->memory)
+        return true; /* what the frame before had */
+    decode_budget_give_back(frames->dicomweb->decoding, frames->memory);
+    frames->memory = 0;
+    buffer_release(&frames->bytes);
+    frames->bytes = buffer_up_to(MAX_DECODED_FRAME);
+    return decode_budget_take(frames->dicomweb->decoding, bytes, MEMORY_WAIT_MS, &frames->memory,
+                              err);
+}
+
 /* Frames that cannot go out as they stand on the disk are made in memory. */
 static bool prepare_frame(struct frames *frames, struct error *err)
 {
@@ -161,10 +189,12 @@ static bool prepare_frame(struct frames *frames, struct error *err)
     buffer_clear(&frames->bytes);
     if (!find_frame(frames, frames->next, &shift, err))
         return false;
+    if (!frames->decode && !shift && !syntax->big_endian && !syntax->deflated)
+        return true;
+    if (!take_memory(frames, err))
+        return false;
     if (frames->decode)
         return decode_frame(frames, err);
-    if (!shift && !syntax->big_endian && !syntax->deflated)
-        return true;
     if (!gather(frames, &frames->bytes, err))
         return false;
     if (shift)
@@ -330,6 +360,7 @@ void wado_answer_frames(struct request *request, struct response *response,
     struct file_range stored;
     struct error err;
     size_t offer;
+    frames->dicomweb = dicomweb;
     frames->head = buffer_up_to(8192);
     frames->bytes = buffer_up_to(MAX_DECODED_FRAME);
     frames->fragments = buffer_up_to(1 << 28);

@@ -10,6 +10,7 @@
 #include "base/memory.h"
 #include "dicom/part10.h"
 #include "dicom/transcode.h"
+#include "dicomweb/wado_values.h"
 
 enum { MEMORY_LIMIT = 32 << 20 };
 
@@ -76,7 +77,7 @@ static bool transcode(struct instance *instance, const struct transfer_syntax *t
         return false;
     const struct transcode_source source = { read_stored, instance, stored.size };
     const struct transcode_sink sink = { append, copy };
-    return transcode_dataset(header, frames, to, &source, &sink, err);
+    return transcode_dataset(header, frames, to, &source, &sink, err) || value_is_undecodable(err);
 }
 
 static bool open_copy(struct instance *instance, const struct transfer_syntax *to, bool meta,

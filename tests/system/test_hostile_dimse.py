@@ -7,6 +7,7 @@ import time
 import zlib
 
 import pytest
+import requests
 from pydicom.dataset import Dataset
 from pydicom.uid import generate_uid
 
@@ -135,20 +136,38 @@ def test_HOS_29_a_query_that_takes_long_and_finds_nothing_can_be_cancelled_abort
     association.close()
 
 
+PIXELS = {"Rows": 4, "Columns": 4, "BitsAllocated": 16, "BitsStored": 16, "HighBit": 15, "PixelRepresentation": 0,
+          "SamplesPerPixel": 1, "PhotometricInterpretation": "MONOCHROME2"}
+
+
+def store_undecodable(server, ds):
+    """JPEG-LS of one frame that is none."""
+    frame = b"\xff\xd8\xff\xf7" + os.urandom(60)
+    item = struct.pack("<HHI", 0xFFFE, 0xE000, 0)
+    content = encode(ds) + long_element(0x7FE00010, b"OB", length=0xFFFFFFFF) + item
+    content += item[:4] + struct.pack("<I", len(frame)) + frame + struct.pack("<HHI", 0xFFFE, 0xE0DD, 0)
+    assert status_of(server, ds, content, JPEG_LS) == 0
+
+
+@pytest.mark.parametrize("sides", [{}, {"Rows": 65535, "Columns": 65535}])
+def test_HOS_24_a_frame_that_cannot_be_decoded_is_406_and_goes_out_as_it_is_stored(server, sides):
+    ds = image(**{**PIXELS, **sides})
+    store_undecodable(server, ds)
+    url = f"{server.dicomweb}/studies/{ds.StudyInstanceUID}/series/{ds.SeriesInstanceUID}/instances/{ds.SOPInstanceUID}"
+    frames = 'multipart/related; type="application/octet-stream"'
+    assert requests.get(url + "/frames/1", headers={"Accept": frames}, timeout=30).status_code == 406
+    whole = f"application/dicom; transfer-syntax={EXPLICIT}"
+    assert requests.get(url, headers={"Accept": whole}, timeout=30).status_code == 406
+    stored = requests.get(url, headers={"Accept": "application/dicom; transfer-syntax=*"}, timeout=30)
+    assert stored.status_code == 200 and encode(ds) in stored.content
+    assert_serves(server)
+
+
 def test_HOS_30_instances_that_cannot_be_decoded_do_not_cost_those_that_can(server):
     study, series = generate_uid(), generate_uid()
-    pixels = {"Rows": 4, "Columns": 4, "BitsAllocated": 16, "BitsStored": 16, "HighBit": 15, "PixelRepresentation": 0,
-              "SamplesPerPixel": 1, "PhotometricInterpretation": "MONOCHROME2"}
-    association = Association(server, [(1, CT, [JPEG_LS])])
-    item = struct.pack("<HHI", 0xFFFE, 0xE000, 0)
     for number in range(5):
-        ds = image(StudyInstanceUID=study, SeriesInstanceUID=series, InstanceNumber=str(number), **pixels)
-        frame = b"\xff\xd8\xff\xf7" + os.urandom(60)
-        content = encode(ds) + long_element(0x7FE00010, b"OB", length=0xFFFFFFFF) + item
-        content += item[:4] + struct.pack("<I", len(frame)) + frame + struct.pack("<HHI", 0xFFFE, 0xE0DD, 0)
-        answer = association.store(content, 1, sop_class=CT, sop_instance=ds.SOPInstanceUID)
-        assert answer[0x0900] == 0
-    association.release()
+        store_undecodable(server, image(StudyInstanceUID=study, SeriesInstanceUID=series, InstanceNumber=str(number),
+                                        **PIXELS))
     whole = [image(StudyInstanceUID=study, SeriesInstanceUID=series, InstanceNumber=str(10 + i)) for i in range(5)]
     store_all(server, whole)
     with Receiver(server.destination_ports["MOVEDEST1"], syntaxes=[EXPLICIT]) as receiver:
