@@ -194,6 +194,9 @@ bool serve(const struct settings *settings, struct error *err)
              settings->bind, (int)settings->http_port, settings->dicomweb_prefix,
              settings->fhir_prefix, settings->data_directory, *settings->fhir_url ? "on" : "off",
              (int)(clock_monotonic_ms() - began_ms));
+    if (*settings->fhir_url && !*settings->base_url)
+        log_warn("server: http.baseUrl is not set, so Endpoint resources say %s",
+                 server.dicomweb_url);
     sigwait(&stop, &signal_number);
     log_info("server: stopping signal=%s", signal_number == SIGINT ? "INT" : "TERM");
     /* Who asks a second time does not want to wait. */
