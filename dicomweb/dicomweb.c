@@ -51,6 +51,7 @@ struct dicomweb *dicomweb_new(struct archive *archive, const struct dicomweb_opt
     dicomweb->ae_title = mem_copy_text(options->ae_title);
     dicomweb->query_limit = options->query_limit ? options->query_limit : DEFAULT_QUERY_LIMIT;
     dicomweb->part_limit = options->part_limit ? options->part_limit : DEFAULT_PART_LIMIT;
+    dicomweb->decoding = decode_budget_new(0);
     return dicomweb;
 }
 
@@ -58,6 +59,7 @@ void dicomweb_free(struct dicomweb *dicomweb)
 {
     if (!dicomweb)
         return;
+    decode_budget_free(dicomweb->decoding);
     free(dicomweb->ae_title);
     free(dicomweb->prefix);
     free(dicomweb);

@@ -4,6 +4,7 @@
  */
 
 #include "base/buffer.h"
+#include "dicomweb/decode_budget.h"
 #include "dicomweb/dicomweb.h"
 #include "http/negotiate.h"
 
@@ -13,6 +14,7 @@ struct dicomweb {
     char *prefix;
     uint64_t query_limit;
     uint64_t part_limit;
+    struct decode_budget *decoding;
 };
 
 /* Appends the URL of the service as this client sees it: "http://host:port/dicomweb". */

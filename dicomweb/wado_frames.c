@@ -171,14 +171,16 @@ static bool take_memory(struct frames *frames, struct error *err)
     if (frames->decode)
         bytes += DECODER_SHARE * ((uint64_t)format.rows * format.columns *
                                   format.samples_per_pixel * (format.bits_allocated + 7) / 8);
-    if (bytes <= frames->memory)
-        return true; /* what the frame before had */
-    decode_budget_give_back(frames->dicomweb->decoding, frames->memory);
-    frames->memory = 0;
-    buffer_release(&frames->bytes);
-    frames->bytes = buffer_up_to(MAX_DECODED_FRAME);
     return decode_budget_take(frames->dicomweb->decoding, bytes, MEMORY_WAIT_MS, &frames->memory,
                               err);
+}
+
+/* All but what the finished frame takes. */
+static void give_memory_back(struct frames *frames)
+{
+    uint64_t kept = frames->bytes.size < frames->memory ? frames->bytes.size : frames->memory;
+    decode_budget_give_back(frames->dicomweb->decoding, frames->memory - kept);
+    frames->memory = kept;
 }
 
 /* Frames that cannot go out as they stand on the disk are made in memory. */
@@ -186,15 +188,20 @@ static bool prepare_frame(struct frames *frames, struct error *err)
 {
     unsigned shift;
     const struct transfer_syntax *syntax = instance_syntax(frames->instance);
-    buffer_clear(&frames->bytes);
+    buffer_release(&frames->bytes);
+    frames->bytes = buffer_up_to(MAX_DECODED_FRAME);
+    give_memory_back(frames);
     if (!find_frame(frames, frames->next, &shift, err))
         return false;
     if (!frames->decode && !shift && !syntax->big_endian && !syntax->deflated)
         return true;
     if (!take_memory(frames, err))
         return false;
-    if (frames->decode)
-        return decode_frame(frames, err);
+    if (frames->decode) {
+        bool ok = decode_frame(frames, err);
+        give_memory_back(frames);
+        return ok;
+    }
     if (!gather(frames, &frames->bytes, err))
         return false;
     if (shift)

@@ -266,6 +266,8 @@ void response_error(struct response *response, const struct request *request, in
         { "application/dicom+json", NULL, NULL, false },
     };
     const char *accept = request ? request_header(request, "Accept") : NULL;
+    if (status == 503)
+        response_header(response, "Retry-After", "10");
     if (negotiate(accept, offers, 3) <= 0) {
         response_text(response, status, "%d %s\n%s\n", status, http_reason(status), message);
         return;
