@@ -548,10 +548,11 @@ void association_confirm_release(struct association *association)
 }
 
 /* What comes while we wait for the A-RELEASE-RP: false when the wait is over (Sta7). */
-static bool await_release(struct association *association)
+static bool await_release(struct association *association, int64_t deadline_ms)
 {
     struct pdv pdv;
     uint8_t scratch[READ_AHEAD];
+    association->deadline_ms = deadline_ms;
     if (!fill(association, PDU_HEADER_SIZE, NULL))
         return false;
     const uint8_t *header = association->ahead + association->ahead_start;
@@ -560,12 +561,12 @@ static bool await_release(struct association *association)
     /* Both sides released at once: we answer and go on waiting (AR-8, Sta9, Sta11). */
     if (pdv.released)
         return send_release(association, PDU_RELEASE_RP);
-    /* P-DATA still on its way is not for us any more (AR-6). */
-    for (size_t received; association->pdv_left;)
+    /* P-DATA still on its way is not for us any more (AR-6), and no progress. */
+    for (size_t received; association->pdv_left; association->deadline_ms = deadline_ms)
         if (!association_receive(association, (struct space){ scratch, sizeof(scratch) }, &received,
                                  NULL))
             return false;
-    return true;
+    return clock_monotonic_ms() < deadline_ms;
 }
 
 void association_release(struct association *association, unsigned timeout_ms)
@@ -573,9 +574,8 @@ void association_release(struct association *association, unsigned timeout_ms)
     if (!association->open)
         return;
     int64_t deadline_ms = clock_monotonic_ms() + timeout_ms;
-    association->deadline_ms = deadline_ms;
     if (send_release(association, PDU_RELEASE_RQ))
-        while (await_release(association) && clock_monotonic_ms() < deadline_ms)
-            association->deadline_ms = deadline_ms;
+        while (await_release(association, deadline_ms))
+            continue;
     drop(association);
 }

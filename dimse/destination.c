@@ -186,7 +186,8 @@ static void lose(struct destination *destination, const struct error *err)
     if (fd >= 0)
         close(fd);
     destination->association = NULL;
-    if (++destination->losses < MAX_LOSSES)
+    /* What we cannot read ourselves is no fault of the peer's. */
+    if (err->code == ERROR_CORRUPT || ++destination->losses < MAX_LOSSES)
         return;
     destination->is_given_up = true;
     destination->reason = *err;

@@ -27,8 +27,8 @@ struct status status_make(uint16_t code, const char *comment)
     struct status status = { .code = code };
     size_t size = strnlen(comment, COMMENT_SIZE - 1);
     for (size_t i = 0; i < size; i++) {
-        char c = comment[i];
-        status.comment[i] = (char)(c < 0x20 || c == 0x7F || c == '\\' ? '.' : c);
+        unsigned char c = (unsigned char)comment[i];
+        status.comment[i] = (char)(c < 0x20 || c >= 0x7F || c == '\\' ? '.' : c);
     }
     return status;
 }

@@ -146,8 +146,15 @@ bool transport_receive(const struct transport *transport, struct iovec *parts, i
     }
 }
 
+/* How a peer that is sent to comes forward. */
+struct pace {
+    int64_t timeout_ms;
+    int64_t deadline_ms; /* 0 until it had to be waited for */
+    size_t progress;     /* bytes since the deadline was set */
+};
+
 /* After a call that sent nothing: waits if waiting helps. */
-static bool wait_to_send(const struct transport *transport, int failure, int64_t deadline_ms,
+static bool wait_to_send(const struct transport *transport, int failure, struct pace *pace,
                          struct error *err)
 {
     if (failure == EINTR)
@@ -156,7 +163,11 @@ static bool wait_to_send(const struct transport *transport, int failure, int64_t
         return error_set(err, ERROR_CLOSED, "the connection was lost");
     if (failure != EAGAIN)
         return error_set_errno(err, failure, "send");
-    return wait_for(transport, POLLOUT, deadline_ms, err);
+    if (!pace->deadline_ms || pace->progress >= PROGRESS_BYTES) {
+        pace->deadline_ms = clock_monotonic_ms() + pace->timeout_ms;
+        pace->progress = 0;
+    }
+    return wait_for(transport, POLLOUT, pace->deadline_ms, err);
 }
 
 /* Takes `sent` bytes off the front of the parts. */
@@ -178,22 +189,16 @@ bool transport_send(const struct transport *transport, struct iovec *parts, int 
 {
     struct msghdr message = { .msg_iov = parts, .msg_iovlen = (size_t)count };
     int flags = MSG_NOSIGNAL | MSG_DONTWAIT | (more ? MSG_MORE : 0);
-    int64_t deadline_ms = 0;
-    size_t progress = 0;
+    struct pace pace = { .timeout_ms = timeout_ms };
     skip_parts(&message, 0);
     while (message.msg_iovlen) {
         ssize_t sent = sendmsg(transport->fd, &message, flags);
         if (sent >= 0) {
             skip_parts(&message, (size_t)sent);
-            progress += (size_t)sent;
+            pace.progress += (size_t)sent;
             continue;
         }
-        int failure = errno;
-        if (!deadline_ms || progress >= PROGRESS_BYTES) {
-            deadline_ms = clock_monotonic_ms() + timeout_ms;
-            progress = 0;
-        }
-        if (!wait_to_send(transport, failure, deadline_ms, err))
+        if (!wait_to_send(transport, errno, &pace, err))
             return false;
     }
     return true;
@@ -204,23 +209,17 @@ bool transport_send_file(const struct transport *transport, const struct file_ra
 {
     off_t offset = (off_t)range->offset;
     uint64_t left = range->size;
-    int64_t deadline_ms = 0;
-    size_t progress = 0;
+    struct pace pace = { .timeout_ms = timeout_ms };
     while (left) {
         ssize_t sent = sendfile(transport->fd, range->fd, &offset, left);
         if (sent > 0) {
             left -= (uint64_t)sent;
-            progress += (size_t)sent;
+            pace.progress += (size_t)sent;
             continue;
         }
-        if (sent == 0)
-            return error_set(err, ERROR_CORRUPT, "a stored file ends too early");
-        int failure = errno;
-        if (!deadline_ms || progress >= PROGRESS_BYTES) {
-            deadline_ms = clock_monotonic_ms() + timeout_ms;
-            progress = 0;
-        }
-        if (!wait_to_send(transport, failure, deadline_ms, err))
+        if (sent == 0 || errno == EIO) /* which is the file's: sockets have other names for it */
+            return error_set(err, ERROR_CORRUPT, "a stored file cannot be read to its end");
+        if (!wait_to_send(transport, errno, &pace, err))
             return false;
     }
     return true;

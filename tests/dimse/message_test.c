@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "dimse/message.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -410,5 +411,36 @@ TEST(an_idle_association_is_aborted)
     CHECK(!association_wait(pair.association, &err));
     CHECK_INT(err.code, ERROR_TIMEOUT);
     CHECK(was_aborted(&pair, ABORT_NOT_SPECIFIED));
+    close_pair(&pair);
+}
+
+TEST(data_that_still_comes_does_not_lengthen_the_wait_for_the_end_of_a_release)
+{
+    static const uint8_t bytes[10000];
+    struct pair pair = open_pair(0, 3000);
+    add_header(&pair, 20000 + PDV_HEADER_SIZE);
+    buffer_append_u32be(&pair.out, 20000 + 2);
+    buffer_append_byte(&pair.out, 1);
+    buffer_append_byte(&pair.out, PDV_LAST);
+    buffer_append(&pair.out, slice_of(bytes, sizeof(bytes))); /* and then nothing more */
+    flush(&pair);
+    int64_t began_ms = clock_monotonic_ms();
+    association_release(pair.association, 200);
+    CHECK(clock_monotonic_ms() - began_ms < 2000);
+    CHECK(association_has_ended(pair.association));
+    close_pair(&pair);
+}
+
+TEST(a_stored_file_that_ends_too_early_is_told_from_a_peer_that_is_gone)
+{
+    struct pair pair = open_pair(0, 1000);
+    struct error err;
+    FILE *file = tmpfile();
+    CHECK(file && fwrite("0123456789", 1, 10, file) == 10 && fflush(file) == 0);
+    struct file_range range = { fileno(file), 4, 100 };
+    CHECK(!association_send_file(pair.association, &range, &err));
+    CHECK_INT(err.code, ERROR_CORRUPT);
+    CHECK(association_has_ended(pair.association));
+    fclose(file);
     close_pair(&pair);
 }
