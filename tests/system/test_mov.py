@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """C-MOVE (PS3.4 C.4.2)."""
 import io
+import os
 import subprocess
 import time
 
@@ -151,6 +152,22 @@ def test_MOV_04_a_destination_that_breaks_off(server):
         assert final[0x0900] == 0xB000 and counters(final) == (None, 2, 4, 0)
         stored = {one.command[0x1000] for one in receiver.stored}
         assert len(data.FailedSOPInstanceUIDList) == 4 and not stored & set(data.FailedSOPInstanceUIDList)
+
+
+def test_MOV_04_files_that_cannot_be_read_are_no_fault_of_the_destination(start_server):
+    server = start_server(settings={"data": {"segmentSizeMiB": 1}})
+    study, series = new_uid(), new_uid()
+    datasets = [make(study, series, InstanceNumber=i, Rows=512, Columns=512, PixelData=bytes(512 * 512 * 2))
+                for i in range(1, 6)]
+    store_all(server, datasets)
+    segments = sorted((server.data_dir / "segments").iterdir())
+    assert len(segments) == 5
+    for segment in segments[:4]:
+        os.truncate(segment, 100_000)
+    with Receiver(server.destination_ports["MOVEDEST1"]):
+        final, data = move(server, keys(QueryRetrieveLevel="STUDY", StudyInstanceUID=study))[-1]
+    assert final[0x0900] == 0xB000 and counters(final) == (None, 1, 4, 0)
+    assert set(data.FailedSOPInstanceUIDList) == {ds.SOPInstanceUID for ds in datasets[:4]}
 
 
 def test_MOV_04_a_destination_that_answers_wrongly(server, tree):
