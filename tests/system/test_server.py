@@ -44,6 +44,14 @@ def test_wrong_usage_is_status_2_with_one_clear_line(tmp_path):
         (["serve", "--peer", "A=h:99999"], "65535"),
         (["serve", "--aet", "THIS-IS-FAR-TOO-LONG"], "AE title"),
         (["serve", "--log", "loud"], "debug"),
+        (["serve", "--data=/srv"], "two words"),
+        (["serve", "--data", ""], "data.directory"),
+        (["serve", "--bind", "localhost"], "no IPv4 or IPv6 address"),
+        (["serve", "--dimse-port", "104.5"], "whole numbers"),
+        (["serve", "--dimse-port", "8080", "--http-port", "8080"], "the same"),
+        (["serve", "--base-url", "images.example.org"], "http.baseUrl"),
+        (["serve", "--base-url", "http://images.example.org/"], "without a slash"),
+        (["serve", "--fhir-url", "fhir.example.org/fhir"], "fhir.url"),
         (["serve", "--config", str(tmp_path / "missing.json")], "missing.json"),
     ]:
         shown = run(*arguments)
@@ -141,6 +149,30 @@ def test_health_counts_what_is_there(start_server):
     store(server, ds, make(study=ds.StudyInstanceUID, PatientID=ds.PatientID))
     health = requests.get(server.url + "/health", timeout=10).json()
     assert (health["status"], health["patients"], health["studies"], health["series"], health["instances"]) == ("ok", 1, 1, 2, 2)
+
+
+def test_health_says_full_when_new_instances_are_refused_for_want_of_space(start_server):
+    server = start_server({"data": {"minimumFreeMiB": 10**9}})
+    health = requests.get(server.url + "/health", timeout=10)
+    assert (health.status_code, health.json()["status"]) == (200, "full")
+
+
+def test_nothing_in_the_data_directory_can_be_read_by_others(start_server):
+    server = start_server()
+    store(server, make())
+    for path in server.data_dir.rglob("*"):
+        assert path.stat().st_mode & 0o007 == 0, path
+
+
+@pytest.mark.parametrize(
+    "prefixes", [{"dicomweb": "/a/"}, {"dicomweb": "/"}, {"fhir": "fhir"}, {"dicomweb": "/a", "fhir": "/a"}]
+)
+def test_prefixes_that_cannot_be_told_apart_or_joined_are_refused(tmp_path, prefixes):
+    config = tmp_path / "prefixes.json"
+    config.write_text(json.dumps({group: {"prefix": prefix} for group, prefix in prefixes.items()}))
+    shown = run("serve", "--config", str(config), "--data", str(tmp_path / "d"))
+    assert shown.returncode == 2 and "prefix" in shown.stderr
+    assert not (tmp_path / "d").exists()
 
 
 def test_metrics_are_prometheus_text_and_count(start_server):
