@@ -43,7 +43,8 @@ static bool check_options(const struct cast_options *options, struct error *err)
         !text_is_uri(options->identifier_system))
         return error_set(err, ERROR_INVALID, "the cast's identifier system is no URI");
     if (options->timezone && *options->timezone && !fhir_zone(options->timezone, zone))
-        return error_set(err, ERROR_INVALID, "the time zone (fhir.timezone) is not of the form +01:00");
+        return error_set(err, ERROR_INVALID,
+                         "the time zone (fhir.timezone) is not of the form +01:00");
     if (options->dicomweb_url && *options->dicomweb_url && !text_is_uri(options->dicomweb_url))
         return error_set(err, ERROR_INVALID, "the cast's DICOMweb address is no URL");
     return true;
