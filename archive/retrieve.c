@@ -38,13 +38,10 @@ struct retrieve {
     struct instance *instance;
 };
 
-static bool add_study(struct retrieve *retrieve, struct slice uid, struct error *err)
+static bool add_study(struct retrieve *retrieve, const char *uid, struct error *err)
 {
     char text[UID_SIZE] = { 0 };
-    if (uid.size >= UID_SIZE)
-        return error_set(err, ERROR_CORRUPT, "a term of the index cannot be read");
-    if (uid.size)
-        memcpy(text, uid.data, uid.size);
+    memcpy(text, uid, strnlen(uid, UID_SIZE - 1));
     buffer_append(&retrieve->studies, slice_of(text, UID_SIZE));
     return buffer_check(&retrieve->studies, "list of studies", err);
 }
@@ -66,8 +63,7 @@ static bool add_if_there(struct retrieve *retrieve, const char *uid, struct slic
     bool found;
     study_record_init(&record);
     bool ok = lookup_study(retrieve->archive, uid, &record, &found, err) &&
-              (!found || !has_patient(&record, patient_id) ||
-               add_study(retrieve, slice_text(uid), err));
+              (!found || !has_patient(&record, patient_id) || add_study(retrieve, uid, err));
     study_record_release(&record);
     return ok;
 }
@@ -82,18 +78,20 @@ static bool add_listed(struct retrieve *retrieve, const struct uid_set *studies,
     return true;
 }
 
+/* A term is a candidate only: long values are cut in it. */
 static bool add_of_patient(struct retrieve *retrieve, struct slice patient_id, struct error *err)
 {
     struct storage_cursor *cursor = NULL;
     struct key prefix;
-    struct slice key, stamp, uid;
+    struct slice key, stamp, study;
+    char uid[UID_SIZE];
     bool found = true;
     term_value_key(&prefix, TERM_PATIENT_ID, patient_id);
     bool ok = storage_cursor_open_prefix(retrieve->archive->storage, TABLE_TERM, key_slice(&prefix),
                                          &cursor, err);
     while (ok && (ok = storage_cursor_next(cursor, &key, NULL, &found, err)) && found) {
-        if (term_split(key, &stamp, &uid))
-            ok = add_study(retrieve, uid, err);
+        if (term_split(key, &stamp, &study) && uid_copy(study, uid))
+            ok = add_if_there(retrieve, uid, patient_id, err);
     }
     storage_cursor_close(cursor);
     return ok;

@@ -78,6 +78,27 @@ static const char *retrieve_list(struct fixture *fixture, struct selection selec
     return list;
 }
 
+TEST(patients_whose_ids_begin_alike_for_long_are_not_taken_for_one)
+{
+    struct fixture fixture;
+    char ids[2][240];
+    fixture_open(&fixture, true);
+    for (int i = 0; i < 2; i++) {
+        memset(ids[i], 'X', sizeof(ids[i]));
+        ids[i][sizeof(ids[i]) - 2] = (char)('1' + i);
+        ids[i][sizeof(ids[i]) - 1] = '\0';
+    }
+    struct object first = { .study = "1.1", .series = "1.1.1", .instance = "1.1.1.1" };
+    struct object second = { .study = "1.2", .series = "1.2.1", .instance = "1.2.1.1" };
+    first.patient_id = ids[0];
+    second.patient_id = ids[1];
+    store(&fixture, &first);
+    store(&fixture, &second);
+    CHECK_TEXT(retrieve_list(&fixture, (struct selection){ .patient_id = ids[0] }), "1.1.1.1");
+    CHECK_TEXT(retrieve_list(&fixture, (struct selection){ .patient_id = ids[1] }), "1.2.1.1");
+    fixture_close(&fixture);
+}
+
 TEST(instances_come_by_series_number_then_instance_number_then_uid)
 {
     struct fixture fixture;
