@@ -33,6 +33,7 @@ struct present {
     bool message_id;
     bool responded_id;
     bool data_set_type;
+    bool status;
     bool group_length;
 };
 
@@ -95,7 +96,7 @@ static void take_element(uint32_t tag, struct slice value, struct command *comma
         command->has_data_set = present->data_set_type && data_set_type != NO_DATA_SET;
         break;
     case TAG_STATUS:
-        take_u16(value, &command->status, command);
+        present->status = take_u16(value, &command->status, command);
         break;
     case TAG_AFFECTED_SOP_INSTANCE:
     case TAG_REQUESTED_SOP_INSTANCE:
@@ -116,7 +117,7 @@ static void take_element(uint32_t tag, struct slice value, struct command *comma
 
 bool command_decode(struct slice bytes, struct command *command, struct error *err)
 {
-    struct present present = { false, false, false, false, false };
+    struct present present = { .field = false };
     struct slice rest = bytes;
     memset(command, 0, sizeof(*command));
     while (rest.size) {
@@ -139,6 +140,8 @@ bool command_decode(struct slice bytes, struct command *command, struct error *e
     if (!present.field || !has_id || !present.data_set_type)
         return error_set(err, ERROR_INVALID,
                          "command set: command field, message ID or data set type is missing");
+    if (command_is_response(command) && !present.status)
+        return error_set(err, ERROR_INVALID, "command set: a response without its status");
     if (!present.group_length)
         command->is_faulty = true;
     return true;

@@ -44,7 +44,7 @@ static inline bool command_is_response(const struct command *command)
 }
 
 /* False when it cannot even be answered: not to be walked, or without command field, message ID or
- * data set type. */
+ * data set type; or when it is a response without a status. */
 bool command_decode(struct slice bytes, struct command *command, struct error *err);
 
 /* Sub-operations of C-MOVE (PS3.7 9.3.4.2). */

@@ -128,3 +128,20 @@ TEST(errors_become_the_statuses_of_their_service)
         CHECK_INT(status_from_error(SERVICE_FIND, &err).code, rows[i].query);
     }
 }
+
+/* Taken for 0000 it would be a success that nobody gave. */
+TEST(a_response_without_a_status_is_refused)
+{
+    struct buffer out = buffer_up_to(COMMAND_LIMIT);
+    struct command request = { .field = C_STORE_RQ, .message_id = 1 };
+    struct status status = status_make(STATUS_SUCCESS, "");
+    struct command response;
+    static const uint8_t status_tag[] = { 0, 0, 0, 9 };
+    command_encode_response(&request, &status, NULL, false, false, &out);
+    CHECK(command_decode(buffer_slice(&out), &response, NULL));
+    uint8_t *element = memmem(out.data, out.size, status_tag, sizeof(status_tag));
+    CHECK(element);
+    element[2] = 0xFF; /* another element */
+    CHECK(!command_decode(buffer_slice(&out), &response, NULL));
+    buffer_release(&out);
+}
