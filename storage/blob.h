@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 /* Blobs: byte strings of any size that are written once. They stand in append-only segment files; a
- * small one is gathered in memory and written in one piece, a big one (> 32 MiB) streams into a
- * segment of its own, so that memory stays flat. docs/storage-format.md has the layout. The store
- * is thread-safe; a writer or reader belongs to one thread at a time. */
+ * small one is gathered in memory and written in one piece, a big one (> 32 MiB, less when memory
+ * is short) streams into a segment of its own, so that memory stays flat. docs/storage-format.md
+ * has the layout. The store is thread-safe; a writer or reader belongs to one thread at a time. */
 
 #include "base/error.h"
 #include "base/file_range.h"

@@ -15,6 +15,7 @@ struct blob_writer {
                         part that is not written yet */
     size_t filled;   /* bytes in block */
     size_t touched;  /* the most it ever held */
+    size_t granted;  /* by the pool, beyond the first piece */
     uint64_t size;   /* of the payload */
     uint32_t crc32c; /* of the payload */
     bool streaming;  /* it has a segment of its own */
@@ -67,9 +68,16 @@ static bool flush(struct blob_writer *writer, struct slice bytes, struct error *
     return ok;
 }
 
-/* The block is full: from now on it holds a piece at a time. */
+static void return_grant(struct blob_writer *writer)
+{
+    block_pool_return(writer->storage->pool, writer->granted);
+    writer->granted = 0;
+}
+
+/* The block is full, or no more of it may be filled now: from now on it holds a piece at a time. */
 static bool begin_streaming(struct blob_writer *writer, struct error *err)
 {
+    size_t gathered = writer->filled;
     if (!segments_reserve_single(writer->storage->segments, &writer->reservation, err)) {
         writer->failed = true;
         return false;
@@ -78,15 +86,28 @@ static bool begin_streaming(struct blob_writer *writer, struct error *err)
     memset(writer->block, 0, RECORD_HEADER_SIZE);
     memcpy(writer->first, writer->block, SEGMENT_BLOCK);
     writer->filled = 0;
-    bool ok = flush(writer, slice_of(writer->block, BLOB_BLOCK_SIZE), err);
+    bool ok = flush(writer, slice_of(writer->block, gathered), err);
     block_pool_trim(writer->storage->pool, writer->block);
+    return_grant(writer);
     writer->touched = 0;
     return ok;
 }
 
+/* To the end of the block that may be touched. */
 static size_t room(const struct blob_writer *writer)
 {
-    return (writer->streaming ? BLOB_PIECE_SIZE : BLOB_BLOCK_SIZE) - writer->filled;
+    size_t end = BLOB_PIECE_SIZE + writer->granted;
+    return (end < BLOB_BLOCK_SIZE ? end : BLOB_BLOCK_SIZE) - writer->filled;
+}
+
+/* Many who send big blobs at once must not take the memory of all: who gets no more streams. */
+static bool grow(struct blob_writer *writer)
+{
+    if (writer->filled == BLOB_BLOCK_SIZE ||
+        !block_pool_grant(writer->storage->pool, BLOB_PIECE_SIZE))
+        return false;
+    writer->granted += BLOB_PIECE_SIZE;
+    return true;
 }
 
 static bool make_room(struct blob_writer *writer, struct error *err)
@@ -96,7 +117,7 @@ static bool make_room(struct blob_writer *writer, struct error *err)
     if (room(writer))
         return true;
     if (!writer->streaming)
-        return begin_streaming(writer, err);
+        return grow(writer) || begin_streaming(writer, err);
     writer->filled = 0;
     return flush(writer, slice_of(writer->block, BLOB_PIECE_SIZE), err);
 }
@@ -244,6 +265,7 @@ void blob_writer_close(struct blob_writer *writer)
         return;
     if (writer->streaming)
         segments_settle(writer->storage->segments, &writer->reservation, false);
+    return_grant(writer);
     block_pool_give(writer->storage->pool, writer->block, writer->touched);
     free(writer);
 }

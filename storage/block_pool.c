@@ -11,6 +11,7 @@ enum {
     IDLE_MAX = 16,       /* blocks kept */
     WARM_SIZE = 4 << 20, /* memory kept in each */
     HUGE_SIZE = 2 << 20,
+    BUDGET = 512 << 20,
 };
 
 struct block_pool {
@@ -18,12 +19,15 @@ struct block_pool {
     pthread_mutex_t lock;
     uint8_t *idle[IDLE_MAX]; /* guarded by lock; the last one given is the first one taken */
     size_t idle_count;
+    size_t granted; /* guarded by lock */
+    size_t budget;  /* guarded by lock */
 };
 
 struct block_pool *block_pool_new(size_t block_size)
 {
     struct block_pool *pool = mem_alloc(sizeof(*pool));
     pool->block_size = block_size;
+    pool->budget = BUDGET;
     pthread_mutex_init(&pool->lock, NULL);
     return pool;
 }
@@ -65,6 +69,30 @@ uint8_t *block_pool_take(struct block_pool *pool)
     if (block)
         return block;
     return map_block(pool->block_size);
+}
+
+bool block_pool_grant(struct block_pool *pool, size_t size)
+{
+    pthread_mutex_lock(&pool->lock);
+    bool ok = pool->granted + size <= pool->budget;
+    if (ok)
+        pool->granted += size;
+    pthread_mutex_unlock(&pool->lock);
+    return ok;
+}
+
+void block_pool_return(struct block_pool *pool, size_t size)
+{
+    pthread_mutex_lock(&pool->lock);
+    pool->granted -= size;
+    pthread_mutex_unlock(&pool->lock);
+}
+
+void block_pool_set_budget(struct block_pool *pool, size_t budget)
+{
+    pthread_mutex_lock(&pool->lock);
+    pool->budget = budget;
+    pthread_mutex_unlock(&pool->lock);
 }
 
 void block_pool_trim(struct block_pool *pool, uint8_t *block)

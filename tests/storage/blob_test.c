@@ -130,6 +130,28 @@ TEST(big_blob_streams_into_a_segment_of_its_own)
     free((char *)path);
 }
 
+TEST(blobs_stream_early_when_all_together_hold_too_much_memory)
+{
+    struct error err = { 0 };
+    struct storage *storage = open_store(test_folder(), true);
+    struct blob_id ids[2];
+    block_pool_set_budget(storage->pool, 2 * BLOB_PIECE_SIZE);
+    CHECK(!write_big(storage, 2 * BLOB_PIECE_SIZE, true, &ids[0])); /* fits */
+    CHECK(
+        !write_big(storage, 2 * BLOB_PIECE_SIZE, true, &ids[1])); /* what it held was given back */
+    CHECK(write_big(storage, 5 * BLOB_PIECE_SIZE + 17, true, &ids[0]));
+    block_pool_set_budget(storage->pool, 0);
+    CHECK(write_big(storage, BLOB_PIECE_SIZE + 1, true, &ids[1]));
+    for (int i = 0; i < 2; i++) {
+        struct blob *blob = NULL;
+        CHECK_OK(blob_open(storage, &ids[i], &blob, &err), err);
+        CHECK_OK(blob_verify(blob, &err), err);
+        blob_close(blob);
+    }
+    CHECK(ids[0].size == 5 * BLOB_PIECE_SIZE + 17 && ids[1].size == BLOB_PIECE_SIZE + 1);
+    storage_close(storage);
+}
+
 TEST(big_blob_closed_without_finish_leaves_no_segment)
 {
     struct storage *storage = open_store(test_folder(), true);
