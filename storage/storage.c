@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "storage/storage.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -151,6 +152,22 @@ static struct storage *storage_new(const char *path)
     return storage;
 }
 
+static bool has_segments(const struct storage *storage)
+{
+    bool found = false;
+    int fd = openat(storage->folder_fd, "segments", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *folder = fd < 0 ? NULL : fdopendir(fd);
+    if (!folder) {
+        if (fd >= 0)
+            close(fd);
+        return false;
+    }
+    for (struct dirent *entry; !found && (entry = readdir(folder));)
+        found = strstr(entry->d_name, ".seg") != NULL;
+    closedir(folder);
+    return found;
+}
+
 static bool open_index(struct storage *storage, bool in_memory, struct error *err)
 {
     char path[PATH_SIZE];
@@ -160,6 +177,11 @@ static bool open_index(struct storage *storage, bool in_memory, struct error *er
         storage->keyvalue = memory_keyvalue_open();
         return true;
     }
+    if (faccessat(storage->folder_fd, "index/CURRENT", F_OK, 0) != 0 && has_segments(storage))
+        return error_set(err, ERROR_CORRUPT,
+                         "%.80s/index is gone, but its segments hold images: put it back from a "
+                         "backup; without it the archive would look empty",
+                         storage->path);
     snprintf(path, sizeof(path), "%s/index", storage->path);
     return rocks_open(path, &storage->keyvalue, err);
 }
