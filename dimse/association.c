@@ -74,6 +74,10 @@ void association_abort(struct association *association, enum abort_source source
     if (!association->open)
         return;
     association->open = false;
+    if (association->transport.has_pages) {
+        transport_close(&association->transport); /* an A-ABORT would wait behind them */
+        return;
+    }
     abort_encode(source, reason, pdu);
     struct iovec part = { pdu, sizeof(pdu) };
     /* A peer that does not read gets no more time for this. */

@@ -65,16 +65,16 @@ static void note(struct session *session, const struct message *request,
 {
     bool ok = status->code == STATUS_SUCCESS;
     metric_add(ok ? METRIC_DIMSE_STORED : METRIC_DIMSE_FAILED, 1);
-    if (ok)
-        session->stored++;
-    else
+    if (!ok) {
         log_warn("dimse: instance refused instance=%s calling_ae=%s status=%04X reason=\"%s\"",
                  request->command.sop_instance, association_calling_ae(session->association),
                  status->code, status->comment);
-    log_debug("dimse: %s instance=%s calling_ae=%s status=%04X bytes=%llu us=%lld",
-              ok ? "stored" : "refused", request->command.sop_instance,
-              association_calling_ae(session->association), status->code, (unsigned long long)bytes,
-              (long long)(clock_monotonic_us() - began_us));
+        return;
+    }
+    session->stored++;
+    log_debug("dimse: stored instance=%s calling_ae=%s bytes=%llu us=%lld",
+              request->command.sop_instance, association_calling_ae(session->association),
+              (unsigned long long)bytes, (long long)(clock_monotonic_us() - began_us));
 }
 
 bool c_store(struct session *session, struct message *request, struct error *err)

@@ -97,6 +97,9 @@ bool transport_connect(struct transport *transport, const char *host, uint16_t p
 
 void transport_close(struct transport *transport)
 {
+    const struct linger reset = { .l_onoff = 1, .l_linger = 0 };
+    if (transport->fd >= 0 && transport->has_pages)
+        setsockopt(transport->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
     if (transport->fd >= 0)
         close(transport->fd);
     transport->fd = -1;
@@ -124,7 +127,7 @@ bool transport_readable(const struct transport *transport, int64_t deadline_ms, 
     }
 }
 
-bool transport_receive(const struct transport *transport, struct iovec *parts, int count,
+bool transport_receive(struct transport *transport, struct iovec *parts, int count,
                        int64_t deadline_ms, size_t *received, struct error *err)
 {
     struct msghdr message = { .msg_iov = parts, .msg_iovlen = (size_t)count };
@@ -132,6 +135,7 @@ bool transport_receive(const struct transport *transport, struct iovec *parts, i
         ssize_t size = recvmsg(transport->fd, &message, MSG_DONTWAIT);
         if (size > 0) {
             *received = (size_t)size;
+            transport->has_pages = false;
             return true;
         }
         if (size == 0)
@@ -204,12 +208,13 @@ bool transport_send(const struct transport *transport, struct iovec *parts, int 
     return true;
 }
 
-bool transport_send_file(const struct transport *transport, const struct file_range *range,
+bool transport_send_file(struct transport *transport, const struct file_range *range,
                          int64_t timeout_ms, struct error *err)
 {
     off_t offset = (off_t)range->offset;
     uint64_t left = range->size;
     struct pace pace = { .timeout_ms = timeout_ms };
+    transport->has_pages = true;
     while (left) {
         ssize_t sent = sendfile(transport->fd, range->fd, &offset, left);
         if (sent > 0) {

@@ -15,8 +15,9 @@
 enum { TRANSPORT_ADDRESS_SIZE = 64 };
 
 struct transport {
-    int fd;      /* -1: none */
-    int kill_fd; /* borrowed; readable: give up at once; -1: none */
+    int fd;         /* -1: none */
+    int kill_fd;    /* borrowed; readable: give up at once; -1: none */
+    bool has_pages; /* pages of a file were sent, and nothing was heard since */
 };
 
 /* Sets a socket up: non-blocking, TCP_NODELAY, keep-alive. */
@@ -25,6 +26,8 @@ bool transport_prepare(int fd, struct error *err);
 /* Connects to any address of the host. */
 bool transport_connect(struct transport *transport, const char *host, uint16_t port,
                        int64_t deadline_ms, struct error *err);
+/* Where pages of a file may still wait to be sent, the kernel forgets them: once nobody holds the
+ * blob, its space can be given back, and the peer would get zeros for them. */
 void transport_close(struct transport *transport);
 
 /* Is there something to read, or the end? Waits until the deadline (0: not at all). */
@@ -32,14 +35,14 @@ bool transport_readable(const struct transport *transport, int64_t deadline_ms, 
                         bool *readable, bool *stopped, struct error *err);
 
 /* What is there, at least one byte. ERROR_CLOSED at the end, ERROR_TIMEOUT, ERROR_STOPPED. */
-bool transport_receive(const struct transport *transport, struct iovec *parts, int count,
+bool transport_receive(struct transport *transport, struct iovec *parts, int count,
                        int64_t deadline_ms, size_t *received, struct error *err);
 
 /* Everything, or an error. `parts` are used up. `more`: further bytes follow at once. The peer must
  * take some KiB in each stretch of `timeout_ms`. */
 bool transport_send(const struct transport *transport, struct iovec *parts, int count, bool more,
                     int64_t timeout_ms, struct error *err);
-bool transport_send_file(const struct transport *transport, const struct file_range *range,
+bool transport_send_file(struct transport *transport, const struct file_range *range,
                          int64_t timeout_ms, struct error *err);
 
 /* "192.0.2.7:104", "[2001:db8::7]:104": for logs. */

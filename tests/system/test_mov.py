@@ -3,6 +3,8 @@
 import io
 import os
 import subprocess
+import socket
+import threading
 import time
 
 import pydicom
@@ -121,6 +123,38 @@ def test_MOV_04_a_destination_that_never_answers(start_server):
         final, _ = move(server, keys(QueryRetrieveLevel="STUDY", StudyInstanceUID=ds.StudyInstanceUID))[-1]
         assert time.monotonic() - began < 2
     assert final[0x0900] == 0xA702 and counters(final) == (None, 0, 1, 0)
+
+
+class Deaf(Receiver):
+    """Accepts, and reads nothing of what is sent before `listen` is set."""
+
+    def __init__(self, port):
+        self.listen, self.heard, self.end = threading.Event(), 0, None
+        super().__init__(port)
+
+    def _serve(self, wire):
+        answer, _ = self._negotiate(wire.read()[1])
+        wire.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+        wire.send(answer)
+        self.listen.wait(20)
+        try:
+            while piece := wire.sock.recv(1 << 16):
+                self.heard += len(piece)
+            self.ended.append("closed")
+        except ConnectionResetError:
+            self.ended.append("reset")
+
+
+def test_MOV_04_nothing_is_sent_on_to_a_destination_that_was_given_up(start_server):
+    """What waits in the kernel may be pages of an instance that is deleted meanwhile."""
+    server = start_server(settings={"dimse": {"messageTimeoutSeconds": 0.4}})
+    ds = make(Rows=2048, Columns=2048, PixelData=bytes(2048 * 2048 * 2))
+    store_all(server, [ds])
+    with Deaf(server.destination_ports["MOVEDEST1"]) as receiver:
+        final, _ = move(server, keys(QueryRetrieveLevel="STUDY", StudyInstanceUID=ds.StudyInstanceUID))[-1]
+        assert final[0x0900] == 0xA702
+        receiver.listen.set()
+        assert receiver.wait_ended() == ["reset"]
 
 
 @pytest.mark.parametrize("destination", ["NOBODY", "", None, "movedest1", "MOVEDEST1X", " "])
