@@ -3,6 +3,8 @@
 /* The handlers behind the route table of dicomweb.c, one file per transaction, and what they share.
  */
 
+#include <stdatomic.h>
+
 #include "base/buffer.h"
 #include "dicomweb/decode_budget.h"
 #include "dicomweb/dicomweb.h"
@@ -15,6 +17,7 @@ struct dicomweb {
     uint64_t query_limit;
     uint64_t part_limit;
     struct decode_budget *decoding;
+    atomic_uint stow_workers; /* threads that commit parts, of all requests */
 };
 
 /* Appends the URL of the service as this client sees it: "http://host:port/dicomweb". */

@@ -164,7 +164,7 @@ bool stow_open(struct request *request, struct response *response)
     struct stow *stow = mem_alloc(sizeof(*stow));
     struct buffer url = buffer_up_to(4096);
     stow->dicomweb = dicomweb;
-    stow->commit = stow_commit_new();
+    stow->commit = stow_commit_new(&dicomweb->stow_workers);
     stow->study = uids.study;
     stow->answer = answer;
     dicomweb_base_url(dicomweb, request, &url);

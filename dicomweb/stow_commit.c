@@ -10,6 +10,8 @@
 
 enum {
     MAX_WORKERS = 8, /* commits at a time: each waits for the disk most of its time */
+    /* Of all requests together: more share no fewer syncs, and each holds warm memory. */
+    MAX_WORKERS_IN_ALL = 16,
     /* Parts in work stand in memory as a rule (archive/ingest.h): no more bytes of them than this,
      * but always one part. */
     MAX_BYTES = 32 << 20,
@@ -27,6 +29,7 @@ struct stow_commit {
     pthread_cond_t changed;
     pthread_t workers[MAX_WORKERS];
     size_t worker_count;
+    atomic_uint *workers_in_all;
     /* The last complete part is kept back until the next one comes: a request of one part, the
      * common case, needs no thread. */
     struct part last;
@@ -38,9 +41,10 @@ struct stow_commit {
     bool ending;
 };
 
-struct stow_commit *stow_commit_new(void)
+struct stow_commit *stow_commit_new(atomic_uint *workers_in_all)
 {
     struct stow_commit *commit = mem_alloc(sizeof(*commit));
+    commit->workers_in_all = workers_in_all;
     pthread_mutex_init(&commit->lock, NULL);
     pthread_cond_init(&commit->changed, NULL);
     return commit;
@@ -101,11 +105,19 @@ static void *work(void *argument)
     return NULL;
 }
 
+static bool add_worker(struct stow_commit *commit)
+{
+    if (atomic_fetch_add(commit->workers_in_all, 1) < MAX_WORKERS_IN_ALL &&
+        pthread_create(&commit->workers[commit->worker_count], NULL, work, commit) == 0)
+        return true;
+    atomic_fetch_sub(commit->workers_in_all, 1);
+    return false;
+}
+
 /* With the lock held: one more worker when all are busy. False when there is none at all. */
 static bool ensure_worker(struct stow_commit *commit)
 {
-    if (!commit->idle_workers && commit->worker_count < MAX_WORKERS &&
-        pthread_create(&commit->workers[commit->worker_count], NULL, work, commit) == 0)
+    if (!commit->idle_workers && commit->worker_count < MAX_WORKERS && add_worker(commit))
         commit->worker_count++;
     return commit->worker_count > 0;
 }
@@ -180,6 +192,7 @@ const struct stow_report *stow_commit_finish(struct stow_commit *commit)
     pthread_mutex_unlock(&commit->lock);
     for (size_t i = 0; i < commit->worker_count; i++)
         pthread_join(commit->workers[i], NULL);
+    atomic_fetch_sub(commit->workers_in_all, (unsigned)commit->worker_count);
     commit->worker_count = 0;
     return &commit->report;
 }

@@ -4,12 +4,15 @@
  * disk: 50 parts one after the other wait 50 times. Keeps the report, in the order of the parts.
  * All calls from the request's thread. */
 
+#include <stdatomic.h>
+
 #include "archive/ingest.h"
 #include "dicomweb/stow_report.h"
 
 struct stow_commit;
 
-struct stow_commit *stow_commit_new(void);
+/* `workers_in_all` counts the threads of all requests together, and is shared by them. */
+struct stow_commit *stow_commit_new(atomic_uint *workers_in_all);
 /* Ends what is in work, then frees. */
 void stow_commit_free(struct stow_commit *commit);
 
