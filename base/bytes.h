@@ -3,6 +3,8 @@
 /* Whole numbers in bytes of a given order, at any alignment. The caller has checked that the bytes
  * are there. */
 
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 static inline uint16_t get_u16le(const uint8_t *p)
@@ -33,6 +35,19 @@ static inline uint32_t get_u32be(const uint8_t *p)
 static inline uint64_t get_u64be(const uint8_t *p)
 {
     return (uint64_t)get_u32be(p) << 32 | (uint64_t)get_u32be(p + 4);
+}
+
+/* A number of 2, 4 or 8 bytes. */
+static inline uint64_t get_unsigned(const uint8_t *p, size_t size, bool big_endian)
+{
+    switch (size) {
+    case 2:
+        return big_endian ? get_u16be(p) : get_u16le(p);
+    case 4:
+        return big_endian ? get_u32be(p) : get_u32le(p);
+    default:
+        return big_endian ? get_u64be(p) : get_u64le(p);
+    }
 }
 
 static inline void put_u16le(uint8_t *p, uint16_t v)

@@ -9,18 +9,6 @@
 
 /* Numbers, binary ones and those in text (PS3.18 F.2.3, F.2.4). */
 
-static uint64_t get_unit(const uint8_t *p, size_t size, bool big_endian)
-{
-    switch (size) {
-    case 2:
-        return big_endian ? get_u16be(p) : get_u16le(p);
-    case 4:
-        return big_endian ? get_u32be(p) : get_u32le(p);
-    default:
-        return big_endian ? get_u64be(p) : get_u64le(p);
-    }
-}
-
 static void put_unsigned(uint64_t value, bool negative, struct buffer *json)
 {
     char digits[21];
@@ -109,7 +97,7 @@ void json_put_numbers(const struct element *element, struct buffer *json)
     for (size_t at = 0; at + unit <= element->value.size; at += unit) {
         if (at)
             JSON_PUT(json, ",");
-        put_number(element->vr, get_unit(element->value.data + at, unit, element->big_endian),
+        put_number(element->vr, get_unsigned(element->value.data + at, unit, element->big_endian),
                    json);
     }
 }
@@ -121,8 +109,8 @@ void json_put_tags(const struct element *element, struct buffer *json)
         if (at)
             JSON_PUT(json, ",");
         JSON_PUT(json, "\"");
-        json_put_tag((uint32_t)get_unit(p, 2, element->big_endian) << 16 |
-                         (uint32_t)get_unit(p + 2, 2, element->big_endian),
+        json_put_tag((uint32_t)get_unsigned(p, 2, element->big_endian) << 16 |
+                         (uint32_t)get_unsigned(p + 2, 2, element->big_endian),
                      json);
         JSON_PUT(json, "\"");
     }

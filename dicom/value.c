@@ -9,18 +9,6 @@
 
 /* Values as people read them. */
 
-static uint64_t get_unit(const uint8_t *p, size_t size, bool big_endian)
-{
-    switch (size) {
-    case 2:
-        return big_endian ? get_u16be(p) : get_u16le(p);
-    case 4:
-        return big_endian ? get_u32be(p) : get_u32le(p);
-    default:
-        return big_endian ? get_u64be(p) : get_u64le(p);
-    }
-}
-
 /* The shortest decimal that reads back as the same number. */
 static void append_float(double number, int digits, int most, struct buffer *text)
 {
@@ -75,7 +63,7 @@ static void append_numbers(const struct element *element, struct buffer *text)
     for (size_t i = 0; i + unit <= element->value.size; i += unit) {
         if (i)
             buffer_append_byte(text, '\\');
-        append_number(element->vr, get_unit(element->value.data + i, unit, element->big_endian),
+        append_number(element->vr, get_unsigned(element->value.data + i, unit, element->big_endian),
                       text);
     }
 }
@@ -85,8 +73,8 @@ static void append_tags(const struct element *element, struct buffer *text)
     for (size_t i = 0; i + 4 <= element->value.size; i += 4) {
         const uint8_t *p = element->value.data + i;
         buffer_append_format(text, "%s%04X%04X", i ? "\\" : "",
-                             (unsigned)get_unit(p, 2, element->big_endian),
-                             (unsigned)get_unit(p + 2, 2, element->big_endian));
+                             (unsigned)get_unsigned(p, 2, element->big_endian),
+                             (unsigned)get_unsigned(p + 2, 2, element->big_endian));
     }
 }
 
@@ -237,7 +225,7 @@ bool dataset_integer(const struct dataset *dataset, uint32_t tag, int64_t *value
     if (!is_number(element.vr) || element.vr == VR_FL || element.vr == VR_FD ||
         element.value.size < size)
         return false;
-    uint64_t unit = get_unit(element.value.data, size, element.big_endian);
+    uint64_t unit = get_unsigned(element.value.data, size, element.big_endian);
     *value = element.vr == VR_SS   ? (int16_t)unit
              : element.vr == VR_SL ? (int32_t)unit
                                    : (int64_t)unit;
