@@ -94,7 +94,8 @@ def test_CAP_03_what_was_answered_arrives_whole_though_the_instance_is_deleted_a
         with socket.create_connection(("127.0.0.1", server.http_port), 20) as client:
             client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
             client.sendall(request.encode())
-            time.sleep(0.05)  # the whole answer lies in the queues of the sockets now
+            client.recv(1, socket.MSG_PEEK)  # it is being answered
+            time.sleep(0.05)  # and lies in the queues of the sockets now
             assert requests.delete(url_of(server, ds), timeout=60).status_code == 204
             time.sleep(0.05)
             answer = b""
