@@ -14,6 +14,8 @@ from pydicom.uid import generate_uid
 from upper_layer import (ABORT, AC, COMMAND, CT, DEFLATED, EXPLICIT, IMPLICIT, STUDY_FIND, STUDY_MOVE, VERIFICATION,
                          Association, Receiver, associate_rq, data_pdu, dial, encode, keys, pdv, store_all)
 
+pytestmark = pytest.mark.slow
+
 JPEG_LS = "1.2.840.10008.1.2.4.80"
 
 

@@ -11,6 +11,8 @@ from pydicom.sequence import Sequence
 
 from web import JSON, MULTIPART_DICOM, make, new_uid, part10, parts_of, store, url_of
 
+pytestmark = pytest.mark.slow
+
 
 def test_HOS_41_a_bulk_data_path_that_ends_in_an_item_is_400(server):
     ds = make()

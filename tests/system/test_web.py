@@ -208,6 +208,7 @@ def test_WEB_13_errors_are_readable_and_tell_nothing_of_the_inside(server):
         assert not re.search(r"\.c\b|0\.\d+\.\d+", everything)
 
 
+@pytest.mark.slow
 def test_WEB_16_an_answer_cut_by_the_shutdown_is_never_taken_for_a_whole_one(start_server):
     server = start_server()
     ds = make(Rows=2048, Columns=2048, NumberOfFrames=16)
@@ -283,6 +284,7 @@ def test_HOS_34_ambiguous_framing_never_runs_a_second_request(server, fields, bo
     assert set(re.findall(rb"HTTP/1\.1 (\d+)", answer)) <= {b"400", b"413", b"501"}
 
 
+@pytest.mark.slow
 def test_HOS_35_dripped_headers_and_bodies_are_cut_and_others_served(start_server):
     server = start_server({"http": {"headerTimeoutSeconds": 1, "idleTimeoutSeconds": 2}})
     starts = [
@@ -313,6 +315,7 @@ def test_HOS_35_dripped_headers_and_bodies_are_cut_and_others_served(start_serve
     assert time.monotonic() - begin < 12
 
 
+@pytest.mark.slow
 def test_HOS_35_a_reader_that_takes_nothing_is_cut(start_server):
     server = start_server({"http": {"idleTimeoutSeconds": 1}})
     ds = make(Rows=2048, Columns=2048, NumberOfFrames=8)
