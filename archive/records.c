@@ -150,20 +150,6 @@ bool study_record_decode(struct slice bytes, struct study_record *record, struct
     return check(&fields, "study", err);
 }
 
-void study_record_copy(const struct study_record *from, struct study_record *to)
-{
-    struct study_record own = *to;
-    *to = *from;
-    to->patient_key = own.patient_key;
-    to->modalities = own.modalities;
-    to->sop_classes = own.sop_classes;
-    to->summary.bytes = own.summary.bytes;
-    fill(&to->patient_key, buffer_slice(&from->patient_key));
-    fill(&to->modalities, buffer_slice(&from->modalities));
-    fill(&to->sop_classes, buffer_slice(&from->sop_classes));
-    fill(&to->summary.bytes, buffer_slice(&from->summary.bytes));
-}
-
 /* Series and instance records begin alike: version, created, number. See record_order. */
 void series_record_encode(const struct series_record *record, struct buffer *out)
 {

@@ -84,6 +84,4 @@ bool counts_decode(struct slice bytes, struct archive_counts *counts, struct err
 /* The numbers that lists are ordered by, from an encoded series or instance record. */
 bool record_order(struct slice bytes, int64_t *number, uint64_t *created);
 
-void study_record_copy(const struct study_record *from, struct study_record *to);
-
 enum { RECORD_SIZE = 512 << 10 }; /* no encoded record is larger */

@@ -123,13 +123,6 @@ bool buffer_append_u32be(struct buffer *buffer, uint32_t value)
     return buffer_append(buffer, slice_of(bytes, sizeof(bytes)));
 }
 
-bool buffer_append_u64be(struct buffer *buffer, uint64_t value)
-{
-    uint8_t bytes[8];
-    put_u64be(bytes, value);
-    return buffer_append(buffer, slice_of(bytes, sizeof(bytes)));
-}
-
 bool buffer_check(const struct buffer *buffer, const char *what, struct error *err)
 {
     if (buffer->overflowed)

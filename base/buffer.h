@@ -44,7 +44,6 @@ bool buffer_append_u32le(struct buffer *buffer, uint32_t value);
 bool buffer_append_u64le(struct buffer *buffer, uint64_t value);
 bool buffer_append_u16be(struct buffer *buffer, uint16_t value);
 bool buffer_append_u32be(struct buffer *buffer, uint32_t value);
-bool buffer_append_u64be(struct buffer *buffer, uint64_t value);
 
 /* False with ERROR_LIMIT when the buffer has overflowed. */
 bool buffer_check(const struct buffer *buffer, const char *what, struct error *err);

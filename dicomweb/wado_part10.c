@@ -80,12 +80,12 @@ static bool transcode(struct instance *instance, const struct transfer_syntax *t
     return transcode_dataset(header, frames, to, &source, &sink, err) || value_is_undecodable(err);
 }
 
-static bool open_copy(struct instance *instance, const struct transfer_syntax *to, bool meta,
+bool part10_copy_open(struct instance *instance, const struct transfer_syntax *to,
                       struct part10_copy **out, struct error *err)
 {
     struct part10_copy *copy = mem_alloc(sizeof(*copy));
     copy->bytes = buffer_up_to(MEMORY_LIMIT);
-    if ((!meta || write_meta(instance, to, copy, err)) && transcode(instance, to, copy, err)) {
+    if (write_meta(instance, to, copy, err) && transcode(instance, to, copy, err)) {
         if (!copy->file || fflush(copy->file) == 0) {
             *out = copy;
             return true;
@@ -94,18 +94,6 @@ static bool open_copy(struct instance *instance, const struct transfer_syntax *t
     }
     part10_copy_close(copy);
     return false;
-}
-
-bool part10_copy_open(struct instance *instance, const struct transfer_syntax *to,
-                      struct part10_copy **out, struct error *err)
-{
-    return open_copy(instance, to, true, out, err);
-}
-
-bool part10_copy_open_dataset(struct instance *instance, const struct transfer_syntax *to,
-                              struct part10_copy **out, struct error *err)
-{
-    return open_copy(instance, to, false, out, err);
 }
 
 struct piece part10_copy_piece(const struct part10_copy *copy)

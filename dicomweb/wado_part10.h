@@ -11,9 +11,6 @@ struct part10_copy;
 
 bool part10_copy_open(struct instance *instance, const struct transfer_syntax *to,
                       struct part10_copy **out, struct error *err);
-/* Without the File Meta: only the data set. */
-bool part10_copy_open_dataset(struct instance *instance, const struct transfer_syntax *to,
-                              struct part10_copy **out, struct error *err);
 /* The whole of it as one piece, valid until close. */
 struct piece part10_copy_piece(const struct part10_copy *copy);
 uint64_t part10_copy_size(const struct part10_copy *copy);
