@@ -146,6 +146,18 @@ struct association *association_accept_take(int fd, struct slice request,
     return association;
 }
 
+static void propose_role(struct associate *associate, const struct proposal *proposal)
+{
+    for (size_t i = 0; i < associate->role_count; i++)
+        if (slice_equal(associate->roles[i].sop_class, slice_text(proposal->abstract_syntax)))
+            return;
+    associate->roles[associate->role_count++] = (struct associate_role){
+        .sop_class = slice_text(proposal->abstract_syntax),
+        .scu = proposal->roles & ROLE_SCU,
+        .scp = proposal->roles & ROLE_SCP,
+    };
+}
+
 static void encode_request(const struct association *association,
                            const struct association_request *request, struct buffer *pdu)
 {
@@ -170,6 +182,8 @@ static void encode_request(const struct association *association,
         associate->contexts[i].abstract_syntax = slice_text(request->proposals[i].abstract_syntax);
         associate->contexts[i].syntaxes = slice_of(syntaxes.data + starts[i],
                                                    starts[i + 1] - starts[i]);
+        if (request->proposals[i].roles != ROLE_DEFAULT)
+            propose_role(associate, &request->proposals[i]);
     }
     associate_encode(associate, PDU_ASSOCIATE_RQ, pdu);
     buffer_release(&syntaxes);
@@ -218,6 +232,20 @@ static bool receive_all(struct association *association, struct space space, str
     return true;
 }
 
+/* The acceptor can only take away of what was proposed; without its item the roles are the default
+ * ones (PS3.7 D.3.3.4). */
+static void take_roles(struct presentation_context *context, const struct associate *answer)
+{
+    uint8_t proposed = context->roles;
+    context->roles = ROLE_SCU;
+    for (size_t i = 0; i < answer->role_count && proposed != ROLE_DEFAULT; i++) {
+        char uid[UID_SIZE];
+        if (uid_copy(answer->roles[i].sop_class, uid) && strcmp(uid, context->abstract_syntax) == 0)
+            context->roles = proposed & ((answer->roles[i].scu ? ROLE_SCU : 0) |
+                                         (answer->roles[i].scp ? ROLE_SCP : 0));
+    }
+}
+
 /* Marks what the acceptor took; the contexts were proposed as 1, 3, 5 ... */
 static void take_answer(struct association *association, const struct associate *answer)
 {
@@ -234,6 +262,7 @@ static void take_answer(struct association *association, const struct associate 
             (!pdu_next_syntax(&syntaxes, &uid) || !uid_copy(uid, context->transfer_syntax)))
             context->result = CONTEXT_NO_TRANSFER_SYNTAX;
         context->syntax = transfer_syntax_or_private(slice_text(context->transfer_syntax));
+        take_roles(context, answer);
     }
     set_peer_max_pdu(association, answer->max_length);
 }
@@ -290,6 +319,7 @@ bool association_open(const struct association_request *request,
         struct presentation_context *context = &association->contexts[i];
         context->id = (uint8_t)(2 * i + 1);
         context->result = CONTEXT_NO_ABSTRACT_SYNTAX; /* until the answer says otherwise */
+        context->roles = request->proposals[i].roles;
         memcpy(context->abstract_syntax, request->proposals[i].abstract_syntax,
                strnlen(request->proposals[i].abstract_syntax, UID_SIZE - 1));
     }

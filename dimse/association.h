@@ -34,6 +34,8 @@ struct association *association_accept_take(int fd, struct slice request,
 struct proposal {
     const char *abstract_syntax;
     const char *transfer_syntaxes[4]; /* up to the first NULL */
+    uint8_t roles;                    /* ROLE_SCU, ROLE_SCP: what we want to be; ROLE_DEFAULT: not
+                                         negotiated, SCU. The same in all contexts of a SOP class */
 };
 struct association_request {
     const char *host;

@@ -6,7 +6,6 @@
 
 #include "base/clock.h"
 #include "base/memory.h"
-#include "dicom/transcode.h"
 
 enum {
     COMBINATIONS = 4096, /* of SOP class and transfer syntax; more are not delivered */
@@ -132,11 +131,14 @@ static size_t make_proposals(const struct destination *destination, struct propo
     size_t count = 0;
     for (size_t i = destination->round_start; i < destination->round_end; i++) {
         const struct combination *combination = &destination->combinations[i];
-        proposals[count++] = (struct proposal){ combination->sop_class,
-                                                { combination->transfer_syntax } };
+        proposals[count++] = (struct proposal){
+            .abstract_syntax = combination->sop_class,
+            .transfer_syntaxes = { combination->transfer_syntax },
+        };
         if (is_new_class(destination, i))
             proposals[count++] = (struct proposal){
-                combination->sop_class, { UID_EXPLICIT_LITTLE_ENDIAN, UID_IMPLICIT_LITTLE_ENDIAN }
+                .abstract_syntax = combination->sop_class,
+                .transfer_syntaxes = { UID_EXPLICIT_LITTLE_ENDIAN, UID_IMPLICIT_LITTLE_ENDIAN },
             };
     }
     return count;
@@ -193,26 +195,6 @@ static void lose(struct destination *destination, const struct error *err)
     destination->reason = *err;
 }
 
-/* A context that takes the stored bytes, else one into whose syntax they can be brought; NULL. */
-static const struct presentation_context *choose(const struct destination *destination,
-                                                 const struct instance *instance, bool *as_is)
-{
-    const struct presentation_context *other = NULL;
-    const struct presentation_context *context;
-    const char *sop_class = instance_identity(instance)->sop_class;
-    *as_is = false;
-    for (size_t i = 0; (context = association_context_at(destination->association, i)); i++) {
-        if (context->result != CONTEXT_ACCEPTED || strcmp(context->abstract_syntax, sop_class) != 0)
-            continue;
-        *as_is = strcmp(context->transfer_syntax, instance_syntax_uid(instance)) == 0;
-        if (*as_is)
-            return context;
-        if (!other && transcode_is_possible(instance_syntax(instance), context->syntax))
-            other = context;
-    }
-    return other;
-}
-
 /* A data set that was begun can only be ended, or taken back with the association. Where the peer
  * still listens the failure is that of one instance and none of the peer's. */
 static void take_back(struct destination *destination)
@@ -225,76 +207,20 @@ static void take_back(struct destination *destination)
     destination->association = NULL;
 }
 
-static bool read_instance(void *context, uint64_t offset, struct space space, struct error *err)
-{
-    return instance_read(context, offset, space, err);
-}
-
-static bool write_fragment(void *context, struct slice bytes, struct error *err)
-{
-    return message_write(context, bytes, err);
-}
-
-static bool send_transcoded(struct destination *destination, struct instance *instance,
-                            const struct presentation_context *context, struct slice command,
-                            struct error *err)
-{
-    const struct dataset *header;
-    struct slice frames;
-    struct file_range stored;
-    struct message_writer writer;
-    if (!instance_header(instance, &header, err) || !instance_frames(instance, &frames, err) ||
-        !instance_dataset(instance, &stored, err))
-        return false;
-    struct transcode_source source = { read_instance, instance, stored.size };
-    struct transcode_sink sink = { write_fragment, &writer };
-    bool ok = message_begin_data(destination->association, context->id, command, &writer, err);
-    if (ok) {
-        ok = transcode_dataset(header, frames, context->syntax, &source, &sink, err) &&
-             message_end_data(&writer, err);
-        if (!ok)
-            take_back(destination);
-    }
-    message_writer_release(&writer);
-    return ok;
-}
-
-static bool send_stored(struct destination *destination, struct instance *instance,
-                        const struct presentation_context *context, struct slice command,
-                        struct error *err)
-{
-    struct file_range stored;
-    if (!instance_dataset(instance, &stored, err))
-        return false;
-    bool ok = message_send_file(destination->association, context->id, command, &stored, err);
-    if (!ok)
-        take_back(destination);
-    return ok;
-}
-
 static bool send_request(struct destination *destination, struct instance *instance,
                          struct error *err)
 {
-    bool as_is;
-    const struct identity *identity = instance_identity(instance);
-    const struct presentation_context *context = choose(destination, instance, &as_is);
-    if (!context)
-        return error_set(err, ERROR_UNSUPPORTED,
-                         "destination takes neither SOP class nor transfer syntax");
+    bool broken;
     struct command command = {
         .message_id = ++destination->message_id,
         .priority = destination->request->priority,
         .originator_id = destination->request->message_id,
     };
-    memcpy(command.sop_class, identity->sop_class, UID_SIZE);
-    memcpy(command.sop_instance, identity->instance, UID_SIZE);
     memcpy(command.originator, association_calling_ae(destination->session->association),
            AE_TITLE_SIZE);
-    struct buffer bytes = buffer_up_to(COMMAND_LIMIT);
-    command_encode_store(&command, &bytes);
-    bool ok = as_is ? send_stored(destination, instance, context, buffer_slice(&bytes), err)
-                    : send_transcoded(destination, instance, context, buffer_slice(&bytes), err);
-    buffer_release(&bytes);
+    bool ok = delivery_send(destination->association, ROLE_SCU, instance, &command, &broken, err);
+    if (broken)
+        take_back(destination);
     return ok;
 }
 
@@ -355,10 +281,5 @@ enum delivery destination_finish(struct destination *destination, struct error *
         note_failure(destination, failure);
         return NOT_DELIVERED;
     }
-    if (status == STATUS_SUCCESS)
-        return DELIVERED;
-    if (status_is_warning(status))
-        return DELIVERED_WITH_WARNING;
-    error_set(failure, ERROR_MISMATCH, "destination answered with status %04X", status);
-    return NOT_DELIVERED;
+    return delivery_of_status(status, failure);
 }

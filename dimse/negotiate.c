@@ -22,6 +22,19 @@ enum service negotiate_service(const char *abstract_syntax, bool refuse_unknown)
     return is_storage ? SERVICE_STORAGE : SERVICE_NONE;
 }
 
+/* Bytes of the extended negotiation that we serve. C-FIND and C-MOVE: see enum extended_query.
+ * Storage (PS3.4 B.3.1): level 2 (full), then reserved, digital signatures level 3 (bytes are kept
+ * as they came, so signatures stay valid), reserved, no coercion. */
+static const struct {
+    enum service service;
+    uint8_t size;
+    uint8_t bytes[EXTENDED_SIZE];
+} extended_served[] = {
+    { SERVICE_STORAGE, 6, { 2, 0, 3, 0, 0, 0 } },
+    { SERVICE_FIND, 5, { 0, 0, 0, 0, 0 } },
+    { SERVICE_MOVE, 5, { 0, 0, 0, 0, 0 } },
+};
+
 static bool may_call(const struct policy *policy, const char *calling_ae)
 {
     if (!policy->calling_ae_titles)
@@ -83,56 +96,150 @@ static bool choose_syntax(enum service service, struct slice syntaxes, char chos
     return best != UINT32_MAX;
 }
 
+static bool same_uid(struct slice value, const char *uid)
+{
+    char copy[UID_SIZE];
+    return uid_copy(value, copy) && strcmp(copy, uid) == 0;
+}
+
+/* An unknown SOP class is what its common extended negotiation says it is; storage is all that can
+ * be served without knowing it (PS3.4 B.3.1.4). */
+static bool is_of_other_service(const struct associate *request, const char *abstract_syntax)
+{
+    if (sop_class_find(slice_text(abstract_syntax)))
+        return false;
+    for (size_t i = 0; i < request->common_count; i++)
+        if (same_uid(request->common[i].sop_class, abstract_syntax))
+            return !same_uid(request->common[i].service_class, UID_STORAGE_SERVICE_CLASS);
+    return false;
+}
+
+/* Of several items for one SOP class the first counts. */
+static const struct associate_role *find_role(const struct associate *request,
+                                              const char *abstract_syntax)
+{
+    for (size_t i = 0; i < request->role_count; i++)
+        if (same_uid(request->roles[i].sop_class, abstract_syntax))
+            return &request->roles[i];
+    return NULL;
+}
+
+static const struct associate_extended *find_extended(const struct associate *request,
+                                                      const char *abstract_syntax)
+{
+    for (size_t i = 0; i < request->extended_count; i++)
+        if (same_uid(request->extended[i].sop_class, abstract_syntax))
+            return &request->extended[i];
+    return NULL;
+}
+
+static uint8_t granted_roles(enum service service, const struct associate_role *proposed)
+{
+    if (!proposed)
+        return ROLE_SCU;
+    bool scp = proposed->scp && service == SERVICE_STORAGE;
+    return (proposed->scu ? ROLE_SCU : 0) | (scp ? ROLE_SCP : 0);
+}
+
+/* What we serve of what was proposed; returns how many bytes are answered, 0: none at all. */
+static size_t agree_extended(enum service service, struct slice proposed,
+                             uint8_t agreed[EXTENDED_SIZE])
+{
+    memset(agreed, 0, EXTENDED_SIZE);
+    for (size_t i = 0; i < sizeof(extended_served) / sizeof(extended_served[0]); i++) {
+        if (extended_served[i].service != service)
+            continue;
+        size_t size = extended_served[i].size;
+        size = size < proposed.size ? size : proposed.size;
+        for (size_t j = 0; j < size; j++) {
+            /* Storage says what it does, whatever the requestor does itself; a query option needs
+             * both sides. */
+            uint8_t served = extended_served[i].bytes[j];
+            agreed[j] = service == SERVICE_STORAGE || proposed.data[j] ? served : 0;
+        }
+        return size;
+    }
+    return 0;
+}
+
+static void negotiate_context(const struct associate *request, const struct policy *policy,
+                              const struct associate_context *proposed,
+                              struct presentation_context *context)
+{
+    memset(context, 0, sizeof(*context));
+    context->id = proposed->id;
+    context->result = CONTEXT_NO_ABSTRACT_SYNTAX;
+    if (!uid_copy(proposed->abstract_syntax, context->abstract_syntax)) {
+        context->abstract_syntax[0] = '\0';
+        return;
+    }
+    context->service = negotiate_service(context->abstract_syntax,
+                                         policy->refuse_unknown_sop_classes);
+    if (context->service == SERVICE_NONE || is_of_other_service(request, context->abstract_syntax))
+        return;
+    context->result = CONTEXT_NO_TRANSFER_SYNTAX;
+    if (!choose_syntax(context->service, proposed->syntaxes, context->transfer_syntax))
+        return;
+    context->syntax = transfer_syntax_or_private(slice_text(context->transfer_syntax));
+    context->roles = granted_roles(context->service, find_role(request, context->abstract_syntax));
+    const struct associate_extended *extended = find_extended(request, context->abstract_syntax);
+    if (extended)
+        agree_extended(context->service, extended->information, context->extended);
+    context->result = CONTEXT_ACCEPTED;
+}
+
 void negotiate_contexts(const struct associate *request, const struct policy *policy,
                         struct presentation_context *contexts)
 {
-    for (size_t i = 0; i < request->context_count; i++) {
-        const struct associate_context *proposed = &request->contexts[i];
-        struct presentation_context *context = &contexts[i];
-        memset(context, 0, sizeof(*context));
-        context->id = proposed->id;
-        context->result = CONTEXT_NO_ABSTRACT_SYNTAX;
-        if (!uid_copy(proposed->abstract_syntax, context->abstract_syntax)) {
-            context->abstract_syntax[0] = '\0';
-            continue;
-        }
-        context->service = negotiate_service(context->abstract_syntax,
-                                             policy->refuse_unknown_sop_classes);
-        if (context->service == SERVICE_NONE)
-            continue;
-        context->result = CONTEXT_NO_TRANSFER_SYNTAX;
-        if (!choose_syntax(context->service, proposed->syntaxes, context->transfer_syntax))
-            continue;
-        context->syntax = transfer_syntax_or_private(slice_text(context->transfer_syntax));
-        context->result = CONTEXT_ACCEPTED;
-    }
+    for (size_t i = 0; i < request->context_count; i++)
+        negotiate_context(request, policy, &request->contexts[i], &contexts[i]);
 }
 
-/* The service that was accepted for a SOP class, in whichever context. */
-static enum service accepted_service(const struct presentation_context *contexts, size_t count,
-                                     struct slice sop_class)
+/* The first accepted context of a SOP class, or NULL. */
+static const struct presentation_context *find_accepted(const struct presentation_context *contexts,
+                                                        size_t count, struct slice sop_class)
 {
     char uid[UID_SIZE];
     if (!uid_copy(sop_class, uid))
-        return SERVICE_NONE;
+        return NULL;
     for (size_t i = 0; i < count; i++)
         if (contexts[i].result == CONTEXT_ACCEPTED && strcmp(contexts[i].abstract_syntax, uid) == 0)
-            return contexts[i].service;
-    return SERVICE_NONE;
+            return &contexts[i];
+    return NULL;
 }
 
 static void answer_roles(const struct associate *request,
                          const struct presentation_context *contexts, struct associate *answer)
 {
     for (size_t i = 0; i < request->role_count; i++) {
-        const struct associate_role *proposed = &request->roles[i];
-        enum service service = accepted_service(contexts, request->context_count,
-                                                proposed->sop_class);
-        if (service == SERVICE_NONE)
+        const struct presentation_context *context = find_accepted(contexts, request->context_count,
+                                                                   request->roles[i].sop_class);
+        if (!context || find_role(request, context->abstract_syntax) != &request->roles[i])
             continue;
-        struct associate_role role = *proposed;
-        role.scp = proposed->scp && service == SERVICE_STORAGE;
-        answer->roles[answer->role_count++] = role;
+        answer->roles[answer->role_count++] = (struct associate_role){
+            .sop_class = request->roles[i].sop_class,
+            .scu = context->roles & ROLE_SCU,
+            .scp = context->roles & ROLE_SCP,
+        };
+    }
+}
+
+static void answer_extended(const struct associate *request,
+                            const struct presentation_context *contexts, struct associate *answer)
+{
+    for (size_t i = 0; i < request->extended_count; i++) {
+        const struct associate_extended *proposed = &request->extended[i];
+        const struct presentation_context *context = find_accepted(contexts, request->context_count,
+                                                                   proposed->sop_class);
+        uint8_t scratch[EXTENDED_SIZE];
+        if (!context || find_extended(request, context->abstract_syntax) != proposed)
+            continue;
+        size_t size = agree_extended(context->service, proposed->information, scratch);
+        if (size)
+            answer->extended[answer->extended_count++] = (struct associate_extended){
+                .sop_class = proposed->sop_class,
+                .information = slice_of(context->extended, size),
+            };
     }
 }
 
@@ -163,6 +270,7 @@ void negotiate_encode_accept(const struct associate *request, const struct polic
         context->syntaxes = slice_of(syntaxes.data + starts[i], starts[i + 1] - starts[i]);
     }
     answer_roles(request, contexts, &answer);
+    answer_extended(request, contexts, &answer);
     associate_encode(&answer, PDU_ASSOCIATE_AC, pdu);
     buffer_release(&syntaxes);
 }

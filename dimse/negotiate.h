@@ -11,9 +11,11 @@
  * Explicit VR Little Endian before Implicit VR Little Endian and nothing else.
  *
  * Roles (54H) are answered for accepted SOP classes that proposed them, and grant no more than was
- * proposed; the SCP role is granted to storage classes. No asynchronous window (53H), no extended
- * negotiation (56H, 57H) and no user identity (58H) is granted: their items are not returned, which
- * means the default (PS3.7 D.3.3.3.1, D.3.3.5.1, D.3.3.7.2). */
+ * proposed; the SCP role is granted to storage classes (C-GET) and to Storage Commitment.
+ * SOP class extended negotiation (56H) is answered for the services that know it, at most as long
+ * as it was proposed, with the bits that we serve (extended_served in negotiate.c). Common extended
+ * negotiation (57H) tells of which service an unknown SOP class is and is never returned (PS3.7
+ * D.3.3.6). */
 
 #include "dicom/uid.h"
 #include "dimse/pdu.h"
@@ -26,12 +28,27 @@ enum service {
     SERVICE_MOVE,
 };
 
+/* What the requestor of the association may do with a SOP class (PS3.7 D.3.3.4). */
+enum role { ROLE_DEFAULT = 0, ROLE_SCU = 1, ROLE_SCP = 2 };
+
+/* Bytes of the service class application information that were agreed (PS3.4 B.3.1, C.5.1.1). */
+enum { EXTENDED_SIZE = 6 };
+enum extended_query { /* C-FIND, C-MOVE, C-GET: bytes that are 1 when agreed */
+                      EXTENDED_RELATIONAL = 0,
+                      EXTENDED_DATE_TIME = 1,
+                      EXTENDED_FUZZY = 2,
+                      EXTENDED_TIMEZONE = 3,
+                      EXTENDED_MULTIFRAME = 4,
+};
+
 struct presentation_context {
     uint8_t id;
     uint8_t result; /* enum context_result */
+    uint8_t roles;  /* of the requestor: ROLE_SCU, ROLE_SCP; ROLE_SCU unless negotiated */
     enum service service;
-    char abstract_syntax[UID_SIZE]; /* "" when it was none */
-    char transfer_syntax[UID_SIZE]; /* the one chosen; "" when refused */
+    uint8_t extended[EXTENDED_SIZE]; /* 0 where nothing was agreed */
+    char abstract_syntax[UID_SIZE];  /* "" when it was none */
+    char transfer_syntax[UID_SIZE];  /* the one chosen; "" when refused */
     const struct transfer_syntax *syntax;
 };
 

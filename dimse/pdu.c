@@ -13,10 +13,15 @@ enum item_type {
     ITEM_USER_INFORMATION = 0x50,
     ITEM_MAX_LENGTH = 0x51,
     ITEM_IMPLEMENTATION_CLASS = 0x52,
+    ITEM_ASYNCHRONOUS_WINDOW = 0x53,
     ITEM_ROLE_SELECTION = 0x54,
     ITEM_IMPLEMENTATION_VERSION = 0x55,
+    ITEM_EXTENDED = 0x56,
+    ITEM_COMMON_EXTENDED = 0x57,
+    ITEM_IDENTITY_RQ = 0x58,
+    ITEM_IDENTITY_AC = 0x59,
 };
-enum { ITEM_HEADER_SIZE = 4, CONTEXT_HEADER_SIZE = 4, MAX_LENGTH_SIZE = 4 };
+enum { ITEM_HEADER_SIZE = 4, CONTEXT_HEADER_SIZE = 4, MAX_LENGTH_SIZE = 4, WINDOW_SIZE = 4 };
 
 struct item {
     uint8_t type;
@@ -74,21 +79,113 @@ static bool decode_context(struct slice content, bool request, struct associate 
     return true;
 }
 
-/* PS3.7 D.3.3.4: a 16-bit UID length, the UID, SCU role, SCP role. */
+/* A field behind its 16-bit length. */
+static bool take_field(struct slice *content, struct slice *field)
+{
+    if (content->size < 2 || get_u16be(content->data) > content->size - 2)
+        return false;
+    *field = slice_of(content->data + 2, get_u16be(content->data));
+    *content = slice_skip(*content, 2 + field->size);
+    return true;
+}
+
+/* PS3.7 D.3.3.4: SOP class, SCU role, SCP role. */
 static bool decode_role(struct slice content, struct associate *associate, struct error *err)
 {
-    if (content.size < 4 || content.size != get_u16be(content.data) + 4u)
+    struct associate_role role;
+    if (!take_field(&content, &role.sop_class) || content.size != 2)
         return fail(err, "role selection of the wrong length");
-    if (associate->role_count == PDU_ROLES)
-        return true;
-    size_t uid_size = content.size - 4;
-    struct associate_role role = {
-        .sop_class = slice_of(content.data + 2, uid_size),
-        .scu = content.data[2 + uid_size] == 1,
-        .scp = content.data[3 + uid_size] == 1,
-    };
-    associate->roles[associate->role_count++] = role;
+    role.scu = content.data[0] == 1;
+    role.scp = content.data[1] == 1;
+    if (associate->role_count < PDU_SOP_CLASS_ITEMS)
+        associate->roles[associate->role_count++] = role;
     return true;
+}
+
+/* PS3.7 D.3.3.5: SOP class, and what its service class says about it. */
+static bool decode_extended(struct slice content, struct associate *associate, struct error *err)
+{
+    struct associate_extended extended;
+    if (!take_field(&content, &extended.sop_class))
+        return fail(err, "extended negotiation of the wrong length");
+    extended.information = content;
+    if (associate->extended_count < PDU_SOP_CLASS_ITEMS)
+        associate->extended[associate->extended_count++] = extended;
+    return true;
+}
+
+/* PS3.7 D.3.3.6: SOP class, service class, related general SOP classes (of which we need none: the
+ * service class alone tells us what to do). Later versions of the item may be longer. */
+static bool decode_common(struct slice content, struct associate *associate, struct error *err)
+{
+    struct associate_common common;
+    struct slice related;
+    if (!take_field(&content, &common.sop_class) || !take_field(&content, &common.service_class) ||
+        !take_field(&content, &related))
+        return fail(err, "common extended negotiation of the wrong length");
+    if (associate->common_count < PDU_SOP_CLASS_ITEMS)
+        associate->common[associate->common_count++] = common;
+    return true;
+}
+
+/* PS3.7 D.3.3.7.1 and .2. */
+static bool decode_identity(uint8_t item, struct slice content, struct associate *associate,
+                            struct error *err)
+{
+    struct associate_identity *identity = &associate->identity;
+    if (identity->type || identity->has_response)
+        return fail(err, "two user identities");
+    if (item == ITEM_IDENTITY_AC) {
+        identity->has_response = true;
+        return take_field(&content, &identity->response) ||
+               fail(err, "user identity of the wrong length");
+    }
+    if (content.size < 2)
+        return fail(err, "user identity of the wrong length");
+    identity->type = content.data[0];
+    identity->response_requested = content.data[1] == 1;
+    content = slice_skip(content, 2);
+    if (identity->type == IDENTITY_NONE)
+        return fail(err, "user identity of no type");
+    return (take_field(&content, &identity->primary) &&
+            take_field(&content, &identity->secondary) && content.size == 0) ||
+           fail(err, "user identity of the wrong length");
+}
+
+static bool decode_window(struct slice content, struct associate *associate, struct error *err)
+{
+    if (associate->has_window || content.size != WINDOW_SIZE)
+        return fail(err, "asynchronous window repeated or not of four bytes");
+    associate->has_window = true;
+    associate->invoked = get_u16be(content.data);
+    associate->performed = get_u16be(content.data + 2);
+    return true;
+}
+
+static bool decode_user_item(const struct item *item, struct associate *associate,
+                             struct error *err)
+{
+    switch (item->type) {
+    case ITEM_IMPLEMENTATION_CLASS:
+        associate->implementation_class = item->content;
+        return true;
+    case ITEM_IMPLEMENTATION_VERSION:
+        associate->implementation_version = item->content;
+        return true;
+    case ITEM_ASYNCHRONOUS_WINDOW:
+        return decode_window(item->content, associate, err);
+    case ITEM_ROLE_SELECTION:
+        return decode_role(item->content, associate, err);
+    case ITEM_EXTENDED:
+        return decode_extended(item->content, associate, err);
+    case ITEM_COMMON_EXTENDED:
+        return decode_common(item->content, associate, err);
+    case ITEM_IDENTITY_RQ:
+    case ITEM_IDENTITY_AC:
+        return decode_identity(item->type, item->content, associate, err);
+    default:
+        return true;
+    }
 }
 
 static bool decode_user_information(struct slice items, struct associate *associate,
@@ -98,25 +195,13 @@ static bool decode_user_information(struct slice items, struct associate *associ
     for (struct item item; items.size;) {
         if (!next_item(&items, &item))
             return fail(err, "sub-item overruns the user information");
-        switch (item.type) {
-        case ITEM_MAX_LENGTH:
+        if (item.type == ITEM_MAX_LENGTH) {
             if (has_max_length || item.content.size != MAX_LENGTH_SIZE)
                 return fail(err, "maximum length repeated or not of four bytes");
             has_max_length = true;
             associate->max_length = get_u32be(item.content.data);
-            break;
-        case ITEM_IMPLEMENTATION_CLASS:
-            associate->implementation_class = item.content;
-            break;
-        case ITEM_IMPLEMENTATION_VERSION:
-            associate->implementation_version = item.content;
-            break;
-        case ITEM_ROLE_SELECTION:
-            if (!decode_role(item.content, associate, err))
-                return false;
-            break;
-        default:
-            break;
+        } else if (!decode_user_item(&item, associate, err)) {
+            return false;
         }
     }
     return true;
@@ -193,6 +278,64 @@ static void append_context(struct buffer *out, const struct associate_context *c
     end_item(out, start);
 }
 
+static void append_field(struct buffer *out, struct slice field)
+{
+    buffer_append_u16be(out, (uint16_t)field.size);
+    buffer_append(out, field);
+}
+
+static void append_window(struct buffer *out, const struct associate *associate)
+{
+    uint8_t window[WINDOW_SIZE];
+    put_u16be(window, associate->invoked);
+    put_u16be(window + 2, associate->performed);
+    append_item(out, ITEM_ASYNCHRONOUS_WINDOW, slice_of(window, sizeof(window)));
+}
+
+static void append_role(struct buffer *out, const struct associate_role *role)
+{
+    size_t start = begin_item(out, ITEM_ROLE_SELECTION);
+    append_field(out, role->sop_class);
+    buffer_append_byte(out, role->scu);
+    buffer_append_byte(out, role->scp);
+    end_item(out, start);
+}
+
+static void append_extended(struct buffer *out, const struct associate_extended *extended)
+{
+    size_t start = begin_item(out, ITEM_EXTENDED);
+    append_field(out, extended->sop_class);
+    buffer_append(out, extended->information);
+    end_item(out, start);
+}
+
+static void append_common(struct buffer *out, const struct associate_common *common)
+{
+    size_t start = begin_item(out, ITEM_COMMON_EXTENDED);
+    append_field(out, common->sop_class);
+    append_field(out, common->service_class);
+    append_field(out, slice_of(NULL, 0));
+    end_item(out, start);
+}
+
+static void append_identity(struct buffer *out, const struct associate_identity *identity)
+{
+    if (identity->type) {
+        size_t start = begin_item(out, ITEM_IDENTITY_RQ);
+        buffer_append_byte(out, identity->type);
+        buffer_append_byte(out, identity->response_requested);
+        append_field(out, identity->primary);
+        append_field(out, identity->secondary);
+        end_item(out, start);
+    }
+    if (identity->has_response) {
+        size_t start = begin_item(out, ITEM_IDENTITY_AC);
+        append_field(out, identity->response);
+        end_item(out, start);
+    }
+}
+
+/* In ascending order of the types, as PS3.7 D.3.3 asks. */
 static void append_user_information(struct buffer *out, const struct associate *associate)
 {
     size_t start = begin_item(out, ITEM_USER_INFORMATION);
@@ -200,16 +343,16 @@ static void append_user_information(struct buffer *out, const struct associate *
     put_u32be(max_length, associate->max_length);
     append_item(out, ITEM_MAX_LENGTH, slice_of(max_length, sizeof(max_length)));
     append_item(out, ITEM_IMPLEMENTATION_CLASS, associate->implementation_class);
-    for (size_t i = 0; i < associate->role_count; i++) {
-        const struct associate_role *role = &associate->roles[i];
-        size_t role_start = begin_item(out, ITEM_ROLE_SELECTION);
-        buffer_append_u16be(out, (uint16_t)role->sop_class.size);
-        buffer_append(out, role->sop_class);
-        buffer_append_byte(out, role->scu);
-        buffer_append_byte(out, role->scp);
-        end_item(out, role_start);
-    }
+    if (associate->has_window)
+        append_window(out, associate);
+    for (size_t i = 0; i < associate->role_count; i++)
+        append_role(out, &associate->roles[i]);
     append_item(out, ITEM_IMPLEMENTATION_VERSION, associate->implementation_version);
+    for (size_t i = 0; i < associate->extended_count; i++)
+        append_extended(out, &associate->extended[i]);
+    for (size_t i = 0; i < associate->common_count; i++)
+        append_common(out, &associate->common[i]);
+    append_identity(out, &associate->identity);
     end_item(out, start);
 }
 

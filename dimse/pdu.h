@@ -26,8 +26,10 @@ enum {
     PDU_ASSOCIATE_LENGTH = 68, /* of an A-ASSOCIATE-RQ or -AC without items */
     PDV_HEADER_SIZE = 6,       /* length (big endian), context id, message control header */
     PDV_LENGTH_SIZE = 4,
-    PDU_CONTEXTS = 128,            /* the odd numbers of one byte */
-    PDU_ROLES = 128,               /* role selections looked at; more are as if not proposed */
+    PDU_CONTEXTS = 128, /* the odd numbers of one byte */
+    /* Of each kind of sub-item that names a SOP class, so many are looked at; more are as if not
+     * proposed. */
+    PDU_SOP_CLASS_ITEMS = 128,
     PDU_REQUEST_LIMIT = 512 << 10, /* of an A-ASSOCIATE-RQ or -AC */
     AE_TITLE_SIZE = 17,            /* 16 characters and a NUL */
     MIN_PEER_PDU = 128,            /* a peer that takes less cannot be sent a command */
@@ -67,10 +69,41 @@ struct associate_context {
                                      among them: pdu_next_syntax */
 };
 
+/* SCP/SCU role selection (PS3.7 D.3.3.4). */
 struct associate_role {
     struct slice sop_class;
     bool scu;
     bool scp;
+};
+
+/* SOP class extended negotiation (PS3.7 D.3.3.5). */
+struct associate_extended {
+    struct slice sop_class;
+    struct slice information; /* service class application information */
+};
+
+/* SOP class common extended negotiation (PS3.7 D.3.3.6); RQ only. */
+struct associate_common {
+    struct slice sop_class;
+    struct slice service_class;
+};
+
+/* User identity (PS3.7 D.3.3.7). */
+enum identity_type {
+    IDENTITY_NONE = 0,
+    IDENTITY_USER = 1,
+    IDENTITY_PASSCODE = 2,
+    IDENTITY_KERBEROS = 3,
+    IDENTITY_SAML = 4,
+    IDENTITY_JWT = 5,
+};
+struct associate_identity {
+    uint8_t type; /* RQ; IDENTITY_NONE: no such item */
+    bool response_requested;
+    struct slice primary;   /* RQ: user name or token */
+    struct slice secondary; /* RQ: passcode */
+    bool has_response;      /* AC */
+    struct slice response;  /* AC */
 };
 
 /* An A-ASSOCIATE-RQ or -AC. */
@@ -81,8 +114,16 @@ struct associate {
     size_t context_count;
     struct associate_context contexts[PDU_CONTEXTS];
     size_t role_count;
-    struct associate_role roles[PDU_ROLES];
+    struct associate_role roles[PDU_SOP_CLASS_ITEMS];
+    size_t extended_count;
+    struct associate_extended extended[PDU_SOP_CLASS_ITEMS];
+    size_t common_count;
+    struct associate_common common[PDU_SOP_CLASS_ITEMS];
+    struct associate_identity identity;
     uint32_t max_length; /* 0: unlimited */
+    bool has_window;     /* asynchronous operations window (PS3.7 D.3.3.3); 0: unlimited */
+    uint16_t invoked;
+    uint16_t performed;
     struct slice implementation_class;
     struct slice implementation_version;
 };

@@ -145,11 +145,14 @@ TEST(roles_grant_no_more_than_was_proposed)
     struct associate *answer = mem_alloc(sizeof(*answer));
     struct buffer pdu = buffer_up_to(100000);
     static const char *const syntaxes[] = { UID_EXPLICIT_LITTLE_ENDIAN, NULL };
-    negotiate(request, &policy, CT_IMAGE, syntaxes);
     request->associate.role_count = 2;
     request->associate.roles[0] = (struct associate_role){ slice_text(CT_IMAGE), false, true };
     request->associate.roles[1] = (struct associate_role){ slice_text(UID_VERIFICATION), true,
                                                            true };
+    CHECK_INT(negotiate(request, &policy, CT_IMAGE, syntaxes)->roles, ROLE_SCP);
+    CHECK_INT(negotiate(request, &policy, UID_VERIFICATION, syntaxes)->roles, ROLE_SCU);
+    CHECK_INT(negotiate(request, &policy, UID_STUDY_ROOT_FIND, syntaxes)->roles, ROLE_SCU);
+    negotiate(request, &policy, CT_IMAGE, syntaxes);
     negotiate_encode_accept(&request->associate, &policy, request->contexts, &pdu);
     CHECK(associate_decode(slice_skip(buffer_slice(&pdu), PDU_HEADER_SIZE), PDU_ASSOCIATE_AC,
                            answer, NULL));
@@ -161,5 +164,56 @@ TEST(roles_grant_no_more_than_was_proposed)
     CHECK_INT(answer->max_length, 262144);
     buffer_release(&pdu);
     free(answer);
+    free_request(request);
+}
+
+TEST(extended_negotiation_is_answered_at_most_as_long_as_it_was_proposed)
+{
+    struct request *request = new_request();
+    struct associate *answer = mem_alloc(sizeof(*answer));
+    struct buffer pdu = buffer_up_to(100000);
+    static const char *const syntaxes[] = { UID_EXPLICIT_LITTLE_ENDIAN, NULL };
+    static const uint8_t proposed[] = { 1, 1, 1, 1, 1, 1, 1, 1 };
+    for (size_t size = 0; size <= sizeof(proposed); size++) {
+        request->associate.extended_count = 2;
+        request->associate.extended[0] = (struct associate_extended){ slice_text(CT_IMAGE),
+                                                                      slice_of(proposed, size) };
+        request->associate.extended[1] = (struct associate_extended){ slice_text(UID_VERIFICATION),
+                                                                      slice_of(proposed, size) };
+        negotiate(request, &policy, CT_IMAGE, syntaxes);
+        buffer_clear(&pdu);
+        negotiate_encode_accept(&request->associate, &policy, request->contexts, &pdu);
+        CHECK(associate_decode(slice_skip(buffer_slice(&pdu), PDU_HEADER_SIZE), PDU_ASSOCIATE_AC,
+                               answer, NULL));
+        CHECK_INT(answer->extended_count, size ? 1 : 0);
+        if (!size)
+            continue;
+        /* Level 2, signatures level 3, no coercion (PS3.4 B.3.1). */
+        static const uint8_t level[] = { 2, 0, 3, 0, 0, 0 };
+        CHECK_INT(answer->extended[0].information.size, size < 6 ? size : 6);
+        CHECK(memcmp(answer->extended[0].information.data, level, size < 6 ? size : 6) == 0);
+    }
+    buffer_release(&pdu);
+    free(answer);
+    free_request(request);
+}
+
+TEST(common_extended_negotiation_says_what_an_unknown_class_is)
+{
+    struct request *request = new_request();
+    static const char *const syntaxes[] = { UID_EXPLICIT_LITTLE_ENDIAN, NULL };
+    struct policy strict = policy;
+    strict.refuse_unknown_sop_classes = true;
+    request->associate.common_count = 2;
+    request->associate.common[0] =
+        (struct associate_common){ slice_text(PRIVATE_UID), slice_text(UID_STORAGE_SERVICE_CLASS) };
+    request->associate.common[1] = (struct associate_common){ slice_text(PRIVATE_UID ".2"),
+                                                              slice_text("1.2.840.10008.4.999") };
+    CHECK_INT(negotiate(request, &policy, PRIVATE_UID, syntaxes)->service, SERVICE_STORAGE);
+    CHECK_INT(negotiate(request, &strict, PRIVATE_UID, syntaxes)->result,
+              CONTEXT_NO_ABSTRACT_SYNTAX);
+    CHECK_INT(negotiate(request, &policy, PRIVATE_UID ".2", syntaxes)->result,
+              CONTEXT_NO_ABSTRACT_SYNTAX);
+    CHECK_INT(negotiate(request, &policy, PRIVATE_UID ".3", syntaxes)->service, SERVICE_STORAGE);
     free_request(request);
 }

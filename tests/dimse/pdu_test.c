@@ -175,3 +175,68 @@ TEST(short_pdus_are_as_the_standard_draws_them)
     abort_encode(ABORT_BY_PROVIDER, ABORT_INVALID_PARAMETER, pdu);
     CHECK(memcmp(pdu, "\7\0\0\0\0\4\0\0\2\6", sizeof(pdu)) == 0);
 }
+
+TEST(every_sub_item_of_the_user_information_survives_encoding_and_decoding)
+{
+    struct associate *in = mem_alloc(sizeof(*in));
+    struct associate *out = mem_alloc(sizeof(*out));
+    struct buffer pdu = buffer_up_to(10000);
+    static const uint8_t information[] = { 1, 0, 1 };
+    in->has_window = true;
+    in->invoked = 7;
+    in->performed = 0x0102;
+    in->extended_count = 1;
+    in->extended[0] = (struct associate_extended){ slice_text(UID_STUDY_ROOT_FIND),
+                                                   slice_of(information, 3) };
+    in->common_count = 1;
+    in->common[0] = (struct associate_common){ slice_text("1.2.3"),
+                                               slice_text(UID_STORAGE_SERVICE_CLASS) };
+    in->identity = (struct associate_identity){
+        .type = IDENTITY_PASSCODE,
+        .response_requested = true,
+        .primary = slice_text("reader"),
+        .secondary = slice_text("secret"),
+        .has_response = false,
+    };
+    associate_encode(in, PDU_ASSOCIATE_RQ, &pdu);
+    CHECK(associate_decode(slice_skip(buffer_slice(&pdu), PDU_HEADER_SIZE), PDU_ASSOCIATE_RQ, out,
+                           NULL));
+    CHECK(out->has_window);
+    CHECK_INT(out->invoked, 7);
+    CHECK_INT(out->performed, 0x0102);
+    CHECK_INT(out->extended_count, 1);
+    CHECK(slice_equals_text(out->extended[0].sop_class, UID_STUDY_ROOT_FIND));
+    CHECK(slice_equal(out->extended[0].information, slice_of(information, 3)));
+    CHECK_INT(out->common_count, 1);
+    CHECK(slice_equals_text(out->common[0].service_class, UID_STORAGE_SERVICE_CLASS));
+    CHECK_INT(out->identity.type, IDENTITY_PASSCODE);
+    CHECK(out->identity.response_requested);
+    CHECK(slice_equals_text(out->identity.primary, "reader"));
+    CHECK(slice_equals_text(out->identity.secondary, "secret"));
+    buffer_release(&pdu);
+    free(in);
+    free(out);
+}
+
+TEST(sub_items_of_the_user_information_that_do_not_fit_are_refused)
+{
+    static const uint8_t bad[][24] = {
+        /* window of three bytes; window twice */
+        { 0x50, 0, 0, 7, 0x53, 0, 0, 3, 0, 1, 0 },
+        { 0x50, 0, 0, 16, 0x53, 0, 0, 4, 0, 1, 0, 1, 0x53, 0, 0, 4, 0, 1, 0, 1 },
+        /* extended: UID length overruns, or is cut */
+        { 0x50, 0, 0, 8, 0x56, 0, 0, 4, 0, 9, '1', '.' },
+        { 0x50, 0, 0, 5, 0x56, 0, 0, 1, 0 },
+        /* common extended: no service class */
+        { 0x50, 0, 0, 7, 0x57, 0, 0, 3, 0, 1, '1' },
+        /* identity: of no type; overrun; bytes behind; too short */
+        { 0x50, 0, 0, 10, 0x58, 0, 0, 6, 0, 0, 0, 0, 0, 0 },
+        { 0x50, 0, 0, 10, 0x58, 0, 0, 6, 1, 0, 0, 9, 0, 0 },
+        { 0x50, 0, 0, 11, 0x58, 0, 0, 7, 1, 0, 0, 0, 0, 0, 0 },
+        { 0x50, 0, 0, 5, 0x58, 0, 0, 1, 1 },
+    };
+    static const uint8_t good[] = { 0x50, 0, 0, 11, 0x58, 0, 0, 7, 1, 0, 0, 1, 'a', 0, 0 };
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+        CHECK(!decodes(bad[i], 4u + bad[i][3]));
+    CHECK(decodes(good, sizeof(good)));
+}

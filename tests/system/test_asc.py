@@ -10,6 +10,8 @@ import threading
 import time
 
 import pytest
+import requests
+from pydicom.dataset import Dataset
 
 from upper_layer import (
     AC, ABORT, BIG_ENDIAN, COMMAND, CT, DATA, EXPLICIT, IMPLICIT, JPEG, LAST, RELEASE_RP, RELEASE_RQ, RJ,
@@ -347,6 +349,85 @@ def test_ASC_16_roles_are_answered_for_who_proposed_them(server):
     association = Association(server)
     assert not association.accepted.sub_items(0x54)
     association.release()
+
+
+def extended(uid, information):
+    return item(0x56, struct.pack(">H", len(uid)) + uid.encode() + information)
+
+
+def common(uid, service, related=b""):
+    return item(0x57, struct.pack(">H", len(uid)) + uid.encode() + struct.pack(">H", len(service)) + service.encode()
+                + struct.pack(">H", len(related)) + related)
+
+
+def agreed(association):
+    """{SOP class: bytes} of the 56H items of an answer."""
+    found = {}
+    for content in association.accepted.sub_items(0x56):
+        size = struct.unpack_from(">H", content)[0]
+        assert content[2:2 + size].decode() not in found
+        found[content[2:2 + size].decode()] = content[2 + size:]
+    return found
+
+
+def test_ASC_18_extended_negotiation_is_answered_as_it_was_offered(server):
+    contexts = [(1, CT, [EXPLICIT]), (3, STUDY_FIND, [EXPLICIT]), (5, STUDY_MOVE, [EXPLICIT]), (7, VERIFICATION, [IMPLICIT])]
+    association = Association(server, contexts)
+    assert not agreed(association)
+    association.release()
+    for size in (1, 2, 3, 5, 6, 9):
+        offered = b"".join(extended(uid, b"\1" * size) for uid in (CT, STUDY_FIND, STUDY_MOVE, VERIFICATION))
+        offered += extended("1.2.840.10008.5.1.4.1.1.4", b"\1" * size)  # in no context
+        association = Association(server, contexts, user=user_information(extra=offered))
+        answer = agreed(association)
+        assert set(answer) == {CT, STUDY_FIND, STUDY_MOVE}
+        assert all(len(one) <= size for one in answer.values())
+        # storage: level 2, signatures are kept (3), nothing is coerced (PS3.4 B.3.1)
+        assert answer[CT] == bytes([2, 0, 3, 0, 0, 0])[:size]
+        assert set(answer[STUDY_FIND] + answer[STUDY_MOVE]) <= {0, 1}
+        assert association.echo(7) == 0
+        association.release()
+        # what was offered as 0 is not used
+        offered = extended(STUDY_FIND, b"\0" * size)
+        association = Association(server, contexts, user=user_information(extra=offered))
+        assert set(agreed(association)[STUDY_FIND]) == {0}
+        association.release()
+
+
+def test_STO_15_the_declared_level_is_true_for_signed_instances(server):
+    ds = make()
+    signature = Dataset()
+    signature.MACIDNumber = 1
+    signature.DigitalSignatureUID = new_uid()
+    signature.DigitalSignatureDateTime = "20240101"
+    signature.CertificateType = "X509_1993_SIG"
+    signature.CertificateOfSigner = bytes(range(200))
+    signature.Signature = bytes(reversed(range(128)))
+    ds.DigitalSignaturesSequence = [signature]
+    association = Association(server, [(1, CT, [EXPLICIT])], user=user_information(extra=extended(CT, bytes(6))))
+    assert agreed(association)[CT] == bytes([2, 0, 3, 0, 0, 0])
+    ds.SOPClassUID = CT
+    content = encode(ds)
+    assert association.store(ds, 1)[0x0900] == 0
+    association.release()
+    url = f"{server.dicomweb}/studies/{ds.StudyInstanceUID}/series/{ds.SeriesInstanceUID}/instances/{ds.SOPInstanceUID}"
+    got = requests.get(url, headers={"Accept": 'multipart/related; type="application/dicom"; transfer-syntax=*'})
+    assert got.status_code == 200 and content in got.content
+
+
+def test_ASC_19_common_extended_negotiation_names_an_unknown_storage_class(server):
+    unknown, other = new_uid(), new_uid()
+    contexts = [(1, unknown, [EXPLICIT]), (3, other, [EXPLICIT])]
+    user = user_information(extra=common(unknown, "1.2.840.10008.4.2", b"\0\5" + b"1.2.3")
+                            + common(other, "1.2.840.10008.4.1"))
+    association = Association(server, contexts, user=user)
+    assert association.accepted.contexts[1][0] == 0 and association.accepted.contexts[3][0] == 3
+    assert not association.accepted.sub_items(0x57)
+    ds = make()
+    ds.SOPClassUID = unknown
+    assert association.store(ds, 1)[0x0900] == 0
+    association.release()
+    assert is_stored(server, ds)
 
 
 # --- hostile peers ---------------------------------------------------------------------------------------------------
