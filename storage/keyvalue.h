@@ -39,6 +39,12 @@ struct keyvalue_operations {
     bool (*cursor_next)(struct keyvalue_cursor *cursor, struct slice *key, struct slice *value,
                         bool *found, struct error *err);
     void (*cursor_close)(struct keyvalue_cursor *cursor);
+    /* Writes what stands in memory and in the log into tables, so that a copy soon after has little
+     * left to do. NULL where there are no files. */
+    bool (*flush)(struct keyvalue *keyvalue, struct error *err);
+    /* The files of the index as of now, in the new folder `path` on the same file system: tables
+     * are links. Nobody writes meanwhile. NULL where there are no files. */
+    bool (*checkpoint)(struct keyvalue *keyvalue, const char *path, struct error *err);
 };
 
 struct keyvalue {

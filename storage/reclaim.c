@@ -40,6 +40,9 @@ struct reclaim {
     struct use *buckets[BUCKETS]; /* this and the rest are guarded by lock */
     struct use_queue queue;
     uint64_t pending_bytes;
+    unsigned holds;
+    bool working; /* something is given back at this moment */
+    pthread_cond_t rested;
     bool stopping;
 };
 
@@ -150,6 +153,29 @@ bool reclaim_is_marked(struct reclaim *reclaim, const struct blob_id *id)
     return marked;
 }
 
+bool reclaim_hold(struct reclaim *reclaim, int64_t timeout_ms)
+{
+    struct timespec deadline = clock_deadline(timeout_ms);
+    int code = 0;
+    pthread_mutex_lock(&reclaim->lock);
+    reclaim->holds++;
+    while (reclaim->working && code == 0)
+        code = pthread_cond_timedwait(&reclaim->rested, &reclaim->lock, &deadline);
+    bool ok = !reclaim->working;
+    if (!ok)
+        reclaim->holds--;
+    pthread_mutex_unlock(&reclaim->lock);
+    return ok;
+}
+
+void reclaim_release(struct reclaim *reclaim)
+{
+    pthread_mutex_lock(&reclaim->lock);
+    reclaim->holds--;
+    pthread_cond_signal(&reclaim->changed);
+    pthread_mutex_unlock(&reclaim->lock);
+}
+
 uint64_t reclaim_pending_bytes(struct reclaim *reclaim)
 {
     pthread_mutex_lock(&reclaim->lock);
@@ -188,7 +214,11 @@ static void punch(struct job *job)
     const struct blob_id *id = &job->use->id;
     uint64_t extent = record_extent(id->size);
     job->held = extent;
-    if (extent == SEGMENT_BLOCK ||
+    if (extent == SEGMENT_BLOCK) {
+        job->held = SEGMENT_BLOCK;
+        return;
+    }
+    if (!job->segment->segments->cannot_punch &&
         fallocate(job->segment->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
                   (off_t)(id->offset + SEGMENT_BLOCK), (off_t)(extent - SEGMENT_BLOCK)) == 0)
         job->held = SEGMENT_BLOCK;
@@ -297,8 +327,14 @@ static bool take_batch(struct reclaim *reclaim, struct job *jobs, size_t *count)
     int code = 0;
     *count = 0;
     pthread_mutex_lock(&reclaim->lock);
-    while (STAILQ_EMPTY(&reclaim->queue) && !reclaim->stopping && code == 0)
+    reclaim->working = false;
+    pthread_cond_broadcast(&reclaim->rested);
+    while (!reclaim->stopping && (reclaim->holds || (STAILQ_EMPTY(&reclaim->queue) && code == 0))) {
         code = pthread_cond_timedwait(&reclaim->changed, &reclaim->lock, &deadline);
+        if (reclaim->holds)
+            deadline = clock_deadline(LOOK_MS);
+    }
+    reclaim->working = true;
     while (*count < BATCH_MAX && !STAILQ_EMPTY(&reclaim->queue)) {
         struct use *use = STAILQ_FIRST(&reclaim->queue);
         STAILQ_REMOVE_HEAD(&reclaim->queue, queue);
@@ -319,6 +355,10 @@ static void *run(void *argument)
             process(reclaim, jobs, count);
         remove_dead_segments(reclaim);
     } while (take_batch(reclaim, jobs, &count));
+    pthread_mutex_lock(&reclaim->lock);
+    reclaim->working = false;
+    pthread_cond_broadcast(&reclaim->rested);
+    pthread_mutex_unlock(&reclaim->lock);
     free(jobs);
     return NULL;
 }
@@ -333,6 +373,7 @@ struct reclaim *reclaim_new(struct storage *storage)
     pthread_condattr_init(&attributes);
     pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
     pthread_cond_init(&reclaim->changed, &attributes);
+    pthread_cond_init(&reclaim->rested, &attributes);
     pthread_condattr_destroy(&attributes);
     return reclaim;
 }
@@ -371,6 +412,7 @@ bool reclaim_start(struct reclaim *reclaim, struct keyvalue *keyvalue, struct er
 {
     if (!load_pending(reclaim, keyvalue, err))
         return false;
+    reclaim->working = true;
     int code = pthread_create(&reclaim->thread, NULL, run, reclaim);
     if (code)
         return error_set_errno(err, code, "no thread for the reclaiming of space");
@@ -396,6 +438,7 @@ void reclaim_free(struct reclaim *reclaim)
         }
     }
     pthread_cond_destroy(&reclaim->changed);
+    pthread_cond_destroy(&reclaim->rested);
     pthread_mutex_destroy(&reclaim->lock);
     free(reclaim);
 }

@@ -26,6 +26,11 @@ bool reclaim_is_marked(struct reclaim *reclaim, const struct blob_id *id);
 
 uint64_t reclaim_pending_bytes(struct reclaim *reclaim);
 
+/* Until the release no record is marked dead, no space given back and no segment removed; deletions
+ * are committed and wait. False when what is under way has not ended within `timeout_ms`. */
+bool reclaim_hold(struct reclaim *reclaim, int64_t timeout_ms);
+void reclaim_release(struct reclaim *reclaim);
+
 /* Key of a pending deletion in TABLE_SEGMENT. */
 enum { RECLAIM_KEY_SIZE = 1 + BLOB_ID_SIZE };
 void reclaim_key(const struct blob_id *id, uint8_t key[RECLAIM_KEY_SIZE]);

@@ -209,6 +209,30 @@ static void rocks_cursor_close(struct keyvalue_cursor *base)
     free(cursor);
 }
 
+static bool rocks_flush(struct keyvalue *keyvalue, struct error *err)
+{
+    struct rocks *rocks = (struct rocks *)keyvalue;
+    char *message = NULL;
+    rocksdb_flushoptions_t *options = rocksdb_flushoptions_create();
+    rocksdb_flushoptions_set_wait(options, 1);
+    for (int i = 0; i < FAMILY_COUNT && !message; i++)
+        rocksdb_flush_cf(rocks->db, options, rocks->families[i], &message);
+    rocksdb_flushoptions_destroy(options);
+    return message ? failed(message, "flush", err) : true;
+}
+
+static bool rocks_checkpoint(struct keyvalue *keyvalue, const char *path, struct error *err)
+{
+    struct rocks *rocks = (struct rocks *)keyvalue;
+    char *message = NULL;
+    rocksdb_checkpoint_t *checkpoint = rocksdb_checkpoint_object_create(rocks->db, &message);
+    if (!message)
+        rocksdb_checkpoint_create(checkpoint, path, UINT64_MAX, &message); /* without a flush */
+    if (checkpoint)
+        rocksdb_checkpoint_object_destroy(checkpoint);
+    return message ? failed(message, "checkpoint", err) : true;
+}
+
 static const struct keyvalue_operations operations = {
     .close = rocks_close,
     .get = rocks_get,
@@ -217,6 +241,8 @@ static const struct keyvalue_operations operations = {
     .cursor_open = rocks_cursor_open,
     .cursor_next = rocks_cursor_next,
     .cursor_close = rocks_cursor_close,
+    .flush = rocks_flush,
+    .checkpoint = rocks_checkpoint,
 };
 
 static rocksdb_options_t *database_options(void)

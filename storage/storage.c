@@ -6,12 +6,12 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/file.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/memory.h"
+#include "storage/backup_source.h"
 #include "storage/blob_limits.h"
+#include "storage/folder.h"
 #include "storage/space.h"
 #include "storage/store.h"
 
@@ -25,71 +25,25 @@ struct storage_cursor {
     struct keyvalue_cursor *inner;
 };
 
-/* A folder is there after a power cut only if its name is durable too. */
-static bool sync_parent(const char *path)
-{
-    char parent[PATH_SIZE];
-    snprintf(parent, sizeof(parent), "%s", path);
-    char *slash = strrchr(parent, '/');
-    if (slash)
-        slash[slash == parent] = '\0';
-    int fd = open(slash ? parent : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0)
-        return false;
-    bool ok = fsync(fd) == 0;
-    close(fd);
-    return ok;
-}
-
-static bool make_folder(const char *path, struct error *err)
-{
-    char part[PATH_SIZE];
-    size_t size = strlen(path);
-    if (!size || size >= sizeof(part) - 64)
-        return error_set(err, ERROR_INVALID, "the data directory has no usable path");
-    for (size_t i = 1; i <= size; i++) {
-        if (path[i] != '/' && path[i] != '\0')
-            continue;
-        memcpy(part, path, i);
-        part[i] = '\0';
-        bool made = mkdir(part, 0750) == 0;
-        if ((!made && errno != EEXIST) || (made && !sync_parent(part)))
-            return error_set_errno(err, errno, "%.100s", part);
-    }
-    return true;
-}
-
 static bool lock_folder(struct storage *storage, struct error *err)
 {
-    storage->lock_fd = openat(storage->folder_fd, "LOCK", O_RDWR | O_CREAT | O_CLOEXEC, 0640);
-    if (storage->lock_fd < 0)
-        return error_set_errno(err, errno, "%.100s/LOCK", storage->path);
-    if (flock(storage->lock_fd, LOCK_EX | LOCK_NB) == 0)
+    struct error why = { 0 };
+    if (folder_lock(storage->folder_fd, "LOCK", false, &storage->lock_fd, &why))
         return true;
-    if (errno != EWOULDBLOCK)
-        return error_set_errno(err, errno, "%.100s/LOCK", storage->path);
+    if (why.code != ERROR_BUSY)
+        return error_set(err, why.code, "%.100s/%s", storage->path, why.message);
     return error_set(err, ERROR_BUSY,
                      "%.100s is in use by another process: stop that one first, or choose another "
                      "data directory",
                      storage->path);
 }
 
-/* Written under another name and renamed, so that it is there whole or not at all. */
 static bool write_format(struct storage *storage, struct error *err)
 {
     char text[64];
     int size = snprintf(text, sizeof(text), "hounsfield storage %d\n", FORMAT_VERSION);
-    int fd = openat(storage->folder_fd, "FORMAT.new", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC,
-                    0640);
-    if (fd < 0)
-        return error_set_errno(err, errno, "%.100s/FORMAT", storage->path);
-    bool ok = write(fd, text, (size_t)size) == size && fsync(fd) == 0 &&
-              renameat(storage->folder_fd, "FORMAT.new", storage->folder_fd, "FORMAT") == 0 &&
-              fsync(storage->folder_fd) == 0;
-    if (!ok)
-        error_set_errno(err, errno, "%.100s/FORMAT", storage->path);
-    close(fd);
-    return ok;
+    return folder_replace_file(storage->folder_fd, "FORMAT", slice_of(text, (size_t)size), err) ||
+           error_add_context(err, "%.100s", storage->path);
 }
 
 static bool check_format(struct storage *storage, struct error *err)
@@ -194,15 +148,17 @@ static bool open_parts(struct storage *storage, const struct storage_options *op
     if (segment_size < 2 * SEGMENT_BLOCK)
         return error_set(err, ERROR_INVALID, "segments must have at least %d bytes",
                          2 * SEGMENT_BLOCK);
-    if (!make_folder(options->path, err))
+    if (!folder_make(options->path, err))
         return false;
     storage->folder_fd = open(options->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (storage->folder_fd < 0)
         return error_set_errno(err, errno, "%.100s", options->path);
-    if (!lock_folder(storage, err) || !check_format(storage, err))
+    if (!lock_folder(storage, err) || !check_format(storage, err) ||
+        !identity_load(storage->folder_fd, &storage->identity, err) ||
+        !backup_clean_up(storage, err))
         return false;
     snprintf(path, sizeof(path), "%s/segments", storage->path);
-    if (!make_folder(path, err) || !open_index(storage, options->index_in_memory, err))
+    if (!folder_make(path, err) || !open_index(storage, options->index_in_memory, err))
         return false;
     if (fsync(storage->folder_fd) != 0)
         return error_set_errno(err, errno, "%.100s", options->path);

@@ -8,6 +8,7 @@
 #include "storage/block_pool.h"
 #include "storage/feed.h"
 #include "storage/group_sync.h"
+#include "storage/identity.h"
 #include "storage/keyvalue.h"
 #include "storage/reclaim.h"
 #include "storage/segments.h"
@@ -18,7 +19,9 @@ struct storage {
     char *path;
     int folder_fd;
     int lock_fd;
-    atomic_bool failed; /* a sync failed: nothing is written any more */
+    struct identity_file identity;
+    atomic_bool failed;    /* a sync failed: nothing is written any more */
+    atomic_bool backed_up; /* a backup is under way */
     struct keyvalue *keyvalue;
     struct segments *segments;
     struct reclaim *reclaim;
