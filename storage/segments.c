@@ -356,6 +356,31 @@ void segments_figures(struct segments *segments, struct storage_figures *figures
     pthread_mutex_unlock(&segments->lock);
 }
 
+bool segments_figures_after(struct segments *segments, uint32_t number,
+                            struct storage_segment_figures *figures)
+{
+    const struct segment *segment = NULL;
+    pthread_mutex_lock(&segments->lock);
+    size_t place = number == UINT32_MAX ? segments->count : place_of(segments, number + 1);
+    while (place < segments->count && !segments->items[place]->ready)
+        place++;
+    if (place < segments->count) {
+        segment = segments->items[place];
+        *figures = (struct storage_segment_figures){
+            .number = segment->number,
+            .single = segment->kind == SEGMENT_SINGLE,
+            .sealed = segment->sealed,
+            .records = segment->records,
+            .bytes = segment->bytes,
+            .dead_records = segment->dead_records,
+            .dead_bytes = segment->dead_bytes,
+            .held_bytes = segment->held_bytes,
+        };
+    }
+    pthread_mutex_unlock(&segments->lock);
+    return segment != NULL;
+}
+
 void segment_entry_key(uint32_t number, uint8_t key[5])
 {
     key[0] = SEGMENT_KEY_ENTRY;

@@ -135,6 +135,9 @@ bool segments_remove_dead(struct segments *segments, uint32_t *number);
 void segments_forget(struct segments *segments, uint32_t number, struct transaction *transaction);
 
 void segments_figures(struct segments *segments, struct storage_figures *figures);
+/* See storage_segment_figures. */
+bool segments_figures_after(struct segments *segments, uint32_t number,
+                            struct storage_segment_figures *figures);
 
 /* Reads record headers one after the other; steps over what is none. */
 struct segment_scan {

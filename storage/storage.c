@@ -313,3 +313,9 @@ void storage_figures(struct storage *storage, struct storage_figures *figures)
     figures->free_disk_bytes = space_free(storage->folder_fd);
     figures->failed = atomic_load(&storage->failed);
 }
+
+void storage_segment_figures(struct storage *storage, uint32_t after_number,
+                             struct storage_segment_figures *figures, bool *found)
+{
+    *found = segments_figures_after(storage->segments, after_number, figures);
+}

@@ -60,3 +60,19 @@ struct storage_figures {
     bool failed;              /* a sync failed once: nothing more is written until a restart */
 };
 void storage_figures(struct storage *storage, struct storage_figures *figures);
+
+/* What is known of one segment file. The dead counts move on when space is given back, a moment
+ * after a deletion. */
+struct storage_segment_figures {
+    uint32_t number;
+    bool single; /* one big record has it for itself */
+    bool sealed; /* nothing is appended any more */
+    uint64_t records;
+    uint64_t bytes; /* of all records, dead ones too */
+    uint64_t dead_records;
+    uint64_t dead_bytes;
+    uint64_t held_bytes; /* of dead records, and not given back to the file system */
+};
+/* The first segment with a number above `after_number`; *found false when there is none. */
+void storage_segment_figures(struct storage *storage, uint32_t after_number,
+                             struct storage_segment_figures *figures, bool *found);

@@ -516,3 +516,37 @@ TEST(reading_and_deleting_beside_writers_finds_every_blob_whole)
     CHECK(writing.ok);
     storage_close(storage);
 }
+
+TEST(figures_of_each_segment_say_what_in_it_lives_and_what_is_dead)
+{
+    struct storage *storage = open_store(test_folder(), false);
+    struct storage_segment_figures figures;
+    bool found = false;
+    storage_segment_figures(storage, 0, &figures, &found);
+    CHECK(!found);
+    for (unsigned i = 0; i < 3; i++)
+        store_blob(storage, "a", 300000, i); /* 303104 bytes each, three to a segment */
+    struct blob_id id = store_blob(storage, "b", 300000, 3);
+    store_blob(storage, "big", 34 << 20, 4);
+    delete_blob(storage, &id);
+    CHECK(wait_for_pending(storage, 0));
+    storage_segment_figures(storage, 0, &figures, &found);
+    CHECK(found && figures.number == 1 && figures.sealed && !figures.single);
+    CHECK_INT(figures.records, 3);
+    CHECK_INT(figures.bytes, 3 * 303104);
+    CHECK_INT(figures.dead_records + figures.dead_bytes + figures.held_bytes, 0);
+    storage_segment_figures(storage, 1, &figures, &found);
+    CHECK(found && figures.number == 2 && !figures.sealed && !figures.single);
+    CHECK_INT(figures.records, 1);
+    CHECK_INT(figures.dead_records, 1);
+    CHECK_INT(figures.dead_bytes, 303104);
+    CHECK(figures.held_bytes <= figures.dead_bytes);
+    storage_segment_figures(storage, 2, &figures, &found);
+    CHECK(found && figures.number == 3 && figures.sealed && figures.single);
+    CHECK(figures.records == 1 && figures.bytes > 34 << 20);
+    storage_segment_figures(storage, 3, &figures, &found);
+    CHECK(!found);
+    storage_segment_figures(storage, UINT32_MAX, &figures, &found);
+    CHECK(!found);
+    storage_close(storage);
+}
