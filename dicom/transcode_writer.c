@@ -2,7 +2,7 @@
 #include "dicom/transcode_parts.h"
 
 enum { STAGED = 64 << 10, LONGEST_HEADER = 12, SHORT_FORM_MAX = 0xFFFE };
-enum { TAG_LUT_DATA = 0x00283006, TAG_GRAY_LUT_DATA = 0x00281200 };
+enum { LUT_DATA = 0x00283006, GRAY_LUT_DATA = 0x00281200 };
 
 struct element_writer element_writer_init(const struct transcode_sink *sink, bool explicit_vr)
 {
@@ -37,7 +37,7 @@ static uint16_t vr_that_fits(uint32_t tag, uint16_t vr, uint32_t length)
 {
     if (length <= SHORT_FORM_MAX || vr_has_long_form(vr))
         return vr;
-    return tag == TAG_LUT_DATA || tag == TAG_GRAY_LUT_DATA ? VR_OW : VR_UN;
+    return tag == LUT_DATA || tag == GRAY_LUT_DATA ? VR_OW : VR_UN;
 }
 
 static bool make_room(struct element_writer *writer, struct error *err)
