@@ -75,6 +75,11 @@ struct blob_record {
 /* Every whole record of every segment, in the order of writing; torn ones are stepped over. Beside
  * writers it also shows records that are not durable yet. */
 bool blob_walk_open(struct storage *storage, struct blob_walk **out, struct error *err);
+/* The same of one segment; nothing is found when it is not there (any more). */
+bool blob_walk_open_segment(struct storage *storage, uint32_t segment, struct blob_walk **out,
+                            struct error *err);
 bool blob_walk_next(struct blob_walk *walk, struct blob_record *record, bool *found,
                     struct error *err);
+/* How many torn ones it stepped over by now. */
+uint64_t blob_walk_torn(const struct blob_walk *walk);
 void blob_walk_close(struct blob_walk *walk);

@@ -8,6 +8,8 @@ struct blob_walk {
     struct storage *storage;
     struct segment *segment; /* pinned; NULL between two segments */
     uint32_t next_number;
+    uint32_t last_number;
+    uint64_t torn;
     struct segment_scan scan;
 };
 
@@ -16,8 +18,24 @@ bool blob_walk_open(struct storage *storage, struct blob_walk **out, struct erro
     struct blob_walk *walk = mem_alloc(sizeof(*walk));
     (void)err;
     walk->storage = storage;
+    walk->last_number = UINT32_MAX;
     *out = walk;
     return true;
+}
+
+bool blob_walk_open_segment(struct storage *storage, uint32_t segment, struct blob_walk **out,
+                            struct error *err)
+{
+    if (!blob_walk_open(storage, out, err))
+        return false;
+    (*out)->next_number = segment;
+    (*out)->last_number = segment;
+    return true;
+}
+
+uint64_t blob_walk_torn(const struct blob_walk *walk)
+{
+    return walk->torn;
 }
 
 /* *found false behind the last segment. */
@@ -29,6 +47,10 @@ static bool next_segment(struct blob_walk *walk, bool *found, struct error *err)
     walk->segment = NULL;
     if (!segments_pin_from(walk->storage->segments, walk->next_number, &walk->segment, &end, err))
         return false;
+    if (walk->segment && walk->segment->number > walk->last_number) {
+        segments_unpin(walk->storage->segments, walk->segment);
+        walk->segment = NULL;
+    }
     *found = walk->segment != NULL;
     if (!*found)
         return true;
@@ -47,7 +69,9 @@ bool blob_walk_next(struct blob_walk *walk, struct blob_record *record, bool *fo
         *found = false;
         if (walk->segment && !segment_scan_next(&walk->scan, &header, found, err))
             return false;
-        if (!*found) {
+        if (*found) {
+            walk->torn += header.state == RECORD_TORN;
+        } else {
             header.state = RECORD_TORN;
             if (!next_segment(walk, found, err))
                 return false;

@@ -131,10 +131,12 @@ static void settle_opened(struct segments *segments, struct segment *segment, bo
     char path[4096];
     if (empty || (segment->kind == SEGMENT_SINGLE && !segment->records)) {
         segments_path(segments, segment->number, path, sizeof(path));
-        log_info("storage: removed segment=%u, nothing was finished in it", segment->number);
         if (segment->number >= segments->next_number)
             segments->next_number = segment->number + 1;
-        unlink(path);
+        if (!segments->untouched) {
+            log_info("storage: removed segment=%u, nothing was finished in it", segment->number);
+            unlink(path);
+        }
         segment_free(segment);
         return;
     }
@@ -172,7 +174,8 @@ static bool open_segment(struct segments *segments, uint32_t number, bool *writt
     }
     if (!known && !read_header(segment, &empty, err))
         goto failed;
-    if (!empty && !segment_recover(segment, known, known || *written_last, err))
+    bool verify = !segments->untouched && (known || *written_last);
+    if (!empty && !segment_recover(segment, known, verify, err))
         goto failed;
     *written_last &= empty || segment->kind != SEGMENT_SHARED;
     segment->size = (uint64_t)lseek(segment->fd, 0, SEEK_END) / SEGMENT_BLOCK * SEGMENT_BLOCK;
@@ -212,8 +215,9 @@ static bool choose_active(struct segments *segments, struct error *err)
     return true;
 }
 
-bool segments_open(const char *path, uint64_t segment_size, struct keyvalue *keyvalue,
-                   atomic_bool *failed, struct segments **out, struct error *err)
+bool segments_open(const char *path, uint64_t segment_size, bool untouched,
+                   struct keyvalue *keyvalue, atomic_bool *failed, struct segments **out,
+                   struct error *err)
 {
     uint32_t *numbers = NULL;
     size_t count = 0;
@@ -222,6 +226,7 @@ bool segments_open(const char *path, uint64_t segment_size, struct keyvalue *key
     struct segments *segments = mem_alloc(sizeof(*segments));
     segments->path = mem_copy_text(path);
     segments->segment_size = segment_size;
+    segments->untouched = untouched;
     segments->failed = failed;
     segments->sync_file = fdatasync;
     segments->next_number = 1;
@@ -238,7 +243,7 @@ bool segments_open(const char *path, uint64_t segment_size, struct keyvalue *key
     if (!list_files(path, &numbers, &count, err) || !load_numbers(segments, keyvalue, err))
         goto out;
     /* Also when the machine stopped before the very first transaction: then nothing is missing. */
-    if (count && segments->next_number == 1)
+    if (count && segments->next_number == 1 && !untouched)
         log_warn("storage: the index knows none of segments=%zu: what stands in them is not shown",
                  count);
     for (size_t i = count; i > 0; i--)
@@ -257,7 +262,7 @@ out:
 
 void segments_close(struct segments *segments)
 {
-    if (segments->active && !atomic_load(segments->failed) &&
+    if (segments->active && !segments->untouched && !atomic_load(segments->failed) &&
         ftruncate(segments->active->fd, (off_t)segments->active->end) != 0)
         log_warn("storage: segment=%u keeps its unused space", segments->active->number);
     for (size_t i = 0; i < segments->count; i++)

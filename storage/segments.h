@@ -59,8 +59,10 @@ struct segments {
     char *path;
     int folder_fd;
     uint64_t segment_size;
+    bool untouched; /* what is found at the opening stays as it is */
     atomic_bool *failed;
     int (*sync_file)(int fd); /* fdatasync; tests put a failing one here */
+    bool cannot_punch;        /* see storage_options */
 
     pthread_mutex_t append_lock;
     struct segment *active; /* guarded by append_lock; NULL until something is written */
@@ -76,9 +78,11 @@ struct segments {
     struct segment_list collecting; /* told in the transaction that is being written */
 };
 
-/* Reads the folder `path` (made when missing) and what the index knows of it. */
-bool segments_open(const char *path, uint64_t segment_size, struct keyvalue *keyvalue,
-                   atomic_bool *failed, struct segments **out, struct error *err);
+/* Reads the folder `path` (made when missing) and what the index knows of it. `untouched`: marks
+ * and removes nothing of what a crash left. */
+bool segments_open(const char *path, uint64_t segment_size, bool untouched,
+                   struct keyvalue *keyvalue, atomic_bool *failed, struct segments **out,
+                   struct error *err);
 void segments_close(struct segments *segments);
 
 struct reservation {

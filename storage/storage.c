@@ -12,6 +12,7 @@
 #include "storage/backup_source.h"
 #include "storage/blob_limits.h"
 #include "storage/folder.h"
+#include "storage/index_swap.h"
 #include "storage/space.h"
 #include "storage/store.h"
 
@@ -122,21 +123,36 @@ static bool has_segments(const struct storage *storage)
     return found;
 }
 
-static bool open_index(struct storage *storage, bool in_memory, struct error *err)
+static bool check_index(const struct storage *storage, struct error *err)
+{
+    if (faccessat(storage->folder_fd, INDEX_FOLDER "/CURRENT", F_OK, 0) == 0 ||
+        !has_segments(storage))
+        return true;
+    if (faccessat(storage->folder_fd, INDEX_NEW_FOLDER, F_OK, 0) == 0)
+        return error_set(err, ERROR_CORRUPT,
+                         "%.80s/index is gone, and a rebuild of it did not come to its end: run "
+                         "`hounsfield rebuild` again",
+                         storage->path);
+    return error_set(err, ERROR_CORRUPT,
+                     "%.80s/index is gone, but its segments hold images: put it back from a "
+                     "backup, or run `hounsfield rebuild`; without it the archive would look empty",
+                     storage->path);
+}
+
+static bool open_index(struct storage *storage, const struct storage_options *options,
+                       struct error *err)
 {
     char path[PATH_SIZE];
     if (storage->keyvalue)
         return true;
-    if (in_memory) {
+    if (options->index_in_memory) {
         storage->keyvalue = memory_keyvalue_open();
         return true;
     }
-    if (faccessat(storage->folder_fd, "index/CURRENT", F_OK, 0) != 0 && has_segments(storage))
-        return error_set(err, ERROR_CORRUPT,
-                         "%.80s/index is gone, but its segments hold images: put it back from a "
-                         "backup; without it the archive would look empty",
-                         storage->path);
-    snprintf(path, sizeof(path), "%s/index", storage->path);
+    if (options->rebuild ? !index_swap_clear(storage->path, err) : !check_index(storage, err))
+        return false;
+    snprintf(path, sizeof(path), "%s/%s", storage->path,
+             options->rebuild ? INDEX_NEW_FOLDER : INDEX_FOLDER);
     return rocks_open(path, &storage->keyvalue, err);
 }
 
@@ -148,6 +164,8 @@ static bool open_parts(struct storage *storage, const struct storage_options *op
     if (segment_size < 2 * SEGMENT_BLOCK)
         return error_set(err, ERROR_INVALID, "segments must have at least %d bytes",
                          2 * SEGMENT_BLOCK);
+    if (options->rebuild && access(options->path, F_OK) != 0)
+        return error_set_errno(err, errno, "%.100s", options->path);
     if (!folder_make(options->path, err))
         return false;
     storage->folder_fd = open(options->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -158,16 +176,18 @@ static bool open_parts(struct storage *storage, const struct storage_options *op
         !backup_clean_up(storage, err))
         return false;
     snprintf(path, sizeof(path), "%s/segments", storage->path);
-    if (!folder_make(path, err) || !open_index(storage, options->index_in_memory, err))
+    if (!folder_make(path, err) || !open_index(storage, options, err))
         return false;
     if (fsync(storage->folder_fd) != 0)
         return error_set_errno(err, errno, "%.100s", options->path);
     if (!feed_load_sequence(storage->keyvalue, &storage->last_sequence, err))
         return false;
     storage->durable_sequence = storage->last_sequence;
-    return segments_open(path, segment_size / SEGMENT_BLOCK * SEGMENT_BLOCK, storage->keyvalue,
-                         &storage->failed, &storage->segments, err) &&
-           reclaim_start(storage->reclaim, storage->keyvalue, err);
+    if (!segments_open(path, segment_size / SEGMENT_BLOCK * SEGMENT_BLOCK, options->rebuild,
+                       storage->keyvalue, &storage->failed, &storage->segments, err))
+        return false;
+    storage->segments->cannot_punch = options->cannot_punch;
+    return options->rebuild || reclaim_start(storage->reclaim, storage->keyvalue, err);
 }
 
 bool storage_open_with(const struct storage_options *options, struct keyvalue *keyvalue_take,
@@ -189,28 +209,33 @@ bool storage_open(const struct storage_options *options, struct storage **out, s
 }
 
 /* The next opening need not look for the end of the active segment then. */
-static void save_checkpoint(struct storage *storage)
+static bool save_checkpoint(struct storage *storage, struct error *err)
 {
     struct transaction *transaction = NULL;
     segments_checkpoint(storage->segments);
-    if (!transaction_open(storage, &transaction, NULL))
-        return;
-    if (transaction_commit_unsynced(transaction, NULL))
-        storage->keyvalue->operations->sync(storage->keyvalue, NULL);
+    if (!transaction_open(storage, &transaction, err))
+        return false;
+    bool ok = transaction_commit_unsynced(transaction, err) &&
+              storage->keyvalue->operations->sync(storage->keyvalue, err);
     transaction_close(transaction);
+    return ok;
 }
 
-void storage_close(struct storage *storage)
+static bool close_parts(struct storage *storage, struct error *err)
 {
-    if (!storage)
-        return;
+    bool ok = true;
     reclaim_free(storage->reclaim);
     if (storage->segments) {
-        save_checkpoint(storage);
+        ok = save_checkpoint(storage, err);
         segments_close(storage->segments);
     }
     if (storage->keyvalue)
         storage->keyvalue->operations->close(storage->keyvalue);
+    return ok;
+}
+
+static void storage_free(struct storage *storage)
+{
     if (storage->lock_fd >= 0)
         close(storage->lock_fd);
     if (storage->folder_fd >= 0)
@@ -222,6 +247,22 @@ void storage_close(struct storage *storage)
     pthread_cond_destroy(&storage->feed_changed);
     free(storage->path);
     free(storage);
+}
+
+void storage_close(struct storage *storage)
+{
+    if (!storage)
+        return;
+    close_parts(storage, NULL);
+    storage_free(storage);
+}
+
+bool storage_close_rebuilt(struct storage *storage, struct error *err)
+{
+    bool ok = close_parts(storage, err) &&
+              index_swap_install(storage->path, storage->folder_fd, err);
+    storage_free(storage);
+    return ok;
 }
 
 bool storage_check(struct storage *storage, struct error *err)

@@ -16,7 +16,13 @@ struct storage;
 struct storage_options {
     const char *path;      /* the data directory; made when missing */
     uint64_t segment_size; /* bytes, 0: 1 GiB */
-    bool index_in_memory;  /* tests only: the index is kept by the in-memory twin */
+    bool index_in_memory;  /* the index is kept by the in-memory twin: for tests, and for walks */
+    /* For the rebuilding of the index: it is made anew in index.new, whether there is another one
+     * or not, and nothing of the segments is changed, not even what every start puts in order. Only
+     * records, terms, documents and the feed are written, no blob. */
+    bool rebuild;
+    /* Tests only: as on a file system that cannot give parts of a file back. */
+    bool cannot_punch;
 };
 
 /* ERROR_BUSY when another process holds the directory; ERROR_UNSUPPORTED when its format is newer
@@ -24,6 +30,11 @@ struct storage_options {
 bool storage_open(const struct storage_options *options, struct storage **out, struct error *err);
 void storage_close(
     struct storage *storage); /* nobody may use it any more, cursors and blobs are closed */
+
+/* Of a storage that was opened for a rebuild: closes it, and puts the new index, when all of it is
+ * durable, into the place of the old one, which is kept as index.old-<UTC time>. A crash in between
+ * leaves the one or the other, or none and index.new: a rebuild begins anew then. */
+bool storage_close_rebuilt(struct storage *storage, struct error *err);
 
 /* Reads what is committed. *found tells whether it is there; `value` is filled (not appended to).
  */

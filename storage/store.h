@@ -45,9 +45,6 @@ bool storage_open_with(const struct storage_options *options, struct keyvalue *k
 /* ERROR_IO once a sync has failed. */
 bool storage_check(struct storage *storage, struct error *err);
 
-/* Ends as transaction_commit, but does not wait until it is durable: the next sync does that. */
-bool transaction_commit_unsynced(struct transaction *transaction, struct error *err);
-
 /* Called when a sync of the index has succeeded. */
 void feed_advance(struct storage *storage, uint64_t sequence);
 /* The sequence number that was given out last, also when its entry is gone. */

@@ -149,6 +149,12 @@ uint64_t transaction_append_feed(struct transaction *transaction, struct slice e
     return transaction->sequence;
 }
 
+void transaction_skip_feed(struct transaction *transaction, uint64_t sequence)
+{
+    if (sequence > transaction->sequence)
+        transaction->sequence = sequence;
+}
+
 void transaction_delete_blob(struct transaction *transaction, const struct blob_id *id)
 {
     uint8_t key[RECLAIM_KEY_SIZE];

@@ -24,6 +24,9 @@ void transaction_delete(struct transaction *transaction, enum table table, struc
 /* Adds to the change feed and returns the entry's sequence number (the first is 1). */
 uint64_t transaction_append_feed(struct transaction *transaction, struct slice entry);
 
+/* The next number given out is above `sequence`, or above the last one, whichever is more. */
+void transaction_skip_feed(struct transaction *transaction, uint64_t sequence);
+
 /* The blob's space is given back after the commit, when nobody reads it any more; also after a
  * crash in between. */
 void transaction_delete_blob(struct transaction *transaction, const struct blob_id *id);
@@ -32,5 +35,8 @@ void transaction_delete_blob(struct transaction *transaction, const struct blob_
  * failed (ERROR_IO) it is seen, nothing more is written, and only the restart shows whether it
  * stayed. Ends the turn either way. */
 bool transaction_commit(struct transaction *transaction, struct error *err);
+/* Ends as transaction_commit, but does not wait until it is durable: the next sync does that, and
+ * only then the feed shows it. Deletes no blobs. */
+bool transaction_commit_unsynced(struct transaction *transaction, struct error *err);
 void transaction_close(
     struct transaction *transaction); /* without a commit before it: leaves no trace */
