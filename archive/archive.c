@@ -2,6 +2,7 @@
 #include "archive/archive.h"
 
 #include <stdlib.h>
+#include <time.h>
 
 #include "archive/core.h"
 #include "archive/keys.h"
@@ -27,6 +28,7 @@ bool archive_open(struct storage *storage, const struct archive_options *options
     atomic_init(&archive->space_checked_ms, INT64_MIN / 2);
     atomic_init(&archive->free_bytes, UINT64_MAX); /* until the first look */
     atomic_init(&archive->scan_bytes, 0);
+    pthread_mutex_init(&archive->settle_lock, NULL);
     *out = archive;
     return true;
 }
@@ -35,6 +37,7 @@ void archive_close(struct archive *archive)
 {
     if (!archive)
         return;
+    pthread_mutex_destroy(&archive->settle_lock);
     free(archive->ae_title);
     free(archive);
 }
@@ -68,4 +71,36 @@ bool archive_count(struct archive *archive, struct archive_counts *counts, struc
               (!found || counts_decode(buffer_slice(&bytes), counts, err));
     buffer_release(&bytes);
     return ok;
+}
+
+unsigned archive_writing_begin(struct archive *archive)
+{
+    unsigned side = atomic_load(&archive->writing_side);
+    atomic_fetch_add(&archive->writing[side], 1);
+    return side;
+}
+
+void archive_writing_end(struct archive *archive, unsigned side)
+{
+    atomic_fetch_sub(&archive->writing[side], 1);
+}
+
+/* New ones go to the other side meanwhile, so that the wait has an end. Who had read the side
+ * before it changed, and counted himself after, is waited for by the second turn or has begun after
+ * all that was asked about. */
+bool archive_writing_settle(struct archive *archive, bool (*cancelled)(void *context),
+                            void *context, struct error *err)
+{
+    const struct timespec pause = { .tv_nsec = 1000000 };
+    bool ok = true;
+    pthread_mutex_lock(&archive->settle_lock);
+    for (int i = 0; ok && i < 2; i++) {
+        unsigned side = atomic_fetch_xor(&archive->writing_side, 1);
+        while (ok && atomic_load(&archive->writing[side])) {
+            nanosleep(&pause, NULL);
+            ok = !cancelled || !cancelled(context);
+        }
+    }
+    pthread_mutex_unlock(&archive->settle_lock);
+    return ok || error_set(err, ERROR_STOPPED, "cancelled while others were writing");
 }

@@ -2,6 +2,7 @@
 #pragma once
 /* The archive as its own files see it. */
 
+#include <pthread.h>
 #include <stdatomic.h>
 
 #include "archive/archive.h"
@@ -15,7 +16,19 @@ struct archive {
     _Atomic int64_t space_checked_ms; /* monotonic time of the last look at the disk */
     _Atomic uint64_t free_bytes;      /* as of then */
     _Atomic uint64_t scan_bytes;      /* held by large scans, see ingest.c */
+    _Atomic unsigned writing_side;
+    _Atomic uint64_t writing[2]; /* blobs between their writing and the transaction, by side */
+    pthread_mutex_t settle_lock;
 };
+
+/* Around the writing of a blob and the transaction that refers to it: in between it stands in a
+ * segment and nothing tells why. End takes what begin gave. */
+unsigned archive_writing_begin(struct archive *archive);
+void archive_writing_end(struct archive *archive, unsigned side);
+/* Waits until all that is between begin and end now has ended: its blobs are referred to, or marked
+ * as deleted. Looks after `cancelled` (may be NULL) meanwhile. */
+bool archive_writing_settle(struct archive *archive, bool (*cancelled)(void *context),
+                            void *context, struct error *err);
 
 /* False with ERROR_NO_SPACE when the disk is too full for another instance. Looks at the disk once
  * a second. */

@@ -34,24 +34,38 @@ void document_release(struct document *document)
     buffer_release(&document->bytes);
 }
 
-static bool open_dataset(struct document *document, struct error *err)
+bool document_split(struct slice bytes, struct document_parts *parts, struct error *err)
 {
-    struct fields fields = { buffer_slice(&document->bytes), false };
-    char transfer_syntax[UID_SIZE];
+    struct fields fields = { bytes, false };
     if (fields_u8(&fields) != DOCUMENT_VERSION)
         fields.broken = true;
-    fields_text(&fields, transfer_syntax, UID_SIZE);
-    uint32_t count = fields_u32(&fields);
-    struct fields table = { fields_take(&fields, (size_t)count * ELISION_SIZE), false };
+    fields_text(&fields, parts->transfer_syntax, UID_SIZE);
+    parts->elision_count = fields_u32(&fields);
+    parts->elisions = fields_take(&fields, (size_t)parts->elision_count * ELISION_SIZE);
+    parts->header = fields.rest;
     if (fields.broken)
         return error_set(err, ERROR_CORRUPT, "a header document of the index cannot be read");
+    return true;
+}
+
+struct elision document_elision(const struct document_parts *parts, uint32_t index)
+{
+    const uint8_t *bytes = parts->elisions.data + (size_t)index * ELISION_SIZE;
+    return (struct elision){ get_u64le(bytes), get_u64le(bytes + 8) };
+}
+
+bool document_open(struct slice bytes, struct dataset **dataset, struct error *err)
+{
+    struct document_parts parts;
+    if (!document_split(bytes, &parts, err))
+        return false;
+    uint32_t count = parts.elision_count;
     struct elision *elisions = mem_alloc_array(count ? count : 1, sizeof(*elisions));
-    for (uint32_t i = 0; i < count; i++) {
-        elisions[i].offset = fields_u64(&table);
-        elisions[i].size = fields_u64(&table);
-    }
-    bool ok = dataset_open(fields.rest, transfer_syntax_or_private(slice_text(transfer_syntax)),
-                           elisions, count, &document->dataset, err);
+    for (uint32_t i = 0; i < count; i++)
+        elisions[i] = document_elision(&parts, i);
+    bool ok = dataset_open(parts.header,
+                           transfer_syntax_or_private(slice_text(parts.transfer_syntax)), elisions,
+                           count, dataset, err);
     free(elisions);
     if (!ok && err)
         err->code = ERROR_CORRUPT;
@@ -68,5 +82,5 @@ bool document_load(struct archive *archive, const struct identity *identity,
     if (!storage_get(archive->storage, TABLE_DOCUMENT, key_slice(&key), &document->bytes, found,
                      err))
         return false;
-    return !*found || open_dataset(document, err);
+    return !*found || document_open(buffer_slice(&document->bytes), &document->dataset, err);
 }

@@ -17,6 +17,19 @@
 void document_encode(const char *transfer_syntax, struct slice header,
                      const struct elision *elisions, size_t elision_count, struct buffer *out);
 
+/* A document taken apart; all borrowed from its bytes. */
+struct document_parts {
+    char transfer_syntax[UID_SIZE];
+    struct slice elisions; /* see document_elision */
+    uint32_t elision_count;
+    struct slice header;
+};
+bool document_split(struct slice bytes, struct document_parts *parts, struct error *err);
+struct elision document_elision(const struct document_parts *parts, uint32_t index);
+
+/* The data set of a document; borrows the bytes. ERROR_CORRUPT when they are no document. */
+bool document_open(struct slice bytes, struct dataset **dataset, struct error *err);
+
 struct document {
     struct buffer bytes;
     struct dataset *dataset; /* NULL until loaded; borrows `bytes` */

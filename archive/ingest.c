@@ -4,20 +4,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "archive/content.h"
-#include "archive/document.h"
+#include "archive/blob_key.h"
 #include "archive/lookup.h"
-#include "archive/tree.h"
+#include "archive/prepare.h"
 #include "base/clock.h"
 #include "base/memory.h"
 #include "base/metrics.h"
-#include "dicom/frames.h"
 #include "dicom/part10.h"
 #include "storage/blob.h"
 
 enum {
-    OFFSET_TABLE_SIZE = 64 << 20, /* a larger Extended Offset Table is not believed */
-    STORE_TRIES = 8,              /* when the same instance comes and goes at the same time */
+    STORE_TRIES = 8, /* when the same instance comes and goes at the same time */
     /* A scan holds this much in any case; what all together hold beyond it has a limit, because a
      * peer can have many associations, and a kilobyte that is deflated can become a megabyte. */
     SCAN_FREE = 1 << 20,
@@ -40,20 +37,8 @@ struct ingest {
     uint64_t dataset_offset; /* in the blob */
     uint64_t next_meta_try;  /* bytes that must be there before the meta is looked for again */
     struct identity identity;
+    int64_t stored_at_us;
     struct error error; /* the first one stays */
-};
-
-/* All that is made of an instance before the write turn. */
-struct prepared {
-    struct dataset *header;
-    struct instance_record record;
-    struct summary study_summary;
-    struct summary series_summary;
-    bool has_summaries;
-    struct buffer document;
-    struct buffer frames;
-    struct content content;
-    struct blob *blob; /* of a content that is not in memory */
 };
 
 static void release_work(struct ingest *ingest)
@@ -262,25 +247,6 @@ bool ingest_write(struct ingest *ingest, struct slice bytes, struct error *err)
 
 /* The commit. */
 
-static bool take_identifier(const struct dataset *header, uint32_t tag, char uid[UID_SIZE],
-                            struct error *err)
-{
-    struct element element;
-    struct buffer text = buffer_up_to(4096);
-    bool has_value = dataset_find(header, tag, &element) && dataset_text(header, tag, &text);
-    bool ok;
-    if (!has_value)
-        ok = error_set_tag(err, ERROR_MISMATCH, tag, "(%04X,%04X) is missing or empty", tag >> 16,
-                           tag & 0xFFFF);
-    else if (!uid_copy(buffer_slice(&text), uid))
-        ok = error_set_tag(err, ERROR_INVALID, tag, "(%04X,%04X) is no UID", tag >> 16,
-                           tag & 0xFFFF);
-    else
-        ok = true;
-    buffer_release(&text);
-    return ok;
-}
-
 static bool check_same(const char *asked, const char *found, uint32_t tag, const char *where,
                        struct error *err)
 {
@@ -291,16 +257,11 @@ static bool check_same(const char *asked, const char *found, uint32_t tag, const
 }
 
 /* PS3.4 B.2.3: what does not fit its SOP class or the command is refused. */
-static bool check_identity(struct ingest *ingest, const struct dataset *header, struct error *err)
+static bool check_identity(struct ingest *ingest, const struct identity *identity,
+                           struct error *err)
 {
-    struct identity *identity = &ingest->identity;
-    struct identity found = { 0 };
-    if (!take_identifier(header, TAG_SOP_CLASS_UID, found.sop_class, err) ||
-        !take_identifier(header, TAG_SOP_INSTANCE_UID, found.instance, err) ||
-        !take_identifier(header, TAG_STUDY_INSTANCE_UID, found.study, err) ||
-        !take_identifier(header, TAG_SERIES_INSTANCE_UID, found.series, err))
-        return false;
-    *identity = found;
+    const struct identity found = *identity;
+    ingest->identity = found;
     if (!check_same(ingest->sop_class, found.sop_class, TAG_SOP_CLASS_UID, "command", err) ||
         !check_same(ingest->sop_instance, found.instance, TAG_SOP_INSTANCE_UID, "command", err) ||
         !check_same(ingest->study, found.study, TAG_STUDY_INSTANCE_UID, "study", err))
@@ -315,42 +276,12 @@ static bool check_identity(struct ingest *ingest, const struct dataset *header, 
     return true;
 }
 
-static void prepared_init(struct prepared *prepared)
-{
-    memset(prepared, 0, sizeof(*prepared));
-    instance_record_init(&prepared->record);
-    prepared->study_summary = summary_init();
-    prepared->series_summary = summary_init();
-    prepared->document = buffer_up_to(DOCUMENT_SIZE);
-    prepared->frames = buffer_up_to(DOCUMENT_SIZE);
-}
-
-static void prepared_release(struct prepared *prepared)
-{
-    dataset_close(prepared->header);
-    instance_record_release(&prepared->record);
-    summary_release(&prepared->study_summary);
-    summary_release(&prepared->series_summary);
-    buffer_release(&prepared->document);
-    buffer_release(&prepared->frames);
-    blob_close(prepared->blob);
-}
-
 static bool open_header(struct ingest *ingest, struct prepared *prepared, struct error *err)
 {
-    size_t count;
     if (ingest->part10 && !ingest->scan && !read_meta(ingest, true, err))
         return false;
-    if (!scan_finish(ingest->scan, err))
-        return false;
-    const struct elision *elisions = scan_elisions(ingest->scan, &count);
-    const struct transfer_syntax *syntax = transfer_syntax_or_private(
-        slice_text(ingest->transfer_syntax));
-    if (!dataset_open(scan_header(ingest->scan), syntax, elisions, count, &prepared->header, err))
-        return false;
-    document_encode(ingest->transfer_syntax, scan_header(ingest->scan), elisions, count,
-                    &prepared->document);
-    return buffer_check(&prepared->document, "header", err);
+    memcpy(prepared->record.transfer_syntax, ingest->transfer_syntax, UID_SIZE);
+    return prepare_header(prepared, ingest->scan, err);
 }
 
 /* Study and series summaries are needed by the first instance of a series only; otherwise the tree
@@ -360,66 +291,24 @@ static bool build_summaries(struct ingest *ingest, struct prepared *prepared, st
     const struct identity *identity = &ingest->identity;
     struct series_record series;
     bool found;
-    summary_build(&prepared->record.summary, LEVEL_INSTANCE, prepared->header, NULL);
     series_record_init(&series);
     bool ok = lookup_series(ingest->archive, identity->study, identity->series, &series, &found,
                             err);
     series_record_release(&series);
-    if (!ok || found)
-        return ok;
-    summary_build(&prepared->study_summary, LEVEL_STUDY, prepared->header, NULL);
-    summary_build(&prepared->series_summary, LEVEL_SERIES, prepared->header, NULL);
-    prepared->has_summaries = true;
-    return true;
+    if (ok && !found)
+        prepare_summaries(prepared);
+    return ok;
 }
 
 static bool fill_record(struct ingest *ingest, struct prepared *prepared, struct error *err)
 {
     struct instance_record *record = &prepared->record;
-    record->stored_at_ms = clock_unix_ms();
+    ingest->stored_at_us = clock_unix_us();
+    record->stored_at_ms = ingest->stored_at_us / 1000;
     record->dataset_offset = ingest->dataset_offset;
-    memcpy(record->sop_class, ingest->identity.sop_class, UID_SIZE);
-    memcpy(record->transfer_syntax, ingest->transfer_syntax, UID_SIZE);
     memcpy(record->source_ae, ingest->source_ae, sizeof(record->source_ae));
-    if (!dataset_integer(prepared->header, TAG_INSTANCE_NUMBER, &record->number))
-        record->number = NUMBER_ABSENT;
+    prepare_record(prepared);
     return build_summaries(ingest, prepared, err);
-}
-
-/* The value of an offset table: it is too long for the header as a rule. */
-static bool read_table(const struct prepared *prepared, uint32_t tag, struct buffer *value,
-                       struct error *err)
-{
-    struct element element;
-    if (!dataset_find(prepared->header, tag, &element) || element.size > OFFSET_TABLE_SIZE)
-        return true;
-    if (!element.elided) {
-        buffer_append(value, element.value);
-        return true;
-    }
-    struct space space = buffer_reserve(value, (size_t)element.size);
-    if (!content_read(&prepared->content, element.offset, space, err))
-        return false;
-    buffer_advance(value, space.size);
-    return true;
-}
-
-/* The offsets of a deflated data set are none of the stored bytes: its tables cannot be read here,
- * and it has no encapsulated pixel data (PS3.5 A.5). */
-static bool build_frames(struct ingest *ingest, struct prepared *prepared, struct error *err)
-{
-    struct buffer offsets = buffer_up_to(OFFSET_TABLE_SIZE);
-    struct buffer lengths = buffer_up_to(OFFSET_TABLE_SIZE);
-    bool ok = true;
-    if (!dataset_syntax(prepared->header)->deflated)
-        ok = read_table(prepared, TAG_EXTENDED_OFFSET_TABLE, &offsets, err) &&
-             read_table(prepared, TAG_EXTENDED_OFFSET_TABLE_LENGTHS, &lengths, err);
-    if (ok)
-        frame_table_build(prepared->header, scan_pixel_data(ingest->scan), buffer_slice(&offsets),
-                          buffer_slice(&lengths), &prepared->frames);
-    buffer_release(&offsets);
-    buffer_release(&lengths);
-    return ok;
 }
 
 static bool conflict(const struct ingest *ingest, struct error *err)
@@ -459,12 +348,10 @@ static bool find_duplicate(struct ingest *ingest, struct prepared *prepared, boo
 
 static bool finish_blob(struct ingest *ingest, struct prepared *prepared, struct error *err)
 {
-    const struct identity *identity = &ingest->identity;
-    struct blob_id *id = &prepared->record.blob;
     struct key key;
-    key_place(&key, RECORD_INSTANCE, identity->study, identity->series, identity->instance);
-    blob_writer_set_key(ingest->writer, slice_skip(key_slice(&key), 1));
-    return blob_writer_finish(ingest->writer, id, err);
+    blob_key_encode(&key, &ingest->identity, ingest->stored_at_us);
+    blob_writer_set_key(ingest->writer, key_slice(&key));
+    return blob_writer_finish(ingest->writer, &prepared->record.blob, err);
 }
 
 /* One try in the write turn. *place is filled when somebody else was faster. */
@@ -473,34 +360,16 @@ static bool add_to_index(struct ingest *ingest, struct prepared *prepared, struc
 {
     struct transaction *transaction = NULL;
     struct tree tree;
-    struct key key;
-    struct buffer value = buffer_up_to(KEY_SIZE);
-    struct addition addition = {
-        .identity = &ingest->identity,
-        .header = prepared->header,
-        .instance = &prepared->record,
-        .document = buffer_slice(&prepared->document),
-        .frames = buffer_slice(&prepared->frames),
-        .study_present = summary_presence(prepared->header, LEVEL_STUDY),
-        .series_present = summary_presence(prepared->header, LEVEL_SERIES),
-        .study_summary = prepared->has_summaries ? &prepared->study_summary : NULL,
-        .series_summary = prepared->has_summaries ? &prepared->series_summary : NULL,
-    };
-    term_instance_key(&key, ingest->identity.instance);
     if (!transaction_open(ingest->archive->storage, &transaction, err))
         return false;
-    bool ok = transaction_get(transaction, TABLE_TERM, key_slice(&key), &value, taken, err);
-    if (ok && *taken) {
-        ok = key_split_place(buffer_slice(&value), place) ||
-             error_set(err, ERROR_CORRUPT, "the place of an instance cannot be read");
-    } else if (ok) {
+    bool ok = prepared_is_taken(prepared, transaction, place, taken, err);
+    if (ok && !*taken) {
         ok = tree_open(&tree, ingest->archive, transaction, ingest->identity.study, err) &&
-             tree_add(&tree, &addition, err) && tree_save(&tree, err) &&
+             prepared_add(prepared, &tree, err) && tree_save(&tree, err) &&
              transaction_commit(transaction, err);
         tree_close(&tree);
     }
     transaction_close(transaction);
-    buffer_release(&value);
     return ok;
 }
 
@@ -530,20 +399,25 @@ static bool store_blob(struct ingest *ingest, struct prepared *prepared, bool *i
 {
     struct storage *storage = ingest->archive->storage;
     const struct blob_id *id = &prepared->record.blob;
-    if (!finish_blob(ingest, prepared, err))
+    unsigned side = archive_writing_begin(ingest->archive);
+    if (!finish_blob(ingest, prepared, err)) {
+        archive_writing_end(ingest->archive, side);
         return false;
-    bool ok = prepared->content.bytes.data || blob_open(storage, id, &prepared->blob, err);
-    prepared->content.blob = prepared->blob;
-    ok = ok && build_frames(ingest, prepared, err) && store(ingest, prepared, is_duplicate, err);
+    }
+    bool ok = prepared->content.bytes.data || blob_open(storage, id, &prepared->content.blob, err);
+    ok = ok && prepare_frames(prepared, ingest->scan, err) &&
+         store(ingest, prepared, is_duplicate, err);
     if (!ok || *is_duplicate)
         blob_discard(storage, id, NULL);
+    archive_writing_end(ingest->archive, side);
     return ok;
 }
 
 static bool commit(struct ingest *ingest, struct prepared *prepared, bool *is_duplicate,
                    struct error *err)
 {
-    return open_header(ingest, prepared, err) && check_identity(ingest, prepared->header, err) &&
+    return open_header(ingest, prepared, err) && prepare_identity(prepared, err) &&
+           check_identity(ingest, &prepared->identity, err) &&
            find_duplicate(ingest, prepared, is_duplicate, err) &&
            (*is_duplicate ||
             (archive_has_space(ingest->archive, err) && fill_record(ingest, prepared, err) &&
@@ -560,6 +434,7 @@ bool ingest_commit(struct ingest *ingest, enum ingest_outcome *outcome, struct e
     prepared_init(&prepared);
     bool ok = commit(ingest, &prepared, &is_duplicate, &error);
     uint64_t size = prepared.record.blob.size;
+    blob_close(prepared.content.blob);
     prepared_release(&prepared);
     if (!ok)
         return fail(ingest, &error, err);

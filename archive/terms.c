@@ -207,19 +207,22 @@ bool terms_of_study(struct term_list *list, const char *study, const struct stud
     return true;
 }
 
-static struct slice next_term(const struct term_list *list, size_t *position)
+bool term_list_next(const struct term_list *list, size_t *position, struct slice *term)
 {
+    if (*position >= list->bytes.size)
+        return false;
     const uint8_t *entry = list->bytes.data + *position;
-    struct slice term = slice_of(entry + 2, get_u16le(entry));
-    *position += 2 + term.size;
-    return term;
+    *term = slice_of(entry + 2, get_u16le(entry));
+    *position += 2 + term->size;
+    return true;
 }
 
-static bool holds(const struct term_list *list, struct slice term)
+bool term_list_holds(const struct term_list *list, struct slice term)
 {
+    struct slice other;
     size_t position = 0;
-    while (position < list->bytes.size) {
-        if (slice_equal(next_term(list, &position), term))
+    while (term_list_next(list, &position, &other)) {
+        if (slice_equal(other, term))
             return true;
     }
     return false;
@@ -228,16 +231,15 @@ static bool holds(const struct term_list *list, struct slice term)
 void terms_write(struct transaction *transaction, const struct term_list *before,
                  const struct term_list *after)
 {
+    struct slice term;
     size_t position = 0;
-    while (position < before->bytes.size) {
-        struct slice term = next_term(before, &position);
-        if (!holds(after, term))
+    while (term_list_next(before, &position, &term)) {
+        if (!term_list_holds(after, term))
             transaction_delete(transaction, TABLE_TERM, term);
     }
     position = 0;
-    while (position < after->bytes.size) {
-        struct slice term = next_term(after, &position);
-        if (!holds(before, term))
+    while (term_list_next(after, &position, &term)) {
+        if (!term_list_holds(before, term))
             transaction_put(transaction, TABLE_TERM, term, slice_of(NULL, 0));
     }
 }

@@ -51,6 +51,9 @@ struct term_list {
 };
 struct term_list term_list_init(void);
 void term_list_release(struct term_list *list);
+/* Walks the terms from *position = 0, borrowed; false at the end. */
+bool term_list_next(const struct term_list *list, size_t *position, struct slice *term);
+bool term_list_holds(const struct term_list *list, struct slice term);
 bool terms_of_study(struct term_list *list, const char *study, const struct study_record *record,
                     struct error *err);
 

@@ -38,6 +38,9 @@ struct verify_report {
     uint64_t instances; /* of the index */
     uint64_t studies;
     uint64_t bytes; /* read */
+    /* Live records that were left over, by a crash as a rule: another one of the same instance is
+     * referred to, or it was deleted since. They do no harm. */
+    uint64_t leftovers;
     uint64_t findings[VERIFY_KIND_COUNT];
     int64_t milliseconds;
 };
@@ -46,3 +49,6 @@ struct verify_report {
 bool archive_verify(struct archive *archive, const struct verify_options *options, struct job *job,
                     struct verify_report *report, struct error *err);
 const char *verify_kind_name(enum verify_kind kind); /* "blob-missing" ... */
+/* All findings but VERIFY_BLOB_UNKNOWN: such a record was never acknowledged to anybody, as long as
+ * nothing else is wrong. */
+uint64_t verify_damage(const struct verify_report *report);
