@@ -6,7 +6,7 @@
  * the stored bytes as they are if the destination takes the stored transfer syntax, else
  * transcoded. One thread at a time. */
 
-#include "archive/retrieve.h"
+#include "dimse/delivery.h"
 #include "dimse/session.h"
 
 struct destination;
@@ -27,6 +27,5 @@ bool destination_begin(struct destination *destination, struct instance *instanc
                        struct error *failure);
 /* After that: has the destination answered (or taken too long for it) within `timeout_ms`? */
 bool destination_is_answered(struct destination *destination, int64_t timeout_ms);
-enum delivery { DELIVERED, DELIVERED_WITH_WARNING, NOT_DELIVERED };
 /* Takes the answer. `failure` says why an instance was not delivered. */
 enum delivery destination_finish(struct destination *destination, struct error *failure);

@@ -20,6 +20,37 @@ static const struct {
     [LEVEL_INSTANCE] = { "IMAGE", TAG_SOP_INSTANCE_UID },
 };
 
+/* The levels of the information models (PS3.4 C.6.1, C.6.2, and C.6.3, which is retired). */
+static const struct model {
+    enum level first;
+    enum level last;
+    const char *syntaxes[3]; /* FIND, MOVE, GET */
+} models[] = {
+    { LEVEL_STUDY,
+      LEVEL_INSTANCE,
+      { UID_STUDY_ROOT_FIND, UID_STUDY_ROOT_MOVE, UID_STUDY_ROOT_GET } },
+    { LEVEL_PATIENT,
+      LEVEL_INSTANCE,
+      { UID_PATIENT_ROOT_FIND, UID_PATIENT_ROOT_MOVE, UID_PATIENT_ROOT_GET } },
+    { LEVEL_PATIENT,
+      LEVEL_STUDY,
+      { UID_PATIENT_STUDY_FIND, UID_PATIENT_STUDY_MOVE, UID_PATIENT_STUDY_GET } },
+};
+
+static const struct model *find_model(const char *abstract_syntax)
+{
+    for (size_t i = 0; i < sizeof(models) / sizeof(models[0]); i++)
+        for (size_t j = 0; j < 3; j++)
+            if (strcmp(models[i].syntaxes[j], abstract_syntax) == 0)
+                return &models[i];
+    return &models[0];
+}
+
+uint32_t identifier_unique_tag(enum level level)
+{
+    return levels[level].unique_key;
+}
+
 const char *identifier_level_name(enum level level)
 {
     return levels[level].name;
@@ -43,12 +74,11 @@ static bool parse(struct identifier *identifier, const struct transfer_syntax *s
            dataset_open(scan_header(identifier->scan), syntax, NULL, 0, &identifier->dataset, err);
 }
 
-static bool find_level(struct identifier *identifier, struct error *err)
+static bool find_level(struct identifier *identifier, const struct model *model, struct error *err)
 {
     char name[17];
-    enum level first = identifier->is_patient_root ? LEVEL_PATIENT : LEVEL_STUDY;
     dataset_string(identifier->dataset, TAG_QUERY_RETRIEVE_LEVEL, name, sizeof(name));
-    for (enum level level = first; level <= LEVEL_INSTANCE; level++)
+    for (enum level level = model->first; level <= model->last; level++)
         if (strcmp(levels[level].name, name) == 0) {
             identifier->level = level;
             return true;
@@ -60,8 +90,9 @@ static bool find_level(struct identifier *identifier, struct error *err)
 /* Hierarchical queries name every entity above by a single value (PS3.4 C.4.1.2.1). */
 static bool check_upper_keys(const struct identifier *identifier, struct error *err)
 {
-    enum level level = identifier->is_patient_root ? LEVEL_PATIENT : LEVEL_STUDY;
-    for (; level < identifier->level; level++) {
+    if (identifier->is_relational)
+        return true;
+    for (enum level level = identifier->first; level < identifier->level; level++) {
         struct buffer key = buffer_up_to(KEY_LIMIT);
         bool ok = identifier_unique_key(identifier, level, &key) && !key.overflowed &&
                   strpbrk(buffer_text(&key), "*?\\") == NULL;
@@ -79,15 +110,15 @@ bool identifier_receive(struct message *request, struct identifier *identifier,
     struct buffer bytes = buffer_up_to(IDENTIFIER_LIMIT);
     bool ok = false;
     memset(identifier, 0, sizeof(*identifier));
-    const char *model = request->context->abstract_syntax;
-    identifier->is_patient_root = strcmp(model, UID_PATIENT_ROOT_FIND) == 0 ||
-                                  strcmp(model, UID_PATIENT_ROOT_MOVE) == 0;
+    const struct model *model = find_model(request->context->abstract_syntax);
+    identifier->first = model->first;
+    identifier->is_relational = request->context->extended[EXTENDED_RELATIONAL];
     if (!request->command.has_data_set)
         error_set(refusal, ERROR_MISMATCH, "the identifier is missing");
     else if (message_read_all(request, &bytes, err))
         ok = buffer_check(&bytes, "identifier", refusal) &&
              parse(identifier, request->context->syntax, buffer_slice(&bytes), refusal) &&
-             find_level(identifier, refusal) && check_upper_keys(identifier, refusal);
+             find_level(identifier, model, refusal) && check_upper_keys(identifier, refusal);
     buffer_release(&bytes);
     if (!ok)
         identifier_release(identifier);

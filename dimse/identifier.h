@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
-/* The identifier of C-FIND and C-MOVE (PS3.4 C.4.1.1.3, C.4.2.1.4): received into bounded memory,
- * scanned, and checked against its information model. One thread at a time. */
+/* The identifier of C-FIND, C-MOVE and C-GET (PS3.4 C.4.1.1.3, C.4.2.1.4): received into bounded
+ * memory, scanned, and checked against its information model. One thread at a time. */
 
 #include "archive/archive.h"
 #include "dicom/dataset.h"
 #include "dimse/message.h"
 
 struct identifier {
-    bool is_patient_root;
-    enum level level;
+    enum level first;   /* of the model */
+    enum level level;   /* asked for */
+    bool is_relational; /* agreed: unique keys above may be missing (PS3.4 C.4.1.2.2) */
     struct dataset *dataset;
     struct scan *scan; /* holds the bytes that the data set reads */
 };
@@ -24,5 +25,6 @@ void identifier_release(struct identifier *identifier);
 bool identifier_unique_key(const struct identifier *identifier, enum level level,
                            struct buffer *text);
 
+uint32_t identifier_unique_tag(enum level level);
 /* "PATIENT" ... as Query/Retrieve Level has it. */
 const char *identifier_level_name(enum level level);

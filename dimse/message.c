@@ -207,22 +207,26 @@ bool message_send_file(struct association *association, uint8_t context_id, stru
     return true;
 }
 
-bool message_begin_data(struct association *association, uint8_t context_id, struct slice command,
-                        struct message_writer *writer, struct error *err)
+struct message_writer message_writer_init(struct association *association, uint8_t context_id,
+                                          struct slice command)
 {
     size_t limit = association_max_fragment(association);
-    struct batch batch = { .association = association };
-    writer->association = association;
-    writer->context_id = context_id;
-    writer->fragment = buffer_up_to(limit < WRITER_FRAGMENT ? limit : WRITER_FRAGMENT);
-    return batch_add_all(&batch, context_id, PDV_COMMAND, command, err) &&
-           batch_flush(&batch, true, err);
+    return (struct message_writer){
+        .association = association,
+        .context_id = context_id,
+        .command = command,
+        .fragment = buffer_up_to(limit < WRITER_FRAGMENT ? limit : WRITER_FRAGMENT),
+    };
 }
 
 static bool send_fragment(struct message_writer *writer, bool is_last, struct error *err)
 {
     struct batch batch = { .association = writer->association };
-    bool ok = batch_add(&batch, writer->context_id, is_last ? PDV_LAST : 0,
+    bool is_first = !writer->begun;
+    writer->begun = true;
+    bool ok = (!is_first ||
+               batch_add_all(&batch, writer->context_id, PDV_COMMAND, writer->command, err)) &&
+              batch_add(&batch, writer->context_id, is_last ? PDV_LAST : 0,
                         buffer_slice(&writer->fragment), err) &&
               batch_flush(&batch, !is_last, err);
     buffer_clear(&writer->fragment);

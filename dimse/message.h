@@ -38,14 +38,17 @@ bool message_send(struct association *association, uint8_t context_id, struct sl
 bool message_send_file(struct association *association, uint8_t context_id, struct slice command,
                        const struct file_range *data, struct error *err);
 
-/* Sends a data set that comes in pieces, behind a command sent by message_begin_data. */
+/* Sends a command and a data set that comes in pieces. Nothing goes out before the first fragment
+ * is full or the data set ends: what fails before leaves no trace. `command` is borrowed. */
 struct message_writer {
     struct association *association;
     uint8_t context_id;
+    struct slice command;
+    bool begun; /* the command was sent, or part of it */
     struct buffer fragment;
 };
-bool message_begin_data(struct association *association, uint8_t context_id, struct slice command,
-                        struct message_writer *writer, struct error *err);
+struct message_writer message_writer_init(struct association *association, uint8_t context_id,
+                                          struct slice command);
 bool message_write(struct message_writer *writer, struct slice bytes, struct error *err);
 bool message_end_data(struct message_writer *writer, struct error *err);
 void message_writer_release(struct message_writer *writer);

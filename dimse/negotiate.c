@@ -7,7 +7,9 @@ static const struct {
 } services[] = {
     { UID_VERIFICATION, SERVICE_VERIFICATION }, { UID_PATIENT_ROOT_FIND, SERVICE_FIND },
     { UID_PATIENT_ROOT_MOVE, SERVICE_MOVE },    { UID_STUDY_ROOT_FIND, SERVICE_FIND },
-    { UID_STUDY_ROOT_MOVE, SERVICE_MOVE },
+    { UID_STUDY_ROOT_MOVE, SERVICE_MOVE },      { UID_PATIENT_ROOT_GET, SERVICE_GET },
+    { UID_STUDY_ROOT_GET, SERVICE_GET },        { UID_PATIENT_STUDY_FIND, SERVICE_FIND },
+    { UID_PATIENT_STUDY_MOVE, SERVICE_MOVE },   { UID_PATIENT_STUDY_GET, SERVICE_GET },
 };
 
 enum service negotiate_service(const char *abstract_syntax, bool refuse_unknown)
@@ -22,7 +24,7 @@ enum service negotiate_service(const char *abstract_syntax, bool refuse_unknown)
     return is_storage ? SERVICE_STORAGE : SERVICE_NONE;
 }
 
-/* Bytes of the extended negotiation that we serve. C-FIND and C-MOVE: see enum extended_query.
+/* Bytes of the extended negotiation that we serve. Query/Retrieve: see enum extended_query.
  * Storage (PS3.4 B.3.1): level 2 (full), then reserved, digital signatures level 3 (bytes are kept
  * as they came, so signatures stay valid), reserved, no coercion. */
 static const struct {
@@ -32,31 +34,19 @@ static const struct {
 } extended_served[] = {
     { SERVICE_STORAGE, 6, { 2, 0, 3, 0, 0, 0 } },
     { SERVICE_FIND, 5, { 0, 0, 0, 0, 0 } },
-    { SERVICE_MOVE, 5, { 0, 0, 0, 0, 0 } },
+    { SERVICE_MOVE, 5, { 1, 0, 0, 0, 0 } },
+    { SERVICE_GET, 5, { 1, 0, 0, 0, 0 } },
 };
-
-static bool may_call(const struct policy *policy, const char *calling_ae)
-{
-    if (!policy->calling_ae_titles)
-        return true;
-    for (const char *const *title = policy->calling_ae_titles; *title; title++)
-        if (strcmp(*title, calling_ae) == 0)
-            return true;
-    return false;
-}
 
 struct rejection negotiate_check(const struct associate *request, const struct policy *policy)
 {
     static const struct rejection none = { 0, 0, 0 };
     static const struct rejection protocol_version = { 1, 2, 2 };
     static const struct rejection application_context = { 1, 1, 2 };
-    static const struct rejection calling_ae_unknown = { 1, 1, 3 };
     static const struct rejection called_ae_unknown = { 1, 1, 7 };
     char called[AE_TITLE_SIZE];
-    char calling[AE_TITLE_SIZE];
     char context[UID_SIZE];
     associate_called_ae(request, called);
-    associate_calling_ae(request, calling);
     if (!(request->protocol_version & 1)) /* only bit 0 is tested (PS3.8 9.3.2) */
         return protocol_version;
     if (!uid_copy(request->application_context, context) ||
@@ -64,8 +54,6 @@ struct rejection negotiate_check(const struct associate *request, const struct p
         return application_context;
     if (!policy->accept_any_called_ae && strcmp(called, policy->ae_title) != 0)
         return called_ae_unknown;
-    if (!may_call(policy, calling))
-        return calling_ae_unknown;
     return none;
 }
 

@@ -26,6 +26,7 @@ enum service {
     SERVICE_STORAGE,
     SERVICE_FIND,
     SERVICE_MOVE,
+    SERVICE_GET,
 };
 
 /* What the requestor of the association may do with a SOP class (PS3.7 D.3.3.4). */
@@ -55,7 +56,6 @@ struct presentation_context {
 struct policy {
     const char *ae_title;
     bool accept_any_called_ae;
-    const char *const *calling_ae_titles; /* NULL-terminated; NULL: anybody */
     bool refuse_unknown_sop_classes;
     uint32_t max_pdu; /* what we announce */
 };
@@ -64,7 +64,8 @@ struct policy {
  * unless refused: that is what they are in the field (PS3.4 B.4.1.2). */
 enum service negotiate_service(const char *abstract_syntax, bool refuse_unknown);
 
-/* What is wrong with the request itself; result 0 when nothing is. Limits are the listener's. */
+/* What is wrong with the request itself; result 0 when nothing is. Who may call is a question for
+ * dimse/admission.h. */
 struct rejection negotiate_check(const struct associate *request, const struct policy *policy);
 
 /* One entry per proposed context, in the order proposed. */

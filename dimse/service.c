@@ -6,5 +6,6 @@ const struct service_row service_rows[] = {
     { C_STORE_RQ, SERVICE_STORAGE, c_store },
     { C_FIND_RQ, SERVICE_FIND, c_find },
     { C_MOVE_RQ, SERVICE_MOVE, c_move },
+    { C_GET_RQ, SERVICE_GET, c_get },
 };
 const size_t service_row_count = sizeof(service_rows) / sizeof(service_rows[0]);

@@ -11,6 +11,7 @@ service_function c_echo;  /* PS3.4 annex A */
 service_function c_store; /* PS3.4 annex B */
 service_function c_find;  /* PS3.4 C.4.1 */
 service_function c_move;  /* PS3.4 C.4.2 */
+service_function c_get;   /* PS3.4 C.4.3 */
 
 struct service_row {
     uint16_t field; /* enum command_field */

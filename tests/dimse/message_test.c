@@ -328,11 +328,13 @@ TEST(no_pdu_is_longer_than_the_peer_takes)
 TEST(a_data_set_written_in_pieces_arrives_as_one)
 {
     struct pair pair = open_pair(128, 1000);
-    struct message_writer writer;
+    struct message_writer writer = message_writer_init(pair.association, 1,
+                                                       slice_of("command", 7));
     struct error err;
     uint8_t received[2000];
-    CHECK_OK(message_begin_data(pair.association, 1, slice_of("command", 7), &writer, &err), err);
-    for (int i = 0; i < 61; i++)
+    CHECK_OK(message_write(&writer, slice_of("0123456789", 10), &err), err);
+    CHECK(!writer.begun && recv(pair.peer, received, 1, MSG_DONTWAIT) < 0); /* no trace so far */
+    for (int i = 1; i < 61; i++)
         CHECK_OK(message_write(&writer, slice_of("0123456789", 10), &err), err);
     CHECK_OK(message_end_data(&writer, &err), err);
     message_writer_release(&writer);

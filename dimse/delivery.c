@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: MIT */
+#include "dimse/delivery.h"
+
+#include <sys/stat.h>
+
+#include "dicom/transcode.h"
+#include "dimse/status.h"
+
+/* A context that takes the stored bytes, else one into whose syntax they can be brought; NULL. */
+static const struct presentation_context *choose(const struct association *association,
+                                                 enum role role, const struct instance *instance,
+                                                 bool *as_is)
+{
+    const struct presentation_context *other = NULL;
+    const struct presentation_context *context;
+    const char *sop_class = instance_identity(instance)->sop_class;
+    *as_is = false;
+    for (size_t i = 0; (context = association_context_at(association, i)); i++) {
+        if (context->result != CONTEXT_ACCEPTED || !(context->roles & role) ||
+            strcmp(context->abstract_syntax, sop_class) != 0)
+            continue;
+        *as_is = strcmp(context->transfer_syntax, instance_syntax_uid(instance)) == 0;
+        if (*as_is)
+            return context;
+        if (!other && transcode_is_possible(instance_syntax(instance), context->syntax))
+            other = context;
+    }
+    return other;
+}
+
+static bool read_instance(void *context, uint64_t offset, struct space space, struct error *err)
+{
+    return instance_read(context, offset, space, err);
+}
+
+static bool write_fragment(void *context, struct slice bytes, struct error *err)
+{
+    return message_write(context, bytes, err);
+}
+
+static bool send_transcoded(struct association *association, struct instance *instance,
+                            const struct presentation_context *context, struct slice command,
+                            bool *broken, struct error *err)
+{
+    const struct dataset *header;
+    struct slice frames;
+    struct file_range stored;
+    if (!instance_header(instance, &header, err) || !instance_frames(instance, &frames, err) ||
+        !instance_dataset(instance, &stored, err))
+        return false;
+    struct message_writer writer = message_writer_init(association, context->id, command);
+    struct transcode_source source = { read_instance, instance, stored.size };
+    struct transcode_sink sink = { write_fragment, &writer };
+    bool ok = transcode_dataset(header, frames, context->syntax, &source, &sink, err) &&
+              message_end_data(&writer, err);
+    *broken = !ok && writer.begun;
+    message_writer_release(&writer);
+    return ok;
+}
+
+/* The file must have all that is announced: behind the first byte there is no way back. */
+static bool check_range(const struct file_range *range, struct error *err)
+{
+    struct stat status;
+    if (fstat(range->fd, &status) == 0 && (uint64_t)status.st_size >= range->offset + range->size)
+        return true;
+    return error_set(err, ERROR_CORRUPT, "a stored file is shorter than it was");
+}
+
+static bool send_stored(struct association *association, struct instance *instance,
+                        const struct presentation_context *context, struct slice command,
+                        bool *broken, struct error *err)
+{
+    struct file_range stored;
+    if (!instance_dataset(instance, &stored, err) || !check_range(&stored, err))
+        return false;
+    *broken = !message_send_file(association, context->id, command, &stored, err);
+    return !*broken;
+}
+
+bool delivery_send(struct association *association, enum role role, struct instance *instance,
+                   struct command *command, bool *broken, struct error *err)
+{
+    bool as_is;
+    const struct identity *identity = instance_identity(instance);
+    const struct presentation_context *context = choose(association, role, instance, &as_is);
+    *broken = false;
+    if (!context)
+        return error_set(err, ERROR_UNSUPPORTED,
+                         "receiver takes neither SOP class nor transfer syntax");
+    memcpy(command->sop_class, identity->sop_class, UID_SIZE);
+    memcpy(command->sop_instance, identity->instance, UID_SIZE);
+    struct buffer bytes = buffer_up_to(COMMAND_LIMIT);
+    command_encode_store(command, &bytes);
+    struct slice encoded = buffer_slice(&bytes);
+    bool ok = as_is ? send_stored(association, instance, context, encoded, broken, err)
+                    : send_transcoded(association, instance, context, encoded, broken, err);
+    buffer_release(&bytes);
+    return ok;
+}
+
+enum delivery delivery_of_status(uint16_t status, struct error *failure)
+{
+    if (status == STATUS_SUCCESS)
+        return DELIVERED;
+    if (status_is_warning(status))
+        return DELIVERED_WITH_WARNING;
+    error_set(failure, ERROR_MISMATCH, "receiver answered with status %04X", status);
+    return NOT_DELIVERED;
+}
