@@ -20,6 +20,11 @@ int64_t clock_monotonic_ms(void)
     return microseconds(CLOCK_MONOTONIC) / 1000;
 }
 
+int64_t clock_unix_us(void)
+{
+    return microseconds(CLOCK_REALTIME);
+}
+
 int64_t clock_unix_ms(void)
 {
     return microseconds(CLOCK_REALTIME) / 1000;

@@ -8,6 +8,7 @@
 
 int64_t clock_monotonic_ms(void);
 int64_t clock_monotonic_us(void);
+int64_t clock_unix_us(void);
 int64_t clock_unix_ms(void); /* since 1970-01-01T00:00:00Z */
 
 /* CLOCK_MONOTONIC time `ms` from now, for pthread_cond_clockwait. */
