@@ -8,6 +8,7 @@
 #include "base/buffer.h"
 #include "base/error.h"
 #include "base/slice.h"
+#include "storage/storage.h"
 #include "storage/table.h"
 
 struct keyvalue_write {
@@ -45,6 +46,9 @@ struct keyvalue_operations {
     /* The files of the index as of now, in the new folder `path` on the same file system: tables
      * are links. Nobody writes meanwhile. NULL where there are no files. */
     bool (*checkpoint)(struct keyvalue *keyvalue, const char *path, struct error *err);
+    /* What a table takes, about. */
+    void (*figures)(struct keyvalue *keyvalue, enum table table,
+                    struct storage_table_figures *figures);
 };
 
 struct keyvalue {

@@ -197,6 +197,19 @@ static void memory_cursor_close(struct keyvalue_cursor *base)
     free(cursor);
 }
 
+static void memory_figures(struct keyvalue *keyvalue, enum table table,
+                           struct storage_table_figures *figures)
+{
+    struct memory *memory = (struct memory *)keyvalue;
+    memset(figures, 0, sizeof(*figures));
+    pthread_mutex_lock(&memory->lock);
+    const struct entries *entries = &memory->tables[table];
+    figures->keys = entries->count;
+    for (size_t i = 0; i < entries->count; i++)
+        figures->memory_bytes += entries->items[i]->key.size + entries->items[i]->value.size;
+    pthread_mutex_unlock(&memory->lock);
+}
+
 static const struct keyvalue_operations operations = {
     .close = memory_close,
     .get = memory_get,
@@ -205,6 +218,7 @@ static const struct keyvalue_operations operations = {
     .cursor_open = memory_cursor_open,
     .cursor_next = memory_cursor_next,
     .cursor_close = memory_cursor_close,
+    .figures = memory_figures,
 };
 
 struct keyvalue *memory_keyvalue_open(void)

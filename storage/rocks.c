@@ -43,6 +43,11 @@ static const char *const table_names[FAMILY_COUNT] = {
     [TABLE_COUNT] = "default",
 };
 
+const char *table_name(enum table table)
+{
+    return table_names[table];
+}
+
 struct rocks {
     struct keyvalue base;
     rocksdb_t *db;
@@ -233,6 +238,22 @@ static bool rocks_checkpoint(struct keyvalue *keyvalue, const char *path, struct
     return message ? failed(message, "checkpoint", err) : true;
 }
 
+static uint64_t property(const struct rocks *rocks, enum table table, const char *name)
+{
+    uint64_t value = 0;
+    return rocksdb_property_int_cf(rocks->db, rocks->families[table], name, &value) == 0 ? value
+                                                                                         : 0;
+}
+
+static void rocks_figures(struct keyvalue *keyvalue, enum table table,
+                          struct storage_table_figures *figures)
+{
+    const struct rocks *rocks = (const struct rocks *)keyvalue;
+    figures->keys = property(rocks, table, "rocksdb.estimate-num-keys");
+    figures->disk_bytes = property(rocks, table, "rocksdb.live-sst-files-size");
+    figures->memory_bytes = property(rocks, table, "rocksdb.cur-size-all-mem-tables");
+}
+
 static const struct keyvalue_operations operations = {
     .close = rocks_close,
     .get = rocks_get,
@@ -241,6 +262,7 @@ static const struct keyvalue_operations operations = {
     .cursor_open = rocks_cursor_open,
     .cursor_next = rocks_cursor_next,
     .cursor_close = rocks_cursor_close,
+    .figures = rocks_figures,
     .flush = rocks_flush,
     .checkpoint = rocks_checkpoint,
 };

@@ -39,12 +39,11 @@ static bool lock_folder(struct storage *storage, struct error *err)
                      storage->path);
 }
 
-static bool write_format(struct storage *storage, struct error *err)
+bool storage_write_format(int folder_fd, struct error *err)
 {
     char text[64];
     int size = snprintf(text, sizeof(text), "hounsfield storage %d\n", FORMAT_VERSION);
-    return folder_replace_file(storage->folder_fd, "FORMAT", slice_of(text, (size_t)size), err) ||
-           error_add_context(err, "%.100s", storage->path);
+    return folder_replace_file(folder_fd, "FORMAT", slice_of(text, (size_t)size), err);
 }
 
 static bool check_format(struct storage *storage, struct error *err)
@@ -57,7 +56,8 @@ static bool check_format(struct storage *storage, struct error *err)
             faccessat(storage->folder_fd, "segments", F_OK, 0) == 0)
             return error_set(err, ERROR_CORRUPT, "%.100s holds data but no FORMAT file",
                              storage->path);
-        return write_format(storage, err);
+        return storage_write_format(storage->folder_fd, err) ||
+               error_add_context(err, "%.100s", storage->path);
     }
     if (fd < 0)
         return error_set_errno(err, errno, "%.100s/FORMAT", storage->path);
@@ -195,6 +195,7 @@ bool storage_open_with(const struct storage_options *options, struct keyvalue *k
 {
     struct storage *storage = storage_new(options->path);
     storage->keyvalue = keyvalue_take;
+    storage->rebuild = options->rebuild && !options->index_in_memory;
     if (!open_parts(storage, options, err)) {
         storage_close(storage);
         return false;
@@ -254,6 +255,8 @@ void storage_close(struct storage *storage)
     if (!storage)
         return;
     close_parts(storage, NULL);
+    if (storage->rebuild && storage->keyvalue)
+        index_swap_clear(storage->path, NULL);
     storage_free(storage);
 }
 
@@ -359,4 +362,10 @@ void storage_segment_figures(struct storage *storage, uint32_t after_number,
                              struct storage_segment_figures *figures, bool *found)
 {
     *found = segments_figures_after(storage->segments, after_number, figures);
+}
+
+void storage_table_figures(struct storage *storage, enum table table,
+                           struct storage_table_figures *figures)
+{
+    storage->keyvalue->operations->figures(storage->keyvalue, table, figures);
 }

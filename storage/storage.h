@@ -19,7 +19,8 @@ struct storage_options {
     bool index_in_memory;  /* the index is kept by the in-memory twin: for tests, and for walks */
     /* For the rebuilding of the index: it is made anew in index.new, whether there is another one
      * or not, and nothing of the segments is changed, not even what every start puts in order. Only
-     * records, terms, documents and the feed are written, no blob. */
+     * records, terms, documents and the feed are written, no blob. What does not end with
+     * storage_close_rebuilt leaves no index.new. */
     bool rebuild;
     /* Tests only: as on a file system that cannot give parts of a file back. */
     bool cannot_punch;
@@ -71,6 +72,15 @@ struct storage_figures {
     bool failed;              /* a sync failed once: nothing more is written until a restart */
 };
 void storage_figures(struct storage *storage, struct storage_figures *figures);
+
+/* What a table of the index takes, as its backend estimates it. */
+struct storage_table_figures {
+    uint64_t keys;
+    uint64_t disk_bytes;
+    uint64_t memory_bytes; /* not in files yet, but in the log */
+};
+void storage_table_figures(struct storage *storage, enum table table,
+                           struct storage_table_figures *figures);
 
 /* What is known of one segment file. The dead counts move on when space is given back, a moment
  * after a deletion. */

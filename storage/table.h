@@ -12,3 +12,5 @@ enum table {
     TABLE_SEGMENT,  /* bookkeeping of the blob segments */
     TABLE_COUNT,
 };
+
+const char *table_name(enum table table); /* "record" ... */

@@ -186,3 +186,25 @@ TEST(rocks_that_cannot_open_says_so_and_holds_nothing)
     CHECK_INT(err.code, ERROR_IO);
     CHECK(!keyvalue);
 }
+
+static void check_figures(struct keyvalue *keyvalue)
+{
+    static char big[100000];
+    struct storage_table_figures figures;
+    keyvalue->operations->figures(keyvalue, TABLE_RECORD, &figures);
+    uint64_t empty = figures.disk_bytes + figures.memory_bytes;
+    CHECK_INT(figures.keys, 0);
+    memset(big, 'x', sizeof(big) - 1);
+    put(keyvalue, "a", "1234");
+    put(keyvalue, "b", big);
+    keyvalue->operations->figures(keyvalue, TABLE_RECORD, &figures);
+    CHECK_INT(figures.keys, 2);
+    CHECK(figures.disk_bytes + figures.memory_bytes > empty);
+    keyvalue->operations->figures(keyvalue, TABLE_TERM, &figures);
+    CHECK_INT(figures.keys, 0);
+}
+
+TEST(a_table_tells_how_many_keys_it_has_and_what_they_take)
+{
+    on_both(check_figures);
+}
