@@ -96,13 +96,29 @@ void encode_sequence_end(struct encoder *encoder)
     write_item_header(encoder, TAG_SEQUENCE_DELIMITER, 0);
 }
 
+/* What texts are written in. */
+struct target {
+    struct charset_writer *charset; /* NULL: UTF-8 */
+    bool lost;
+};
+
 static void copy_text(struct encoder *encoder, const struct dataset *dataset,
-                      const struct element *element)
+                      const struct element *element, struct target *target)
 {
-    enum { UTF8_MAX = 4 };
+    enum { UTF8_MAX = 4, ESCAPES_MAX = 8 };
     struct buffer text = buffer_up_to(element->value.size * UTF8_MAX + UTF8_MAX);
     dataset_element_text(dataset, element, &text);
-    encode_bytes(encoder, element->tag, element->vr, buffer_slice(&text));
+    if (target->charset) {
+        struct buffer written = buffer_up_to(text.size * ESCAPES_MAX + ESCAPES_MAX);
+        if (!charset_write(target->charset, element->vr, buffer_slice(&text), &written)) {
+            target->lost = true;
+            buffer_clear(&written);
+        }
+        encode_bytes(encoder, element->tag, element->vr, buffer_slice(&written));
+        buffer_release(&written);
+    } else {
+        encode_bytes(encoder, element->tag, element->vr, buffer_slice(&text));
+    }
     buffer_release(&text);
 }
 
@@ -119,15 +135,18 @@ static void copy_swapped(struct encoder *encoder, const struct element *element)
     buffer_release(&bytes);
 }
 
+/* A set that is named inside an item would be wrong now: one set holds for all. */
 static void copy_value(struct encoder *encoder, const struct dataset *dataset,
-                       const struct element *element)
+                       const struct element *element, struct target *target)
 {
     if (element->undefined_length) /* fragments, which are of another transfer syntax */
         encode_bytes(encoder, element->tag, element->vr, slice_of(NULL, 0));
+    else if (element->tag == TAG_SPECIFIC_CHARACTER_SET && target->charset)
+        return;
     else if (element->tag == TAG_SPECIFIC_CHARACTER_SET)
         encode_text(encoder, element->tag, VR_CS, "ISO_IR 192");
     else if (vr_uses_character_set(element->vr) && element->value.size)
-        copy_text(encoder, dataset, element);
+        copy_text(encoder, dataset, element, target);
     else if (element->big_endian && vr_unit_size(element->vr) > 1)
         copy_swapped(encoder, element);
     else
@@ -144,20 +163,21 @@ static void close_all(struct encoder *encoder, const struct walk *walk)
     }
 }
 
-bool encode_copy(struct encoder *encoder, const struct dataset *dataset, uint32_t tag)
+static bool copy(struct encoder *encoder, const struct dataset *dataset, uint32_t tag,
+                 struct target *target)
 {
     struct element element;
     if (!dataset_find(dataset, tag, &element))
         return false;
     if (element.vr != VR_SQ) {
-        copy_value(encoder, dataset, &element);
+        copy_value(encoder, dataset, &element, target);
         return true;
     }
     encode_sequence_begin(encoder, tag);
     struct walk walk = walk_sequence(dataset, &element);
     for (enum walk_event event; (event = walk_next(&walk, &element)) != WALK_END;) {
         if (event == WALK_ELEMENT)
-            copy_value(encoder, dataset, &element);
+            copy_value(encoder, dataset, &element, target);
         else if (event == WALK_SEQUENCE)
             encode_sequence_begin(encoder, element.tag);
         else if (event == WALK_ITEM)
@@ -169,4 +189,19 @@ bool encode_copy(struct encoder *encoder, const struct dataset *dataset, uint32_
     }
     close_all(encoder, &walk);
     return true;
+}
+
+bool encode_copy(struct encoder *encoder, const struct dataset *dataset, uint32_t tag)
+{
+    struct target utf8 = { NULL, false };
+    return copy(encoder, dataset, tag, &utf8);
+}
+
+bool encode_copy_in(struct encoder *encoder, const struct dataset *dataset, uint32_t tag,
+                    struct charset_writer *charset, bool *lost)
+{
+    struct target target = { charset, false };
+    bool found = copy(encoder, dataset, tag, &target);
+    *lost |= target.lost;
+    return found;
 }

@@ -5,9 +5,14 @@
 
 #include "base/memory.h"
 #include "dicom/uid.h"
+#include "dicomweb/metadata_cache.h"
 #include "dicomweb/routes.h"
 
-enum { DEFAULT_QUERY_LIMIT = 1000, DEFAULT_PART_LIMIT = 100000 };
+enum {
+    DEFAULT_QUERY_LIMIT = 1000,
+    DEFAULT_PART_LIMIT = 100000,
+    METADATA_MEMORY = 256 << 20, /* of all requests; beyond, headers are looked up one by one */
+};
 
 #define STUDY    "/studies/{study}"
 #define SERIES   STUDY "/series/{series}"
@@ -31,6 +36,16 @@ static const struct route routes[] = {
     { .method = "GET", .pattern = INSTANCE "/metadata", .respond = wado_metadata },
     { .method = "GET", .pattern = INSTANCE "/frames/{frames}", .respond = wado_frames },
     { .method = "GET", .pattern = INSTANCE "/bulkdata/{path}", .respond = wado_bulk_data },
+    { .method = "GET", .pattern = STUDY "/rendered", .respond = wado_rendered },
+    { .method = "GET", .pattern = SERIES "/rendered", .respond = wado_rendered },
+    { .method = "GET", .pattern = INSTANCE "/rendered", .respond = wado_rendered },
+    { .method = "GET", .pattern = INSTANCE "/frames/{frames}/rendered", .respond = wado_rendered },
+    { .method = "GET", .pattern = STUDY "/thumbnail", .respond = wado_thumbnail },
+    { .method = "GET", .pattern = SERIES "/thumbnail", .respond = wado_thumbnail },
+    { .method = "GET", .pattern = INSTANCE "/thumbnail", .respond = wado_thumbnail },
+    { .method = "GET",
+      .pattern = INSTANCE "/frames/{frames}/thumbnail",
+      .respond = wado_thumbnail },
 
     /* STOW-RS (PS3.18 10.5) */
     { "POST", "/studies", stow_respond, stow_open, stow_body, stow_close },
@@ -52,6 +67,8 @@ struct dicomweb *dicomweb_new(struct archive *archive, const struct dicomweb_opt
     dicomweb->query_limit = options->query_limit ? options->query_limit : DEFAULT_QUERY_LIMIT;
     dicomweb->part_limit = options->part_limit ? options->part_limit : DEFAULT_PART_LIMIT;
     dicomweb->decoding = decode_budget_new(0);
+    dicomweb->metadata_memory = decode_budget_new(METADATA_MEMORY);
+    dicomweb->metadata_cache = metadata_cache_new(options->metadata_cache_bytes);
     return dicomweb;
 }
 
@@ -60,6 +77,8 @@ void dicomweb_free(struct dicomweb *dicomweb)
     if (!dicomweb)
         return;
     decode_budget_free(dicomweb->decoding);
+    decode_budget_free(dicomweb->metadata_memory);
+    metadata_cache_free(dicomweb->metadata_cache);
     free(dicomweb->ae_title);
     free(dicomweb->prefix);
     free(dicomweb);

@@ -17,6 +17,8 @@ struct dicomweb {
     uint64_t query_limit;
     uint64_t part_limit;
     struct decode_budget *decoding;
+    struct decode_budget *metadata_memory; /* for the headers that metadata is written from */
+    struct metadata_cache *metadata_cache;
     atomic_uint stow_workers; /* threads that commit parts, of all requests */
 };
 
@@ -60,6 +62,9 @@ void wado_instances(struct request *request, struct response *response);
 void wado_metadata(struct request *request, struct response *response);
 void wado_frames(struct request *request, struct response *response);
 void wado_bulk_data(struct request *request, struct response *response);
+/* wado_rendered.c */
+void wado_rendered(struct request *request, struct response *response);
+void wado_thumbnail(struct request *request, struct response *response);
 
 /* Not in the standard: delete.c, changefeed.c */
 void delete_instances(struct request *request, struct response *response);

@@ -22,14 +22,14 @@ enum failure_reason failure_reason_of(enum error_code code)
         return FAILURE_SOP_CLASS;
     case ERROR_NO_SPACE:
     case ERROR_BUSY:
+    case ERROR_IO: /* it may be sent again when the disk is mended */
+    case ERROR_TIMEOUT:
+    case ERROR_STOPPED:
         return FAILURE_RESOURCES;
     case ERROR_NOT_FOUND:
     case ERROR_GONE:
-    case ERROR_IO:
     case ERROR_CORRUPT:
-    case ERROR_TIMEOUT:
     case ERROR_CLOSED:
-    case ERROR_STOPPED:
         break;
     }
     return FAILURE_PROCESSING;

@@ -10,15 +10,12 @@
 #include "base/metrics.h"
 #include "dicom/codec.h"
 #include "dicomweb/routes.h"
+#include "dicomweb/wado_pixels.h"
 #include "dicomweb/wado_values.h"
 #include "http/multipart_writer.h"
 
 enum {
     MAX_FRAMES_ASKED = 20000,
-    MAX_ENCODED_FRAME = 1 << 30,
-    MAX_DECODED_FRAME = 1 << 30,
-    DECODER_SHARE = 5,      /* of a decoded frame: itself, and a word a sample in the codec */
-    MEMORY_WAIT_MS = 10000, /* for others to have sent their frames */
     MAX_OFFERS = 6,
 };
 
@@ -96,83 +93,17 @@ static bool check_frames(struct frames *frames, struct error *err)
     return true;
 }
 
-static void read_format(const struct dataset *header, struct pixel_format *format)
-{
-    static const struct {
-        uint32_t tag;
-        size_t offset;
-    } shorts[] = {
-        { TAG_SAMPLES_PER_PIXEL, offsetof(struct pixel_format, samples_per_pixel) },
-        { TAG_BITS_ALLOCATED, offsetof(struct pixel_format, bits_allocated) },
-        { TAG_BITS_STORED, offsetof(struct pixel_format, bits_stored) },
-        { TAG_PIXEL_REPRESENTATION, offsetof(struct pixel_format, pixel_representation) },
-        { TAG_PLANAR_CONFIGURATION, offsetof(struct pixel_format, planar_configuration) },
-    };
-    int64_t value;
-    memset(format, 0, sizeof(*format));
-    for (size_t i = 0; i < sizeof(shorts) / sizeof(shorts[0]); i++)
-        if (dataset_integer(header, shorts[i].tag, &value) && value >= 0 && value <= UINT16_MAX)
-            *(uint16_t *)((char *)format + shorts[i].offset) = (uint16_t)value;
-    if (dataset_integer(header, TAG_ROWS, &value) && value > 0 && value <= UINT16_MAX)
-        format->rows = (uint32_t)value;
-    if (dataset_integer(header, TAG_COLUMNS, &value) && value > 0 && value <= UINT16_MAX)
-        format->columns = (uint32_t)value;
-    dataset_string(header, TAG_PHOTOMETRIC_INTERPRETATION, format->photometric_interpretation,
-                   sizeof(format->photometric_interpretation));
-}
-
-/* All fragments of the present frame, in memory. */
-static bool gather(struct frames *frames, struct buffer *bytes, struct error *err)
-{
-    const struct fragment64 *fragments = (const struct fragment64 *)frames->fragments.data;
-    size_t count = frames->fragments.size / sizeof(*fragments);
-    for (size_t i = 0; i < count; i++) {
-        struct space space = buffer_reserve(bytes, (size_t)fragments[i].size);
-        if (!space.data)
-            return buffer_check(bytes, "a frame", err);
-        if (!instance_read_inflated(frames->instance, fragments[i].offset, space, err))
-            return false;
-        buffer_advance(bytes, space.size);
-    }
-    return true;
-}
-
-static bool decode_frame(struct frames *frames, struct error *err)
-{
-    struct buffer encoded = buffer_up_to(MAX_ENCODED_FRAME);
-    struct pixel_format format;
-    read_format(frames->header, &format);
-    bool ok = gather(frames, &encoded, err) &&
-              codec_decode_frame(instance_syntax(frames->instance), &format, buffer_slice(&encoded),
-                                 &frames->bytes, err);
-    buffer_release(&encoded);
-    return ok || value_is_undecodable(err);
-}
-
-/* A frame of 1-bit pixels that begins inside a byte is moved to bit 0 (PS3.18 8.7.3.3.1). */
-static void align_bits(struct buffer *bytes, unsigned shift)
-{
-    for (size_t i = 0; i < bytes->size; i++) {
-        unsigned next = i + 1 < bytes->size ? bytes->data[i + 1] : 0;
-        bytes->data[i] = (uint8_t)(bytes->data[i] >> shift | next << (8 - shift));
-    }
-}
-
 /* Before a frame is made in memory; it is held until the frame has been sent. */
 static bool take_memory(struct frames *frames, struct error *err)
 {
-    const struct fragment64 *fragments = (const struct fragment64 *)frames->fragments.data;
-    size_t count = frames->fragments.size / sizeof(*fragments);
-    struct pixel_format format;
-    uint64_t bytes = 0;
-    for (size_t i = 0; i < count; i++)
-        bytes += fragments[i].size;
-    read_format(frames->header, &format);
+    struct pixel_format format = pixels_format(frames->header);
+    uint64_t bytes = pixels_size(&frames->fragments);
     if (frames->decode)
-        bytes += DECODER_SHARE * ((uint64_t)format.rows * format.columns *
-                                  format.samples_per_pixel * (format.bits_allocated + 7) / 8);
-    return decode_budget_take(frames->dicomweb->decoding, bytes, MEMORY_WAIT_MS, &frames->memory,
-                              err);
+        bytes += PIXELS_DECODER_SHARE *
+                 ((uint64_t)format.rows * format.columns * format.samples_per_pixel *
+                  (format.bits_allocated + 7) / 8);
+    return decode_budget_take(frames->dicomweb->decoding, bytes, PIXELS_MEMORY_WAIT_MS,
+                              &frames->memory, err);
 }
 
 /* All but what the finished frame takes. */
@@ -189,7 +120,7 @@ static bool prepare_frame(struct frames *frames, struct error *err)
     unsigned shift;
     const struct transfer_syntax *syntax = instance_syntax(frames->instance);
     buffer_release(&frames->bytes);
-    frames->bytes = buffer_up_to(MAX_DECODED_FRAME);
+    frames->bytes = buffer_up_to(PIXELS_MAX_FRAME);
     give_memory_back(frames);
     if (!find_frame(frames, frames->next, &shift, err))
         return false;
@@ -197,19 +128,12 @@ static bool prepare_frame(struct frames *frames, struct error *err)
         return true;
     if (!take_memory(frames, err))
         return false;
-    if (frames->decode) {
-        bool ok = decode_frame(frames, err);
+    struct pixel_format format = pixels_format(frames->header);
+    bool ok = pixels_read(frames->instance, frames->header, &frames->fragments, shift,
+                          frames->decode, &format, &frames->bytes, err);
+    if (frames->decode)
         give_memory_back(frames);
-        return ok;
-    }
-    if (!gather(frames, &frames->bytes, err))
-        return false;
-    if (shift)
-        align_bits(&frames->bytes, shift);
-    if (syntax->big_endian)
-        value_swap(frames->bytes.data, frames->bytes.size,
-                   pixel_unit_size(frames->header, TAG_PIXEL_DATA));
-    return true;
+    return ok;
 }
 
 static void write_head(struct frames *frames)
@@ -369,8 +293,8 @@ void wado_answer_frames(struct request *request, struct response *response,
     size_t offer;
     frames->dicomweb = dicomweb;
     frames->head = buffer_up_to(8192);
-    frames->bytes = buffer_up_to(MAX_DECODED_FRAME);
-    frames->fragments = buffer_up_to(1 << 28);
+    frames->bytes = buffer_up_to(PIXELS_MAX_FRAME);
+    frames->fragments = buffer_up_to(PIXELS_MAX_FRAGMENTS);
     if (list && !parse_numbers(list, frames, &err))
         goto failed;
     if (!instance_open(dicomweb->archive, uids->study, uids->series, uids->instance,

@@ -19,6 +19,8 @@ BEGIN {
     door["cjson/"] = "^(cast|server)/"
     door["zlib.h"] = "^(http/|dicom/(scan|deflate|transcode))"
     door["dcmtk/"] = "^dicom/[a-z0-9_]*\\.cc$"
+    door["jpeglib.h"] = "^dicom/image_jpeg\\.c$"
+    door["png.h"] = "^dicom/image_png\\.c$"
     door["openjpeg"] = "^dicom/codec_jpeg2000\\.c$"
 
     list = "cd " root " && find base dicom storage http archive dimse dicomweb cast server -name '*.[ch]' -o -name '*.cc'"

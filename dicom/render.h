@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+/* One frame from its stored pixels to what a screen shows: modality, VOI and presentation
+ * transforms of grey images (PS3.4 N.2, PS3.3 C.11.1, C.11.2, C.11.6), palettes and colour spaces
+ * (PS3.3 C.7.6.3.1). Pure: bytes in, a picture out. Thread-safe. */
+
+#include "dicom/codec.h"
+#include "dicom/dataset.h"
+#include "dicom/raster.h"
+
+/* Reads values of the data set that its header leaves out. */
+struct value_source {
+    bool (*read)(void *context, uint64_t offset, struct space space, struct error *err);
+    void *context;
+};
+
+enum voi_function { VOI_LINEAR, VOI_LINEAR_EXACT, VOI_SIGMOID };
+
+struct voi_window {
+    double center;
+    double width;
+    enum voi_function function;
+};
+
+struct render_input {
+    const struct dataset *header;
+    const struct value_source *source;
+    const struct pixel_format *format; /* of the pixels, as a decoder left them */
+    struct slice pixels;               /* native, little endian */
+    uint32_t frame;                    /* its number, from 1 */
+    const struct voi_window *window;   /* NULL: that of the image */
+};
+
+/* ERROR_UNSUPPORTED for a photometric interpretation that has no picture, ERROR_INVALID when the
+ * attributes contradict each other or the pixels are too few. */
+bool render_frame(const struct render_input *input, struct raster *raster, struct error *err);
+
+/* Height of a pixel in widths of it; 1 when nothing is said (PS3.3 C.7.6.3.1.7). */
+double render_pixel_height(const struct dataset *header);
+/* The frame that stands for the instance, from 1 (PS3.3 C.7.6.16.1.5: else the middle one). */
+uint32_t render_representative_frame(const struct dataset *header, uint32_t frames);

@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: MIT */
+#include <float.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "dicom/render_lut.h"
+#include "dicom/render_parts.h"
+
+enum { TABLE_BITS = 16 };
+
+/* Stored values that are no image (PS3.3 C.7.5.1.1.2): they do not stretch the contrast. */
+struct padding {
+    bool is_there;
+    int64_t lowest;
+    int64_t highest;
+};
+
+static struct padding read_padding(const struct dataset *header)
+{
+    struct padding padding = { 0 };
+    int64_t other;
+    padding.is_there = dataset_integer(header, TAG_PIXEL_PADDING_VALUE, &padding.lowest);
+    padding.highest = padding.lowest;
+    if (padding.is_there && dataset_integer(header, TAG_PIXEL_PADDING_RANGE_LIMIT, &other)) {
+        if (other < padding.lowest)
+            padding.lowest = other;
+        else
+            padding.highest = other;
+    }
+    return padding;
+}
+
+/* Ends of the stored values; without padding if there are others. */
+static void find_range(const struct sample_layout *layout, struct slice pixels,
+                       const struct padding *padding, int64_t *lowest, int64_t *highest)
+{
+    int64_t all[2] = { INT64_MAX, INT64_MIN };
+    int64_t image[2] = { INT64_MAX, INT64_MIN };
+    for (size_t i = 0; i < pixels.size; i += layout->bytes) {
+        int64_t value = sample_value(layout, pixels.data + i);
+        all[0] = value < all[0] ? value : all[0];
+        all[1] = value > all[1] ? value : all[1];
+        if (padding->is_there && value >= padding->lowest && value <= padding->highest)
+            continue;
+        image[0] = value < image[0] ? value : image[0];
+        image[1] = value > image[1] ? value : image[1];
+    }
+    bool has_image = image[0] <= image[1];
+    *lowest = has_image ? image[0] : all[0];
+    *highest = has_image ? image[1] : all[1];
+}
+
+/* What is shown when nobody says how: 8-bit images as they are, others from end to end. */
+static void find_default(const struct render_input *input, const struct sample_layout *layout,
+                         const struct modality *modality, struct slice pixels, struct voi *voi)
+{
+    int64_t lowest = 0;
+    int64_t highest = ((int64_t)1 << layout->bits) - 1;
+    if (layout->bits > 8 || layout->is_signed || !modality->is_identity) {
+        struct padding padding = read_padding(input->header);
+        find_range(layout, pixels, &padding, &lowest, &highest);
+    }
+    double low = modality_apply(modality, lowest);
+    double high = modality_apply(modality, highest);
+    if (modality->lut) {
+        low = DBL_MAX;
+        high = -DBL_MAX;
+        for (int64_t value = lowest; value <= highest && value - lowest < 1 << TABLE_BITS;
+             value++) {
+            double shown = modality_apply(modality, value);
+            low = shown < low ? shown : low;
+            high = shown > high ? shown : high;
+        }
+    }
+    voi_show_all(voi, low < high ? low : high, low < high ? high : low);
+}
+
+/* One entry for each stored word that may come, so that a pixel costs a look-up. */
+static uint8_t *build_table(const struct sample_layout *layout, const struct modality *modality,
+                            const struct voi *voi, struct slice pixels, unsigned *first,
+                            unsigned *count)
+{
+    unsigned lowest = 0;
+    unsigned highest = layout->bytes == 1 ? UINT8_MAX : 0;
+    if (layout->bytes == 2) {
+        lowest = UINT16_MAX;
+        for (size_t i = 0; i < pixels.size; i += 2) {
+            unsigned word = (unsigned)(pixels.data[i] | pixels.data[i + 1] << 8);
+            lowest = word < lowest ? word : lowest;
+            highest = word > highest ? word : highest;
+        }
+    }
+    *first = lowest;
+    *count = highest - lowest + 1;
+    uint8_t *table = mem_alloc(*count);
+    for (unsigned i = 0; i < *count; i++) {
+        unsigned word = lowest + i;
+        const uint8_t bytes[2] = { (uint8_t)word, (uint8_t)(word >> 8) };
+        table[i] = voi_apply(voi, modality_apply(modality, sample_value(layout, bytes)));
+    }
+    return table;
+}
+
+static void show(const struct sample_layout *layout, const struct modality *modality,
+                 const struct voi *voi, struct slice pixels, uint8_t *out)
+{
+    if (layout->bytes == 4) {
+        for (size_t i = 0; i < pixels.size / 4; i++)
+            out[i] = voi_apply(voi,
+                               modality_apply(modality, sample_value(layout, pixels.data + i * 4)));
+        return;
+    }
+    unsigned first;
+    unsigned count;
+    uint8_t *table = build_table(layout, modality, voi, pixels, &first, &count);
+    if (layout->bytes == 1)
+        for (size_t i = 0; i < pixels.size; i++)
+            out[i] = table[pixels.data[i]];
+    else
+        for (size_t i = 0; i < pixels.size / 2; i++)
+            out[i] = table[(unsigned)(pixels.data[i * 2] | pixels.data[i * 2 + 1] << 8) - first];
+    free(table);
+}
+
+/* One bit a pixel, from the lowest of a byte on (PS3.5 8.1.1): black and white. */
+static bool render_bits(const struct render_input *input, struct raster *raster, struct error *err)
+{
+    size_t pixels = (size_t)input->format->rows * input->format->columns;
+    bool inverse = !strcmp(input->format->photometric_interpretation, "MONOCHROME1");
+    if (input->pixels.size < (pixels + 7) / 8)
+        return error_set(err, ERROR_INVALID, "the frame is shorter than its rows and columns");
+    if (!raster_init(raster, input->format->rows, input->format->columns, 1, err))
+        return false;
+    for (size_t i = 0; i < pixels; i++) {
+        bool is_set = input->pixels.data[i / 8] >> i % 8 & 1;
+        raster->bytes.data[i] = is_set != inverse ? 255 : 0;
+    }
+    return true;
+}
+
+bool render_grey(const struct render_input *input, struct raster *raster, struct error *err)
+{
+    struct sample_layout layout;
+    struct modality modality = { 0 };
+    struct voi voi = { 0 };
+    if (input->format->bits_allocated == 1)
+        return render_bits(input, raster, err);
+    if (!sample_layout_of(input, &layout, err))
+        return false;
+    size_t size = (size_t)input->format->rows * input->format->columns * layout.bytes;
+    struct slice pixels = slice_take(input->pixels, size);
+    if (pixels.size < size)
+        return error_set(err, ERROR_INVALID, "the frame is shorter than its rows and columns");
+    bool ok = modality_find(input, &modality, err) && voi_find(input, &voi, err) &&
+              raster_init(raster, input->format->rows, input->format->columns, 1, err);
+    if (ok) {
+        if (!voi.has_window && !voi.lut)
+            find_default(input, &layout, &modality, pixels, &voi);
+        show(&layout, &modality, &voi, pixels, raster->bytes.data);
+    }
+    modality_release(&modality);
+    voi_release(&voi);
+    return ok;
+}
+
+static double real_value(const uint8_t *bytes, bool is_double)
+{
+    float single;
+    double value;
+    if (is_double) {
+        memcpy(&value, bytes, sizeof(value));
+        return value;
+    }
+    memcpy(&single, bytes, sizeof(single));
+    return (double)single;
+}
+
+/* Parametric maps (PS3.3 C.7.6.24, C.7.6.25): no modality transform; what is no number is black. */
+bool render_float(const struct render_input *input, bool is_double, struct raster *raster,
+                  struct error *err)
+{
+    size_t unit = is_double ? 8 : 4;
+    size_t count = (size_t)input->format->rows * input->format->columns;
+    const uint8_t *pixels = input->pixels.data;
+    double lowest = DBL_MAX;
+    double highest = -DBL_MAX;
+    struct voi voi;
+    if (input->pixels.size < count * unit)
+        return error_set(err, ERROR_INVALID, "the frame is shorter than its rows and columns");
+    if (!voi_find(input, &voi, err))
+        return false;
+    bool ok = raster_init(raster, input->format->rows, input->format->columns, 1, err);
+    for (size_t i = 0; ok && i < count && !voi.has_window && !voi.lut; i++) {
+        double value = real_value(pixels + i * unit, is_double);
+        if (value < lowest && value > -DBL_MAX)
+            lowest = value;
+        if (value > highest && value < DBL_MAX)
+            highest = value;
+    }
+    if (!voi.has_window && !voi.lut)
+        voi_show_all(&voi, lowest <= highest ? lowest : 0, lowest <= highest ? highest : 0);
+    for (size_t i = 0; ok && i < count; i++)
+        raster->bytes.data[i] = voi_apply(&voi, real_value(pixels + i * unit, is_double));
+    voi_release(&voi);
+    return ok;
+}

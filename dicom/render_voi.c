@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: MIT */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "dicom/render_lut.h"
+#include "dicom/render_parts.h"
+
+static bool read_window(const struct dataset *place, struct voi_window *window)
+{
+    char function[17];
+    if (!number_of(place, TAG_WINDOW_CENTER, &window->center) ||
+        !number_of(place, TAG_WINDOW_WIDTH, &window->width))
+        return false;
+    window->function = VOI_LINEAR;
+    if (dataset_string(place, TAG_VOI_LUT_FUNCTION, function, sizeof(function))) {
+        if (!strcmp(function, "LINEAR_EXACT"))
+            window->function = VOI_LINEAR_EXACT;
+        else if (!strcmp(function, "SIGMOID"))
+            window->function = VOI_SIGMOID;
+    }
+    return window->width >= 1 || (window->function != VOI_LINEAR && window->width > 0);
+}
+
+static bool read_table(const struct render_input *input, const struct dataset *place,
+                       struct voi *voi, struct error *err)
+{
+    bool found = false;
+    struct lut lut;
+    struct dataset *item = dataset_item(place, TAG_VOI_LUT_SEQUENCE, 0);
+    if (!item)
+        return true;
+    bool ok = lut_read(item, TAG_LUT_DESCRIPTOR, TAG_LUT_DATA, 0,
+                       input->format->pixel_representation == 1, input->source, &lut, &found, err);
+    dataset_close(item);
+    if (ok && found) {
+        voi->lut = mem_alloc(sizeof(lut));
+        *voi->lut = lut;
+    }
+    return ok;
+}
+
+/* PS3.3 C.7.6.3.1.2: MONOCHROME1 shows its lowest value white; Presentation LUT Shape says the same
+ * in another place, and where both stand they agree. */
+static bool is_inverse(const struct render_input *input)
+{
+    char shape[17];
+    if (!strcmp(input->format->photometric_interpretation, "MONOCHROME1"))
+        return true;
+    return dataset_string(input->header, TAG_PRESENTATION_LUT_SHAPE, shape, sizeof(shape)) &&
+           !strcmp(shape, "INVERSE");
+}
+
+bool voi_find(const struct render_input *input, struct voi *voi, struct error *err)
+{
+    *voi = (struct voi){ .inverse = is_inverse(input) };
+    if (input->window) {
+        voi->has_window = true;
+        voi->window = *input->window;
+        return true;
+    }
+    struct group_item group = group_find(input, TAG_FRAME_VOI_LUT_SEQUENCE);
+    const struct dataset *place = group.item ? group.item : input->header;
+    voi->has_window = read_window(place, &voi->window);
+    bool ok = voi->has_window || read_table(input, place, voi, err);
+    group_close(&group);
+    return ok;
+}
+
+void voi_show_all(struct voi *voi, double lowest, double highest)
+{
+    voi->has_window = true;
+    voi->window.function = VOI_LINEAR_EXACT;
+    voi->window.center = (lowest + highest) / 2;
+    voi->window.width = highest > lowest ? highest - lowest : 1;
+}
+
+static double scaled(const struct voi *voi, double value)
+{
+    const struct voi_window *window = &voi->window;
+    if (!voi->has_window)
+        return (double)lut_value(voi->lut, (int64_t)lround(value)) * 255 /
+               (double)((1u << voi->lut->bits) - 1);
+    switch (window->function) {
+    case VOI_SIGMOID:
+        return 255 / (1 + exp(-4 * (value - window->center) / window->width));
+    case VOI_LINEAR_EXACT:
+        return ((value - window->center) / window->width + 0.5) * 255;
+    case VOI_LINEAR:
+        break;
+    }
+    /* PS3.3 C.11.2.1.2.1: a width of 1 is a threshold. */
+    if (window->width <= 1)
+        return value <= window->center - 0.5 ? 0 : 255;
+    return ((value - (window->center - 0.5)) / (window->width - 1) + 0.5) * 255;
+}
+
+uint8_t voi_apply(const struct voi *voi, double value)
+{
+    double shown = scaled(voi, value);
+    if (!(shown > 0))
+        shown = 0;
+    else if (shown > 255)
+        shown = 255;
+    uint8_t level = (uint8_t)(shown + 0.5);
+    return voi->inverse ? (uint8_t)(255 - level) : level;
+}
+
+void voi_release(struct voi *voi)
+{
+    if (voi->lut)
+        lut_release(voi->lut);
+    free(voi->lut);
+    voi->lut = NULL;
+}

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+/* Pictures of frames (PS3.18 8.3.5.1): the query parameters that say how, and one frame drawn by
+ * them into an image file. */
+
+#include "archive/retrieve.h"
+#include "dicom/render.h"
+#include "dicomweb/routes.h"
+
+enum picture_type { PICTURE_JPEG, PICTURE_PNG, PICTURE_TYPE_COUNT };
+const char *picture_media_type(enum picture_type type);
+
+struct picture_options {
+    bool has_window;
+    struct voi_window window;
+    struct viewport viewport;
+    int quality;       /* 1 to 100 */
+    char warning[160]; /* what was asked for and is not done; "" for nothing */
+};
+
+/* From the query of the request. `thumbnail`: the viewport has two numbers, and is small when there
+ * is none; a window is not for thumbnails. ERROR_INVALID for a value that cannot be. */
+bool picture_options_read(const struct request *request, bool thumbnail,
+                          struct picture_options *options, struct error *err);
+
+/* What was made, and how much of the decoding memory it holds until picture_release. */
+struct picture {
+    struct dicomweb *dicomweb;
+    struct buffer bytes;
+    uint64_t memory;
+};
+/* Frame `number` from 1; 0 for the one that stands for all. ERROR_NOT_FOUND when there is no such
+ * frame, ERROR_UNSUPPORTED when it cannot be drawn. */
+bool picture_draw(struct dicomweb *dicomweb, struct instance *instance, uint32_t number,
+                  enum picture_type type, const struct picture_options *options,
+                  struct picture *picture, struct error *err);
+void picture_release(struct picture *picture);

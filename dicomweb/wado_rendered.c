@@ -1,0 +1,445 @@
+/* SPDX-License-Identifier: MIT */
+/* WADO-RS, rendered resources and thumbnails (PS3.18 10.4.1.1.3, 10.4.1.1.4): pictures of frames as
+ * browsers show them. An instance or a frame is one picture, several frames, a series or a study
+ * are a part each. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "base/metrics.h"
+#include "dicomweb/routes.h"
+#include "dicomweb/wado_picture.h"
+#include "dicomweb/wado_values.h"
+#include "http/multipart_writer.h"
+
+enum {
+    MAX_FRAMES_ASKED = 1000, /* of one request, drawn one after the other */
+    THUMBNAIL_TRIES = 1000,  /* instances that are looked at for one with an image */
+};
+
+static const struct offer single_offers[PICTURE_TYPE_COUNT] = {
+    [PICTURE_JPEG] = { "image/jpeg", NULL, NULL, false },
+    [PICTURE_PNG] = { "image/png", NULL, NULL, false },
+};
+static const struct offer multipart_offers[PICTURE_TYPE_COUNT] = {
+    [PICTURE_JPEG] = { "multipart/related", "image/jpeg", NULL, false },
+    [PICTURE_PNG] = { "multipart/related", "image/png", NULL, false },
+};
+
+/* An answer of several parts: the frames of one instance, or one frame of each of several. */
+struct gallery {
+    struct dicomweb *dicomweb;
+    struct retrieve *retrieve; /* NULL: the frames of `instance` */
+    struct instance *instance; /* of the cursor, or our own */
+    uint32_t numbers[MAX_FRAMES_ASKED];
+    size_t count;
+    size_t next;
+    enum picture_type type;
+    struct picture_options options;
+    struct picture picture;
+    struct multipart_writer writer;
+    char *base_url;
+    struct buffer head;
+    enum { PART_HEAD, PART_BODY, DONE } state;
+    bool begun;
+};
+
+static void close_gallery(void *state)
+{
+    struct gallery *gallery = state;
+    picture_release(&gallery->picture);
+    if (gallery->retrieve)
+        retrieve_close(gallery->retrieve);
+    else
+        instance_close(gallery->instance);
+    buffer_release(&gallery->head);
+    free(gallery->base_url);
+    free(gallery);
+}
+
+/* *found false at the end. What has no image, or was deleted meanwhile, is left out. */
+static bool draw_next_instance(struct gallery *gallery, bool *found, struct error *err)
+{
+    for (;;) {
+        if (!retrieve_next(gallery->retrieve, &gallery->instance, err))
+            return false;
+        *found = gallery->instance != NULL;
+        if (!*found || picture_draw(gallery->dicomweb, gallery->instance, 0, gallery->type,
+                                    &gallery->options, &gallery->picture, err))
+            return true;
+        if (err->code != ERROR_UNSUPPORTED && err->code != ERROR_GONE &&
+            err->code != ERROR_NOT_FOUND)
+            return false;
+    }
+}
+
+static bool draw_next(struct gallery *gallery, bool *found, struct error *err)
+{
+    picture_release(&gallery->picture);
+    if (gallery->retrieve)
+        return draw_next_instance(gallery, found, err);
+    *found = gallery->next < gallery->count;
+    return !*found ||
+           picture_draw(gallery->dicomweb, gallery->instance, gallery->numbers[gallery->next++],
+                        gallery->type, &gallery->options, &gallery->picture, err);
+}
+
+static void write_head(struct gallery *gallery)
+{
+    const struct identity *identity = instance_identity(gallery->instance);
+    struct buffer location = buffer_up_to(4096);
+    buffer_append_format(&location, "%s/studies/%s/series/%s/instances/%s", gallery->base_url,
+                         identity->study, identity->series, identity->instance);
+    if (!gallery->retrieve)
+        buffer_append_format(&location, "/frames/%u", gallery->numbers[gallery->next - 1]);
+    buffer_append_text(&location, "/rendered");
+    multipart_begin_part(&gallery->writer, picture_media_type(gallery->type),
+                         buffer_text(&location), &gallery->head);
+    buffer_release(&location);
+}
+
+/* The first part is drawn before the answer begins, so that a request that cannot be met is
+ * refused. */
+static bool next_part(struct gallery *gallery, struct piece *piece, struct error *err)
+{
+    bool found = true;
+    if (gallery->begun && !draw_next(gallery, &found, err))
+        return false;
+    gallery->begun = true;
+    buffer_clear(&gallery->head);
+    if (found)
+        write_head(gallery);
+    else
+        multipart_end(&gallery->writer, &gallery->head);
+    gallery->state = found ? PART_BODY : DONE;
+    *piece = (struct piece){ .kind = PIECE_BYTES, .bytes = buffer_slice(&gallery->head) };
+    return true;
+}
+
+static bool next_piece(void *state, struct piece *piece, struct error *err)
+{
+    struct gallery *gallery = state;
+    switch (gallery->state) {
+    case PART_HEAD:
+        return next_part(gallery, piece, err);
+    case PART_BODY:
+        gallery->state = PART_HEAD;
+        *piece = (struct piece){ .kind = PIECE_BYTES,
+                                 .bytes = buffer_slice(&gallery->picture.bytes) };
+        return true;
+    case DONE:
+        piece->kind = PIECE_END;
+        return true;
+    }
+    return false;
+}
+
+static void say_warning(struct response *response, const struct picture_options *options,
+                        enum picture_type type, const struct request *request)
+{
+    char text[256];
+    bool quality = type == PICTURE_PNG && request_query_value(request, "quality");
+    if (!*options->warning && !quality)
+        return;
+    snprintf(text, sizeof(text), "299 hounsfield \"%s%s%s\"", options->warning,
+             *options->warning && quality ? "; " : "",
+             quality ? "quality is ignored: this type loses nothing" : "");
+    response_header(response, "Warning", text);
+}
+
+/* Takes `gallery` with its source and options. */
+static void answer_gallery(struct request *request, struct response *response,
+                           struct gallery *gallery)
+{
+    struct buffer text = buffer_up_to(4096);
+    struct error err = { 0 };
+    bool found = false;
+    if (!draw_next(gallery, &found, &err) || !found) {
+        int status = found || err.code != ERROR_NONE ? http_status_of(err.code) : 406;
+        response_error(response, request, status,
+                       *err.message ? err.message : "nothing in it has an image");
+        close_gallery(gallery);
+        return;
+    }
+    dicomweb_base_url(gallery->dicomweb, request, &text);
+    gallery->base_url = mem_copy_text(buffer_text(&text));
+    buffer_clear(&text);
+    gallery->writer = multipart_writer_for(picture_media_type(gallery->type));
+    multipart_content_type(&gallery->writer, &text);
+    response_status(response, 200);
+    response_content_type(response, buffer_text(&text));
+    say_warning(response, &gallery->options, gallery->type, request);
+    const struct body_source source = { next_piece, close_gallery, gallery };
+    response_stream_take(response, &source, UINT64_MAX);
+    buffer_release(&text);
+}
+
+/* One picture as the whole answer. It holds its memory until it was sent. */
+struct sheet {
+    struct picture picture;
+    bool sent;
+};
+
+static bool next_sheet(void *state, struct piece *piece, struct error *err)
+{
+    struct sheet *sheet = state;
+    (void)err;
+    piece->kind = sheet->sent ? PIECE_END : PIECE_BYTES;
+    piece->bytes = buffer_slice(&sheet->picture.bytes);
+    sheet->sent = true;
+    return true;
+}
+
+static void close_sheet(void *state)
+{
+    struct sheet *sheet = state;
+    picture_release(&sheet->picture);
+    free(sheet);
+}
+
+static bool answer_single(struct request *request, struct response *response,
+                          struct instance *instance, uint32_t number, enum picture_type type,
+                          const struct picture_options *options, struct error *err)
+{
+    struct sheet *sheet = mem_alloc(sizeof(*sheet));
+    if (!picture_draw(request_context(request), instance, number, type, options, &sheet->picture,
+                      err)) {
+        close_sheet(sheet);
+        return false;
+    }
+    const struct body_source source = { next_sheet, close_sheet, sheet };
+    response_status(response, 200);
+    response_content_type(response, picture_media_type(type));
+    say_warning(response, options, type, request);
+    response_stream_take(response, &source, sheet->picture.bytes.size);
+    return true;
+}
+
+static bool parse_frames(const char *list, uint32_t *numbers, size_t *count, struct error *err)
+{
+    *count = 0;
+    for (const char *c = list;;) {
+        char *end;
+        unsigned long number = strtoul(c, &end, 10);
+        if (*c < '0' || *c > '9' || !number || number > UINT32_MAX || (*end && *end != ','))
+            return error_set(err, ERROR_INVALID,
+                             "frames are whole numbers from 1, with commas between them");
+        if (*count == MAX_FRAMES_ASKED)
+            return error_set(err, ERROR_INVALID, "more than %d frames are asked for",
+                             MAX_FRAMES_ASKED);
+        numbers[(*count)++] = (uint32_t)number;
+        if (!*end)
+            return true;
+        c = end + 1;
+    }
+}
+
+/* A frame beyond the end is found out before anything is sent. */
+static bool check_frames(struct instance *instance, const struct gallery *gallery,
+                         struct error *err)
+{
+    struct buffer fragments = buffer_up_to(1 << 28);
+    struct slice table;
+    unsigned shift;
+    bool ok = instance_frames(instance, &table, err);
+    for (size_t i = 0; ok && i < gallery->count; i++) {
+        buffer_clear(&fragments);
+        ok = frame_table_find(table, gallery->numbers[i], &fragments, &shift, err);
+    }
+    buffer_release(&fragments);
+    /* A frame that is cut short is not there (DAT-08). */
+    if (!ok && err->code == ERROR_CORRUPT)
+        err->code = ERROR_NOT_FOUND;
+    return ok;
+}
+
+static void rendered_instance(struct request *request, struct response *response,
+                              const struct path_uids *uids, const struct picture_options *options)
+{
+    struct dicomweb *dicomweb = request_context(request);
+    const char *list = request_parameter(request, "frames");
+    struct gallery *gallery = mem_alloc(sizeof(*gallery));
+    struct error err;
+    size_t choice;
+    gallery->dicomweb = dicomweb;
+    gallery->options = *options;
+    gallery->head = buffer_up_to(8192);
+    if (!instance_open(dicomweb->archive, uids->study, uids->series, uids->instance,
+                       &gallery->instance, &err) ||
+        (list && (!parse_frames(list, gallery->numbers, &gallery->count, &err) ||
+                  !check_frames(gallery->instance, gallery, &err))))
+        goto failed;
+    bool several = gallery->count > 1;
+    if (!dicomweb_choose(request, response, several ? multipart_offers : single_offers,
+                         PICTURE_TYPE_COUNT, &choice)) {
+        close_gallery(gallery);
+        return;
+    }
+    gallery->type = (enum picture_type)choice;
+    if (several) {
+        answer_gallery(request, response, gallery);
+        return;
+    }
+    if (!answer_single(request, response, gallery->instance, list ? gallery->numbers[0] : 0,
+                       gallery->type, options, &err))
+        goto failed;
+    close_gallery(gallery);
+    return;
+failed:
+    close_gallery(gallery);
+    response_error(response, request, http_status_of(err.code), err.message);
+}
+
+static void rendered_many(struct request *request, struct response *response,
+                          const struct path_uids *uids, const struct picture_options *options)
+{
+    struct dicomweb *dicomweb = request_context(request);
+    const struct selection selection = { NULL, uids->study, uids->series, NULL };
+    struct gallery *gallery;
+    struct error err;
+    size_t choice;
+    if (!archive_find(dicomweb->archive, uids->study, *uids->series ? uids->series : NULL, &err)) {
+        response_error(response, request, http_status_of(err.code), err.message);
+        return;
+    }
+    if (!dicomweb_choose(request, response, multipart_offers, PICTURE_TYPE_COUNT, &choice))
+        return;
+    gallery = mem_alloc(sizeof(*gallery));
+    gallery->dicomweb = dicomweb;
+    gallery->options = *options;
+    gallery->type = (enum picture_type)choice;
+    gallery->head = buffer_up_to(8192);
+    if (!retrieve_open(dicomweb->archive, &selection, &gallery->retrieve, &err)) {
+        response_error(response, request, http_status_of(err.code), err.message);
+        close_gallery(gallery);
+        return;
+    }
+    answer_gallery(request, response, gallery);
+}
+
+static bool begin(struct request *request, struct response *response, bool thumbnail,
+                  struct path_uids *uids, struct picture_options *options)
+{
+    struct error err;
+    if (!dicomweb_path_uids(request, response, uids))
+        return false;
+    if (picture_options_read(request, thumbnail, options, &err))
+        return true;
+    response_error(response, request, http_status_of(err.code), err.message);
+    return false;
+}
+
+void wado_rendered(struct request *request, struct response *response)
+{
+    struct path_uids uids;
+    struct picture_options options;
+    if (!begin(request, response, false, &uids, &options))
+        return;
+    if (*uids.instance)
+        rendered_instance(request, response, &uids, &options);
+    else
+        rendered_many(request, response, &uids, &options);
+}
+
+/* The first instance of the selection that has an image; its series stands for the selection. */
+static bool find_image(struct archive *archive, const struct selection *selection,
+                       struct identity *identity, struct error *err)
+{
+    struct retrieve *retrieve;
+    struct instance *instance = NULL;
+    struct slice table = { 0 };
+    bool ok = retrieve_open(archive, selection, &retrieve, err);
+    if (!ok)
+        return false;
+    for (int i = 0; ok && i < THUMBNAIL_TRIES && !frame_table_count(table); i++) {
+        ok = retrieve_next(retrieve, &instance, err);
+        if (!ok || !instance)
+            break;
+        *identity = *instance_identity(instance);
+        if (!instance_frames(instance, &table, err) && err->code != ERROR_GONE)
+            ok = false;
+    }
+    if (ok && !frame_table_count(table))
+        ok = error_set(err, ERROR_NOT_FOUND, "nothing in it has an image");
+    retrieve_close(retrieve);
+    return ok;
+}
+
+/* The one in the middle of a series shows more of it than the first. */
+static bool draw_middle(struct request *request, struct response *response,
+                        const struct identity *identity, enum picture_type type,
+                        const struct picture_options *options, struct error *err)
+{
+    struct dicomweb *dicomweb = request_context(request);
+    const struct selection selection = { NULL, identity->study, identity->series, NULL };
+    struct retrieve *retrieve;
+    struct instance *instance = NULL;
+    if (!retrieve_open(dicomweb->archive, &selection, &retrieve, err))
+        return false;
+    uint64_t middle = retrieve_count(retrieve) / 2;
+    bool ok = true;
+    for (uint64_t i = 0; ok && i <= middle; i++) {
+        ok = retrieve_next(retrieve, &instance, err);
+        if (!instance)
+            break;
+    }
+    ok = ok && instance && answer_single(request, response, instance, 0, type, options, err);
+    retrieve_close(retrieve);
+    return ok;
+}
+
+static bool draw_one(struct request *request, struct response *response,
+                     const struct path_uids *uids, uint32_t number, enum picture_type type,
+                     const struct picture_options *options, struct error *err)
+{
+    struct dicomweb *dicomweb = request_context(request);
+    struct instance *instance;
+    if (!instance_open(dicomweb->archive, uids->study, uids->series, uids->instance, &instance,
+                       err))
+        return false;
+    bool ok = answer_single(request, response, instance, number, type, options, err);
+    instance_close(instance);
+    return ok;
+}
+
+static bool thumbnail_of_many(struct request *request, struct response *response,
+                              const struct path_uids *uids, enum picture_type type,
+                              const struct picture_options *options, struct error *err)
+{
+    struct dicomweb *dicomweb = request_context(request);
+    const struct selection selection = { NULL, uids->study, uids->series, NULL };
+    struct identity identity;
+    if (!archive_find(dicomweb->archive, uids->study, *uids->series ? uids->series : NULL, err) ||
+        !find_image(dicomweb->archive, &selection, &identity, err))
+        return false;
+    if (draw_middle(request, response, &identity, type, options, err))
+        return true;
+    /* Series can be mixed: the first was seen to have an image. */
+    const struct path_uids first = { identity.study, identity.series, identity.instance };
+    return draw_one(request, response, &first, 0, type, options, err);
+}
+
+void wado_thumbnail(struct request *request, struct response *response)
+{
+    struct path_uids uids;
+    struct picture_options options;
+    struct error err;
+    uint32_t numbers[MAX_FRAMES_ASKED] = { 0 };
+    size_t count = 0;
+    size_t choice;
+    const char *list = request_parameter(request, "frames");
+    if (!begin(request, response, true, &uids, &options) ||
+        !dicomweb_choose(request, response, single_offers, PICTURE_TYPE_COUNT, &choice))
+        return;
+    enum picture_type type = (enum picture_type)choice;
+    bool ok = (!list || parse_frames(list, numbers, &count, &err)) &&
+              (*uids.instance ? draw_one(request, response, &uids, numbers[0], type, &options, &err)
+                              : thumbnail_of_many(request, response, &uids, type, &options, &err));
+    if (ok)
+        return;
+    /* An instance without an image has none (PS3.18 10.4.1.1.4). */
+    if (err.code == ERROR_UNSUPPORTED)
+        err.code = ERROR_NOT_FOUND;
+    response_error(response, request, http_status_of(err.code), err.message);
+}

@@ -1,0 +1,236 @@
+# SPDX-License-Identifier: MIT
+"""Rendered resources and thumbnails, CONFORMANCE REN-01 to REN-09 (PS3.18 8.3.5, 10.4.1.1.3, 10.4.1.1.4)."""
+import io
+import struct
+
+import pydicom.data
+import pytest
+import requests
+from PIL import Image
+
+from web import get, make, new_uid, parts_of, part10, store, url_of
+
+PNG = "image/png"
+
+
+def picture(answer):
+    assert answer.headers["Content-Type"] in ("image/jpeg", "image/png")
+    return Image.open(io.BytesIO(answer.content))
+
+
+def grey(rows, **attributes):
+    """An image of 8-bit pixels, as rows of values."""
+    frame = bytes(value for row in rows for value in row)
+    return make(
+        Rows=len(rows),
+        Columns=len(rows[0]),
+        BitsAllocated=8,
+        BitsStored=8,
+        HighBit=7,
+        PixelRepresentation=0,
+        SamplesPerPixel=1,
+        PhotometricInterpretation="MONOCHROME2",
+        PixelData=frame + b"\0" * (len(frame) % 2),
+        **attributes,
+    )
+
+
+def words(values, columns, **attributes):
+    """An image of 16-bit pixels."""
+    return make(
+        Rows=len(values) // columns,
+        Columns=columns,
+        BitsAllocated=16,
+        BitsStored=16,
+        HighBit=15,
+        PixelRepresentation=1,
+        SamplesPerPixel=1,
+        PhotometricInterpretation="MONOCHROME2",
+        PixelData=struct.pack(f"<{len(values)}h", *values),
+        **attributes,
+    )
+
+
+def rendered(server, dataset, suffix="/rendered", accept=PNG, expected=200, **parameters):
+    return get(url_of(server, dataset) + suffix, accept, expected, **parameters)
+
+
+@pytest.fixture(scope="module")
+def gradient(server):
+    dataset = grey([[0, 50, 100, 150], [200, 210, 220, 255]])
+    store(server, part10(dataset))
+    return dataset
+
+
+def test_REN_01_jpeg_is_the_default_and_png_comes_on_request(server, gradient):
+    assert picture(rendered(server, gradient, accept=None)).format == "JPEG"
+    assert picture(rendered(server, gradient, accept="image/*")).format == "JPEG"
+    assert picture(rendered(server, gradient, accept="image/jpeg;q=0.1, image/png")).format == "PNG"
+    assert list(picture(rendered(server, gradient)).tobytes()) == [0, 50, 100, 150, 200, 210, 220, 255]
+    rendered(server, gradient, accept="image/bmp", expected=406)
+
+
+def test_REN_01_a_series_and_a_study_are_a_part_for_each_instance(server):
+    study, series = new_uid(), new_uid()
+    datasets = [grey([[10 * n, 20]], study=study, series=series, InstanceNumber=n) for n in (1, 2)]
+    text = make(study=study, InstanceNumber=3)
+    for name in ("PixelData", "Rows", "Columns", "BitsAllocated", "BitsStored", "HighBit", "SamplesPerPixel"):
+        if name in text:
+            delattr(text, name)
+    store(server, *(part10(d) for d in (*datasets, text)))
+    for level in ("series", "study"):
+        answer = get(url_of(server, datasets[0], level) + "/rendered", 'multipart/related; type="image/png"')
+        parts = parts_of(answer)
+        assert [h["Content-Type"] for h, _ in parts] == [PNG, PNG]
+        assert [list(Image.open(io.BytesIO(c)).tobytes()) for _, c in parts] == [[10, 20], [20, 20]]
+        assert [h["Content-Location"] for h, _ in parts] == [url_of(server, d) + "/rendered" for d in datasets]
+
+
+def test_REN_02_the_images_window_and_rescale_are_used(server):
+    dataset = words([-1024, 0, 40, 1000], 2, RescaleSlope=1, RescaleIntercept=0, WindowCenter=40, WindowWidth=400)
+    store(server, part10(dataset))
+    assert list(picture(rendered(server, dataset)).tobytes()) == [0, 102, 128, 255]
+
+
+def test_REN_03_frames_are_rendered_by_number_and_the_middle_one_stands_for_all(server):
+    frames = [bytes([n * 10] * 4) for n in (1, 2, 3)]
+    dataset = grey([[0, 0], [0, 0]], NumberOfFrames=3)
+    dataset.PixelData = b"".join(frames)
+    store(server, part10(dataset))
+    assert list(picture(rendered(server, dataset)).tobytes()) == [20] * 4
+    assert list(picture(rendered(server, dataset, "/frames/3/rendered")).tobytes()) == [30] * 4
+    answer = rendered(server, dataset, "/frames/3,1/rendered", 'multipart/related; type="image/png"')
+    parts = parts_of(answer)
+    assert [list(Image.open(io.BytesIO(c)).tobytes())[0] for _, c in parts] == [30, 10]
+    assert parts[0][0]["Content-Location"] == url_of(server, dataset) + "/frames/3/rendered"
+    rendered(server, dataset, "/frames/4/rendered", expected=404)
+    rendered(server, dataset, "/frames/0/rendered", expected=400)
+    rendered(server, dataset, "/frames/x/rendered", expected=400)
+
+
+@pytest.mark.parametrize(
+    "window, expected",
+    [
+        ("100,100,linear-exact", [0, 0, 128, 255, 255, 255, 255, 255]),
+        ("128,1,linear", [0, 0, 0, 255, 255, 255, 255, 255]),
+        ("100.0,100,sigmoid", [5, 30, 128, 225, 250, 252, 253, 254]),
+    ],
+)
+def test_REN_04_the_window_of_the_request_is_used(server, gradient, window, expected):
+    shown = list(picture(rendered(server, gradient, window=window)).tobytes())
+    assert all(abs(a - b) <= 1 for a, b in zip(shown, expected)), shown
+
+
+@pytest.mark.parametrize(
+    "window", ["1", "1,2", "1,2,cubic", "a,b,linear", "1,0,sigmoid", "1,-4,linear-exact", "1,0.5,linear",
+               "nan,1,linear", "inf,1,linear", "", "1,2,linear,3"]
+)
+def test_REN_04_a_wrong_window_is_400(server, gradient, window):
+    rendered(server, gradient, window=window, expected=400)
+
+
+def test_REN_05_the_picture_fits_the_viewport(server, gradient):
+    assert picture(rendered(server, gradient, viewport="2,2")).size == (2, 1)
+    assert picture(rendered(server, gradient, viewport="100,100")).size == (4, 2)
+    cut = picture(rendered(server, gradient, viewport="4,4,1,0,2,2"))
+    assert list(cut.tobytes()) == [50, 100, 210, 220]
+    flipped = picture(rendered(server, gradient, viewport="4,4,0,0,-4,2"))
+    assert list(flipped.tobytes()) == [150, 100, 50, 0, 255, 220, 210, 200]
+    rest = picture(rendered(server, gradient, viewport="4,4,2,1,,"))
+    assert list(rest.tobytes()) == [220, 255]
+
+
+@pytest.mark.parametrize(
+    "viewport", ["1", "0,1", "1,0", "a,b", "-1,1", "1.5,1", "99999,1", "1,1,3,0,2,2", "1,1,-1,0,2,2", "1,1,0,0,0,2",
+                 "1,1,0,0,1,1,1", "", "1e999,1"]
+)
+def test_REN_05_a_wrong_viewport_is_400(server, gradient, viewport):
+    rendered(server, gradient, viewport=viewport, expected=400)
+
+
+def test_REN_06_quality_is_for_lossy_types_only(server, gradient):
+    noise = grey([[(x * 7919 + y * 104729) % 251 for x in range(64)] for y in range(64)])
+    store(server, part10(noise))
+    small = rendered(server, noise, accept="image/jpeg", quality="1")
+    large = rendered(server, noise, accept="image/jpeg", quality="100")
+    assert len(small.content) < len(large.content)
+    assert "Warning" not in large.headers
+    assert rendered(server, noise, quality="50").headers["Warning"].startswith("299 ")
+    for wrong in ("0", "101", "high", "-1", "5.5", ""):
+        rendered(server, gradient, quality=wrong, expected=400)
+
+
+def test_REN_06_an_annotation_that_is_not_burned_in_is_warned_of(server, gradient):
+    answer = rendered(server, gradient, annotation="flowers")
+    assert "annotation" in answer.headers["Warning"]
+
+
+def test_REN_08_an_instance_without_an_image_is_406_never_500(server):
+    dataset = make()
+    for name in ("PixelData", "Rows", "Columns"):
+        if name in dataset:
+            delattr(dataset, name)
+    store(server, part10(dataset))
+    rendered(server, dataset, expected=406)
+    rendered(server, dataset, "/thumbnail", expected=404)
+
+
+def test_REN_09_each_level_has_one_small_picture(server):
+    study, series = new_uid(), new_uid()
+    datasets = [
+        grey([[n * 50] * 300] * 200, study=study, series=series, InstanceNumber=n) for n in (1, 2, 3)
+    ]
+    store(server, *(part10(d) for d in datasets))
+    for level in ("study", "series"):
+        shown = picture(get(url_of(server, datasets[0], level) + "/thumbnail", PNG))
+        assert shown.size == (128, 85)
+        assert set(shown.tobytes()) == {100}
+    assert set(picture(rendered(server, datasets[2], "/thumbnail")).tobytes()) == {150}
+    assert picture(rendered(server, datasets[2], "/frames/1/thumbnail", viewport="30,30")).size == (30, 20)
+    rendered(server, datasets[2], "/thumbnail", viewport="30,30,0,0,10,10", expected=400)
+
+
+def test_REN_unknown_and_deleted_ones_are_404_and_410(server):
+    dataset = grey([[1, 2]])
+    rendered(server, dataset, expected=404)
+    rendered(server, dataset, "/thumbnail", expected=404)
+    store(server, part10(dataset))
+    assert requests.delete(url_of(server, dataset, "study"), timeout=30).status_code in (200, 204)
+    rendered(server, dataset, expected=410)
+    rendered(server, dataset, "/thumbnail", expected=410)
+
+
+SAMPLES = [
+    "CT_small.dcm",
+    "MR_small.dcm",
+    "JPEG2000.dcm",
+    "MR_small_RLE.dcm",
+    "MR_small_bigendian.dcm",
+    "MR_small_jp2klossless.dcm",
+    "MR_small_jpeg_ls_lossless.dcm",
+    "examples_palette.dcm",
+    "examples_rgb_color.dcm",
+    "examples_ybr_color.dcm",
+    "examples_jpeg2k.dcm",
+    "examples_overlay.dcm",
+    "liver_1frame.dcm",
+    "SC_rgb_jpeg_gdcm.dcm",
+    "SC_rgb_rle_16bit.dcm",
+    "SC_ybr_full_422_uncompressed.dcm",
+    "SC_rgb_small_odd_jpeg.dcm",
+    "rtdose.dcm",
+    "rtdose_1frame.dcm",
+    "image_dfl.dcm",
+]
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_REN_02_real_images_have_a_picture_of_their_size(server, name):
+    dataset = pydicom.dcmread(pydicom.data.get_testdata_file(name, download=False))
+    dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = new_uid()  # some files share theirs
+    file = io.BytesIO()
+    dataset.save_as(file)
+    store(server, file.getvalue())
+    shown = picture(rendered(server, dataset, accept=None))
+    assert shown.size == (dataset.Columns, dataset.Rows)
+    assert shown.getextrema() != ((0, 0),) * len(shown.getbands())
