@@ -23,6 +23,8 @@ struct rebuild_options {
 };
 
 /* Builds a new index beside the old one (if there is one), and puts it in its place when it is
- * whole and durable; the old one is kept as index.old-<time>. Nobody else has the directory. */
+ * whole and durable; the old one is kept as index.old-<time>. Nobody else has the directory:
+ * ERROR_BUSY. What is left out is logged, by segment and offset. Needs 40 bytes of memory a record.
+ */
 bool archive_rebuild(const char *data_directory, const struct rebuild_options *options,
                      struct job *job, struct rebuild_report *report, struct error *err);

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 
+#include "archive/blob_key.h"
 #include "archive/document.h"
 #include "archive/lookup.h"
 #include "archive/retrieve.h"
@@ -198,10 +199,10 @@ static bool look_up(struct records *records, struct slice key, const struct blob
                     struct identity *identity, bool *found, bool *refers, struct error *err)
 {
     struct error reason = { 0 };
-    memset(identity, 0, sizeof(*identity));
+    int64_t stored_at_us;
     *found = false;
     *refers = false;
-    if (!key_split_place(key, identity) || !identity->instance[0])
+    if (!blob_key_decode(key, identity, &stored_at_us))
         return true;
     if (!lookup_instance(records->verify->archive, identity, &records->instance, found, &reason)) {
         *found = false; /* a broken record, which was told: nobody knows what it refers to */
