@@ -9,6 +9,7 @@
 #include <zlib.h>
 
 #include "base/memory.h"
+#include "http/gzip.h"
 #include "http/media_type.h"
 
 enum {
@@ -174,12 +175,22 @@ static void close_packed(void *state)
     free(packer);
 }
 
-static void compress_source(struct response *response)
+bool request_accepts_gzip(const struct request *request)
+{
+    return accepts_gzip(request_header(request, "Accept-Encoding"));
+}
+
+struct body_source gzip_source(const struct body_source *inner)
 {
     struct packer *packer = mem_alloc(sizeof(*packer));
-    packer->inner = response->source;
+    packer->inner = *inner;
     start(&packer->stream);
-    response->source = (struct body_source){ next_packed, close_packed, packer };
+    return (struct body_source){ next_packed, close_packed, packer };
+}
+
+static void compress_source(struct response *response)
+{
+    response->source = gzip_source(&response->source);
     response->source_size = UINT64_MAX;
 }
 
@@ -190,7 +201,7 @@ void compress_response(const struct request *request, struct response *response)
     if (size < SMALLEST || !is_text(response) || response_find_header(response, "Content-Encoding"))
         return;
     response_header(response, "Vary", "Accept-Encoding");
-    if (!accepts_gzip(request_header(request, "Accept-Encoding")))
+    if (!request_accepts_gzip(request))
         return;
     if (is_stream)
         compress_source(response);
