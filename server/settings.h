@@ -44,6 +44,7 @@ struct settings {
 
     char *dicomweb_prefix;
     double query_limit;
+    double metadata_cache_mib;
 
     char *fhir_prefix;
     char *fhir_url;

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """WADO-RS, CONFORMANCE WADO-01 to WADO-08 and what belongs to it of WEB (PS3.18 10.4, 8.7)."""
 import io
+import random
 
 import pydicom
 import pytest
@@ -299,3 +300,37 @@ def test_DAT_01_deflated_objects_have_metadata_frames_and_come_back(server):
     assert pydicom.dcmread(io.BytesIO(content)).PixelData == ds.PixelData
     ((_, content),) = parts_of(get(url_of(server, ds) + "/frames/1", FRAMES))
     assert content == ds.PixelData
+
+
+def test_WADO_04_compressed_metadata_is_never_that_of_before_a_store_or_delete(start_server):
+    """What was sent compressed is kept for the next client: it must end with the state that it tells of."""
+    server = start_server()
+    study, uid = new_uid(), new_uid()
+    noise = random.Random(7)
+
+    def instance(number):
+        text = "".join(noise.choices("0123456789abcdefghijklmnopqrstuvwxyz", k=4000))
+        return make(study=study, series=uid, InstanceNumber=number, ImageComments=text, PatientComments=text[::-1])
+
+    def numbers(level):
+        url = url_of(server, datasets[0], level) + "/metadata"
+        seen = []
+        for coding in ("gzip", "gzip", "identity"):
+            answer = requests.get(url, headers={"Accept-Encoding": coding}, timeout=30)
+            assert answer.status_code == 200
+            assert answer.headers.get("Content-Encoding", "identity") == coding
+            assert "Accept-Encoding" in answer.headers["Vary"]
+            seen.append([value(item, "00200013") for item in answer.json()])
+        assert seen[0] == seen[1] == seen[2]
+        return seen[0]
+
+    datasets = [instance(n) for n in range(1, 6)]
+    store(server, *(part10(d) for d in datasets[:4]))
+    assert numbers("series") == numbers("study") == [1, 2, 3, 4]
+    store(server, part10(datasets[4]))
+    assert numbers("series") == numbers("study") == [1, 2, 3, 4, 5]
+    assert requests.delete(url_of(server, datasets[1]), timeout=30).status_code == 204
+    assert numbers("series") == numbers("study") == [1, 3, 4, 5]
+    assert requests.delete(url_of(server, datasets[0], "series"), timeout=30).status_code == 204
+    for level in ("series", "study"):
+        get(url_of(server, datasets[0], level) + "/metadata", expected=410)
