@@ -20,7 +20,9 @@ void delete_instances(struct request *request, struct response *response)
         if (err.code != ERROR_NOT_FOUND && err.code != ERROR_GONE)
             log_error("delete: study=%s error=%s reason=%s", uids.study, error_name(err.code),
                       err.message);
-        response_error(response, request, http_status_of(err.code), err.message);
+        /* It can be asked for again when the disk is mended. */
+        int status = err.code == ERROR_IO ? 503 : http_status_of(err.code);
+        response_error(response, request, status, err.message);
         return;
     }
     log_info("delete: study=%s series=%s instance=%s count=%llu", uids.study, series ? series : "-",

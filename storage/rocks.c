@@ -70,7 +70,10 @@ struct rocks_cursor {
 static bool failed(char *message, const char *what, struct error *err)
 {
     enum error_code code = ERROR_IO;
-    if (strstr(message, "No space left") || strstr(message, "NoSpace"))
+    bool full = strstr(message, "No space left") || strstr(message, "NoSpace");
+    /* A full disk is waited for, but for the log: what of a batch stands in it is not known then,
+     * and a log that was written to after a failed write ends the process. */
+    if (full && !strstr(message, ".log"))
         code = ERROR_NO_SPACE;
     else if (strncmp(message, "Corruption", strlen("Corruption")) == 0)
         code = ERROR_CORRUPT;

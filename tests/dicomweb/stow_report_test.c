@@ -52,7 +52,9 @@ TEST(errors_have_the_failure_reasons_of_the_standard)
     CHECK_INT(failure_reason_of(ERROR_CONFLICT), 0x0111);
     CHECK_INT(failure_reason_of(ERROR_UNSUPPORTED), 0x0122);
     CHECK_INT(failure_reason_of(ERROR_NO_SPACE), 0xA700);
-    CHECK_INT(failure_reason_of(ERROR_IO), 0x0110);
+    CHECK_INT(failure_reason_of(ERROR_IO), 0xA700);
+    CHECK_INT(failure_reason_of(ERROR_STOPPED), 0xA700);
+    CHECK_INT(failure_reason_of(ERROR_CORRUPT), 0x0110);
 }
 
 TEST(a_part_of_which_nothing_is_known_costs_no_room_for_uids)
