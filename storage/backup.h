@@ -19,14 +19,26 @@ struct backup_report {
 struct backup_options {
     const char *directory; /* made when missing; else a backup of the same archive, or empty */
     bool dry_run;          /* tells what would be copied and writes nothing */
+    bool verify;           /* reads all of the backup when it is written: storage_backup_verify */
 };
 
 /* Until it returns the backup in the directory is the one before; a crash in between leaves that.
- * ERROR_CONFLICT when the directory holds something else, or a backup of another archive. */
+ * What was copied up to an error, a cancel or a crash is not copied again by the next one.
+ * Meanwhile others store, read and delete; the space of what they delete is given back behind it.
+ * ERROR_CONFLICT when the directory holds something else, or a backup of another archive;
+ * ERROR_INVALID when it is the data directory, or one is within the other; ERROR_BUSY when another
+ * backup is under way. */
 bool storage_backup(struct storage *storage, const struct backup_options *options, struct job *job,
                     struct backup_report *report, struct error *err);
 
+/* Reads all of a backup and compares every checksum: of the index' files, and of the records that
+ * live. ERROR_CORRUPT names the first thing that does not fit; ERROR_NOT_FOUND when no backup was
+ * finished there. */
+bool storage_backup_verify(const char *backup_directory, struct job *job,
+                           struct backup_report *report, struct error *err);
+
 /* Fills `data_directory`, which must be missing or empty, from a backup. Nothing of it is a data
- * directory before all of it is there. */
+ * directory before all of it is there; an error leaves nothing. The change feed goes on at a number
+ * that is above all that the lost archive gave out: Unix time in microseconds. */
 bool storage_restore(const char *backup_directory, const char *data_directory, bool dry_run,
                      struct job *job, struct backup_report *report, struct error *err);

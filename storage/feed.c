@@ -125,3 +125,17 @@ bool feed_load_sequence(struct keyvalue *keyvalue, uint64_t *sequence, struct er
     buffer_release(&value);
     return ok;
 }
+
+bool feed_raise_sequence(struct keyvalue *keyvalue, uint64_t sequence, struct error *err)
+{
+    uint64_t last = 0;
+    uint8_t value[SEQUENCE_SIZE];
+    if (!feed_load_sequence(keyvalue, &last, err))
+        return false;
+    put_u64be(value, sequence > last ? sequence : last);
+    struct keyvalue_write write = { .table = TABLE_POSITION,
+                                    .key = slice_of(sequence_key, sizeof(sequence_key)),
+                                    .value = slice_of(value, sizeof(value)) };
+    return keyvalue->operations->write(keyvalue, &write, 1, err) &&
+           keyvalue->operations->sync(keyvalue, err);
+}

@@ -19,6 +19,7 @@ struct storage {
     char *path;
     int folder_fd;
     int lock_fd;
+    bool rebuild; /* see storage_options */
     struct identity_file identity;
     atomic_bool failed;    /* a sync failed: nothing is written any more */
     atomic_bool backed_up; /* a backup is under way */
@@ -42,6 +43,9 @@ struct storage {
 bool storage_open_with(const struct storage_options *options, struct keyvalue *keyvalue_take,
                        struct storage **out, struct error *err);
 
+/* Makes the folder a data directory. */
+bool storage_write_format(int folder_fd, struct error *err);
+
 /* ERROR_IO once a sync has failed. */
 bool storage_check(struct storage *storage, struct error *err);
 
@@ -50,3 +54,5 @@ void feed_advance(struct storage *storage, uint64_t sequence);
 /* The sequence number that was given out last, also when its entry is gone. */
 bool feed_load_sequence(struct keyvalue *keyvalue, uint64_t *sequence, struct error *err);
 void feed_save_sequence(struct transaction *transaction, uint64_t sequence);
+/* In an index that nobody has open: no number up to `sequence` is given out again. Durable. */
+bool feed_raise_sequence(struct keyvalue *keyvalue, uint64_t sequence, struct error *err);
