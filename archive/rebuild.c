@@ -7,6 +7,7 @@
 #include "archive/blob_key.h"
 #include "archive/prepare.h"
 #include "base/clock.h"
+#include "base/fault.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "storage/blob.h"
@@ -217,6 +218,7 @@ static bool index_batch(struct rebuild *rebuild, size_t *next, size_t most, stru
     transaction_close(transaction);
     if (!ok)
         return false;
+    FAULT_POINT("rebuild_batch");
     *next = at;
     rebuild->report->instances += outcome.instances;
     rebuild->report->corrupt += outcome.corrupt;
