@@ -3,6 +3,7 @@
  * by C-STORE to a configured destination, see dimse/destination.h. */
 #include "base/log.h"
 #include "dimse/destination.h"
+#include "dimse/peers.h"
 #include "dimse/retrieval.h"
 #include "dimse/service.h"
 
@@ -76,12 +77,11 @@ static bool plan(struct move *move, struct error *refusal, struct error *err)
     return ok;
 }
 
-static const struct peer *find_peer(const struct dimse_options *options, const char *ae_title)
+static const struct peer *find_destination(const struct dimse_options *options,
+                                           const char *ae_title)
 {
-    for (size_t i = 0; i < options->peer_count; i++)
-        if (strcmp(options->peers[i].ae_title, ae_title) == 0)
-            return &options->peers[i];
-    return NULL;
+    const struct peer *peer = peers_find(options, ae_title);
+    return peer && peer->port ? peer : NULL;
 }
 
 static bool run(struct move *move, const struct peer *peer, struct error *err)
@@ -112,7 +112,7 @@ bool c_move(struct session *session, struct message *request, struct error *err)
     struct identifier identifier;
     struct error refusal = { .code = ERROR_NONE };
     struct status status;
-    const struct peer *peer = find_peer(session->options, request->command.destination);
+    const struct peer *peer = find_destination(session->options, request->command.destination);
     bool ok = false;
     retrieval_init(&move.retrieval, session, request);
     if (!identifier_receive(request, &identifier, &refusal, err)) {

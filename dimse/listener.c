@@ -14,7 +14,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/metrics.h"
-#include "dimse/negotiate.h"
+#include "dimse/admission.h"
 #include "dimse/transport.h"
 
 enum {
@@ -42,9 +42,9 @@ struct listener {
     int epoll_fd;
     int stop_fd;
     pthread_t thread;
-    const struct dimse_options *options;
+    struct configuration_place *place;
     struct workers *workers;
-    struct policy policy;
+    unsigned artim_timeout_ms; /* the same for all, or the list would be in no order */
     struct newcomer *oldest;
     struct newcomer *newest;
     size_t count;
@@ -54,7 +54,7 @@ struct listener {
 
 static void append(struct listener *listener, struct newcomer *newcomer)
 {
-    newcomer->deadline_ms = clock_monotonic_ms() + listener->options->artim_timeout_ms;
+    newcomer->deadline_ms = clock_monotonic_ms() + listener->artim_timeout_ms;
     newcomer->previous = listener->newest;
     newcomer->next = NULL;
     *(listener->newest ? &listener->newest->next : &listener->oldest) = newcomer;
@@ -149,14 +149,36 @@ static void abort_newcomer(struct listener *listener, struct newcomer *newcomer,
 static void reject(struct listener *listener, struct newcomer *newcomer, struct rejection rejection,
                    const char *called_ae, const char *calling_ae)
 {
-    char address[TRANSPORT_ADDRESS_SIZE];
     uint8_t pdu[PDU_SHORT_SIZE];
-    transport_format_address(&newcomer->address, address);
-    log_warn("dimse: association rejected peer=%s calling_ae=%s called_ae=%s result=%u/%u/%u",
-             address, calling_ae, called_ae, rejection.result, rejection.source, rejection.reason);
-    metric_add(METRIC_ASSOCIATIONS_REJECTED, 1);
+    admission_note(rejection, &newcomer->address, called_ae, calling_ae);
     reject_encode(rejection, pdu);
     answer(listener, newcomer, pdu);
+}
+
+/* Hands a newcomer over. False with what it is to be answered. */
+static bool admit(struct listener *listener, struct newcomer *newcomer,
+                  const struct associate *associate, struct rejection *rejection)
+{
+    const struct configuration *configuration = configuration_current(listener->place);
+    struct call call = { .fd = newcomer->fd, .address = newcomer->address };
+    size_t size = newcomer->request.size;
+    *rejection = admission_check(configuration, associate, &newcomer->address, &call.to_resolve);
+    if (rejection->result == 0) {
+        associate_calling_ae(associate, call.calling_ae);
+        epoll_ctl(listener->epoll_fd, EPOLL_CTL_DEL, newcomer->fd, NULL);
+        *rejection = workers_admit_take(listener->workers, &call, configuration,
+                                        &newcomer->request);
+        if (rejection->result) {
+            struct epoll_event event = { .events = EPOLLIN, .data.ptr = newcomer };
+            epoll_ctl(listener->epoll_fd, EPOLL_CTL_ADD, newcomer->fd, &event);
+        }
+    }
+    configuration_release(configuration);
+    if (rejection->result)
+        return false;
+    listener->request_bytes -= size;
+    forget(listener, newcomer);
+    return true;
 }
 
 /* The A-ASSOCIATE-RQ is complete (AE-6). */
@@ -164,36 +186,18 @@ static void judge(struct listener *listener, struct newcomer *newcomer)
 {
     struct associate associate;
     struct error err;
+    struct rejection rejection;
     char called[AE_TITLE_SIZE];
     char calling[AE_TITLE_SIZE];
     struct slice body = slice_skip(buffer_slice(&newcomer->request), PDU_HEADER_SIZE);
-    if (!associate_decode(body, PDU_ASSOCIATE_RQ, &associate, &err)) {
+    if (!admission_decode(body, &associate, &err)) {
         abort_newcomer(listener, newcomer, ABORT_INVALID_PARAMETER, err.message);
-        return;
-    }
-    if (associate.context_count == 0 ||
-        (associate.max_length && associate.max_length < MIN_PEER_PDU)) {
-        abort_newcomer(listener, newcomer, ABORT_INVALID_PARAMETER,
-                       "no presentation contexts, or too small a maximum length");
         return;
     }
     associate_called_ae(&associate, called);
     associate_calling_ae(&associate, calling);
-    struct rejection rejection = negotiate_check(&associate, &listener->policy);
-    if (rejection.result == 0) {
-        size_t size = newcomer->request.size;
-        epoll_ctl(listener->epoll_fd, EPOLL_CTL_DEL, newcomer->fd, NULL);
-        rejection = workers_admit_take(listener->workers, newcomer->fd, &newcomer->address, calling,
-                                       &newcomer->request);
-        if (rejection.result == 0) {
-            listener->request_bytes -= size;
-            forget(listener, newcomer);
-            return;
-        }
-        struct epoll_event event = { .events = EPOLLIN, .data.ptr = newcomer };
-        epoll_ctl(listener->epoll_fd, EPOLL_CTL_ADD, newcomer->fd, &event);
-    }
-    reject(listener, newcomer, rejection, called, calling);
+    if (!admit(listener, newcomer, &associate, &rejection))
+        reject(listener, newcomer, rejection, called, calling);
 }
 
 /* A PDU header that can open no association (AA-1, AA-2). */
@@ -367,21 +371,17 @@ static void release(struct listener *listener)
     free(listener);
 }
 
-bool listener_open_take(int listen_fd, const struct dimse_options *options, struct workers *workers,
+bool listener_open_take(int listen_fd, struct configuration_place *place, struct workers *workers,
                         struct listener **out, struct error *err)
 {
     struct listener *listener = mem_alloc(sizeof(*listener));
+    const struct configuration *configuration = configuration_current(place);
     listener->listen_fd = listen_fd;
-    listener->options = options;
+    listener->place = place;
     listener->workers = workers;
+    listener->artim_timeout_ms = configuration->options.artim_timeout_ms;
+    configuration_release(configuration);
     listener->limit = newcomer_limit();
-    listener->policy = (struct policy){
-        .ae_title = options->ae_title,
-        .accept_any_called_ae = options->accept_any_called_ae,
-        .calling_ae_titles = options->calling_ae_titles,
-        .refuse_unknown_sop_classes = options->refuse_unknown_sop_classes,
-        .max_pdu = options->max_pdu,
-    };
     listener->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     listener->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     *out = NULL;

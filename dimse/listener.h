@@ -9,7 +9,7 @@
 
 struct listener;
 
-/* `listen_fd` is taken; `options` (complete) and `workers` must outlive the listener. */
-bool listener_open_take(int listen_fd, const struct dimse_options *options, struct workers *workers,
+/* `listen_fd` is taken; `place` and `workers` must outlive the listener. */
+bool listener_open_take(int listen_fd, struct configuration_place *place, struct workers *workers,
                         struct listener **out, struct error *err);
 void listener_close(struct listener *listener);

@@ -9,73 +9,17 @@
 #include <unistd.h>
 
 #include "base/memory.h"
+#include "dimse/configuration.h"
 #include "dimse/listener.h"
 
-enum {
-    DEFAULT_ASSOCIATIONS = 256,
-    DEFAULT_ASSOCIATIONS_PER_PEER = 64,
-    DEFAULT_MAX_PDU = 256 << 10,
-    MIN_MAX_PDU = 4 << 10,
-    DEFAULT_ARTIM_MS = 10 * 1000,
-    DEFAULT_IDLE_MS = 10 * 60 * 1000,
-    DEFAULT_MESSAGE_MS = 60 * 1000,
-    DEFAULT_CONNECT_MS = 10 * 1000,
-    BACKLOG = 4096, /* the kernel's own limit is less; thousands may come at once */
-};
+enum { BACKLOG = 4096 }; /* the kernel's own limit is less; thousands may come at once */
 
 struct dimse_server {
-    struct dimse_options options; /* complete, all that it points to is ours */
-    struct peer *peers;
-    char **calling_ae_titles;
-    char *ae_title;
+    struct configuration_place *place;
     struct workers *workers;
     struct listener *listener;
     uint16_t port;
 };
-
-static void set_default(unsigned *value, unsigned otherwise)
-{
-    if (*value == 0)
-        *value = otherwise;
-}
-
-static void complete_options(struct dimse_options *options)
-{
-    set_default(&options->association_limit, DEFAULT_ASSOCIATIONS);
-    set_default(&options->association_limit_per_peer, DEFAULT_ASSOCIATIONS_PER_PEER);
-    set_default(&options->max_pdu, DEFAULT_MAX_PDU);
-    set_default(&options->artim_timeout_ms, DEFAULT_ARTIM_MS);
-    set_default(&options->idle_timeout_ms, DEFAULT_IDLE_MS);
-    set_default(&options->message_timeout_ms, DEFAULT_MESSAGE_MS);
-    set_default(&options->connect_timeout_ms, DEFAULT_CONNECT_MS);
-    if (options->max_pdu < MIN_MAX_PDU)
-        options->max_pdu = MIN_MAX_PDU;
-}
-
-static void copy_options(struct dimse_server *server, const struct dimse_options *options)
-{
-    server->options = *options;
-    complete_options(&server->options);
-    server->ae_title = mem_copy_text(options->ae_title);
-    server->options.ae_title = server->ae_title;
-    server->options.address = NULL; /* only needed to listen */
-    server->peers = mem_alloc_array(options->peer_count, sizeof(*server->peers));
-    for (size_t i = 0; i < options->peer_count; i++) {
-        server->peers[i].ae_title = mem_copy_text(options->peers[i].ae_title);
-        server->peers[i].host = mem_copy_text(options->peers[i].host);
-        server->peers[i].port = options->peers[i].port;
-    }
-    server->options.peers = server->peers;
-    if (!options->calling_ae_titles)
-        return;
-    size_t count = 0;
-    while (options->calling_ae_titles[count])
-        count++;
-    server->calling_ae_titles = mem_alloc_array(count + 1, sizeof(*server->calling_ae_titles));
-    for (size_t i = 0; i < count; i++)
-        server->calling_ae_titles[i] = mem_copy_text(options->calling_ae_titles[i]);
-    server->options.calling_ae_titles = (const char *const *)server->calling_ae_titles;
-}
 
 static bool parse_address(const char *text, uint16_t port, struct sockaddr_storage *address,
                           socklen_t *size, struct error *err)
@@ -136,12 +80,12 @@ bool dimse_server_open(struct archive *archive, const struct dimse_options *opti
     struct dimse_server *server = mem_alloc(sizeof(*server));
     int fd = -1;
     *out = NULL;
-    copy_options(server, options);
+    server->place = configuration_place_new_take(configuration_new(options));
     if (!listen_on(options->address, options->port, &fd, err))
         goto fail;
     server->port = bound_port(fd);
-    server->workers = workers_new(archive, &server->options);
-    if (!listener_open_take(fd, &server->options, server->workers, &server->listener, err))
+    server->workers = workers_new(archive, server->place);
+    if (!listener_open_take(fd, server->place, server->workers, &server->listener, err))
         goto fail;
     *out = server;
     return true;
@@ -155,20 +99,20 @@ uint16_t dimse_server_port(const struct dimse_server *server)
     return server->port;
 }
 
+bool dimse_server_reload(struct dimse_server *server, const struct dimse_options *options,
+                         struct error *err)
+{
+    (void)err;
+    configuration_replace_take(server->place, configuration_new(options));
+    return true;
+}
+
 void dimse_server_close(struct dimse_server *server, int64_t grace_ms)
 {
     if (!server)
         return;
     listener_close(server->listener);
     workers_close(server->workers, grace_ms);
-    for (size_t i = 0; i < server->options.peer_count; i++) {
-        free((void *)(uintptr_t)server->peers[i].ae_title);
-        free((void *)(uintptr_t)server->peers[i].host);
-    }
-    free(server->peers);
-    for (char **title = server->calling_ae_titles; title && *title; title++)
-        free(*title);
-    free(server->calling_ae_titles);
-    free(server->ae_title);
+    configuration_place_free(server->place);
     free(server);
 }

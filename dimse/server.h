@@ -9,10 +9,29 @@
 
 struct dimse_server;
 
+/* What a peer may ask for; C-ECHO is everybody's. */
+enum right {
+    RIGHT_STORE = 1 << 0,
+    RIGHT_FIND = 1 << 1,
+    RIGHT_MOVE = 1 << 2,
+    RIGHT_GET = 1 << 3,
+    RIGHT_COMMIT = 1 << 4,
+    RIGHT_WORKLIST = 1 << 5,
+    RIGHT_ALL = (1 << 6) - 1,
+};
+
+/* Somebody known by an AE title: who may call, and where is sent to. */
 struct peer {
     const char *ae_title;
-    const char *host;
-    uint16_t port;
+    const char *host; /* name or address; NULL: it calls from anywhere and nothing is sent to it */
+    uint16_t port;    /* 0: nothing is sent to it */
+    uint8_t rights;   /* enum right */
+    bool tls;         /* it is called over TLS */
+    const char *certificate;              /* that it must show, see dimse/tls.h; NULL: any */
+    const char *character_set;            /* Specific Character Set it likes best; NULL: any */
+    const char *const *transfer_syntaxes; /* it likes best, NULL-terminated; NULL: any */
+    uint16_t operations;                  /* outstanding at once, 0: as everybody */
+    unsigned association_limit;           /* 0: as everybody */
 };
 
 struct dimse_options {
@@ -21,8 +40,10 @@ struct dimse_options {
     const char *ae_title;
     bool accept_any_called_ae; /* default false: another called AE title is rejected 1/1/7 */
     const char *const *calling_ae_titles; /* NULL-terminated list of who may call; NULL: anybody */
-    const struct peer *peers;             /* C-MOVE destinations */
+    const struct peer *peers;
     size_t peer_count;
+    bool trust_network;                  /* titles that nobody knows may call, too, though `address`
+                                            is more than the loopback */
     unsigned association_limit;          /* 0: 256 */
     unsigned association_limit_per_peer; /* 0: 64, by address */
     uint32_t max_pdu;                    /* what we announce, 0: 256 KiB (262144) */
@@ -37,6 +58,10 @@ struct dimse_options {
 bool dimse_server_open(struct archive *archive, const struct dimse_options *options,
                        struct dimse_server **out, struct error *err);
 uint16_t dimse_server_port(const struct dimse_server *server);
+/* Takes other options for all associations that are yet to come: everything but address and port.
+ * Open associations keep what they began with. On failure all stays as it was. */
+bool dimse_server_reload(struct dimse_server *server, const struct dimse_options *options,
+                         struct error *err);
 /* No new associations; those that are open may end their message for `grace_ms`, then they are
  * aborted. */
 void dimse_server_close(struct dimse_server *server, int64_t grace_ms);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "dimse/session.h"
 
+#include "dimse/peers.h"
 #include "dimse/service.h"
 
 bool session_refuse(struct session *session, struct message *request, const struct status *status,
@@ -11,7 +12,8 @@ bool session_refuse(struct session *session, struct message *request, const stru
 }
 
 /* What is wrong with a request before any service sees it (PS3.7 C.5); code 0: nothing. */
-static struct status check(const struct message *request, const struct service_row *row)
+static struct status check(const struct session *session, const struct message *request,
+                           const struct service_row *row)
 {
     const struct command *command = &request->command;
     if (command->is_faulty)
@@ -25,6 +27,10 @@ static struct status check(const struct message *request, const struct service_r
                            "SOP class is not that of the presentation context");
     if (row->service != request->context->service)
         return status_make(STATUS_SOP_CLASS_NOT_SUPPORTED, "operation is not of this SOP class");
+    if (!(request->context->roles & ROLE_SCU))
+        return status_make(STATUS_SOP_CLASS_NOT_SUPPORTED, "the SCU role was not negotiated");
+    if (!peers_may(session->peer, row->service))
+        return status_make(STATUS_NOT_AUTHORIZED, "calling AE title may not do this here");
     return status_make(STATUS_SUCCESS, "");
 }
 
@@ -42,7 +48,7 @@ static bool dispatch(struct session *session, struct message *request, struct er
     /* Nothing of ours is being answered, and a cancel comes too late (PS3.7 9.3.2.3). */
     if (command_is_response(&request->command) || request->command.field == C_CANCEL_RQ)
         return message_drain(request, err);
-    struct status status = check(request, row);
+    struct status status = check(session, request, row);
     if (status.code != STATUS_SUCCESS)
         return session_refuse(session, request, &status, err);
     return row->serve(session, request, err);

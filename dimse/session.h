@@ -11,6 +11,7 @@
 struct session {
     struct archive *archive;
     const struct dimse_options *options; /* complete: no zeroes that stand for defaults */
+    const struct peer *peer;             /* who called, NULL when it is not in the table */
     struct association *association;
     int stop_fd;
     int kill_fd;

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "dimse/workers.h"
 
-#include <netinet/in.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
@@ -11,12 +10,14 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/metrics.h"
+#include "dimse/admission.h"
+#include "dimse/peers.h"
 #include "dimse/session.h"
 #include "dimse/transport.h"
 
 enum {
     STACK_SIZE = 256 << 10,
-    /* Kept for our own peers (the destinations in the settings) when strangers have taken all. */
+    /* Kept for our own peers (those in the settings) when strangers have taken all. */
     RESERVED = 8,
 };
 
@@ -24,7 +25,8 @@ struct worker {
     struct worker *next;
     struct workers *workers;
     pthread_t thread;
-    struct sockaddr_storage address;
+    const struct configuration *configuration;
+    struct call call;
     struct buffer request;
     int fd;       /* the socket; at the end what is still to be drained, or -1 */
     bool is_done; /* guarded by workers->lock */
@@ -32,7 +34,7 @@ struct worker {
 
 struct workers {
     struct archive *archive;
-    const struct dimse_options *options;
+    struct configuration_place *place;
     int wake_fd;
     int stop_fd; /* never read: once written, readable for all */
     int kill_fd;
@@ -57,11 +59,11 @@ static void raise_event(int fd)
         break; /* only when it is raised already */
 }
 
-struct workers *workers_new(struct archive *archive, const struct dimse_options *options)
+struct workers *workers_new(struct archive *archive, struct configuration_place *place)
 {
     struct workers *workers = mem_alloc(sizeof(*workers));
     workers->archive = archive;
-    workers->options = options;
+    workers->place = place;
     workers->wake_fd = new_event();
     workers->stop_fd = new_event();
     workers->kill_fd = new_event();
@@ -79,7 +81,7 @@ static void log_end(const struct worker *worker, const struct session *session, 
                     const struct error *err, int64_t began_ms)
 {
     char address[TRANSPORT_ADDRESS_SIZE];
-    transport_format_address(&worker->address, address);
+    transport_format_address(&worker->call.address, address);
     log_info("dimse: association ended peer=%s calling_ae=%s called_ae=%s stored=%llu failed=%llu "
              "queries=%llu moved=%llu ms=%lld how=%s why=\"%s\"",
              address, association_calling_ae(session->association),
@@ -89,36 +91,58 @@ static void log_end(const struct worker *worker, const struct session *session, 
              err->message);
 }
 
+static struct association *accept_call(struct worker *worker, struct error *err)
+{
+    const struct configuration *configuration = worker->configuration;
+    struct association_settings settings = {
+        .max_pdu = configuration->options.max_pdu,
+        .idle_timeout_ms = configuration->options.idle_timeout_ms,
+        .message_timeout_ms = configuration->options.message_timeout_ms,
+        .stop_fd = worker->workers->stop_fd,
+        .kill_fd = worker->workers->kill_fd,
+    };
+    struct slice body = slice_skip(buffer_slice(&worker->request), PDU_HEADER_SIZE);
+    int fd = worker->fd;
+    worker->fd = -1;
+    return association_accept_take(fd, body, &configuration->policy, &settings, err);
+}
+
+/* The host of the peer is a name, and it is none of this address. */
+static bool is_stranger(const struct worker *worker)
+{
+    const struct peer *peer = peers_find(&worker->configuration->options, worker->call.calling_ae);
+    return worker->call.to_resolve && !peers_resolve(peer->host, &worker->call.address);
+}
+
+/* Sends our last PDU; the listener drains what comes after it. */
+static void turn_away(struct worker *worker, struct rejection rejection)
+{
+    uint8_t pdu[PDU_SHORT_SIZE];
+    admission_note(rejection, &worker->call.address, "", worker->call.calling_ae);
+    reject_encode(rejection, pdu);
+    if (send(worker->fd, pdu, sizeof(pdu), MSG_NOSIGNAL | MSG_DONTWAIT) < 0) {
+        close(worker->fd);
+        worker->fd = -1;
+    }
+}
+
 static void serve(struct worker *worker)
 {
     struct workers *workers = worker->workers;
-    const struct dimse_options *options = workers->options;
-    struct policy policy = {
-        .ae_title = options->ae_title,
-        .accept_any_called_ae = options->accept_any_called_ae,
-        .calling_ae_titles = options->calling_ae_titles,
-        .refuse_unknown_sop_classes = options->refuse_unknown_sop_classes,
-        .max_pdu = options->max_pdu,
-    };
-    struct association_settings settings = {
-        .max_pdu = options->max_pdu,
-        .idle_timeout_ms = options->idle_timeout_ms,
-        .message_timeout_ms = options->message_timeout_ms,
-        .stop_fd = workers->stop_fd,
-        .kill_fd = workers->kill_fd,
-    };
     struct session session = {
         .archive = workers->archive,
-        .options = options,
+        .options = &worker->configuration->options,
+        .peer = peers_find(&worker->configuration->options, worker->call.calling_ae),
         .stop_fd = workers->stop_fd,
         .kill_fd = workers->kill_fd,
     };
     struct error err = { .code = ERROR_NONE };
     int64_t began_ms = clock_monotonic_ms();
-    struct slice body = slice_skip(buffer_slice(&worker->request), PDU_HEADER_SIZE);
-    session.association = association_accept_take(worker->fd, body, &policy, &settings, &err);
-    buffer_release(&worker->request);
-    worker->fd = -1;
+    if (is_stranger(worker)) {
+        turn_away(worker, admission_stranger);
+        return;
+    }
+    session.association = accept_call(worker, &err);
     if (!session.association) {
         log_info("dimse: association not answered how=%s", error_name(err.code));
         return;
@@ -136,6 +160,8 @@ static void *run(void *argument)
     struct worker *worker = argument;
     struct workers *workers = worker->workers;
     serve(worker);
+    buffer_release(&worker->request);
+    configuration_release(worker->configuration);
     pthread_mutex_lock(&workers->lock);
     worker->is_done = true;
     workers->running--;
@@ -145,41 +171,28 @@ static void *run(void *argument)
     return NULL;
 }
 
-static bool same_host(const struct sockaddr_storage *a, const struct sockaddr_storage *b)
-{
-    if (a->ss_family != b->ss_family)
-        return false;
-    if (a->ss_family == AF_INET)
-        return ((const struct sockaddr_in *)a)->sin_addr.s_addr ==
-               ((const struct sockaddr_in *)b)->sin_addr.s_addr;
-    return memcmp(&((const struct sockaddr_in6 *)a)->sin6_addr,
-                  &((const struct sockaddr_in6 *)b)->sin6_addr, sizeof(struct in6_addr)) == 0;
-}
-
-static bool is_own_peer(const struct workers *workers, const char *calling_ae)
-{
-    for (size_t i = 0; i < workers->options->peer_count; i++)
-        if (strcmp(workers->options->peers[i].ae_title, calling_ae) == 0)
-            return true;
-    return false;
-}
-
 /* Called with the lock held. */
-static struct rejection check_limits(const struct workers *workers,
-                                     const struct sockaddr_storage *address, const char *calling_ae)
+static struct rejection check_limits(const struct workers *workers, const struct call *call,
+                                     const struct dimse_options *options)
 {
     static const struct rejection none = { 0, 0, 0 };
     static const struct rejection congestion = { 2, 3, 1 };
     static const struct rejection local_limit = { 2, 3, 2 };
-    unsigned limit = workers->options->association_limit;
-    unsigned of_peer = 0;
-    for (const struct worker *worker = workers->list; worker; worker = worker->next)
-        of_peer += !worker->is_done && same_host(&worker->address, address);
-    if (is_own_peer(workers, calling_ae))
-        limit += RESERVED;
+    const struct peer *peer = peers_find(options, call->calling_ae);
+    unsigned limit = options->association_limit + (peer ? RESERVED : 0);
+    unsigned of_host = 0;
+    unsigned of_title = 0;
+    for (const struct worker *worker = workers->list; worker; worker = worker->next) {
+        if (worker->is_done)
+            continue;
+        of_host += peers_same_host(&worker->call.address, &call->address);
+        of_title += strcmp(worker->call.calling_ae, call->calling_ae) == 0;
+    }
     if (workers->running >= limit)
         return congestion;
-    return of_peer >= workers->options->association_limit_per_peer ? local_limit : none;
+    if (peer && peer->association_limit)
+        return of_title >= peer->association_limit ? local_limit : none;
+    return of_host >= options->association_limit_per_peer ? local_limit : none;
 }
 
 static bool start(struct worker *worker)
@@ -192,25 +205,27 @@ static bool start(struct worker *worker)
     return failure == 0;
 }
 
-struct rejection workers_admit_take(struct workers *workers, int fd,
-                                    const struct sockaddr_storage *address, const char *calling_ae,
+struct rejection workers_admit_take(struct workers *workers, const struct call *call,
+                                    const struct configuration *configuration,
                                     struct buffer *request)
 {
     static const struct rejection congestion = { 2, 3, 1 };
     pthread_mutex_lock(&workers->lock);
-    struct rejection rejection = check_limits(workers, address, calling_ae);
+    struct rejection rejection = check_limits(workers, call, &configuration->options);
     if (rejection.result == 0) {
         struct worker *worker = mem_alloc(sizeof(*worker));
         worker->workers = workers;
-        worker->address = *address;
-        worker->fd = fd;
+        worker->call = *call;
+        worker->fd = call->fd;
         worker->request = *request;
+        worker->configuration = configuration_hold(configuration);
         if (start(worker)) {
             worker->next = workers->list;
             workers->list = worker;
             workers->running++;
             *request = buffer_up_to(0);
         } else {
+            configuration_release(configuration);
             free(worker);
             rejection = congestion;
         }

@@ -6,22 +6,29 @@
 #include <sys/socket.h>
 
 #include "base/buffer.h"
+#include "dimse/configuration.h"
 #include "dimse/pdu.h"
-#include "dimse/server.h"
 
 struct workers;
 
-/* `options` are complete and outlive the workers. */
-struct workers *workers_new(struct archive *archive, const struct dimse_options *options);
+/* `place` outlives the workers. */
+struct workers *workers_new(struct archive *archive, struct configuration_place *place);
 
 /* Readable when workers_reap has something to do. */
 int workers_wake_fd(const struct workers *workers);
 
-/* A complete A-ASSOCIATE-RQ with its PDU header, that associate_decode passed. Result 0: socket and
- * request are taken. Otherwise nothing is taken, and the peer must be answered with what is
- * returned. */
-struct rejection workers_admit_take(struct workers *workers, int fd,
-                                    const struct sockaddr_storage *address, const char *calling_ae,
+/* Somebody who wants an association. */
+struct call {
+    int fd;
+    struct sockaddr_storage address;
+    char calling_ae[AE_TITLE_SIZE];
+    bool to_resolve; /* the peer's host must be asked for before it is let in */
+};
+/* `request` is a complete A-ASSOCIATE-RQ with its PDU header, that admission_check let in with this
+ * configuration. Result 0: socket and request are taken. Otherwise nothing is taken, and the peer
+ * must be answered with what is returned. */
+struct rejection workers_admit_take(struct workers *workers, const struct call *call,
+                                    const struct configuration *configuration,
                                     struct buffer *request);
 
 /* Joins what has ended. Each call gives at most one socket that is still to be drained, in *fd

@@ -26,7 +26,8 @@ static void print_help(void)
         "  dcmsend -aec HOUNSFIELD 127.0.0.1 11112 image.dcm      send a first image\n"
         "  curl http://127.0.0.1:8080/dicomweb/studies            find it\n"
         "\n"
-        "SIGTERM or Ctrl-C stops the server in order. Exit status: 0 stopped, 1 failed,\n"
+        "SIGHUP reads the DICOM settings again, the peers above all. SIGTERM or Ctrl-C stops the\n"
+        "server in order. Exit status: 0 stopped, 1 failed,\n"
         "2 wrong usage or settings.");
 }
 
@@ -47,7 +48,7 @@ static int run_serve(int flag_count, char **flags)
         return 2;
     }
     set_log_level(settings->log);
-    bool ok = serve(settings, &err);
+    bool ok = serve(settings, flag_count, flags, &err);
     if (!ok)
         fprintf(stderr, "hounsfield: %s\n", err.message);
     settings_free(settings);

@@ -115,9 +115,9 @@ static unsigned milliseconds(double seconds)
     return (unsigned)(seconds * 1000);
 }
 
-static bool open_dimse(struct server *server, const struct settings *settings, struct error *err)
+static struct dimse_options dimse_options(const struct settings *settings)
 {
-    const struct dimse_options options = {
+    return (struct dimse_options){
         .address = settings->bind,
         .port = (uint16_t)settings->dimse_port,
         .ae_title = settings->ae_title,
@@ -127,6 +127,7 @@ static bool open_dimse(struct server *server, const struct settings *settings, s
                                  : NULL,
         .peers = settings->peers,
         .peer_count = settings->peer_count,
+        .trust_network = settings->trust_network,
         .association_limit = (unsigned)settings->association_limit,
         .association_limit_per_peer = (unsigned)settings->association_limit_per_peer,
         .max_pdu = (uint32_t)settings->max_pdu,
@@ -136,7 +137,32 @@ static bool open_dimse(struct server *server, const struct settings *settings, s
         .connect_timeout_ms = milliseconds(settings->connect_timeout_seconds),
         .refuse_unknown_sop_classes = settings->refuse_unknown_sop_classes,
     };
+}
+
+static bool open_dimse(struct server *server, const struct settings *settings, struct error *err)
+{
+    const struct dimse_options options = dimse_options(settings);
     return dimse_server_open(server->archive, &options, &server->dimse, err);
+}
+
+/* SIGHUP: the peers and all else of DICOM but its address and port are taken anew. Settings that
+ * are wrong change nothing. */
+static void reload(struct server *server, const struct settings *running, int flag_count,
+                   char **flags)
+{
+    struct settings *settings = NULL;
+    struct error err;
+    bool ok = settings_load(flag_count, flags, &settings, &err);
+    if (ok) {
+        struct dimse_options options = dimse_options(settings);
+        options.address = running->bind; /* what is listened on decides who may call */
+        ok = dimse_server_reload(server->dimse, &options, &err);
+    }
+    if (ok)
+        log_info("server: settings reloaded peers=%zu", settings->peer_count);
+    else
+        log_error("server: settings not reloaded, the old ones stay why=\"%s\"", err.message);
+    settings_free(settings);
 }
 
 static void close_all(struct server *server)
@@ -168,11 +194,24 @@ static void raise_descriptor_limit(void)
     }
 }
 
-bool serve(const struct settings *settings, struct error *err)
+/* Waits for SIGTERM or SIGINT, and heeds SIGHUP meanwhile. */
+static void await_stop(struct server *server, const struct settings *settings, int flag_count,
+                       char **flags, const sigset_t *signals)
+{
+    int number = 0;
+    for (;;) {
+        sigwait(signals, &number);
+        if (number != SIGHUP)
+            break;
+        reload(server, settings, flag_count, flags);
+    }
+    log_info("server: stopping signal=%s", number == SIGINT ? "INT" : "TERM");
+}
+
+bool serve(const struct settings *settings, int flag_count, char **flags, struct error *err)
 {
     struct server server = { 0 };
     sigset_t stop;
-    int signal_number = 0;
     bool ok = false;
     int64_t began_ms = clock_monotonic_ms();
 
@@ -180,6 +219,7 @@ bool serve(const struct settings *settings, struct error *err)
     sigemptyset(&stop);
     sigaddset(&stop, SIGTERM);
     sigaddset(&stop, SIGINT);
+    sigaddset(&stop, SIGHUP);
     pthread_sigmask(SIG_BLOCK, &stop, NULL);
     signal(SIGPIPE, SIG_IGN);
     /* Whatever is written holds patients' data, RocksDB's files too. */
@@ -198,11 +238,11 @@ bool serve(const struct settings *settings, struct error *err)
     if (*settings->fhir_url && !*settings->base_url)
         log_warn("server: http.baseUrl is not set, so Endpoint resources say %s",
                  server.dicomweb_url);
-    sigwait(&stop, &signal_number);
-    log_info("server: stopping signal=%s", signal_number == SIGINT ? "INT" : "TERM");
+    await_stop(&server, settings, flag_count, flags, &stop);
     /* Who asks a second time does not want to wait. */
     signal(SIGTERM, SIG_DFL);
     signal(SIGINT, SIG_DFL);
+    signal(SIGHUP, SIG_IGN);
     pthread_sigmask(SIG_UNBLOCK, &stop, NULL);
     ok = true;
 out:

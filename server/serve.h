@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 /* The daemon: everything opened in order, run until SIGTERM or SIGINT, closed in the opposite
- * order. */
+ * order. SIGHUP reads the settings of DICOM again, with the flags that were given. */
 
 #include "base/error.h"
 #include "server/settings.h"
 
-bool serve(const struct settings *settings, struct error *err);
+bool serve(const struct settings *settings, int flag_count, char **flags, struct error *err);

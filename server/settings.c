@@ -11,6 +11,7 @@
 
 #include "base/buffer.h"
 #include "base/memory.h"
+#include "dicom/uid.h"
 
 enum { SETTINGS_FILE_LIMIT = 1 << 20 };
 
@@ -41,7 +42,8 @@ static const struct setting table[] = {
     { "dimse.acceptAnyCalledAe", BOOLEAN, AT(accept_any_called_ae), 0, 0, NULL, NULL, NULL },
     { "dimse.callingAeTitles", TITLES, AT(calling_ae_titles), 0, 0, NULL, NULL, NULL },
     { "dimse.peers", PEERS, AT(peers), 0, 0, "--peer", "TITLE=HOST:PORT",
-      "a C-MOVE destination; may be given several times" },
+      "a peer that we know; may be given several times" },
+    { "dimse.trustNetwork", BOOLEAN, AT(trust_network), 0, 0, NULL, NULL, NULL },
     { "dimse.refuseUnknownSopClasses", BOOLEAN, AT(refuse_unknown_sop_classes), 0, 0, NULL, NULL,
       NULL },
     { "dimse.associationLimit", NUMBER, AT(association_limit), 1, 10000, NULL, NULL, NULL },
@@ -109,24 +111,49 @@ static bool is_ae_title(const char *text)
     return true;
 }
 
-static bool add_peer(struct settings *settings, const char *title, const char *host, double port,
-                     struct error *err)
+static void free_peer(struct peer *peer)
 {
-    if (!is_ae_title(title))
-        return error_set(err, ERROR_INVALID, "\"%s\" is no AE title (1 to 16 characters)", title);
-    if (!*host)
-        return error_set(err, ERROR_INVALID, "peer %s has no host", title);
-    if (!(port >= 1 && port <= 65535) || port != floor(port))
-        return error_set(err, ERROR_INVALID, "peer %s: port must be 1 to 65535", title);
+    free((char *)peer->ae_title);
+    free((char *)peer->host);
+    free((char *)peer->certificate);
+    free((char *)peer->character_set);
+    for (const char *const *uid = peer->transfer_syntaxes; uid && *uid; uid++)
+        free((char *)*uid);
+    free((void *)peer->transfer_syntaxes);
+}
+
+/* Checks a peer and takes it with all it points to. */
+static bool add_peer_take(struct settings *settings, struct peer peer, struct error *err)
+{
+    if (!is_ae_title(peer.ae_title)) {
+        error_set(err, ERROR_INVALID, "\"%s\" is no AE title (1 to 16 characters)", peer.ae_title);
+        goto fail;
+    }
     for (size_t i = 0; i < settings->peer_count; i++)
-        if (!strcmp(settings->peers[i].ae_title, title))
-            return error_set(err, ERROR_INVALID, "peer %s is given twice", title);
-    if (settings->peer_count == SETTINGS_MAX_PEERS)
-        return error_set(err, ERROR_LIMIT, "more than %d peers", SETTINGS_MAX_PEERS);
-    struct peer *peer = &settings->peers[settings->peer_count++];
-    peer->ae_title = mem_copy_text(title);
-    peer->host = mem_copy_text(host);
-    peer->port = (uint16_t)port;
+        if (!strcmp(settings->peers[i].ae_title, peer.ae_title)) {
+            error_set(err, ERROR_INVALID, "peer %s is given twice", peer.ae_title);
+            goto fail;
+        }
+    if (peer.port && (!peer.host || !*peer.host)) {
+        error_set(err, ERROR_INVALID, "peer %s has no host", peer.ae_title);
+        goto fail;
+    }
+    if (settings->peer_count == SETTINGS_MAX_PEERS) {
+        error_set(err, ERROR_LIMIT, "more than %d peers", SETTINGS_MAX_PEERS);
+        goto fail;
+    }
+    settings->peers[settings->peer_count++] = peer;
+    return true;
+fail:
+    free_peer(&peer);
+    return false;
+}
+
+static bool to_port(double number, uint16_t *port)
+{
+    if (!(number >= 1 && number <= 65535) || number != floor(number))
+        return false;
+    *port = (uint16_t)number;
     return true;
 }
 
@@ -149,7 +176,14 @@ static bool parse_peer(struct settings *settings, const char *text, struct error
     }
     char *end;
     double number = strtod(port, &end);
-    ok = add_peer(settings, copy, host, *port && !*end ? number : -1, err);
+    struct peer peer = { .rights = RIGHT_ALL };
+    if (!*port || *end || !to_port(number, &peer.port)) {
+        error_set(err, ERROR_INVALID, "peer %s: port must be 1 to 65535", copy);
+        goto out;
+    }
+    peer.ae_title = mem_copy_text(copy);
+    peer.host = mem_copy_text(host);
+    ok = add_peer_take(settings, peer, err);
 out:
     free(copy);
     return ok;
@@ -175,28 +209,113 @@ static bool apply_titles(struct settings *settings, const struct setting *settin
     return true;
 }
 
+static bool take_text(const cJSON *value, const char **text)
+{
+    if (!cJSON_IsString(value))
+        return false;
+    free((char *)*text);
+    *text = mem_copy_text(value->valuestring);
+    return true;
+}
+
+static bool take_rights(const cJSON *value, uint8_t *rights)
+{
+    static const char *const names[] = { "store", "find", "move", "get", "commit", "worklist" };
+    const cJSON *name;
+    *rights = 0;
+    if (!cJSON_IsArray(value))
+        return false;
+    cJSON_ArrayForEach(name, value)
+    {
+        size_t i = 0;
+        while (i < 6 && !(cJSON_IsString(name) && !strcmp(name->valuestring, names[i])))
+            i++;
+        if (i == 6)
+            return false;
+        *rights |= (uint8_t)(1 << i);
+    }
+    return true;
+}
+
+static bool take_uids(const cJSON *value, const char *const **list)
+{
+    const cJSON *uid;
+    size_t count = 0;
+    if (!cJSON_IsArray(value) || *list)
+        return false;
+    cJSON_ArrayForEach(uid, value)
+    {
+        if (!cJSON_IsString(uid) || !uid_is_valid(uid->valuestring))
+            return false;
+        count++;
+    }
+    const char **copy = mem_alloc_array(count + 1, sizeof(*copy));
+    count = 0;
+    cJSON_ArrayForEach(uid, value) copy[count++] = mem_copy_text(uid->valuestring);
+    *list = copy;
+    return true;
+}
+
+static bool take_count(const cJSON *value, double maximum, double *count)
+{
+    *count = value->valuedouble;
+    return cJSON_IsNumber(value) && *count >= 1 && *count <= maximum && *count == floor(*count);
+}
+
+static bool take_peer_member(const cJSON *value, struct peer *peer, struct error *err)
+{
+    const char *key = value->string;
+    const char *takes = NULL;
+    double count = 0;
+    if (!strcmp(key, "aeTitle")) {
+        takes = take_text(value, &peer->ae_title) ? NULL : "a text";
+    } else if (!strcmp(key, "host")) {
+        takes = take_text(value, &peer->host) ? NULL : "a name or address";
+    } else if (!strcmp(key, "port")) {
+        takes = cJSON_IsNumber(value) && to_port(value->valuedouble, &peer->port) ? NULL
+                                                                                  : "1 to 65535";
+    } else if (!strcmp(key, "tls")) {
+        takes = cJSON_IsBool(value) ? NULL : "true or false";
+        peer->tls = cJSON_IsTrue(value);
+    } else if (!strcmp(key, "certificate")) {
+        takes = take_text(value, &peer->certificate) ? NULL : "a fingerprint or subject";
+    } else if (!strcmp(key, "rights")) {
+        takes = take_rights(value, &peer->rights)
+                    ? NULL
+                    : "a list of store, find, move, get, commit and worklist";
+    } else if (!strcmp(key, "characterSet")) {
+        takes = take_text(value, &peer->character_set) ? NULL : "a text";
+    } else if (!strcmp(key, "transferSyntaxes")) {
+        takes = take_uids(value, &peer->transfer_syntaxes) ? NULL : "a list of UIDs";
+    } else if (!strcmp(key, "async")) {
+        takes = take_count(value, 1000, &count) ? NULL : "1 to 1000";
+        peer->operations = (uint16_t)count;
+    } else if (!strcmp(key, "maxAssociations")) {
+        takes = take_count(value, 10000, &count) ? NULL : "1 to 10000";
+        peer->association_limit = (unsigned)count;
+    } else {
+        return error_set(err, ERROR_INVALID, "unknown key \"%s\"", key);
+    }
+    return !takes || error_set(err, ERROR_INVALID, "%s takes %s", key, takes);
+}
+
 static bool apply_peers(struct settings *settings, const struct setting *setting,
                         const cJSON *value, struct error *err)
 {
-    const cJSON *peer;
+    const cJSON *object;
     const cJSON *member;
-    cJSON_ArrayForEach(peer, value)
+    cJSON_ArrayForEach(object, value)
     {
-        const cJSON *title = cJSON_GetObjectItemCaseSensitive(peer, "aeTitle");
-        const cJSON *host = cJSON_GetObjectItemCaseSensitive(peer, "host");
-        const cJSON *port = cJSON_GetObjectItemCaseSensitive(peer, "port");
-        cJSON_ArrayForEach(member, peer)
-        {
-            if (member != title && member != host && member != port)
-                return error_set(err, ERROR_INVALID, "%s: unknown key \"%s\"", setting->key,
-                                 member->string ? member->string : "");
-        }
-        if (!cJSON_IsString(title) || !cJSON_IsString(host) || !cJSON_IsNumber(port))
-            return error_set(err, ERROR_INVALID,
-                             "%s takes a list of { \"aeTitle\": text, \"host\": text, \"port\": "
-                             "number }",
-                             setting->key);
-        if (!add_peer(settings, title->valuestring, host->valuestring, port->valuedouble, err))
+        struct peer peer = { .rights = RIGHT_ALL };
+        bool ok = cJSON_IsObject(object) ||
+                  error_set(err, ERROR_INVALID, "takes a list of objects");
+        if (ok)
+            cJSON_ArrayForEach(member, object) ok = ok && take_peer_member(member, &peer, err);
+        if (ok && !peer.ae_title)
+            ok = error_set(err, ERROR_INVALID, "a peer has no aeTitle");
+        if (!ok)
+            free_peer(&peer);
+        if (!ok || !add_peer_take(settings, peer, err))
             return error_add_context(err, "%s", setting->key);
     }
     return true;
@@ -496,10 +615,8 @@ void settings_free(struct settings *settings)
             free(*(char **)((char *)settings + table[i].offset));
     for (size_t i = 0; i < settings->calling_ae_title_count; i++)
         free(settings->calling_ae_titles[i]);
-    for (size_t i = 0; i < settings->peer_count; i++) {
-        free((char *)settings->peers[i].ae_title);
-        free((char *)settings->peers[i].host);
-    }
+    for (size_t i = 0; i < settings->peer_count; i++)
+        free_peer(&settings->peers[i]);
     free(settings);
 }
 

@@ -21,6 +21,7 @@ struct settings {
     double dimse_port;
     char *ae_title;
     bool accept_any_called_ae;
+    bool trust_network;
     char *calling_ae_titles[SETTINGS_MAX_TITLES + 1]; /* NULL-terminated */
     size_t calling_ae_title_count;
     struct peer peers[SETTINGS_MAX_PEERS];

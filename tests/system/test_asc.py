@@ -617,7 +617,7 @@ def test_HOS_10_ten_thousand_associations_at_once_by_default_limits(start_server
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     count = min(10000, hard - 1000)
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, count + 1000), hard))
-    server = start_server()
+    server = start_server(settings={"dimse": {"peers": [{"aeTitle": "MODALITY"}]}})
     quiet = Association(server, ECHO, source="127.0.0.99")
     wires, answers = [], collections.Counter()
     try:
@@ -628,7 +628,7 @@ def test_HOS_10_ten_thousand_associations_at_once_by_default_limits(start_server
         for wire in wires:
             kind, body = wire.read()
             answers[(kind, body[1:4] if kind == RJ else b"")] += 1
-        known = Association(server, ECHO, calling="MOVEDEST1", source="127.0.0.77")
+        known = Association(server, ECHO, calling="MODALITY", source="127.0.0.77")
         assert known.echo() == 0 and quiet.echo() == 0
         known.release()
         quiet.release()
@@ -658,10 +658,11 @@ def test_HOS_10_one_crowding_address_leaves_room_for_others(start_server):
 
 
 def test_HOS_10_places_are_kept_for_our_own_peers(start_server):
-    server = start_server(settings={"dimse": {"associationLimit": 3, "associationLimitPerPeer": 3}})
+    server = start_server(settings={"dimse": {"associationLimit": 3, "associationLimitPerPeer": 3,
+                                              "peers": [{"aeTitle": "MODALITY"}]}})
     held = [Association(server, ECHO) for _ in range(3)]
     assert refused(server, request(), source="127.0.0.2") == (RJ, (2, 3, 1))
-    known = Association(server, ECHO, calling="MOVEDEST1", source="127.0.0.2")
+    known = Association(server, ECHO, calling="MODALITY", source="127.0.0.2")
     assert known.echo() == 0
     known.release()
     for association in held:
@@ -690,7 +691,7 @@ def test_ASC_01_ipv6_and_ipv4_on_one_port(start_server):
         socket.create_server(("::1", 0), family=socket.AF_INET6).close()
     except OSError:
         pytest.skip("no IPv6 here")
-    server = start_server(settings={"bind": "::"})
+    server = start_server(settings={"bind": "::", "dimse": {"trustNetwork": True}})
     assert is_alive(server)
     with Wire(socket.create_connection(("::1", server.dimse_port), 5)) as wire:
         wire.send(request())

@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: MIT */
+#include "dimse/configuration.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+
+#include "base/memory.h"
+
+enum {
+    DEFAULT_ASSOCIATIONS = 256,
+    DEFAULT_ASSOCIATIONS_PER_PEER = 64,
+    DEFAULT_MAX_PDU = 256 << 10,
+    MIN_MAX_PDU = 4 << 10,
+    DEFAULT_ARTIM_MS = 10 * 1000,
+    DEFAULT_IDLE_MS = 10 * 60 * 1000,
+    DEFAULT_MESSAGE_MS = 60 * 1000,
+    DEFAULT_CONNECT_MS = 10 * 1000,
+};
+
+struct counted {
+    struct configuration configuration; /* first, so that one pointer is both */
+    atomic_uint holders;
+    /* What the options point to. */
+    char *address;
+    char *ae_title;
+    struct peer *peers;
+    char **calling_ae_titles;
+};
+
+struct configuration_place {
+    pthread_mutex_t lock;
+    const struct configuration *current; /* guarded by lock */
+};
+
+static void set_default(unsigned *value, unsigned otherwise)
+{
+    if (*value == 0)
+        *value = otherwise;
+}
+
+static void complete(struct dimse_options *options)
+{
+    set_default(&options->association_limit, DEFAULT_ASSOCIATIONS);
+    set_default(&options->association_limit_per_peer, DEFAULT_ASSOCIATIONS_PER_PEER);
+    set_default(&options->max_pdu, DEFAULT_MAX_PDU);
+    set_default(&options->artim_timeout_ms, DEFAULT_ARTIM_MS);
+    set_default(&options->idle_timeout_ms, DEFAULT_IDLE_MS);
+    set_default(&options->message_timeout_ms, DEFAULT_MESSAGE_MS);
+    set_default(&options->connect_timeout_ms, DEFAULT_CONNECT_MS);
+    if (options->max_pdu < MIN_MAX_PDU)
+        options->max_pdu = MIN_MAX_PDU;
+}
+
+static size_t list_size(const char *const *list)
+{
+    size_t count = 0;
+    while (list && list[count])
+        count++;
+    return count;
+}
+
+static char **copy_list(const char *const *list)
+{
+    size_t count = list_size(list);
+    if (!list)
+        return NULL;
+    char **copy = mem_alloc_array(count + 1, sizeof(*copy));
+    for (size_t i = 0; i < count; i++)
+        copy[i] = mem_copy_text(list[i]);
+    return copy;
+}
+
+static void free_list(char **list)
+{
+    for (char **text = list; text && *text; text++)
+        free(*text);
+    free(list);
+}
+
+static void copy_peer(struct peer *peer, const struct peer *from)
+{
+    *peer = *from;
+    peer->ae_title = mem_copy_text(from->ae_title);
+    peer->host = from->host && *from->host ? mem_copy_text(from->host) : NULL;
+    peer->character_set = mem_copy_text(from->character_set);
+    peer->certificate = mem_copy_text(from->certificate);
+    peer->transfer_syntaxes = (const char *const *)copy_list(from->transfer_syntaxes);
+}
+
+static void release_peer(struct peer *peer)
+{
+    free((void *)(uintptr_t)peer->ae_title);
+    free((void *)(uintptr_t)peer->host);
+    free((void *)(uintptr_t)peer->character_set);
+    free((void *)(uintptr_t)peer->certificate);
+    free_list((char **)(uintptr_t)peer->transfer_syntaxes);
+}
+
+const struct configuration *configuration_new(const struct dimse_options *options)
+{
+    struct counted *counted = mem_alloc(sizeof(*counted));
+    struct dimse_options *copy = &counted->configuration.options;
+    atomic_init(&counted->holders, 1);
+    *copy = *options;
+    complete(copy);
+    counted->address = mem_copy_text(options->address);
+    copy->address = counted->address;
+    counted->ae_title = mem_copy_text(options->ae_title);
+    copy->ae_title = counted->ae_title;
+    counted->peers = mem_alloc_array(options->peer_count, sizeof(*counted->peers));
+    for (size_t i = 0; i < options->peer_count; i++)
+        copy_peer(&counted->peers[i], &options->peers[i]);
+    copy->peers = counted->peers;
+    counted->calling_ae_titles = copy_list(options->calling_ae_titles);
+    copy->calling_ae_titles = (const char *const *)counted->calling_ae_titles;
+    counted->configuration.policy = (struct policy){
+        .ae_title = copy->ae_title,
+        .accept_any_called_ae = copy->accept_any_called_ae,
+        .refuse_unknown_sop_classes = copy->refuse_unknown_sop_classes,
+        .max_pdu = copy->max_pdu,
+    };
+    return &counted->configuration;
+}
+
+const struct configuration *configuration_hold(const struct configuration *configuration)
+{
+    struct counted *counted = (struct counted *)(uintptr_t)configuration;
+    atomic_fetch_add(&counted->holders, 1);
+    return configuration;
+}
+
+void configuration_release(const struct configuration *configuration)
+{
+    struct counted *counted = (struct counted *)(uintptr_t)configuration;
+    if (!counted || atomic_fetch_sub(&counted->holders, 1) > 1)
+        return;
+    for (size_t i = 0; i < configuration->options.peer_count; i++)
+        release_peer(&counted->peers[i]);
+    free(counted->peers);
+    free_list(counted->calling_ae_titles);
+    free(counted->ae_title);
+    free(counted->address);
+    free(counted);
+}
+
+struct configuration_place *configuration_place_new_take(const struct configuration *first)
+{
+    struct configuration_place *place = mem_alloc(sizeof(*place));
+    pthread_mutex_init(&place->lock, NULL);
+    place->current = first;
+    return place;
+}
+
+void configuration_place_free(struct configuration_place *place)
+{
+    if (!place)
+        return;
+    configuration_release(place->current);
+    pthread_mutex_destroy(&place->lock);
+    free(place);
+}
+
+const struct configuration *configuration_current(struct configuration_place *place)
+{
+    pthread_mutex_lock(&place->lock);
+    const struct configuration *current = configuration_hold(place->current);
+    pthread_mutex_unlock(&place->lock);
+    return current;
+}
+
+void configuration_replace_take(struct configuration_place *place, const struct configuration *next)
+{
+    pthread_mutex_lock(&place->lock);
+    const struct configuration *before = place->current;
+    place->current = next;
+    pthread_mutex_unlock(&place->lock);
+    configuration_release(before);
+}
