@@ -565,7 +565,7 @@ static void traffic_key(const struct traffic *traffic, unsigned i, char key[32])
     snprintf(key, 32, "t%u-%u", traffic->number, i);
 }
 
-/* Stores, and deletes every third one a while later. */
+/* Stores, and deletes every third one a while later; leaves others some of the disk. */
 static void *run_traffic(void *argument)
 {
     struct traffic *traffic = argument;
@@ -584,6 +584,7 @@ static void *run_traffic(void *argument)
             if (!find(traffic->storage, key, &id) || !remove_one(traffic->storage, key, &id, &err))
                 break;
         }
+        nanosleep(&(struct timespec){ .tv_nsec = 3000000 }, NULL);
     }
     return NULL;
 }
@@ -600,15 +601,14 @@ static void check_traffic(struct storage *storage, const struct traffic *traffic
             CHECK(blob_equals(storage, &id, 30000 + i % 7 * 1000, traffic->number * 10000 + i));
         if (i < stored && i % 3 != 0)
             CHECK(found);
-        if (i < deleted && i % 3 == 0 && i + 3 < deleted)
+        if (i % 3 == 0 && i + 3 < deleted)
             CHECK(!found); /* its deletion had ended */
-        (void)deleted;
     }
 }
 
 TEST(backup_beside_stores_and_deletes_holds_all_that_was_acknowledged_before_it_began)
 {
-    enum { THREADS = 3, ROUNDS = 4 };
+    enum { THREADS = 2, ROUNDS = 3 };
     struct places places = make_places();
     struct storage *storage = open_at(places.data);
     struct traffic traffic[THREADS] = { 0 };
@@ -622,7 +622,7 @@ TEST(backup_beside_stores_and_deletes_holds_all_that_was_acknowledged_before_it_
     for (int round = 0; round < ROUNDS && waited; round++) {
         unsigned stored[THREADS];
         unsigned deleted[THREADS];
-        unsigned goal = atomic_load(&traffic[0].stored) + 40;
+        unsigned goal = atomic_load(&traffic[0].stored) + 25;
         for (int i = 0; i < 5000 && atomic_load(&traffic[0].stored) < goal; i++)
             nanosleep(&(struct timespec){ .tv_nsec = 2000000 }, NULL);
         waited = atomic_load(&traffic[0].stored) >= goal;
