@@ -261,7 +261,7 @@ bool segment_write(struct segment *segment, struct slice bytes, uint64_t offset,
             continue;
         /* A file system may take O_DIRECT at open and refuse it here, or end in the middle of a
          * block. */
-        if (fd != segment->fd && ((size < 0 && errno == EINVAL) || size % SEGMENT_BLOCK != 0)) {
+        if (fd != segment->fd && (size < 0 ? errno == EINVAL : size % SEGMENT_BLOCK != 0)) {
             fd = segment->fd;
             continue;
         }
