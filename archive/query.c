@@ -82,6 +82,16 @@ void query_return_all(struct query *query)
     query->answer.header = true;
 }
 
+void query_set_options(struct query *query, unsigned options)
+{
+    query->keys.options = options;
+}
+
+bool query_supports(enum level level, const uint32_t *path, size_t depth)
+{
+    return row_can_tell(path[0], level) && match_is_by_value(path[depth - 1]);
+}
+
 void query_combine_date_time(struct query *query)
 {
     query->combine = true;

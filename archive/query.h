@@ -21,6 +21,11 @@ void query_close(struct query *query);
 enum { QUERY_MAX_DEPTH = 4 };
 bool query_add_key(struct query *query, const uint32_t *path, size_t depth, struct slice value,
                    struct error *err);
+/* How the keys that are added from now on are matched: some of enum match_option. */
+void query_set_options(struct query *query, unsigned options);
+/* Can a key along this path be matched and returned at the level? Not what stands at levels below,
+ * an attribute that the standard does not know, or a value that is not matched (pixels). */
+bool query_supports(enum level level, const uint32_t *path, size_t depth);
 /* Only returned. A sequence is returned whole. */
 bool query_add_return(struct query *query, uint32_t tag, struct error *err);
 /* All attributes that are stored for the level (includefield=all). */

@@ -38,7 +38,7 @@ bool query_keys_add(struct query_keys *keys, enum level level, const uint32_t *p
     uint16_t vr = dictionary_vr(tag);
     if (vr == VR_UN)
         vr = VR_LO; /* a private attribute: its text as it is */
-    if (!match_key_open(tag, vr, value, &key.match, err))
+    if (!match_key_open_with(tag, vr, value, keys->options, &key.match, err))
         return false;
     keys->keys[keys->count++] = key;
     return true;

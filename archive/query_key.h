@@ -20,6 +20,7 @@ struct query_keys {
     struct query_key *keys;
     size_t count;
     size_t capacity;
+    unsigned options; /* enum match_option */
 };
 
 bool query_keys_add(struct query_keys *keys, enum level level, const uint32_t *path, size_t depth,

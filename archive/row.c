@@ -268,6 +268,14 @@ enum level row_attribute_level(uint32_t tag, enum level level)
     return attribute_level(tag, &own) && own < level ? own : level;
 }
 
+bool row_can_tell(uint32_t tag, enum level level)
+{
+    enum level own;
+    if (find_computed(tag, LEVEL_INSTANCE) && tag != TAG_QUERY_RETRIEVE_LEVEL)
+        return find_computed(tag, level) != NULL;
+    return !attribute_level(tag, &own) || own <= level;
+}
+
 bool row_header(struct row *row, enum level level, const struct dataset **header, struct error *err)
 {
     struct identity place = row->place;

@@ -39,6 +39,10 @@ bool row_set_instance(struct row *row, const char *instance, struct slice record
  * `level` for all others. Never below `level`. */
 enum level row_attribute_level(uint32_t tag, enum level level);
 
+/* Is it told at this level or above? What the table does not know is taken from the header that
+ * stands for the level. */
+bool row_can_tell(uint32_t tag, enum level level);
+
 /* An attribute as seen from a level that is loaded. *found false when it is not known; else it is
  * a text (`text` is filled, UTF-8) or stands in *source. */
 struct row_value {

@@ -6,6 +6,7 @@
 #include "base/memory.h"
 #include "dicom/date_time.h"
 #include "dicom/fold.h"
+#include "dicom/fuzzy.h"
 #include "dicom/tag.h"
 #include "dicom/utf8.h"
 
@@ -16,6 +17,7 @@ enum {
     MAX_LIST = MAX_MEMBERS * UID_SIZE,
     NAME_GROUPS = 3,
     MAX_OWNED = 8,
+    MAX_PARTS = 64, /* values that must all be there */
 };
 
 /* What one component group of a PN must be. */
@@ -37,7 +39,10 @@ struct match_key {
     struct slice upper;
     struct time_span span; /* DA TM DT: of the single value, or of the range */
     struct name_group groups[NAME_GROUPS];
-    size_t group_count; /* 1: any group of the value */
+    size_t group_count;       /* 1: any group of the value */
+    bool fuzzy;               /* PN: `pattern` is like the value */
+    struct match_key **parts; /* keys that must all match */
+    size_t part_count;
     void *owned[MAX_OWNED];
     size_t owned_count;
 };
@@ -423,16 +428,56 @@ static bool open_folded(struct match_key *key, struct slice value, uint32_t tag,
     return any || error_set_tag(err, ERROR_INVALID, tag, "a list of empty values");
 }
 
-static bool open_value(struct match_key *key, struct slice value, uint32_t tag, struct error *err)
+static void open_fuzzy(struct match_key *key, struct slice value)
+{
+    struct buffer folded = buffer_up_to(MAX_KEY * 3);
+    fold_text(value, &folded);
+    key->pattern = keep(key, &folded);
+    key->kind = MATCH_WILDCARD; /* without a prefix: no index helps */
+    key->fuzzy = true;
+}
+
+/* Each value is a key of its own. */
+static bool open_parts(struct match_key *key, struct slice value, unsigned options, uint32_t tag,
+                       struct error *err)
+{
+    key->parts = mem_alloc_array(MAX_PARTS, sizeof(*key->parts));
+    key->kind = MATCH_WILDCARD;
+    while (value.size) {
+        struct slice part = fold_trim(take_part(&value, '\\'));
+        if (!part.size)
+            continue;
+        if (key->part_count == MAX_PARTS)
+            return error_set_tag(err, ERROR_INVALID, tag, "more than %d values in a key",
+                                 MAX_PARTS);
+        if (!match_key_open_with(tag, key->vr, part, options, &key->parts[key->part_count], err))
+            return false;
+        key->part_count++;
+    }
+    if (!key->part_count)
+        return error_set_tag(err, ERROR_INVALID, tag, "a list of empty values");
+    const struct match_key *first = key->parts[0];
+    key->prefix = match_key_count(first) ? match_key_member(first, 0) : match_key_prefix(first);
+    return true;
+}
+
+static bool open_value(struct match_key *key, struct slice value, unsigned options, uint32_t tag,
+                       struct error *err)
 {
     enum manner manner = manner_of(key->vr);
     size_t wildcards = count_wildcards(value);
     bool list = memchr(value.data, '\\', value.size) &&
                 (!vr_is_text(key->vr) || vr_is_multi_valued(key->vr));
+    if (options & MATCH_EMPTY_VALUE && slice_equals_text(value, "\"\"")) {
+        key->kind = MATCH_EMPTY;
+        return true;
+    }
     if (manner == MANNER_NONE)
         return error_set_tag(err, ERROR_INVALID, tag,
                              "a value where only a sequence of keys or "
                              "universal matching is possible");
+    if (options & MATCH_MULTIPLE_VALUES && list && manner != MANNER_UID && value.size <= MAX_KEY)
+        return open_parts(key, value, options & ~(unsigned)MATCH_MULTIPLE_VALUES, tag, err);
     if (wildcards && ((manner != MANNER_WILD && manner != MANNER_NAME) || list))
         return error_set_tag(err, ERROR_INVALID, tag, "a wildcard where there is none");
     if (wildcards > MAX_WILDCARDS)
@@ -443,6 +488,10 @@ static bool open_value(struct match_key *key, struct slice value, uint32_t tag, 
         return open_uids(key, value, tag, err);
     if (manner == MANNER_TIME)
         return open_time(key, value, tag, err);
+    if (options & MATCH_FUZZY_NAMES && manner == MANNER_NAME && !list) {
+        open_fuzzy(key, value);
+        return true;
+    }
     key->whole = list;
     if (!wildcards && (manner != MANNER_NAME || list))
         return open_folded(key, value, tag, err);
@@ -456,10 +505,16 @@ static bool open_value(struct match_key *key, struct slice value, uint32_t tag, 
 bool match_key_open(uint32_t tag, uint16_t vr, struct slice value, struct match_key **out,
                     struct error *err)
 {
+    return match_key_open_with(tag, vr, value, 0, out, err);
+}
+
+bool match_key_open_with(uint32_t tag, uint16_t vr, struct slice value, unsigned options,
+                         struct match_key **out, struct error *err)
+{
     struct match_key *key = mem_alloc(sizeof(*key));
     key->vr = vr;
     value = fold_trim(value);
-    if (!is_universal(value) && !open_value(key, value, tag, err)) {
+    if (!is_universal(value) && !open_value(key, value, options, tag, err)) {
         match_key_close(key);
         return false;
     }
@@ -473,6 +528,9 @@ void match_key_close(struct match_key *key)
         return;
     for (size_t i = 0; i < key->owned_count; i++)
         free(key->owned[i]);
+    for (size_t i = 0; i < key->part_count; i++)
+        match_key_close(key->parts[i]);
+    free(key->parts);
     free(key->members);
     free(key);
 }
@@ -597,7 +655,11 @@ static bool match_one(const struct match_key *key, struct slice value, struct bu
             return span.first_us == key->span.first_us;
         return span.first_us >= key->span.first_us && span.first_us <= key->span.last_us;
     case MANNER_NAME:
-        return match_name(key, value, folded);
+        if (!key->fuzzy)
+            return match_name(key, value, folded);
+        buffer_clear(folded);
+        fold_text(value, folded);
+        return fuzzy_name_matches(key->pattern, buffer_slice(folded));
     case MANNER_NUMBER:
         buffer_clear(folded);
         fold_value(key->vr, value, folded);
@@ -611,6 +673,13 @@ static bool match_one(const struct match_key *key, struct slice value, struct bu
 bool match_value(const struct match_key *key, struct slice value)
 {
     if (key->kind == MATCH_UNIVERSAL)
+        return true;
+    if (key->kind == MATCH_EMPTY)
+        return fold_trim(value).size == 0;
+    for (size_t i = 0; i < key->part_count; i++)
+        if (!match_value(key->parts[i], value))
+            return false;
+    if (key->part_count)
         return true;
     struct buffer folded = buffer_up_to(SIZE_MAX);
     bool found = false;
@@ -645,4 +714,14 @@ bool match_combined(const struct match_key *date, const struct match_key *time,
         }
     }
     return false;
+}
+
+bool match_is_by_value(uint32_t tag)
+{
+    uint16_t vr = dictionary_vr(tag);
+    if (tag >> 16 < 8 || (tag & 0xFFFF) == 0)
+        return false;
+    if (tag_is_private(tag))
+        return true;
+    return vr == VR_SQ || (vr != VR_UN && manner_of(vr) != MANNER_NONE);
 }

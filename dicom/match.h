@@ -15,6 +15,14 @@ enum match_kind {
     MATCH_WILDCARD,
     MATCH_RANGE, /* DA TM DT */
     MATCH_UID_LIST,
+    MATCH_EMPTY, /* nothing but an empty or absent value */
+};
+
+/* What is agreed beyond the rules that always hold (PS3.4 C.5.1.1). */
+enum match_option {
+    MATCH_FUZZY_NAMES = 1,     /* PN: see dicom/fuzzy.h */
+    MATCH_EMPTY_VALUE = 2,     /* `""` asks for an empty or absent value (PS3.4 C.2.2.2.7) */
+    MATCH_MULTIPLE_VALUES = 4, /* `a\b` asks for all of these, in any order (PS3.4 C.2.2.2.8) */
 };
 
 struct match_key;
@@ -36,6 +44,9 @@ struct match_key;
  * A backslash in a VR that is no UI asks for just these values in this order. */
 bool match_key_open(uint32_t tag, uint16_t vr, struct slice value, struct match_key **out,
                     struct error *err);
+/* The same with some of enum match_option. */
+bool match_key_open_with(uint32_t tag, uint16_t vr, struct slice value, unsigned options,
+                         struct match_key **out, struct error *err);
 void match_key_close(struct match_key *key);
 enum match_kind match_key_kind(const struct match_key *key);
 uint16_t match_key_vr(const struct match_key *key);
@@ -88,3 +99,7 @@ void match_fold(uint16_t vr, struct slice value, struct buffer *folded);
  * UNIVERSAL) each is matched for itself. */
 bool match_combined(const struct match_key *date, const struct match_key *time,
                     struct slice date_value, struct slice time_value);
+
+/* Is the attribute one that keys can ask for: matched by value, a sequence, or private? Not what
+ * the dictionary does not know, command and file meta elements, and bulk data. */
+bool match_is_by_value(uint32_t tag);

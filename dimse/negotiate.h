@@ -33,13 +33,15 @@ enum service {
 enum role { ROLE_DEFAULT = 0, ROLE_SCU = 1, ROLE_SCP = 2 };
 
 /* Bytes of the service class application information that were agreed (PS3.4 B.3.1, C.5.1.1). */
-enum { EXTENDED_SIZE = 6 };
+enum { EXTENDED_SIZE = 7 };
 enum extended_query { /* C-FIND, C-MOVE, C-GET: bytes that are 1 when agreed */
                       EXTENDED_RELATIONAL = 0,
                       EXTENDED_DATE_TIME = 1,
                       EXTENDED_FUZZY = 2,
                       EXTENDED_TIMEZONE = 3,
                       EXTENDED_MULTIFRAME = 4,
+                      EXTENDED_EMPTY_VALUE = 5,
+                      EXTENDED_MULTIPLE_VALUES = 6,
 };
 
 struct presentation_context {

@@ -25,6 +25,7 @@ enum {
     STATUS_CANNOT_UNDERSTAND = 0xC000,
     STATUS_CANCELLED = 0xFE00,
     STATUS_PENDING = 0xFF00,
+    STATUS_PENDING_WITHOUT_KEYS = 0xFF01, /* some optional keys are not supported */
 };
 
 static inline bool status_is_warning(uint16_t code)

@@ -561,3 +561,46 @@ TEST(ends_of_ranges_are_folded_as_values_are)
     CHECK(slice_equals_text(match_key_upper(key), "20060707"));
     match_key_close(key);
 }
+
+/* What must be agreed on first (PS3.4 C.2.2.2.7, C.2.2.2.8). */
+static bool matches_with(unsigned options, uint16_t vr, const char *key, const char *value)
+{
+    struct match_key *match = NULL;
+    struct error err;
+    CHECK_OK(match_key_open_with(0x00080060, vr, slice_text(key), options, &match, &err), err);
+    bool matches = match_value(match, slice_text(value));
+    match_key_close(match);
+    return matches;
+}
+
+TEST(an_empty_value_is_found_by_quotes_when_that_is_agreed)
+{
+    CHECK(matches_with(MATCH_EMPTY_VALUE, VR_LO, "\"\"", ""));
+    CHECK(matches_with(MATCH_EMPTY_VALUE, VR_LO, "\"\"", "  "));
+    CHECK(!matches_with(MATCH_EMPTY_VALUE, VR_LO, "\"\"", "A"));
+    CHECK(matches_with(MATCH_EMPTY_VALUE, VR_DA, "\"\"", ""));
+    CHECK(!matches_with(MATCH_EMPTY_VALUE, VR_DA, "\"\"", "20200101"));
+    CHECK(!matches_with(0, VR_LO, "\"\"", ""));
+    CHECK(matches_with(0, VR_LO, "\"\"", "\"\""));
+}
+
+TEST(several_values_must_all_be_there_when_that_is_agreed)
+{
+    CHECK(matches_with(MATCH_MULTIPLE_VALUES, VR_CS, "A\\C", "C\\B\\A"));
+    CHECK(!matches_with(MATCH_MULTIPLE_VALUES, VR_CS, "A\\D", "C\\B\\A"));
+    CHECK(matches_with(MATCH_MULTIPLE_VALUES, VR_LO, "AX*\\B", "B\\AXE"));
+    CHECK(!matches_with(0, VR_CS, "A\\C", "C\\B\\A"));
+    CHECK(matches_with(MATCH_MULTIPLE_VALUES, VR_UI, "1.2\\1.3", "1.3")); /* a list of UID */
+    struct match_key *match = NULL;
+    struct error err;
+    CHECK(!match_key_open_with(0x00080060, VR_CS, slice_text("\\\\"), MATCH_MULTIPLE_VALUES, &match,
+                               &err));
+}
+
+TEST(names_are_compared_loosely_only_when_that_is_agreed)
+{
+    CHECK(matches_with(MATCH_FUZZY_NAMES, VR_PN, "Mary Jonson", "JOHNSON^Mary"));
+    CHECK(!matches_with(0, VR_PN, "Mary Jonson", "JOHNSON^Mary"));
+    CHECK(matches_with(MATCH_FUZZY_NAMES, VR_PN, "*", ""));
+    CHECK(!matches_with(MATCH_FUZZY_NAMES, VR_LO, "Jonson", "Johnson"));
+}
