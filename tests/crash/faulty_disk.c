@@ -17,6 +17,7 @@
  *     torn              half of the bytes are written, and the process is killed
  *     kill-before       the process is killed before the call
  *     kill-after        the call is made, and the process is killed
+ *     note              nothing is done about it
  *
  * Each act appends "CALL PATH ACTION" as a line to FAULTY_DISK with ".acts" behind it. A path that
  * cannot be told (a socket, a pipe) is none of ours. */
@@ -38,7 +39,7 @@
 
 enum { RULES_MAX = 16, RULES_SIZE = 4096, PATH_SIZE = 4096 };
 
-enum action { PASS, FAIL, SHORT, TORN, KILL_BEFORE, KILL_AFTER };
+enum action { PASS, NOTE, FAIL, SHORT, TORN, KILL_BEFORE, KILL_AFTER };
 
 struct rule {
     char calls[128];
@@ -77,6 +78,7 @@ static void understand(struct rule *rule)
         const char *name;
         enum action action;
     } actions[] = {
+        { "note", NOTE },
         { "short", SHORT },
         { "torn", TORN },
         { "kill-before", KILL_BEFORE },
@@ -172,7 +174,7 @@ static enum action judge(const char *call, const char *path, int *error)
         return PASS;
     pthread_mutex_lock(&lock);
     load_rules(file);
-    for (int i = 0; i < rule_count && action == PASS; i++) {
+    for (int i = 0; i < rule_count && action <= NOTE; i++) {
         struct rule *rule = &rules[i];
         if (!has_word(rule->calls, call) ||
             (strcmp(rule->path, "*") != 0 && !strstr(path, rule->path)))

@@ -45,8 +45,9 @@ def pixels(size, seed):
     return rng.randbytes(8) + content
 
 
-def dataset(study, series, instance, number=1, frames=1, seed=0):
-    """A data set in Explicit VR Little Endian. Other bytes for another seed."""
+def dataset(study, series, instance, number=1, frames=1, seed=0, remarks=0):
+    """A data set in Explicit VR Little Endian. Other bytes for another seed; `remarks`: private elements of 200 bytes
+    each, which make the index grow."""
     patient = "P" + study.rsplit(".", 1)[-1]
     size = frames * FRAME_SIZE
     return b"".join((
@@ -57,6 +58,7 @@ def dataset(study, series, instance, number=1, frames=1, seed=0):
         _element(0x0008, 0x0050, "SH", "A" + patient[-12:]),
         _element(0x0008, 0x0060, "CS", "OT"),
         _element(0x0008, 0x0090, "PN", "Ref^Doc"),
+        *remarks_of(remarks, f"{instance} {seed}"),
         _element(0x0010, 0x0010, "PN", "Crash^" + patient),
         _element(0x0010, 0x0020, "LO", patient),
         _element(0x0010, 0x0030, "DA", "19700203"),
@@ -77,6 +79,14 @@ def dataset(study, series, instance, number=1, frames=1, seed=0):
         _element(0x0028, 0x0103, "US", 0),
         _element(0x7FE0, 0x0010, "OW", pixels(size, f"{instance} {seed}")),
     ))
+
+
+def remarks_of(count, seed):
+    if not count:
+        return ()
+    rng = random.Random(seed)
+    lines = [_element(0x0009, 0x1001 + i, "LT", rng.randbytes(100).hex()) for i in range(count)]
+    return (_element(0x0009, 0x0010, "LO", "REMARKS"), *lines)
 
 
 def part10(content, instance, syntax=EXPLICIT):

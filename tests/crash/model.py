@@ -15,6 +15,7 @@ class Image:
     def __init__(self, study, series, uid, number, frames):
         self.study, self.series, self.uid = study, series, uid
         self.number, self.frames = number, frames
+        self.remarks = 0
         self.content = None  # digest of what is stored, None: nothing
         self.seed = 0
         self.pending = None  # ("create" or "delete", digest or None): begun, and not acknowledged
@@ -27,7 +28,8 @@ class Image:
         return f"/studies/{self.study}/series/{self.series}/instances/{self.uid}"
 
     def bytes(self, seed=None):
-        return dataset(self.study, self.series, self.uid, self.number, self.frames, self.seed if seed is None else seed)
+        seed = self.seed if seed is None else seed
+        return dataset(self.study, self.series, self.uid, self.number, self.frames, seed, self.remarks)
 
     def begin(self, action, content=None):
         assert self.pending is None

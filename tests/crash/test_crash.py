@@ -16,6 +16,7 @@ import time
 import pytest
 
 from conftest import BUILD
+from disk import Disk
 from images import GATHERED_MAX, FRAME_SIZE, Association, Gone, Web, digest, part10
 from model import Model, Reader
 from upper_layer import Receiver
@@ -46,30 +47,12 @@ def fault_points(*folders):
     return sorted(names)
 
 
-POINTS = fault_points("storage", "archive")
+# Those of backup and restore are met in tests/storage/backup_test.c.
+POINTS = [name for name in fault_points("storage", "archive") if not name.startswith(("backup-", "restore-"))]
 
 
 def has_fault_points():
     return b"HOUNSFIELD_FAULT" in (BUILD / "hounsfield").read_bytes()
-
-
-class Disk:
-    """The rules of a preloaded faulty_disk, see faulty_disk.c."""
-
-    def __init__(self, folder):
-        self.file = pathlib.Path(folder) / "disk"
-        self.acts_file = self.file.with_name("disk.acts")
-        asan = ":".join(filter(None, (os.environ.get("ASAN_OPTIONS"), "verify_asan_link_order=0")))
-        self.env = {"LD_PRELOAD": str(BUILD / "tests" / "faulty_disk.so"), "FAULTY_DISK": str(self.file), "ASAN_OPTIONS": asan}
-
-    def set(self, *rules):
-        """Rules as (calls, path, action, after, count); none: the disk is whole."""
-        new = self.file.with_name("disk.new")
-        new.write_text("".join(" ".join(map(str, rule)) + "\n" for rule in rules))
-        new.rename(self.file)
-
-    def acts(self):
-        return self.acts_file.read_text().splitlines() if self.acts_file.exists() else []
 
 
 # --- clients ---------------------------------------------------------------------------------------------------------
@@ -447,7 +430,6 @@ class Rounds:
 
 def open_rounds(start_server, tmp_path, seed):
     disk = Disk(tmp_path)
-    disk.set()
     daemon = start_server({"log": "info", "data": {"segmentSizeMiB": 1}}, disk.env)
     return Rounds(daemon, disk, seed)
 
