@@ -9,8 +9,6 @@
 #include "base/clock.h"
 #include "base/memory.h"
 
-enum { PAGE_KEYS = 1000 };
-
 static const char *const kind_names[VERIFY_KIND_COUNT] = {
     [VERIFY_BLOB_MISSING] = "blob-missing", [VERIFY_BLOB_CORRUPT] = "blob-corrupt",
     [VERIFY_BLOB_UNKNOWN] = "blob-unknown", [VERIFY_INDEX_CORRUPT] = "index-corrupt",
@@ -77,53 +75,6 @@ bool verify_has(struct verify *verify, enum table table, struct slice key, bool 
     return ok;
 }
 
-void pages_open(struct pages *pages, struct storage *storage, enum table table, struct slice lower,
-                struct slice upper)
-{
-    memset(pages, 0, sizeof(*pages));
-    pages->storage = storage;
-    pages->table = table;
-    pages->lower = buffer_up_to(SIZE_MAX / 2);
-    pages->upper = buffer_up_to(SIZE_MAX / 2);
-    buffer_append(&pages->lower, lower);
-    buffer_append(&pages->upper, upper);
-}
-
-void pages_open_kind(struct pages *pages, struct storage *storage, enum table table, char kind)
-{
-    const uint8_t lower[] = { (uint8_t)kind };
-    const uint8_t upper[] = { (uint8_t)(kind + 1) };
-    pages_open(pages, storage, table, slice_of(lower, 1), slice_of(upper, 1));
-}
-
-bool pages_next(struct pages *pages, struct slice *key, struct slice *value, bool *found,
-                struct error *err)
-{
-    if (!pages->cursor) {
-        if (!storage_cursor_open(pages->storage, pages->table, buffer_slice(&pages->lower),
-                                 buffer_slice(&pages->upper), &pages->cursor, err))
-            return false;
-        pages->taken = 0;
-    }
-    if (!storage_cursor_next(pages->cursor, key, value, found, err))
-        return false;
-    if (!*found || ++pages->taken <= PAGE_KEYS)
-        return true;
-    /* This key is the first of the next page. */
-    buffer_clear(&pages->lower);
-    buffer_append(&pages->lower, *key);
-    storage_cursor_close(pages->cursor);
-    pages->cursor = NULL;
-    return pages_next(pages, key, value, found, err);
-}
-
-void pages_close(struct pages *pages)
-{
-    storage_cursor_close(pages->cursor);
-    buffer_release(&pages->lower);
-    buffer_release(&pages->upper);
-}
-
 bool archive_verify(struct archive *archive, const struct verify_options *options, struct job *job,
                     struct verify_report *report, struct error *err)
 {
@@ -138,4 +89,23 @@ bool archive_verify(struct archive *archive, const struct verify_options *option
     free(verify.piece);
     report->milliseconds = clock_monotonic_ms() - began_ms;
     return ok;
+}
+
+double verify_progress(const char *phase, uint64_t done, uint64_t total)
+{
+    static const struct {
+        const char *name;
+        double from;
+        double to;
+    } phases[] = {
+        { PHASE_STUDIES, 0, 0.03 },    { PHASE_PATIENTS, 0.03, 0.035 },
+        { PHASE_TOTALS, 0.035, 0.04 }, { PHASE_INSTANCES, 0.04, 0.15 },
+        { PHASE_TERMS, 0.15, 0.18 },   { PHASE_DOCUMENTS, 0.18, 0.2 },
+        { PHASE_RECORDS, 0.2, 1 },
+    };
+    double share = total && done < total ? (double)done / (double)total : total ? 1 : 0;
+    for (size_t i = 0; i < sizeof(phases) / sizeof(phases[0]); i++)
+        if (!strcmp(phases[i].name, phase))
+            return phases[i].from + share * (phases[i].to - phases[i].from);
+    return 0;
 }

@@ -52,3 +52,7 @@ const char *verify_kind_name(enum verify_kind kind); /* "blob-missing" ... */
 /* All findings but VERIFY_BLOB_UNKNOWN: such a record was never acknowledged to anybody, as long as
  * nothing else is wrong. */
 uint64_t verify_damage(const struct verify_report *report);
+
+/* How much of the whole is done, 0 to 1, by what a job was told last. Phases weigh what they take
+ * of a full verification on a disk, roughly. */
+double verify_progress(const char *phase, uint64_t done, uint64_t total);

@@ -371,7 +371,7 @@ static bool check_studies(struct verify *verify, struct error *err)
     }
     while (ok && (ok = next_study(&studies, uid, &found, err)) && found)
         ok = check_study(verify, uid, err) &&
-             verify_step(verify, "counting studies", "studies", ++verify->report->studies,
+             verify_step(verify, PHASE_STUDIES, "studies", ++verify->report->studies,
                          verify->expected.studies, 0, err);
     for (int kind = 0; kind < 3; kind++)
         buffer_release(&studies.lower[kind]);
@@ -459,8 +459,8 @@ static bool check_patients(struct verify *verify, struct error *err)
         buffer_append(&copy, key);
         ok = look_at_patient(verify, buffer_slice(&copy), false, &suspect, err) &&
              (!suspect || look_at_patient(verify, buffer_slice(&copy), true, &suspect, err)) &&
-             verify_step(verify, "counting patients", "patients", ++done, verify->expected.patients,
-                         0, err);
+             verify_step(verify, PHASE_PATIENTS, "patients", ++done, verify->expected.patients, 0,
+                         err);
     }
     pages_close(&pages);
     buffer_release(&copy);
@@ -504,7 +504,7 @@ static bool sum_totals(struct verify *verify, struct storage_cursor *studies,
             sum->instances += record.instances;
             sum->bytes += record.bytes;
         }
-        ok = verify_step(verify, "adding up", "studies", sum->studies, verify->expected.studies, 0,
+        ok = verify_step(verify, PHASE_TOTALS, "studies", sum->studies, verify->expected.studies, 0,
                          err);
     }
     while (ok && (ok = storage_cursor_next(patients, NULL, NULL, &found, err)) && found)

@@ -112,7 +112,7 @@ static bool has_frames(struct look *look, struct blob *blob, bool *has, struct e
         readable = blob_read(blob, at, piece, NULL) &&
                    scan_write(scan, slice_of(piece.data, piece.size), NULL);
         at += piece.size;
-        ok = verify_step(look->verify, "checking instances", "instances",
+        ok = verify_step(look->verify, PHASE_INSTANCES, "instances",
                          look->verify->report->instances, look->verify->expected.instances,
                          piece.size, err);
     }
@@ -252,7 +252,7 @@ bool verify_instances(struct verify *verify, struct error *err)
                          "the key of an instance cannot be read");
         else
             ok = check_instance(&look, buffer_slice(&key_copy), &bytes, err);
-        ok = ok && verify_step(verify, "checking instances", "instances", verify->report->instances,
+        ok = ok && verify_step(verify, PHASE_INSTANCES, "instances", verify->report->instances,
                                verify->expected.instances, 0, err);
     }
     pages_close(&pages);

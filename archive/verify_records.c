@@ -25,7 +25,7 @@ enum payload { PAYLOAD_WHOLE, PAYLOAD_GONE, PAYLOAD_BROKEN };
 static bool step(struct records *records, uint64_t bytes, struct error *err)
 {
     records->done += bytes;
-    return verify_step(records->verify, "reading records", "bytes", records->done, records->total,
+    return verify_step(records->verify, PHASE_RECORDS, "bytes", records->done, records->total,
                        bytes, err);
 }
 

@@ -123,7 +123,7 @@ bool verify_terms(struct verify *verify, struct error *err)
         buffer_clear(&look.value);
         buffer_append(&look.value, value);
         ok = look_at_term(&look, &wrong, err) && (!wrong || confirm_term(&look, err)) &&
-             verify_step(verify, "checking terms", "terms", ++done, 0, 0, err);
+             verify_step(verify, PHASE_TERMS, "terms", ++done, 0, 0, err);
     }
     pages_close(&pages);
     buffer_release(&look.term);
@@ -176,7 +176,7 @@ bool verify_documents(struct verify *verify, struct error *err)
         buffer_clear(&copy);
         buffer_append(&copy, key);
         ok = check_document(verify, buffer_slice(&copy), err) &&
-             verify_step(verify, "checking documents", "documents", ++done, 0, 0, err);
+             verify_step(verify, PHASE_DOCUMENTS, "documents", ++done, 0, 0, err);
     }
     pages_close(&pages);
     buffer_release(&copy);

@@ -8,6 +8,7 @@
 
 #include "archive/core.h"
 #include "archive/keys.h"
+#include "archive/pages.h"
 #include "archive/records.h"
 #include "archive/verify.h"
 #include "storage/transaction.h"
@@ -22,6 +23,15 @@ struct verify {
 };
 
 enum { VERIFY_PIECE_SIZE = 1 << 20 };
+
+/* As a job is told them. */
+#define PHASE_STUDIES   "counting studies"
+#define PHASE_PATIENTS  "counting patients"
+#define PHASE_TOTALS    "adding up"
+#define PHASE_INSTANCES "checking instances"
+#define PHASE_TERMS     "checking terms"
+#define PHASE_DOCUMENTS "checking headers"
+#define PHASE_RECORDS   "reading records"
 
 /* Each walks a part; they find, and fail only when they cannot look. */
 bool verify_counts(struct verify *verify, struct error *err);
@@ -44,20 +54,3 @@ bool verify_turn_open(struct verify *verify, struct transaction **turn, struct e
 
 bool verify_has(struct verify *verify, enum table table, struct slice key, bool *found,
                 struct error *err);
-
-/* A walk over many keys that holds no snapshot for long. */
-struct pages {
-    struct storage *storage;
-    enum table table;
-    struct buffer lower;
-    struct buffer upper;
-    struct storage_cursor *cursor; /* NULL between two pages */
-    unsigned taken;
-};
-void pages_open(struct pages *pages, struct storage *storage, enum table table, struct slice lower,
-                struct slice upper);
-/* All keys of one kind of record or document. */
-void pages_open_kind(struct pages *pages, struct storage *storage, enum table table, char kind);
-bool pages_next(struct pages *pages, struct slice *key, struct slice *value, bool *found,
-                struct error *err);
-void pages_close(struct pages *pages);

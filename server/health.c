@@ -4,6 +4,7 @@
 #include <inttypes.h>
 
 #include "base/metrics.h"
+#include "server/verifier.h"
 #include "storage/storage.h"
 
 static void answer_health(struct request *request, struct response *response)
@@ -13,7 +14,9 @@ static void answer_health(struct request *request, struct response *response)
     struct archive_counts counts;
     struct error err;
     struct buffer body = buffer_up_to(4096);
+    struct verifier_status verified;
     storage_figures(health->storage, &figures);
+    verifier_status(health->verifier, &verified);
     bool ok = !figures.failed && archive_count(health->archive, &counts, &err);
     /* The archive refuses new instances then; it still answers, hence 200. */
     bool full = (double)figures.free_disk_bytes < health->settings->minimum_free_mib * (1 << 20);
@@ -21,9 +24,12 @@ static void answer_health(struct request *request, struct response *response)
         buffer_append_format(&body,
                              "{\"status\":\"%s\",\"version\":\"%s\",\"patients\":%" PRIu64
                              ",\"studies\":%" PRIu64 ",\"series\":%" PRIu64
-                             ",\"instances\":%" PRIu64 "}\n",
-                             full ? "full" : "ok", HOUNSFIELD_VERSION, counts.patients,
-                             counts.studies, counts.series, counts.instances);
+                             ",\"instances\":%" PRIu64 ",\"findings\":%" PRIu64 "}\n",
+                             full              ? "full"
+                             : verified.damage ? "degraded"
+                                               : "ok",
+                             HOUNSFIELD_VERSION, counts.patients, counts.studies, counts.series,
+                             counts.instances, verified.damage);
     else
         buffer_append_text(&body, "{\"status\":\"failed\",\"reason\":\"the disk failed: look at "
                                   "the log, mend the disk, restart\"}\n");
@@ -37,6 +43,27 @@ static void gauge(struct buffer *text, const char *name, const char *help, uint6
 {
     buffer_append_format(text, "# HELP %s %s\n# TYPE %s gauge\n%s %" PRIu64 "\n", name, help, name,
                          name, value);
+}
+
+static void write_verification(struct buffer *text, struct verifier *verifier)
+{
+    static const char name[] = "hounsfield_verify_findings";
+    struct verifier_status status;
+    verifier_status(verifier, &status);
+    buffer_append_format(text, "# HELP %s What the last full verification found\n# TYPE %s gauge\n",
+                         name, name);
+    for (int kind = 0; kind < VERIFY_KIND_COUNT; kind++)
+        buffer_append_format(text, "%s{kind=\"%s\"} %" PRIu64 "\n", name,
+                             verify_kind_name((enum verify_kind)kind), status.findings[kind]);
+    gauge(text, "hounsfield_verify_last_success_seconds",
+          "Unix time of the last verification that looked at everything, 0 for none",
+          (uint64_t)status.finished_ms / 1000);
+    buffer_append_format(text,
+                         "# HELP hounsfield_verify_progress_ratio How far the verification is that "
+                         "runs by itself, 0 when none does\n"
+                         "# TYPE hounsfield_verify_progress_ratio gauge\n"
+                         "hounsfield_verify_progress_ratio %.4f\n",
+                         status.progress);
 }
 
 static void answer_metrics(struct request *request, struct response *response)
@@ -62,6 +89,7 @@ static void answer_metrics(struct request *request, struct response *response)
         gauge(&body, "hounsfield_series", "Series", counts.series);
         gauge(&body, "hounsfield_instances", "Instances", counts.instances);
     }
+    write_verification(&body, health->verifier);
     response_status(response, 200);
     response_content_type(response, "text/plain; version=0.0.4; charset=utf-8");
     response_body_take(response, &body);

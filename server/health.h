@@ -8,10 +8,12 @@
 #include "server/settings.h"
 
 struct storage;
+struct verifier;
 
 struct health {
     struct storage *storage;
     struct archive *archive;
+    struct verifier *verifier;
     const struct settings *settings;
 };
 

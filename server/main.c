@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "server/command.h"
 #include "server/serve.h"
 #include "server/settings.h"
 
@@ -11,7 +12,9 @@ static void print_help(void)
     puts("hounsfield " HOUNSFIELD_VERSION " - a DICOM imaging server with a DICOM-to-FHIR cast\n"
          "\n"
          "Usage: hounsfield serve [FLAG VALUE]...   run the server\n"
-         "       hounsfield settings                print the commented settings file\n"
+         "       hounsfield settings                print the commented settings file");
+    command_print_list(stdout);
+    puts("       hounsfield COMMAND --help           what a command takes\n"
          "       hounsfield --help | --version\n"
          "\n"
          "Flags of serve (they go before the settings file):\n"
@@ -58,6 +61,9 @@ static int run_serve(int flag_count, char **flags)
 int main(int count, char **arguments)
 {
     const char *command = count > 1 ? arguments[1] : "";
+    const struct operation *operation = operation_find(command);
+    if (operation)
+        return command_run(operation, count - 2, arguments + 2);
     for (int i = 1; i < count; i++) {
         if (!strcmp(arguments[i], "--help") || !strcmp(arguments[i], "-h")) {
             print_help();
@@ -65,7 +71,11 @@ int main(int count, char **arguments)
         }
     }
     if (!strcmp(command, "help")) {
-        print_help();
+        operation = count > 2 ? operation_find(arguments[2]) : NULL;
+        if (operation)
+            command_print_help(operation, stdout);
+        else
+            print_help();
         return 0;
     }
     if (!strcmp(command, "--version") || !strcmp(command, "version")) {

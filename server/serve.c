@@ -13,7 +13,9 @@
 #include "base/memory.h"
 #include "cast/cast.h"
 #include "dicomweb/dicomweb.h"
+#include "server/control.h"
 #include "server/health.h"
+#include "server/verifier.h"
 #include "storage/storage.h"
 
 enum { STOP_GRACE_MS = 3000 };
@@ -25,6 +27,8 @@ struct server {
     struct dicomweb *dicomweb;
     struct http_server *http;
     struct dimse_server *dimse;
+    struct verifier *verifier;
+    struct control *control;
     struct health health;
     char *dicomweb_url;
 };
@@ -47,6 +51,25 @@ static bool open_archive(struct server *server, const struct settings *settings,
     };
     return storage_open(&storage, &server->storage, err) &&
            archive_open(server->storage, &archive, &server->archive, err);
+}
+
+static bool open_verifier(struct server *server, const struct settings *settings, struct error *err)
+{
+    const struct verifier_options options = {
+        .every_days = settings->verify_every_days,
+        .bytes_per_second = (uint64_t)(settings->verify_mib_per_second * (1 << 20)),
+    };
+    return verifier_open(server->archive, &options, &server->verifier, err);
+}
+
+static bool open_control(struct server *server, const struct settings *settings, struct error *err)
+{
+    const struct operation_place place = { .storage = server->storage,
+                                           .archive = server->archive,
+                                           .verifier = server->verifier,
+                                           .data_directory = settings->data_directory,
+                                           .ae_title = settings->ae_title };
+    return control_open(&place, &server->control, err);
 }
 
 /* Where the DICOMweb service is for others: Endpoint.address of the cast. */
@@ -91,6 +114,8 @@ static bool open_http(struct server *server, const struct settings *settings, st
         .address = settings->bind,
         .port = (uint16_t)settings->http_port,
         .base_url = or_null(settings->base_url),
+        .cors_origins = (const char *const *)settings->cors_origins.items,
+        .cors_origin_count = settings->cors_origins.count,
         .connection_limit = (unsigned)settings->connection_limit,
         .connection_limit_per_address = (unsigned)settings->connection_limit_per_address,
         .idle_timeout_s = (unsigned)settings->http_idle_timeout_seconds,
@@ -100,6 +125,7 @@ static bool open_http(struct server *server, const struct settings *settings, st
     server->dicomweb = dicomweb_new(server->archive, &dicomweb);
     server->health.storage = server->storage;
     server->health.archive = server->archive;
+    server->health.verifier = server->verifier;
     server->health.settings = settings;
     const struct route_table tables[] = {
         health_routes(&server->health),
@@ -122,8 +148,8 @@ static struct dimse_options dimse_options(const struct settings *settings)
         .port = (uint16_t)settings->dimse_port,
         .ae_title = settings->ae_title,
         .accept_any_called_ae = settings->accept_any_called_ae,
-        .calling_ae_titles = settings->calling_ae_title_count
-                                 ? (const char *const *)settings->calling_ae_titles
+        .calling_ae_titles = settings->calling_ae_titles.count
+                                 ? (const char *const *)settings->calling_ae_titles.items
                                  : NULL,
         .peers = settings->peers,
         .peer_count = settings->peer_count,
@@ -167,6 +193,8 @@ static void reload(struct server *server, const struct settings *running, int fl
 
 static void close_all(struct server *server)
 {
+    control_close(server->control);
+    verifier_close(server->verifier);
     if (server->archive)
         changes_wake(server->archive);
     if (server->dimse)
@@ -226,7 +254,8 @@ bool serve(const struct settings *settings, int flag_count, char **flags, struct
     umask(S_IWGRP | S_IRWXO);
     raise_descriptor_limit();
 
-    if (!open_archive(&server, settings, err) || !open_cast(&server, settings, err) ||
+    if (!open_archive(&server, settings, err) || !open_verifier(&server, settings, err) ||
+        !open_control(&server, settings, err) || !open_cast(&server, settings, err) ||
         !open_http(&server, settings, err) || !open_dimse(&server, settings, err))
         goto out;
     log_info("server: ready version=%s ae_title=%s dimse=%s:%d http=%s:%d dicomweb=%s fhir=%s "

@@ -15,7 +15,7 @@
 
 enum { SETTINGS_FILE_LIMIT = 1 << 20 };
 
-enum setting_type { TEXT, NUMBER, BOOLEAN, TITLES, PEERS };
+enum setting_type { TEXT, NUMBER, BOOLEAN, TITLES, ORIGINS, PEERS };
 
 struct setting {
     const char *key; /* "group.name", or "name" at the top */
@@ -37,6 +37,8 @@ static const struct setting table[] = {
       "the data directory (./var)" },
     { "data.segmentSizeMiB", NUMBER, AT(segment_size_mib), 1, 1 << 20, NULL, NULL, NULL },
     { "data.minimumFreeMiB", NUMBER, AT(minimum_free_mib), 1, 1e12, NULL, NULL, NULL },
+    { "data.verify.everyDays", NUMBER, AT(verify_every_days), 0, 36500, NULL, NULL, NULL },
+    { "data.verify.mibPerSecond", NUMBER, AT(verify_mib_per_second), 0.01, 1e6, NULL, NULL, NULL },
     { "dimse.port", NUMBER, AT(dimse_port), 1, 65535, "--dimse-port", "N", "DICOM port (11112)" },
     { "dimse.aeTitle", TEXT, AT(ae_title), 0, 0, "--aet", "TITLE", "our AE title (HOUNSFIELD)" },
     { "dimse.acceptAnyCalledAe", BOOLEAN, AT(accept_any_called_ae), 0, 0, NULL, NULL, NULL },
@@ -61,6 +63,7 @@ static const struct setting table[] = {
     { "http.port", NUMBER, AT(http_port), 1, 65535, "--http-port", "N", "HTTP port (8080)" },
     { "http.baseUrl", TEXT, AT(base_url), 0, 0, "--base-url", "URL",
       "how clients see us, e.g. https://images.example.org" },
+    { "http.corsOrigins", ORIGINS, AT(cors_origins), 0, 0, NULL, NULL, NULL },
     { "http.connectionLimit", NUMBER, AT(connection_limit), 1, 60000, NULL, NULL, NULL },
     { "http.connectionLimitPerAddress", NUMBER, AT(connection_limit_per_address), 1, 60000, NULL,
       NULL, NULL },
@@ -189,23 +192,41 @@ out:
     return ok;
 }
 
-static bool apply_titles(struct settings *settings, const struct setting *setting,
-                         const cJSON *value, struct error *err)
+/* As a browser writes it: a scheme, a host, perhaps a port, and nothing behind. */
+static bool is_origin(const char *text)
 {
-    const cJSON *title;
-    while (settings->calling_ae_title_count)
-        free(settings->calling_ae_titles[--settings->calling_ae_title_count]);
-    cJSON_ArrayForEach(title, value)
+    const char *host = strstr(text, "://");
+    if (!strcmp(text, "*"))
+        return true;
+    return host && host > text && host[3] && strlen(text) < 256 && !strpbrk(host + 3, "/?# \t\r\n");
+}
+
+static void clear_list(struct text_list *list)
+{
+    while (list->count)
+        free(list->items[--list->count]);
+    list->items[0] = NULL;
+}
+
+static bool apply_list(struct settings *settings, const struct setting *setting, const cJSON *value,
+                       struct error *err)
+{
+    struct text_list *list = (struct text_list *)((char *)settings + setting->offset);
+    bool (*is_valid)(const char *) = setting->type == TITLES ? is_ae_title : is_origin;
+    const char *kind = setting->type == TITLES ? "AE titles"
+                                               : "origins, such as https://viewer.example.org";
+    const cJSON *text;
+    clear_list(list);
+    cJSON_ArrayForEach(text, value)
     {
-        if (!cJSON_IsString(title) || !is_ae_title(title->valuestring))
-            return error_set(err, ERROR_INVALID, "%s takes a list of AE titles", setting->key);
-        if (settings->calling_ae_title_count == SETTINGS_MAX_TITLES)
-            return error_set(err, ERROR_LIMIT, "%s: more than %d titles", setting->key,
-                             SETTINGS_MAX_TITLES);
-        settings->calling_ae_titles[settings->calling_ae_title_count++] = mem_copy_text(
-            title->valuestring);
+        if (!cJSON_IsString(text) || !is_valid(text->valuestring))
+            return error_set(err, ERROR_INVALID, "%s takes a list of %s", setting->key, kind);
+        if (list->count == SETTINGS_MAX_TEXTS)
+            return error_set(err, ERROR_LIMIT, "%s: more than %d of them", setting->key,
+                             SETTINGS_MAX_TEXTS);
+        list->items[list->count++] = mem_copy_text(text->valuestring);
+        list->items[list->count] = NULL;
     }
-    settings->calling_ae_titles[settings->calling_ae_title_count] = NULL;
     return true;
 }
 
@@ -352,11 +373,12 @@ static bool apply(struct settings *settings, const struct setting *setting, cons
         *(bool *)field = cJSON_IsTrue(value);
         return true;
     case TITLES:
+    case ORIGINS:
     case PEERS:
         if (!cJSON_IsArray(value))
             return error_set(err, ERROR_INVALID, "%s takes a list", setting->key);
-        return setting->type == TITLES ? apply_titles(settings, setting, value, err)
-                                       : apply_peers(settings, setting, value, err);
+        return setting->type == PEERS ? apply_peers(settings, setting, value, err)
+                                      : apply_list(settings, setting, value, err);
     }
     return false;
 }
@@ -388,8 +410,10 @@ static bool apply_group(struct settings *settings, const char *group, const cJSO
     {
         const char *name = value->string;
         const struct setting *setting = find_key(group, name);
-        if (!setting && !*group && cJSON_IsObject(value) && is_group(name)) {
-            if (!apply_group(settings, name, value, err))
+        char path[128];
+        snprintf(path, sizeof(path), "%s%s%s", group, *group ? "." : "", name);
+        if (!setting && cJSON_IsObject(value) && is_group(path)) {
+            if (!apply_group(settings, path, value, err))
                 return false;
         } else if (!setting) {
             return error_set(err, ERROR_INVALID,
@@ -613,8 +637,8 @@ void settings_free(struct settings *settings)
     for (size_t i = 0; i < TABLE_SIZE; i++)
         if (table[i].type == TEXT)
             free(*(char **)((char *)settings + table[i].offset));
-    for (size_t i = 0; i < settings->calling_ae_title_count; i++)
-        free(settings->calling_ae_titles[i]);
+    clear_list(&settings->calling_ae_titles);
+    clear_list(&settings->cors_origins);
     for (size_t i = 0; i < settings->peer_count; i++)
         free_peer(&settings->peers[i]);
     free(settings);

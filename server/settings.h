@@ -8,7 +8,12 @@
 #include "base/error.h"
 #include "dimse/server.h"
 
-enum { SETTINGS_MAX_PEERS = 256, SETTINGS_MAX_TITLES = 256 };
+enum { SETTINGS_MAX_PEERS = 256, SETTINGS_MAX_TEXTS = 256 };
+
+struct text_list {
+    char *items[SETTINGS_MAX_TEXTS + 1]; /* NULL-terminated */
+    size_t count;
+};
 
 struct settings {
     char *bind;
@@ -17,13 +22,14 @@ struct settings {
     char *data_directory;
     double segment_size_mib;
     double minimum_free_mib;
+    double verify_every_days;
+    double verify_mib_per_second;
 
     double dimse_port;
     char *ae_title;
     bool accept_any_called_ae;
     bool trust_network;
-    char *calling_ae_titles[SETTINGS_MAX_TITLES + 1]; /* NULL-terminated */
-    size_t calling_ae_title_count;
+    struct text_list calling_ae_titles;
     struct peer peers[SETTINGS_MAX_PEERS];
     size_t peer_count;
     bool refuse_unknown_sop_classes;
@@ -37,6 +43,7 @@ struct settings {
 
     double http_port;
     char *base_url;
+    struct text_list cors_origins;
     double connection_limit;
     double connection_limit_per_address;
     double http_idle_timeout_seconds;

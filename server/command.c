@@ -1,0 +1,393 @@
+/* SPDX-License-Identifier: MIT */
+#include "server/command.h"
+
+#include <errno.h>
+#include <math.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/memory.h"
+#include "server/control.h"
+#include "server/progress.h"
+#include "server/settings.h"
+#include "storage/storage.h"
+
+enum { COMMAND_SETTINGS_MAX = 8 }; /* words that go to settings_load */
+
+struct command {
+    const struct operation *operation;
+    struct operation_options options;
+    struct settings *settings;
+    struct progress progress;
+    bool json;
+    bool quiet;
+    bool help;
+    char *settings_flags[COMMAND_SETTINGS_MAX];
+    int settings_count;
+};
+
+/* The flags. */
+
+static bool set_json(struct command *command, const char *value, struct error *err)
+{
+    (void)value;
+    (void)err;
+    command->json = true;
+    return true;
+}
+
+static bool set_quiet(struct command *command, const char *value, struct error *err)
+{
+    (void)value;
+    (void)err;
+    command->quiet = true;
+    return true;
+}
+
+static bool set_help(struct command *command, const char *value, struct error *err)
+{
+    (void)value;
+    (void)err;
+    command->help = true;
+    return true;
+}
+
+static bool set_dry_run(struct command *command, const char *value, struct error *err)
+{
+    (void)value;
+    (void)err;
+    command->options.dry_run = true;
+    return true;
+}
+
+static bool set_quick(struct command *command, const char *value, struct error *err)
+{
+    (void)value;
+    (void)err;
+    command->options.quick = true;
+    return true;
+}
+
+static bool set_check(struct command *command, const char *value, struct error *err)
+{
+    (void)value;
+    (void)err;
+    command->options.check = true;
+    return true;
+}
+
+static bool read_number(const char *value, double minimum, double maximum, double *number)
+{
+    char *end;
+    *number = strtod(value, &end);
+    return *value && !*end && *number >= minimum && *number <= maximum;
+}
+
+static bool set_limit(struct command *command, const char *value, struct error *err)
+{
+    double mib;
+    if (!read_number(value, 0.001, 1e6, &mib))
+        return error_set(err, ERROR_INVALID, "--limit takes MiB per second, not \"%s\"", value);
+    command->options.bytes_per_second = (uint64_t)(mib * (1 << 20));
+    return true;
+}
+
+static bool set_dead(struct command *command, const char *value, struct error *err)
+{
+    double percent;
+    if (!read_number(value, 0, 100, &percent))
+        return error_set(err, ERROR_INVALID, "--dead takes a percentage, not \"%s\"", value);
+    command->options.dead_share = percent / 100;
+    return true;
+}
+
+static const struct flag {
+    const char *name;
+    const char *value;       /* NULL: it takes none */
+    unsigned operation_flag; /* 0: every operation takes it */
+    bool (*set)(struct command *command, const char *value, struct error *err);
+    const char *help;
+} flags[] = {
+    { "--data", "DIR", 0, NULL, "the data directory (./var)" },
+    { "--config", "FILE", 0, NULL, "the server's settings file; --data goes before it" },
+    { "--dry-run", NULL, OPERATION_DRY_RUN, set_dry_run,
+      "tell what would be done, change nothing" },
+    { "--quick", NULL, OPERATION_QUICK, set_quick, "leave out what takes long" },
+    { "--limit", "MIB", OPERATION_LIMIT, set_limit, "read and write at most so many MiB a second" },
+    { "--dead", "PERCENT", OPERATION_DEAD, set_dead,
+      "take up segments of which at least so much is dead" },
+    { "--check", NULL, OPERATION_CHECK, set_check, "read it all again when it is written" },
+    { "--json", NULL, 0, set_json, "the result as one JSON document" },
+    { "--quiet", NULL, 0, set_quiet, "no progress" },
+    { "--help", NULL, 0, set_help, "this text" },
+};
+enum { FLAG_COUNT = sizeof(flags) / sizeof(flags[0]) };
+
+static bool takes(const struct operation *operation, const struct flag *flag)
+{
+    return !flag->operation_flag || (operation->flags & flag->operation_flag);
+}
+
+void command_print_list(FILE *out)
+{
+    for (size_t i = 0; i < operation_count; i++) {
+        char usage[32];
+        snprintf(usage, sizeof(usage), "%s%s%s", operations[i].name,
+                 operations[i].argument ? " " : "",
+                 operations[i].argument ? operations[i].argument : "");
+        fprintf(out, "       hounsfield %-22s  %s\n", usage, operations[i].summary);
+    }
+}
+
+void command_print_help(const struct operation *operation, FILE *out)
+{
+    fprintf(out, "hounsfield %s - %s\n\nUsage: hounsfield %s%s%s [FLAG]...\n\n%s\nFlags:\n",
+            operation->name, operation->summary, operation->name, operation->argument ? " " : "",
+            operation->argument ? operation->argument : "", operation->details);
+    for (size_t i = 0; i < FLAG_COUNT; i++) {
+        char usage[32];
+        if (!takes(operation, &flags[i]))
+            continue;
+        snprintf(usage, sizeof(usage), "%s %s", flags[i].name,
+                 flags[i].value ? flags[i].value : "");
+        fprintf(out, "  %-18s %s\n", usage, flags[i].help);
+    }
+    fprintf(out,
+            "\n%s\nCtrl-C ends it in order. Exit status: 0 done, 1 failed or cancelled, "
+            "2 wrong usage%s.\n",
+            operation->offline ? "The server must not run."
+                               : "While a server uses the directory, the server does it.",
+            operation->findings ? ", 3 something was found" : "");
+}
+
+static char *absolute_path(const char *path)
+{
+    char folder[4096];
+    if (path[0] == '/' || !getcwd(folder, sizeof(folder)))
+        return mem_copy_text(path);
+    return mem_format("%s/%s", folder, path);
+}
+
+static bool take_flag(struct command *command, const struct flag *flag, char **arguments, int left,
+                      int *taken, struct error *err)
+{
+    *taken = 1;
+    if (flag->value && left < 2)
+        return error_set(err, ERROR_INVALID, "%s needs a value: %s %s", flag->name, flag->name,
+                         flag->value);
+    *taken += flag->value != NULL;
+    if (flag->set)
+        return flag->set(command, flag->value ? arguments[1] : NULL, err);
+    if (command->settings_count + 2 > COMMAND_SETTINGS_MAX)
+        return error_set(err, ERROR_INVALID, "%s is given too often", flag->name);
+    command->settings_flags[command->settings_count++] = arguments[0];
+    command->settings_flags[command->settings_count++] = arguments[1];
+    return true;
+}
+
+static bool take_word(struct command *command, char **arguments, int left, int *taken,
+                      struct error *err)
+{
+    const struct operation *operation = command->operation;
+    const char *word = arguments[0];
+    for (size_t i = 0; i < FLAG_COUNT; i++)
+        if (!strcmp(flags[i].name, word) && takes(operation, &flags[i]))
+            return take_flag(command, &flags[i], arguments, left, taken, err);
+    if (!strcmp(word, "-h")) {
+        command->help = true;
+        *taken = 1;
+        return true;
+    }
+    if (word[0] == '-' || !operation->argument || command->options.directory)
+        return error_set(err, ERROR_INVALID, "%s takes no %s (see hounsfield %s --help)",
+                         operation->name, word, operation->name);
+    command->options.directory = absolute_path(word);
+    *taken = 1;
+    return true;
+}
+
+static bool parse(struct command *command, int count, char **arguments, struct error *err)
+{
+    int taken;
+    command->options.dead_share = 0.5;
+    for (int i = 0; i < count; i += taken)
+        if (!take_word(command, arguments + i, count - i, &taken, err))
+            return false;
+    if (command->help)
+        return true;
+    if (command->operation->argument && !command->options.directory)
+        return error_set(err, ERROR_INVALID, "%s needs a directory: hounsfield %s %s",
+                         command->operation->name, command->operation->name,
+                         command->operation->argument);
+    return settings_load(command->settings_count, command->settings_flags, &command->settings, err);
+}
+
+/* The work. */
+
+static volatile sig_atomic_t is_interrupted;
+
+static void interrupt(int number)
+{
+    (void)number;
+    is_interrupted = 1;
+}
+
+/* Who asks a second time does not want to wait. */
+static void heed_signals(void)
+{
+    struct sigaction action = { .sa_handler = interrupt, .sa_flags = (int)SA_RESETHAND };
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+    signal(SIGPIPE, SIG_IGN);
+}
+
+static bool is_cancelled(void *context)
+{
+    (void)context;
+    return is_interrupted;
+}
+
+static void show(void *context, const char *phase, const char *unit, uint64_t done, uint64_t total)
+{
+    struct command *command = context;
+    progress_show(&command->progress, phase, unit, done, total);
+}
+
+/* Opening makes a directory that is not there, which nobody wants here. */
+static bool check_directory(const char *path, struct error *err)
+{
+    struct stat status;
+    char *format = mem_format("%s/FORMAT", path);
+    bool ok = stat(format, &status) == 0;
+    if (!ok)
+        error_set(err, ERROR_NOT_FOUND, "%.150s is no data directory: %s", path, strerror(errno));
+    free(format);
+    return ok;
+}
+
+static bool ask_server(struct command *command, const char *path, struct job *job, cJSON **result,
+                       struct error *err)
+{
+    struct error reason = { 0 };
+    if (control_ask(path, command->operation, &command->options, job, result, &reason))
+        return true;
+    if (reason.code == ERROR_NOT_FOUND)
+        return error_set(err, ERROR_BUSY,
+                         "%.100s is in use by another process, and it is no server that takes "
+                         "commands: another command perhaps; wait for its end",
+                         path);
+    *err = reason;
+    return false;
+}
+
+static bool run_here(struct command *command, struct storage *storage, struct job *job,
+                     cJSON *result, struct error *err)
+{
+    const struct settings *settings = command->settings;
+    const struct archive_options options = {
+        .ae_title = settings->ae_title,
+        .minimum_free_bytes = (uint64_t)(settings->minimum_free_mib * (1 << 20)),
+    };
+    struct operation_place place = { .storage = storage,
+                                     .data_directory = settings->data_directory,
+                                     .ae_title = settings->ae_title };
+    if (!archive_open(storage, &options, &place.archive, err))
+        return false;
+    bool ok = command->operation->run(&place, &command->options, job, result, err);
+    archive_close(place.archive);
+    return ok;
+}
+
+static bool work(struct command *command, cJSON **result, struct error *err)
+{
+    const struct settings *settings = command->settings;
+    const struct storage_options options = {
+        .path = settings->data_directory,
+        .segment_size = (uint64_t)(settings->segment_size_mib * (1 << 20)),
+    };
+    struct operation_place place = { .data_directory = settings->data_directory,
+                                     .ae_title = settings->ae_title };
+    struct storage *storage = NULL;
+    struct job job = { .progress = show,
+                       .cancelled = is_cancelled,
+                       .context = command,
+                       .bytes_per_second = command->options.bytes_per_second };
+    if (command->operation->offline) {
+        *result = cJSON_CreateObject();
+        return command->operation->run(&place, &command->options, &job, *result, err);
+    }
+    if (!check_directory(settings->data_directory, err))
+        return false;
+    if (!storage_open(&options, &storage, err))
+        return err->code == ERROR_BUSY &&
+               ask_server(command, settings->data_directory, &job, result, err);
+    *result = cJSON_CreateObject();
+    bool ok = run_here(command, storage, &job, *result, err);
+    storage_close(storage);
+    return ok;
+}
+
+static void print_json(struct command *command, cJSON *result, const struct error *err)
+{
+    cJSON *document = cJSON_CreateObject();
+    cJSON_AddStringToObject(document, "command", command->operation->name);
+    if (err) {
+        cJSON *error = cJSON_AddObjectToObject(document, "error");
+        cJSON_AddStringToObject(error, "code", error_name(err->code));
+        cJSON_AddStringToObject(error, "message", err->message);
+    } else {
+        cJSON_AddItemReferenceToObject(document, "result", result);
+    }
+    char *text = cJSON_Print(document);
+    puts(text);
+    free(text);
+    cJSON_Delete(document);
+}
+
+static int finish(struct command *command, bool ok, cJSON *result, const struct error *err)
+{
+    const struct operation *operation = command->operation;
+    progress_end(&command->progress);
+    if (command->json)
+        print_json(command, result, ok ? NULL : err);
+    else if (ok)
+        operation->print(result, stdout);
+    if (!ok)
+        fprintf(stderr, "hounsfield: %s: %s\n", operation->name, err->message);
+    if (fflush(stdout) != 0) {
+        fprintf(stderr, "hounsfield: the result cannot be written: %s\n", strerror(errno));
+        return COMMAND_FAILED;
+    }
+    if (!ok)
+        return COMMAND_FAILED;
+    return operation->findings && operation->findings(result) ? COMMAND_FOUND : COMMAND_OK;
+}
+
+int command_run(const struct operation *operation, int argument_count, char **arguments)
+{
+    struct command command = { .operation = operation };
+    struct error err = { 0 };
+    cJSON *result = NULL;
+    int status = COMMAND_OK;
+    if (!parse(&command, argument_count, arguments, &err)) {
+        fprintf(stderr, "hounsfield: %s\n", err.message);
+        status = COMMAND_USAGE;
+    } else if (command.help) {
+        command_print_help(operation, stdout);
+    } else {
+        log_set_level(LOG_LEVEL_WARN);
+        umask(S_IWGRP | S_IRWXO); /* as the server's files */
+        heed_signals();
+        progress_init(&command.progress, command.quiet);
+        bool ok = work(&command, &result, &err);
+        status = finish(&command, ok, result, &err);
+    }
+    cJSON_Delete(result);
+    settings_free(command.settings);
+    operation_options_release(&command.options);
+    return status;
+}

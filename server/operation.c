@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: MIT */
+#include "server/operation.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "server/operations.h"
+
+const struct operation operations[] = {
+    {
+        .name = "verify",
+        .flags = OPERATION_QUICK | OPERATION_LIMIT,
+        .alone = true,
+        .summary = "look whether every image is there and whole",
+        .details =
+            "Reads every record of the segments and compares its checksum, its place in the index\n"
+            "and the header that is kept there; and every entry of the index against the "
+            "segments.\n"
+            "Counts and search terms are compared too. Changes nothing, and works while the "
+            "server\n"
+            "runs. What it finds is listed; exit status 3 says that there was something.\n",
+        .run = operation_verify,
+        .print = operation_verify_print,
+        .findings = operation_verify_findings,
+    },
+    {
+        .name = "stats",
+        .flags = OPERATION_QUICK,
+        .summary = "count what is there, and what it takes",
+        .details =
+            "Patients, studies, series, instances; bytes by modality, SOP class and transfer "
+            "syntax;\n"
+            "segments, index, change feed and who follows it. --quick leaves SOP classes and\n"
+            "transfer syntaxes out, for which every instance record has to be read.\n",
+        .run = operation_stats,
+        .print = operation_stats_print,
+    },
+};
+const size_t operation_count = sizeof(operations) / sizeof(operations[0]);
+
+const struct operation *operation_find(const char *name)
+{
+    for (size_t i = 0; i < operation_count; i++)
+        if (!strcmp(operations[i].name, name))
+            return &operations[i];
+    return NULL;
+}
+
+cJSON *operation_options_json(const struct operation_options *options)
+{
+    cJSON *json = cJSON_CreateObject();
+    cJSON_AddBoolToObject(json, "dryRun", options->dry_run);
+    cJSON_AddBoolToObject(json, "quick", options->quick);
+    cJSON_AddBoolToObject(json, "check", options->check);
+    cJSON_AddNumberToObject(json, "deadShare", options->dead_share);
+    cJSON_AddNumberToObject(json, "bytesPerSecond", (double)options->bytes_per_second);
+    if (options->directory)
+        cJSON_AddStringToObject(json, "directory", options->directory);
+    return json;
+}
+
+bool operation_options_read(const cJSON *json, const struct operation *operation,
+                            struct operation_options *options, struct error *err)
+{
+    const cJSON *directory = cJSON_GetObjectItemCaseSensitive(json, "directory");
+    const cJSON *share = cJSON_GetObjectItemCaseSensitive(json, "deadShare");
+    double rate = operation_number(json, "bytesPerSecond");
+    memset(options, 0, sizeof(*options));
+    options->dry_run = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(json, "dryRun"));
+    options->quick = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(json, "quick"));
+    options->check = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(json, "check"));
+    options->dead_share = cJSON_IsNumber(share) ? share->valuedouble : 1;
+    if (!(options->dead_share >= 0 && options->dead_share <= 1) || !(rate >= 0 && rate < 1e15))
+        return error_set(err, ERROR_INVALID, "an option is out of its range");
+    options->bytes_per_second = (uint64_t)rate;
+    if (!operation->argument)
+        return true;
+    if (!cJSON_IsString(directory) || directory->valuestring[0] != '/')
+        return error_set(err, ERROR_INVALID, "%s needs an absolute directory", operation->name);
+    options->directory = mem_copy_text(directory->valuestring);
+    return true;
+}
+
+void operation_options_release(struct operation_options *options)
+{
+    free(options->directory);
+    options->directory = NULL;
+}
+
+double operation_number(const cJSON *result, const char *name)
+{
+    const cJSON *value = cJSON_GetObjectItemCaseSensitive(result, name);
+    return cJSON_IsNumber(value) ? value->valuedouble : 0;
+}
+
+enum { PLACES = 8, PLACE_SIZE = 32 };
+
+const char *operation_size(double bytes)
+{
+    static _Thread_local char places[PLACES][PLACE_SIZE];
+    static _Thread_local int next;
+    static const char *const units[] = { "B", "KiB", "MiB", "GiB", "TiB", "PiB" };
+    char *text = places[next = (next + 1) % PLACES];
+    size_t unit = 0;
+    while (bytes >= 1024 && unit < 5) {
+        bytes /= 1024;
+        unit++;
+    }
+    snprintf(text, PLACE_SIZE, unit ? "%.1f %s" : "%.0f %s", bytes, units[unit]);
+    return text;
+}
+
+const char *operation_duration(double milliseconds)
+{
+    static _Thread_local char places[PLACES][PLACE_SIZE];
+    static _Thread_local int next;
+    char *text = places[next = (next + 1) % PLACES];
+    long long seconds = (long long)(milliseconds / 1000);
+    if (seconds < 60)
+        snprintf(text, PLACE_SIZE, "%.1f s", milliseconds / 1000);
+    else if (seconds < 3600)
+        snprintf(text, PLACE_SIZE, "%lld:%02lld min", seconds / 60, seconds % 60);
+    else
+        snprintf(text, PLACE_SIZE, "%lld:%02lld:%02lld h", seconds / 3600, seconds / 60 % 60,
+                 seconds % 60);
+    return text;
+}

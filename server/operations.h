@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+/* The operations themselves, for the table in operation.c. */
+
+#include "server/operation.h"
+
+bool operation_verify(const struct operation_place *place, const struct operation_options *options,
+                      struct job *job, cJSON *result, struct error *err);
+void operation_verify_print(const cJSON *result, FILE *out);
+uint64_t operation_verify_findings(const cJSON *result);
+
+bool operation_stats(const struct operation_place *place, const struct operation_options *options,
+                     struct job *job, cJSON *result, struct error *err);
+void operation_stats_print(const cJSON *result, FILE *out);
