@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: MIT
 """C-FIND (PS3.4 annex C)."""
+import struct
 import subprocess
+import threading
+import time
 import uuid
 
 import pytest
@@ -9,8 +12,8 @@ from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
 from upper_layer import (
-    COMMAND, CT, EXPLICIT, IMPLICIT, PATIENT_FIND, STUDY_FIND, Association, command, encode, find, fragments, keys,
-    store_all, store_many,
+    COMMAND, CT, EXPLICIT, IMPLICIT, PATIENT_FIND, STUDY_FIND, Association, command, encode, find, fragments, item, keys,
+    store_all, store_many, user_information,
 )
 from web import MR, make, new_uid, url_of
 
@@ -324,6 +327,388 @@ def test_FND_23_cancel_amid_many_matches(server):
     association.request(1, 0x20, STUDY_FIND, query)
     assert len(association.answers(1)) == 121
     association.release()
+
+
+def extended(uid, information):
+    return item(0x56, struct.pack(">H", len(uid)) + uid.encode() + bytes(information))
+
+
+def ask(server, query, information=None, abstract=STUDY_FIND, syntax=EXPLICIT):
+    """One C-FIND with extended negotiation: (data sets, statuses, bytes that were agreed or None)."""
+    user = user_information(extra=extended(abstract, information) if information else b"")
+    association = Association(server, [(1, abstract, [syntax])], user=user)
+    agreed = association.accepted.sub_items(0x56)
+    association.request(1, 0x20, abstract, query)
+    answers = association.answers(1)
+    association.release()
+    prefix = struct.pack(">H", len(abstract)) + abstract.encode()
+    assert not agreed or agreed[0].startswith(prefix)
+    return [match for _, match in answers[:-1]], [answer[0x0900] for answer, _ in answers], \
+        list(agreed[0][len(prefix):]) if agreed else None
+
+
+def raw_find(server, elements, abstract=STUDY_FIND):
+    """A C-FIND of encoded elements, as no client library would write them."""
+    association = Association(server, [(1, abstract, [EXPLICIT])])
+    association.send_message(1, {0x0002: abstract, 0x0100: 0x20, 0x0110: 1, 0x0700: 0, 0x0800: 1}, b"".join(elements))
+    number, commands = 1, []
+    while True:
+        _, answer, content = association.read_message()
+        commands.append((answer, content))
+        if answer[0x0900] & 0xFF00 != 0xFF00:
+            association.release()
+            return commands
+
+
+def raw(group, number, vr, value, padding=b" "):
+    value += padding * (len(value) % 2)
+    if vr in ("OB", "OW", "SQ", "UN", "UT"):
+        return struct.pack("<HH2sHI", group, number, vr.encode(), 0, len(value)) + value
+    return struct.pack("<HH2sH", group, number, vr.encode(), len(value)) + value
+
+
+OPTIONAL = {
+    "PATIENT": dict(PatientBirthDate="19700203", PatientSex="F", OtherPatientIDs="OTHER1", IssuerOfPatientID="ISSUER",
+                    EthnicGroup="GROUP", PatientComments="A comment"),
+    "STUDY": dict(PatientBirthDate="19700203", PatientSex="F", OtherPatientIDs="OTHER1", IssuerOfPatientID="ISSUER",
+                  ReferringPhysicianName="Ref^Doc", StudyDescription="Head and neck", AccessionNumber="ACC1",
+                  AdmissionID="ADM1", PatientAge="055Y"),
+    "SERIES": dict(SeriesDescription="Thin slices", BodyPartExamined="HEAD", StationName="CT7", Manufacturer="ACME",
+                   ProtocolName="Routine", PerformedProcedureStepStartDate="20260102", SeriesDate="20260103",
+                   FrameOfReferenceUID="1.2.840.99.1", InstitutionName="Hospital", OperatorsName="Op^Erator"),
+    "IMAGE": dict(SOPClassUID=CT, ContentDate="20260104", ContentTime="120000", Rows=16, Columns=16,
+                  AcquisitionNumber=3, ImageComments="Blurred", SliceThickness="2.5", KVP="120"),
+}
+
+
+@pytest.fixture(scope="module")
+def optional(server):
+    attributes = {}
+    for level in OPTIONAL:
+        attributes.update(OPTIONAL[level])
+    code = keys(CodeValue="P5-09051", CodingSchemeDesignator="SRT", CodeMeaning="Head CT")
+    ds = make(PatientID="OPT" + token(), ProcedureCodeSequence=[code], **attributes)
+    store_all(server, [ds])
+    return ds
+
+
+@pytest.mark.parametrize("level, keyword", [(level, keyword) for level in OPTIONAL for keyword in OPTIONAL[level]])
+def test_FND_03_optional_keys_match_and_return(server, optional, level, keyword):
+    root = PATIENT_FIND if level == "PATIENT" else STUDY_FIND
+    value = OPTIONAL[level][keyword]
+    base = dict(upper_keys(optional, level, False), QueryRetrieveLevel=level, **{LEVEL_KEYS[level]: ""})
+    if level in ("PATIENT", "STUDY"):
+        base["PatientID"] = optional.PatientID
+    found, statuses, _ = ask(server, keys(**dict(base, **{keyword: value})), abstract=root)
+    assert statuses == [0xFF00, 0] and str(found[0][keyword].value) == str(value)
+    wrong = {str: "NOSUCH", int: 4711}[type(value)]
+    if keyword.endswith("Date"):
+        wrong = "19000101"
+    elif keyword.endswith("Time"):
+        wrong = "235959"
+    elif keyword.endswith("UID"):
+        wrong = "1.2.3"
+    elif keyword == "PatientAge":
+        wrong = "001D"
+    elif keyword in ("SliceThickness", "KVP"):
+        wrong = "77"
+    elif keyword == "PatientSex":
+        wrong = "M"
+    assert ask(server, keys(**dict(base, **{keyword: wrong})), abstract=root)[1] == [0], "it is matched, too"
+
+
+def test_FND_03_a_code_sequence_and_availability(server, optional):
+    query = keys(QueryRetrieveLevel="STUDY", StudyInstanceUID=optional.StudyInstanceUID, InstanceAvailability="",
+                 ProcedureCodeSequence=[keys(CodeValue="P5-09051", CodeMeaning="")])
+    found, statuses, _ = ask(server, query)
+    assert statuses == [0xFF00, 0] and found[0].InstanceAvailability == "ONLINE"
+    assert found[0].ProcedureCodeSequence[0].CodeMeaning == "Head CT"
+    query.ProcedureCodeSequence[0].CodeValue = "OTHER"
+    assert ask(server, query)[1] == [0]
+
+
+def test_FND_01_patient_study_only_model(server, tree):
+    model = "1.2.840.10008.5.1.4.1.2.3.1"
+    found, statuses, _ = ask(server, keys(QueryRetrieveLevel="STUDY", PatientID=tree[0].PatientID, StudyInstanceUID=""),
+                             abstract=model)
+    assert statuses == [0xFF00, 0xFF00, 0]
+    assert {match.StudyInstanceUID for match in found} == {tree[0].StudyInstanceUID, tree[3].StudyInstanceUID}
+    assert ask(server, keys(QueryRetrieveLevel="PATIENT", PatientID=tree[0].PatientID), abstract=model)[1] == [0xFF00, 0]
+    assert ask(server, keys(QueryRetrieveLevel="SERIES", PatientID=tree[0].PatientID,
+                            StudyInstanceUID=tree[0].StudyInstanceUID), abstract=model)[1] == [0xA900]
+
+
+def test_FND_06_relational_queries_where_they_are_agreed(server, tree):
+    for query, count in [
+        (keys(QueryRetrieveLevel="SERIES", PatientID=tree[0].PatientID, SeriesInstanceUID=""), 3),
+        (keys(QueryRetrieveLevel="IMAGE", PatientID=tree[0].PatientID, SOPInstanceUID=""), 4),
+        (keys(QueryRetrieveLevel="IMAGE", SOPInstanceUID=tree[2].SOPInstanceUID), 1),
+        (keys(QueryRetrieveLevel="SERIES", SeriesInstanceUID=tree[2].SeriesInstanceUID, StudyDescription=""), 1),
+    ]:
+        found, statuses, agreed = ask(server, query, [1])
+        assert agreed == [1] and len(found) == count and statuses[-1] == 0
+        assert ask(server, query)[1] == [0xA900], "not agreed: hierarchical"
+        assert ask(server, query, [0])[1] == [0xA900]
+
+
+def test_FND_12_an_empty_member_is_never_universal(server, tree):
+    """Written by hand: a list of UIDs with nothing between two separators."""
+    uid = tree[0].StudyInstanceUID.encode()
+    for value in (uid + b"\\", b"\\" + uid, b"\\\\"):
+        answers = raw_find(server, [raw(8, 0x52, "CS", b"STUDY"), raw(0x20, 0x0D, "UI", value, b"\0")])
+        assert answers[-1][0][0x0900] == 0xA900 and len(answers) == 1
+
+
+@pytest.fixture(scope="module")
+def clock(server):
+    """One patient's studies by the time of day."""
+    patient = "TIM" + token()
+    times = ["101500", "1800", "18", "180030", "223000", "235959.999999", ""]
+    datasets = [make(PatientID=patient, StudyDate=f"2026020{i + 1}", StudyTime=time_) for i, time_ in enumerate(times)]
+    store_all(server, datasets)
+    return patient, {ds.StudyInstanceUID: time_ for ds, time_ in zip(datasets, times)}
+
+
+@pytest.mark.parametrize("value, times", [
+    ("2230", {"223000"}), ("223000.000", {"223000"}), ("180000", {"1800", "18"}), ("18", {"1800", "18"}),
+    ("1800-1800", {"1800", "18", "180030"}), ("-1015", {"101500"}), ("2230-", {"223000", "235959.999999"}),
+    ("180030-223000", {"180030", "223000"}), ("2230-1015", set()),
+])
+def test_FND_14_times_by_their_meaning(server, clock, value, times):
+    patient, by_uid = clock
+    answers = raw_find(server, [raw(8, 0x30, "TM", value.encode()), raw(8, 0x52, "CS", b"STUDY"),
+                                raw(0x10, 0x20, "LO", patient.encode()), raw(0x20, 0x0D, "UI", b"", b"\0")])
+    assert answers[-1][0][0x0900] == 0
+    found = {uid for uid in by_uid for _, content in answers[:-1] if uid.encode() in content}
+    assert {by_uid[uid] for uid in found} == times
+
+
+@pytest.fixture(scope="module")
+def instants(server):
+    study, series = new_uid(), new_uid()
+    moments = ["20260115120000+0100", "20260115110000.5+0000", "20260115060000-0500", "20260115110000", "20260116"]
+    datasets = [make(study, series, InstanceNumber=i, AcquisitionDateTime=moment) for i, moment in enumerate(moments)]
+    store_all(server, datasets)
+    return datasets[0], {ds.SOPInstanceUID: i for i, ds in enumerate(datasets)}
+
+
+@pytest.mark.parametrize("value, expected", [
+    ("20260115110000+0000", {0, 2, 3}),                       # the same instant with other offsets
+    ("20260115120000+0100", {0, 2, 3}),
+    ("20260115110000.4+0000-20260115110000.6+0000", {1}),     # a fraction, and two offsets
+    ("20260115055959-0500-20260115060000.9-0500", {0, 1, 2, 3}),  # signs are no hyphens
+    ("-20260115105959-0000", set()), ("-20260115110000-0000", {0, 1, 2, 3}), ("20260116-", {4}), ("20260115-20260116", {0, 1, 2, 3, 4}),
+])
+def test_FND_15_date_times_with_offsets(server, instants, value, expected):
+    ds, by_uid = instants
+    answers = raw_find(server, [raw(8, 0x18, "UI", b"", b"\0"), raw(8, 0x2A, "DT", value.encode()),
+                                raw(8, 0x52, "CS", b"IMAGE"), raw(0x20, 0x0D, "UI", ds.StudyInstanceUID.encode(), b"\0"),
+                                raw(0x20, 0x0E, "UI", ds.SeriesInstanceUID.encode(), b"\0")])
+    assert answers[-1][0][0x0900] == 0
+    found = {uid for uid in by_uid for _, content in answers[:-1] if uid.encode() in content}
+    assert {by_uid[uid] for uid in found} == expected
+
+
+def test_FND_16_date_and_time_are_one_span_where_it_is_agreed(server):
+    patient = "SPN" + token()
+    moments = [("20060705", "090000"), ("20060705", "103000"), ("20060706", "040000"), ("20060707", "175959"),
+               ("20060707", "183000")]
+    datasets = [make(PatientID=patient, StudyDate=date, StudyTime=time_) for date, time_ in moments]
+    store_all(server, datasets)
+    query = keys(QueryRetrieveLevel="STUDY", PatientID=patient, StudyInstanceUID="", StudyDate="20060705-20060707",
+                 StudyTime="1000-1800")
+    numbers = {ds.StudyInstanceUID: i for i, ds in enumerate(datasets)}
+    found, _, agreed = ask(server, query, [0, 1])
+    assert agreed == [0, 1] and {numbers[match.StudyInstanceUID] for match in found} == {1, 2, 3}
+    found, _, agreed = ask(server, query)
+    assert agreed is None and {numbers[match.StudyInstanceUID] for match in found} == {1, 3}
+
+
+def test_FND_17_the_timezone_is_no_key(server):
+    """Adjustment is not offered: the byte is answered 0, and the attribute never matches."""
+    ds = make(PatientID="ZON" + token(), TimezoneOffsetFromUTC="+0100")
+    store_all(server, [ds])
+    query = keys(QueryRetrieveLevel="STUDY", PatientID=ds.PatientID, StudyInstanceUID="", StudyTime="101112",
+                 TimezoneOffsetFromUTC="-0500")
+    for information in (None, [0, 0, 0, 1]):
+        found, statuses, agreed = ask(server, query, information)
+        assert agreed in (None, [0, 0, 0, 0]) and statuses == [0xFF00, 0]
+
+
+def test_FND_11_fuzzy_names_where_they_are_agreed(server):
+    patient = "FUZ" + token()
+    names = ["Johnson^Mary", "Schmidt^Anna", "Mayer^Hans", "Unrelated^Person"]
+    store_all(server, [make(PatientID=patient, PatientName=name) for name in names])
+    for key, expected in (("Jonhson^Mary", names[0]), ("Mary Johnson", names[0]), ("Smith^Anna", names[1]),
+                          ("Meier^Hans", names[2])):
+        query = keys(QueryRetrieveLevel="STUDY", PatientID=patient, StudyInstanceUID="", PatientName=key)
+        found, _, agreed = ask(server, query, [0, 0, 1])
+        assert agreed == [0, 0, 1] and [str(match.PatientName) for match in found] == [expected], key
+        assert ask(server, query)[0] == [], "not agreed: literal"
+
+
+def test_FND_19_any_of_several_values_matches_and_all_are_returned(server):
+    ds = make(PatientID="MUL" + token(), OtherPatientIDs=["AAA1", "BBB2", "CCC3"], ImageType=["ORIGINAL", "PRIMARY", "AXIAL"])
+    store_all(server, [ds])
+    for value in ("AAA1", "BBB2", "CCC3", "B*", "??C3"):
+        found, statuses, _ = ask(server, keys(QueryRetrieveLevel="STUDY", PatientID=ds.PatientID, StudyInstanceUID="",
+                                              OtherPatientIDs=value))
+        assert statuses == [0xFF00, 0] and list(found[0].OtherPatientIDs) == ["AAA1", "BBB2", "CCC3"]
+    assert ask(server, keys(QueryRetrieveLevel="STUDY", PatientID=ds.PatientID, OtherPatientIDs="AAA"))[1] == [0]
+    found, _, _ = ask(server, keys(QueryRetrieveLevel="IMAGE", StudyInstanceUID=ds.StudyInstanceUID,
+                                   SeriesInstanceUID=ds.SeriesInstanceUID, SOPInstanceUID="", ImageType="AXIAL"))
+    assert list(found[0].ImageType) == ["ORIGINAL", "PRIMARY", "AXIAL"]
+
+
+def test_FND_20_unsupported_keys_are_told_and_left_out(server, tree):
+    """At STUDY level what belongs to series and instances is not supported, nor are pixels and unknown tags."""
+    ds = tree[0]
+    base = [raw(8, 0x52, "CS", b"STUDY"), raw(0x10, 0x20, "LO", ds.PatientID.encode()), raw(0x20, 0x0D, "UI", b"")]
+    for extra, tag in [(raw(8, 0x60, "CS", b"XX"), 0x00080060), (raw(0x18, 0x15, "CS", b"NOSUCH"), 0x00180015),
+                       (raw(0x20, 0x13, "IS", b"4711"), 0x00200013), (raw(0x20, 0x0E, "UI", b""), 0x0020000E),
+                       (raw(8, 0x9999, "LO", b"NOSUCH"), 0x00089999), (raw(0x7FE0, 0x10, "OW", b""), 0x7FE00010),
+                       (raw(0x40, 0x275, "SQ", b"\xFE\xFF\x00\xE0\x0A\0\0\0" + raw(0x40, 9, "SH", b"X ")), 0x00400275)]:
+        answers = raw_find(server, sorted(base + [extra], key=lambda e: struct.unpack_from("<HH", e)))
+        assert [answer[0x0900] for answer, _ in answers] == [0xFF01, 0xFF01, 0], hex(tag)
+        needle = struct.pack("<HH", tag >> 16, tag & 0xFFFF)
+        for _, content in answers[:-1]:
+            assert needle not in content
+    # supported, and empty in the archive: zero length and FF00
+    found, statuses, _ = ask(server, keys(QueryRetrieveLevel="STUDY", PatientID=ds.PatientID, StudyInstanceUID="",
+                                          PatientComments="", AdmissionID=""))
+    assert statuses == [0xFF00, 0xFF00, 0]
+    assert all(match["PatientComments"].is_empty and match["AdmissionID"].is_empty for match in found)
+
+
+NAMES = [  # (Specific Character Set, name)
+    ("ISO_IR 100", "Müller^Jörg"), ("ISO_IR 101", "Wałęsa^Łukasz"), ("ISO_IR 144", "Толстой^Лев"),
+    ("ISO_IR 126", "Παπαδόπουλος^Νίκος"), ("ISO_IR 192", "Çelik^Ömer=山田^太郎"), ("GB18030", "Wang^XiaoDong=王^小东"),
+    ("\\ISO 2022 IR 87", "Yamada^Tarou=山田^太郎=やまだ^たろう"), ("\\ISO 2022 IR 149", "Hong^Gildong=洪^吉洞=홍^길동"),
+    ("ISO_IR 13", "ﾔﾏﾀﾞ^ﾀﾛｳ"),
+]
+
+
+@pytest.mark.parametrize("stored, name", NAMES)
+def test_FND_22_found_in_any_character_set_and_answered_in_that_of_the_requester(server, stored, name):
+    patient = "CHR" + token()
+    store_all(server, [make(PatientID=patient, PatientName=name, SpecificCharacterSet=stored.split("\\"))])
+    for requested in ("ISO_IR 100", "ISO_IR 192", "GB18030", "\\ISO 2022 IR 87", "\\ISO 2022 IR 149", "ISO_IR 13",
+                      "ISO_IR 144", stored, None):
+        query = keys(QueryRetrieveLevel="STUDY", PatientID=patient, StudyInstanceUID="", PatientName="")
+        if requested:
+            query.SpecificCharacterSet = requested.split("\\")
+        found, statuses, _ = ask(server, query)
+        assert statuses == [0xFF00, 0]
+        used = found[0].get("SpecificCharacterSet", "")
+        used = used if isinstance(used, str) else "\\".join(used)
+        if requested == stored:
+            assert used == stored, "the requester's own set holds it"
+        assert used in (requested or "", "ISO_IR 192"), "the requester's set, or one that has everything"
+        found[0].decode()
+        assert str(found[0].PatientName) == name, requested
+        # and by its name, in whatever set can say it
+    for asking in (stored, "ISO_IR 192"):
+        query = keys(SpecificCharacterSet=asking.split("\\"), QueryRetrieveLevel="STUDY", PatientID=patient,
+                     StudyInstanceUID="", PatientName=name)
+        assert len(ask(server, query)[0]) == 1, asking
+
+
+def test_FND_22_the_example_of_the_standard_byte_by_byte(server):
+    """PS3.5 H.3.1: the response to a console that knows ISO 2022 IR 87."""
+    patient = "JIS" + token()
+    store_all(server, [make(PatientID=patient, PatientName="Yamada^Tarou=山田^太郎=やまだ^たろう",
+                            SpecificCharacterSet="ISO_IR 192")])
+    answers = raw_find(server, [raw(8, 5, "CS", b"\\ISO 2022 IR 87"), raw(8, 0x52, "CS", b"STUDY"),
+                                raw(0x10, 0x10, "PN", b""), raw(0x10, 0x20, "LO", patient.encode())])
+    expected = (b"Yamada^Tarou=\x1b$B;3ED\x1b(B^\x1b$BB@O:\x1b(B=\x1b$B$d$^$@\x1b(B^\x1b$B$?$m$&\x1b(B")
+    assert raw(0x10, 0x10, "PN", expected) in answers[0][1] and b"\\ISO 2022 IR 87" in answers[0][1]
+
+
+def test_FND_25_empty_and_multiple_values_where_they_are_agreed(server):
+    patient = "EMP" + token()
+    full = make(PatientID=patient, StudyDescription="Something", OtherPatientIDs=["A", "B", "C"])
+    empty = make(PatientID=patient, StudyDescription="")
+    absent = make(PatientID=patient)
+    store_all(server, [full, empty, absent])
+    base = dict(QueryRetrieveLevel="STUDY", PatientID=patient, StudyInstanceUID="")
+    query = keys(StudyDescription='""', **base)
+    found, _, agreed = ask(server, query, [0, 0, 0, 0, 0, 1])
+    assert agreed == [0, 0, 0, 0, 0, 1]
+    assert {match.StudyInstanceUID for match in found} == {empty.StudyInstanceUID, absent.StudyInstanceUID}
+    assert ask(server, query)[0] == []
+    query = keys(OtherPatientIDs=["C", "A"], **base)
+    found, _, agreed = ask(server, query, [0, 0, 0, 0, 0, 0, 1])
+    assert agreed[6] == 1 and [match.StudyInstanceUID for match in found] == [full.StudyInstanceUID]
+    assert ask(server, query)[0] == []
+    assert ask(server, keys(OtherPatientIDs=["C", "D"], **base), [0, 0, 0, 0, 0, 0, 1])[0] == []
+
+
+def test_FND_26_no_conversion_of_multi_frame_images_is_offered(server, tree):
+    query = keys(QueryRetrieveLevel="STUDY", PatientID=tree[0].PatientID, StudyInstanceUID="")
+    query.add_new(0x00080053, "CS", "ENHANCED")
+    found, statuses, agreed = ask(server, query, [0, 0, 0, 0, 1])
+    assert agreed == [0, 0, 0, 0, 0] and statuses == [0xFF00, 0xFF00, 0]
+
+
+@pytest.mark.parametrize("uid", [
+    "1.2.840.10008.5.1.4.39.2", "1.2.840.10008.5.1.4.38.2", "1.2.840.10008.5.1.4.1.1.200.4",
+    "1.2.840.10008.5.1.4.43.2", "1.2.840.10008.5.1.4.44.2", "1.2.840.10008.5.1.4.45.2",
+])
+def test_FND_28_other_query_services_are_refused_as_a_whole(server, uid):
+    association = Association(server, [(1, uid, [EXPLICIT]), (3, STUDY_FIND, [EXPLICIT])])
+    assert association.accepted.contexts[1][0] == 3
+    association.release()
+
+
+@pytest.mark.parametrize("key", [
+    raw(0x10, 0x10, "PN", b"*?" * 3000), raw(0x10, 0x10, "PN", b"a*" * 60), raw(8, 0x1030, "LO", b"*a" * 60),
+    raw(8, 0x20, "DA", b"20270101-20260101"),
+])
+def test_HOS_29_keys_that_are_meant_to_cost(server, key):
+    began = time.monotonic()
+    answers = raw_find(server, sorted([raw(8, 0x52, "CS", b"STUDY"), key], key=lambda e: struct.unpack_from("<HH", e)))
+    assert answers[-1][0][0x0900] in (0, 0xA900, 0xA700) and time.monotonic() - began < 10
+
+
+def test_HOS_29_very_many_keys_and_very_deep_ones(server):
+    many = [raw(8, 0x52, "CS", b"STUDY")] + [struct.pack("<HH2sH", 0x4000 + i // 200 * 2, i % 200 + 1, b"LO", 0)
+                                             for i in range(10000)]
+    assert raw_find(server, many)[-1][0][0x0900] & 0xFF00 in (0xA700, 0xA900, 0)
+    deep = b""
+    for _ in range(60):
+        deep = b"\xFE\xFF\x00\xE0" + struct.pack("<I", len(deep)) + deep
+        deep = struct.pack("<HH2sHI", 0x40, 0x275, b"SQ", 0, len(deep)) + deep
+    assert raw_find(server, [raw(8, 0x52, "CS", b"STUDY"), deep])[-1][0][0x0900] == 0xA900
+
+
+def test_FND_01_pynetdicom_and_findscu_while_the_server_is_busy(server, tree):
+    from pynetdicom import AE
+    stop = threading.Event()
+
+    def load():
+        while not stop.is_set():
+            store_all(server, [make() for _ in range(20)])
+
+    workers = [threading.Thread(target=load) for _ in range(4)]
+    for worker in workers:
+        worker.start()
+    try:
+        query = keys(QueryRetrieveLevel="STUDY", PatientID=tree[0].PatientID, StudyInstanceUID="")
+        ae = AE("PYNETDICOM")
+        ae.add_requested_context(STUDY_FIND)
+        association = ae.associate("127.0.0.1", server.dimse_port, ae_title=server.ae_title)
+        answers = list(association.send_c_find(query, STUDY_FIND))
+        association.release()
+        assert [status.Status for status, _ in answers] == [0xFF00, 0xFF00, 0]
+        assert tree[0].StudyInstanceUID in [match.StudyInstanceUID for _, match in answers[:-1]]
+        shown = subprocess.run(["findscu", "-S", "-aec", server.ae_title, "127.0.0.1", str(server.dimse_port), "-k",
+                                "QueryRetrieveLevel=STUDY", "-k", f"PatientID={tree[0].PatientID}", "-k",
+                                "StudyInstanceUID"], capture_output=True, text=True, timeout=30, check=True)
+        assert tree[0].StudyInstanceUID in shown.stdout + shown.stderr
+    finally:
+        stop.set()
+        for worker in workers:
+            worker.join()
 
 
 def test_FND_01_findscu_of_dcmtk(server, tree):
