@@ -25,6 +25,47 @@ const struct operation operations[] = {
         .findings = operation_verify_findings,
     },
     {
+        .name = "backup",
+        .argument = "DIR",
+        .flags = OPERATION_DRY_RUN | OPERATION_LIMIT | OPERATION_CHECK,
+        .alone = true,
+        .summary = "copy the archive to DIR, or bring the copy there up to date",
+        .details =
+            "The copy is whole as of one moment, and is made while the server goes on. The first "
+            "time\n"
+            "all is copied, then what has changed since. Until it ends the backup in DIR is the "
+            "one\n"
+            "before. DIR should be on another disk; --check reads all of it when it is written.\n",
+        .run = operation_backup,
+        .print = operation_backup_print,
+    },
+    {
+        .name = "restore",
+        .argument = "DIR",
+        .flags = OPERATION_DRY_RUN | OPERATION_LIMIT,
+        .offline = true,
+        .summary = "fill an empty data directory from the backup in DIR",
+        .details = "The data directory must be missing or empty. It is none before all of it is "
+                   "there, and an\n"
+                   "error leaves nothing behind.\n",
+        .run = operation_restore,
+        .print = operation_restore_print,
+    },
+    {
+        .name = "rebuild",
+        .flags = OPERATION_DRY_RUN | OPERATION_LIMIT,
+        .offline = true,
+        .summary = "make the index anew from the images",
+        .details = "For an index that is lost or damaged. Reads all segments and builds a new "
+                   "index beside\n"
+                   "the old one, which is kept as index.old-TIME. The images are not touched. Exit "
+                   "status 3\n"
+                   "says that some records were broken and could not be taken in.\n",
+        .run = operation_rebuild,
+        .print = operation_rebuild_print,
+        .findings = operation_rebuild_findings,
+    },
+    {
         .name = "stats",
         .flags = OPERATION_QUICK,
         .summary = "count what is there, and what it takes",

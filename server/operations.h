@@ -12,3 +12,16 @@ uint64_t operation_verify_findings(const cJSON *result);
 bool operation_stats(const struct operation_place *place, const struct operation_options *options,
                      struct job *job, cJSON *result, struct error *err);
 void operation_stats_print(const cJSON *result, FILE *out);
+
+bool operation_backup(const struct operation_place *place, const struct operation_options *options,
+                      struct job *job, cJSON *result, struct error *err);
+void operation_backup_print(const cJSON *result, FILE *out);
+
+bool operation_restore(const struct operation_place *place, const struct operation_options *options,
+                       struct job *job, cJSON *result, struct error *err);
+void operation_restore_print(const cJSON *result, FILE *out);
+
+bool operation_rebuild(const struct operation_place *place, const struct operation_options *options,
+                       struct job *job, cJSON *result, struct error *err);
+void operation_rebuild_print(const cJSON *result, FILE *out);
+uint64_t operation_rebuild_findings(const cJSON *result);
