@@ -212,7 +212,7 @@ static bool take_word(struct command *command, char **arguments, int left, int *
 
 static bool parse(struct command *command, int count, char **arguments, struct error *err)
 {
-    int taken;
+    int taken = 1;
     command->options.dead_share = 0.5;
     for (int i = 0; i < count; i += taken)
         if (!take_word(command, arguments + i, count - i, &taken, err))
