@@ -19,6 +19,7 @@ struct archive {
     _Atomic unsigned writing_side;
     _Atomic uint64_t writing[2]; /* blobs between their writing and the transaction, by side */
     pthread_mutex_t settle_lock;
+    atomic_bool compacting;
 };
 
 /* Around the writing of a blob and the transaction that refers to it: in between it stands in a

@@ -173,18 +173,39 @@ bool instance_frames(struct instance *instance, struct slice *table, struct erro
     return true;
 }
 
+/* Compaction moves the bytes of an instance: its record tells where they stand now. One that was
+ * stored anew has another change number. */
+static bool follow_move(struct instance *instance, struct error *err)
+{
+    struct instance_record record;
+    const struct blob_id was = instance->record.blob;
+    bool found;
+    instance_record_init(&record);
+    bool ok = lookup_instance(instance->archive, &instance->identity, &record, &found, err);
+    if (ok && found && record.created == instance->record.created)
+        instance->record.blob = record.blob;
+    instance_record_release(&record);
+    bool moved = was.segment != instance->record.blob.segment ||
+                 was.offset != instance->record.blob.offset;
+    return ok && (moved || deleted_meanwhile(err));
+}
+
 static bool open_blob(struct instance *instance, struct error *err)
 {
-    struct error reason = { 0 };
-    if (instance->blob ||
-        blob_open(instance->archive->storage, &instance->record.blob, &instance->blob, &reason))
-        return true;
-    instance->blob = NULL;
-    if (reason.code == ERROR_NOT_FOUND)
-        return deleted_meanwhile(err);
-    if (err)
-        *err = reason;
-    return false;
+    while (!instance->blob) {
+        struct error reason = { 0 };
+        if (blob_open(instance->archive->storage, &instance->record.blob, &instance->blob, &reason))
+            break;
+        instance->blob = NULL;
+        if (reason.code != ERROR_NOT_FOUND) {
+            if (err)
+                *err = reason;
+            return false;
+        }
+        if (!follow_move(instance, err))
+            return false;
+    }
+    return true;
 }
 
 static uint64_t dataset_size(const struct instance *instance)

@@ -80,6 +80,4 @@ bool blob_walk_open_segment(struct storage *storage, uint32_t segment, struct bl
                             struct error *err);
 bool blob_walk_next(struct blob_walk *walk, struct blob_record *record, bool *found,
                     struct error *err);
-/* How many torn ones it stepped over by now. */
-uint64_t blob_walk_torn(const struct blob_walk *walk);
 void blob_walk_close(struct blob_walk *walk);

@@ -9,7 +9,6 @@ struct blob_walk {
     struct segment *segment; /* pinned; NULL between two segments */
     uint32_t next_number;
     uint32_t last_number;
-    uint64_t torn;
     struct segment_scan scan;
 };
 
@@ -31,11 +30,6 @@ bool blob_walk_open_segment(struct storage *storage, uint32_t segment, struct bl
     (*out)->next_number = segment;
     (*out)->last_number = segment;
     return true;
-}
-
-uint64_t blob_walk_torn(const struct blob_walk *walk)
-{
-    return walk->torn;
 }
 
 /* *found false behind the last segment. */
@@ -69,9 +63,7 @@ bool blob_walk_next(struct blob_walk *walk, struct blob_record *record, bool *fo
         *found = false;
         if (walk->segment && !segment_scan_next(&walk->scan, &header, found, err))
             return false;
-        if (*found) {
-            walk->torn += header.state == RECORD_TORN;
-        } else {
+        if (!*found) {
             header.state = RECORD_TORN;
             if (!next_segment(walk, found, err))
                 return false;
