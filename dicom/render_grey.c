@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include <endian.h>
 #include <float.h>
 #include <stdlib.h>
 #include <string.h>
@@ -76,23 +77,32 @@ static void find_default(const struct render_input *input, const struct sample_l
     voi_show_all(voi, low < high ? low : high, low < high ? high : low);
 }
 
+/* The compiler makes a single load of it, and a vector of many. */
+static uint16_t word_at(struct slice pixels, size_t index)
+{
+    uint16_t word;
+    memcpy(&word, pixels.data + index * sizeof(word), sizeof(word));
+    return le16toh(word);
+}
+
 /* One entry for each stored word that may come, so that a pixel costs a look-up. */
 static uint8_t *build_table(const struct sample_layout *layout, const struct modality *modality,
                             const struct voi *voi, struct slice pixels, unsigned *first,
                             unsigned *count)
 {
-    unsigned lowest = 0;
-    unsigned highest = layout->bytes == 1 ? UINT8_MAX : 0;
+    uint16_t lowest = 0;
+    uint16_t highest = UINT8_MAX;
     if (layout->bytes == 2) {
         lowest = UINT16_MAX;
-        for (size_t i = 0; i < pixels.size; i += 2) {
-            unsigned word = (unsigned)(pixels.data[i] | pixels.data[i + 1] << 8);
+        highest = 0;
+        for (size_t i = 0; i < pixels.size / 2; i++) {
+            uint16_t word = word_at(pixels, i);
             lowest = word < lowest ? word : lowest;
             highest = word > highest ? word : highest;
         }
     }
     *first = lowest;
-    *count = highest - lowest + 1;
+    *count = highest - lowest + 1u;
     uint8_t *table = mem_alloc(*count);
     for (unsigned i = 0; i < *count; i++) {
         unsigned word = lowest + i;
@@ -119,7 +129,7 @@ static void show(const struct sample_layout *layout, const struct modality *moda
             out[i] = table[pixels.data[i]];
     else
         for (size_t i = 0; i < pixels.size / 2; i++)
-            out[i] = table[(unsigned)(pixels.data[i * 2] | pixels.data[i * 2 + 1] << 8) - first];
+            out[i] = table[word_at(pixels, i) - first];
     free(table);
 }
 

@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "dicomweb/dicomweb.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 
+#include "archive/retrieve.h"
 #include "base/memory.h"
 #include "dicom/uid.h"
 #include "dicomweb/metadata_cache.h"
@@ -120,6 +123,28 @@ bool dicomweb_choose(struct request *request, struct response *response, const s
     }
     *choice = (size_t)best;
     return true;
+}
+
+static uint64_t hash_text(uint64_t hash, const char *text)
+{
+    for (const unsigned char *c = (const unsigned char *)text; *c; c++)
+        hash = (hash ^ *c) * 0x100000001B3u; /* FNV-1a */
+    return (hash ^ '\n') * 0x100000001B3u;
+}
+
+bool dicomweb_is_known(struct request *request, struct response *response,
+                       const struct instance *instance, const char *as)
+{
+    char etag[80];
+    size_t count;
+    const struct query_pair *query = request_query(request, &count);
+    uint64_t hash = hash_text(0xCBF29CE484222325u, request_path(request));
+    hash = hash_text(hash, as);
+    for (size_t i = 0; i < count; i++)
+        hash = hash_text(hash_text(hash, query[i].name), query[i].raw);
+    snprintf(etag, sizeof(etag), "\"%08" PRIx32 "-%" PRIx64 "-%016" PRIx64 "\"",
+             instance_checksum(instance), (uint64_t)instance_stored_at_ms(instance), hash);
+    return response_etag(response, request, etag);
 }
 
 static bool path_uid(struct request *request, const char *name, const char **uid)

@@ -31,6 +31,12 @@ void dicomweb_base_url(const struct dicomweb *dicomweb, const struct request *re
 bool dicomweb_choose(struct request *request, struct response *response, const struct offer *offers,
                      size_t count, size_t *choice);
 
+/* Names what is answered of an instance: its stored bytes, the media type `as` and all that the
+ * query says. True: the client has it already, and the response is filled (304). */
+struct instance;
+bool dicomweb_is_known(struct request *request, struct response *response,
+                       const struct instance *instance, const char *as);
+
 /* The UIDs that stand in the path: "" where the route has none. False: the response is filled, 400.
  */
 struct path_uids {
@@ -42,7 +48,6 @@ bool dicomweb_path_uids(struct request *request, struct response *response, stru
 
 /* Appends the metadata of an instance as DICOM JSON, its bulk data referred to below `base_url`,
  * that of the service: wado_metadata.c */
-struct instance;
 bool dicomweb_write_metadata(const char *base_url, struct instance *instance, struct buffer *json,
                              struct error *err);
 

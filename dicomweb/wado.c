@@ -243,12 +243,16 @@ static bool answer_single(struct request *request, struct response *response,
         error_set(err, ERROR_UNSUPPORTED, "the instance cannot be given in this transfer syntax");
         goto failed;
     }
+    snprintf(type, sizeof(type), "application/dicom; transfer-syntax=%s",
+             to ? to->uid : instance_syntax_uid(single->instance));
+    if (dicomweb_is_known(request, response, single->instance, type)) {
+        close_single(single);
+        return true;
+    }
     if (how == SYNTAX_TRANSCODED ? !part10_copy_open(single->instance, to, &single->copy, err)
                                  : !instance_file(single->instance, &file, err))
         goto failed;
     const struct body_source source = { next_single, close_single, single };
-    snprintf(type, sizeof(type), "application/dicom; transfer-syntax=%s",
-             to ? to->uid : instance_syntax_uid(single->instance));
     response_status(response, 200);
     response_content_type(response, type);
     response_stream_take(response, &source,

@@ -229,6 +229,10 @@ void wado_bulk_data(struct request *request, struct response *response)
         close_bulk(bulk);
         return;
     }
+    if (dicomweb_is_known(request, response, bulk->instance, offer == 1 ? "multipart" : "single")) {
+        close_bulk(bulk);
+        return;
+    }
     bulk->unit = !instance_syntax(bulk->instance)->big_endian ? 1
                  : bulk->element.tag == TAG_PIXEL_DATA ? pixel_unit_size(header, TAG_PIXEL_DATA)
                                                        : vr_unit_size(bulk->element.vr);

@@ -256,6 +256,18 @@ static size_t make_offers(const struct frames *frames, struct offer offers[MAX_O
     return count;
 }
 
+/* Of one frame that goes out as it is stored; of what is made on the way nobody knows. */
+static uint64_t size_of_answer(struct frames *frames)
+{
+    struct error err;
+    unsigned shift;
+    const struct transfer_syntax *syntax = instance_syntax(frames->instance);
+    if (frames->multipart || frames->decode || syntax->deflated ||
+        !find_frame(frames, 0, &shift, &err))
+        return UINT64_MAX;
+    return pixels_size(&frames->fragments);
+}
+
 static void start_answer(struct frames *frames, struct request *request, struct response *response,
                          const struct offer *offer)
 {
@@ -277,8 +289,17 @@ static void start_answer(struct frames *frames, struct request *request, struct 
     const struct body_source source = { next_piece, close_frames, frames };
     response_status(response, 200);
     response_content_type(response, buffer_text(&text));
-    response_stream_take(response, &source, UINT64_MAX);
+    response_stream_take(response, &source, size_of_answer(frames));
     buffer_release(&text);
+}
+
+static bool answer_is_known(const struct frames *frames, struct request *request,
+                            struct response *response, const struct offer *offer)
+{
+    char as[256];
+    snprintf(as, sizeof(as), "%s %s %s", offer->type, offer->inner ? offer->inner : "",
+             offer->transfer_syntax);
+    return dicomweb_is_known(request, response, frames->instance, as);
 }
 
 /* `list` NULL: every frame there is. */
@@ -316,6 +337,10 @@ void wado_answer_frames(struct request *request, struct response *response,
     if (!check_frames(frames, &err) || !instance_dataset(frames->instance, &stored, &err))
         goto failed;
     if (!dicomweb_choose(request, response, offers, make_offers(frames, offers), &offer)) {
+        close_frames(frames);
+        return;
+    }
+    if (answer_is_known(frames, request, response, &offers[offer])) {
         close_frames(frames);
         return;
     }

@@ -202,6 +202,8 @@ static bool answer_single(struct request *request, struct response *response,
                           struct instance *instance, uint32_t number, enum picture_type type,
                           const struct picture_options *options, struct error *err)
 {
+    if (dicomweb_is_known(request, response, instance, picture_media_type(type)))
+        return true;
     struct sheet *sheet = mem_alloc(sizeof(*sheet));
     if (!picture_draw(request_context(request), instance, number, type, options, &sheet->picture,
                       err)) {

@@ -21,6 +21,8 @@
 #include "base/memory.h"
 #include "base/metrics.h"
 #include "http/compress.h"
+#include "http/conditional.h"
+#include "http/cors.h"
 #include "http/exchange.h"
 #include "http/framing.h"
 #include "http/listen.h"
@@ -39,6 +41,7 @@ struct http_server {
     struct MHD_Daemon *daemon;
     struct router *router;
     struct watchdog *watchdog;
+    struct cors *cors;
     char *base_url;
     char *bound_url;
     uint64_t body_limit;
@@ -201,7 +204,9 @@ static void fail(struct exchange *exchange, int status, const char *message)
 static struct MHD_Response *build_response(struct exchange *exchange)
 {
     struct response *response = &exchange->response;
-    compress_response(&exchange->request, response);
+    range_apply(&exchange->request, response);
+    if (response->status != 206) /* its range is one of the bytes as they are */
+        compress_response(&exchange->request, response);
     struct MHD_Response *built = response->source.next ? stream_response(exchange)
                                                        : buffer_response(exchange);
     if (!built && response->source.next) {
@@ -215,6 +220,7 @@ static struct MHD_Response *build_response(struct exchange *exchange)
     }
     if (!built)
         return NULL;
+    cors_finish(exchange->server->cors, &exchange->request, response);
     for (size_t i = 0; i < response->header_count; i++)
         MHD_add_response_header(built, response->headers[i].name, response->headers[i].value);
     MHD_add_response_header(built, "X-Content-Type-Options", "nosniff");
@@ -242,6 +248,7 @@ static enum MHD_Result answer_and_cut(struct exchange *exchange)
 {
     struct response *response = &exchange->response;
     struct buffer text = buffer_up_to(64 << 10);
+    cors_finish(exchange->server->cors, &exchange->request, response);
     buffer_append_format(&text, "HTTP/1.1 %d %s\r\nConnection: close\r\nContent-Length: %zu\r\n",
                          response->status, http_reason(response->status), response->body.size);
     buffer_append_text(&text, "X-Content-Type-Options: nosniff\r\n");
@@ -296,6 +303,8 @@ static void route_request(struct exchange *exchange)
     struct buffer allow = buffer_up_to(256);
     router_allow(router, segments, count, &allow);
     response_header(response, "Allow", buffer_text(&allow));
+    if (response->status == 204)
+        cors_preflight(exchange->server->cors, request, buffer_text(&allow), response);
     buffer_release(&allow);
 }
 
@@ -599,6 +608,7 @@ bool http_server_open(const struct http_options *options, const struct route_tab
     server->base_url = mem_copy_text(options->base_url);
     server->body_limit = options->body_limit ? options->body_limit : (uint64_t)64 << 30;
     server->router = router_new(tables, table_count);
+    server->cors = cors_new(options->cors_origins, options->cors_origin_count);
     server->watchdog = watchdog_open(&limits);
     if (!server->watchdog) {
         error_set(err, ERROR_NO_SPACE, "no thread for the HTTP service");
@@ -644,6 +654,7 @@ void http_server_close(struct http_server *server, int64_t grace_ms)
     }
     watchdog_close(server->watchdog);
     router_free(server->router);
+    cors_free(server->cors);
     free(server->base_url);
     free(server->bound_url);
     free(server);

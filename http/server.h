@@ -70,6 +70,10 @@ void response_status(struct response *response, int status);
 void response_header(struct response *response, const char *name,
                      const char *value); /* CR, LF refused */
 void response_content_type(struct response *response, const char *type);
+/* Names the representation (RFC 9110 8.8.3, with its quotes) and lets the client keep it, to be
+ * asked about each time. True: the client has it already, and the response is a 304 without a body.
+ */
+bool response_etag(struct response *response, const struct request *request, const char *etag);
 /* The body is these bytes; taken over, the buffer is empty afterwards. */
 void response_body_take(struct response *response, struct buffer *body);
 void response_text(struct response *response, int status, const char *format, ...)
@@ -104,9 +108,11 @@ void response_error(struct response *response, const struct request *request, in
 /* --- the server --- */
 struct http_server;
 struct http_options {
-    const char *address;                   /* "127.0.0.1", "::1", "0.0.0.0" */
-    uint16_t port;                         /* 0: any free one, see http_server_port */
-    const char *base_url;                  /* public URL, NULL: from the request */
+    const char *address;             /* "127.0.0.1", "::1", "0.0.0.0" */
+    uint16_t port;                   /* 0: any free one, see http_server_port */
+    const char *base_url;            /* public URL, NULL: from the request */
+    const char *const *cors_origins; /* of pages that may use the server; "*": any */
+    size_t cors_origin_count;
     unsigned connection_limit;             /* 0: 512 */
     unsigned connection_limit_per_address; /* 0: 256 */
     unsigned idle_timeout_s;               /* 0: 60 */
