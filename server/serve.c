@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include "archive/changes.h"
+#include "archive/compact.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
@@ -28,6 +29,7 @@ struct server {
     struct http_server *http;
     struct dimse_server *dimse;
     struct verifier *verifier;
+    struct compactor *compactor;
     struct control *control;
     struct health health;
     char *dicomweb_url;
@@ -60,6 +62,14 @@ static bool open_verifier(struct server *server, const struct settings *settings
         .bytes_per_second = (uint64_t)(settings->verify_mib_per_second * (1 << 20)),
     };
     return verifier_open(server->archive, &options, &server->verifier, err);
+}
+
+static bool open_compactor(struct server *server, const struct settings *settings,
+                           struct error *err)
+{
+    return settings->compact_above_dead_share == 0 ||
+           compactor_open(server->archive, settings->compact_above_dead_share, &server->compactor,
+                          err);
 }
 
 static bool open_control(struct server *server, const struct settings *settings, struct error *err)
@@ -194,6 +204,7 @@ static void reload(struct server *server, const struct settings *running, int fl
 static void close_all(struct server *server)
 {
     control_close(server->control);
+    compactor_close(server->compactor);
     verifier_close(server->verifier);
     if (server->archive)
         changes_wake(server->archive);
@@ -255,8 +266,9 @@ bool serve(const struct settings *settings, int flag_count, char **flags, struct
     raise_descriptor_limit();
 
     if (!open_archive(&server, settings, err) || !open_verifier(&server, settings, err) ||
-        !open_control(&server, settings, err) || !open_cast(&server, settings, err) ||
-        !open_http(&server, settings, err) || !open_dimse(&server, settings, err))
+        !open_compactor(&server, settings, err) || !open_control(&server, settings, err) ||
+        !open_cast(&server, settings, err) || !open_http(&server, settings, err) ||
+        !open_dimse(&server, settings, err))
         goto out;
     log_info("server: ready version=%s ae_title=%s dimse=%s:%d http=%s:%d dicomweb=%s fhir=%s "
              "data=%s cast=%s ms=%d",
