@@ -322,10 +322,8 @@ bool verify_records(struct verify *verify, struct error *err)
     struct records records = { .verify = verify, .suspects = buffer_up_to(SUSPECTS_SIZE + 1024) };
     struct blob_walk *walk = NULL;
     struct blob_record record;
-    struct storage_figures figures;
     bool found = true;
-    storage_figures(verify->archive->storage, &figures);
-    records.total = verify->options->quick ? 0 : figures.blob_bytes;
+    records.total = verify->options->quick ? 0 : verify->expected.bytes;
     instance_record_init(&records.instance);
     bool ok = blob_walk_open(verify->archive->storage, &walk, err);
     while (ok && (ok = blob_walk_next(walk, &record, &found, err)) && found)

@@ -34,6 +34,7 @@ struct client {
     bool ended;
     bool gone; /* does not read any more; of its thread */
     int64_t progress_ms;
+    char phase[64]; /* that it was told of last */
     int64_t looked_ms;
 };
 
@@ -100,9 +101,11 @@ static void tell_progress(void *context, const char *phase, const char *unit, ui
 {
     struct client *client = context;
     int64_t now = clock_monotonic_ms();
-    if (client->gone || now - client->progress_ms < PROGRESS_MS)
+    bool is_new = strncmp(client->phase, phase, sizeof(client->phase) - 1) != 0;
+    if (client->gone || (!is_new && now - client->progress_ms < PROGRESS_MS))
         return;
     client->progress_ms = now;
+    snprintf(client->phase, sizeof(client->phase), "%s", phase);
     cJSON *line = cJSON_CreateObject();
     cJSON *body = cJSON_AddObjectToObject(line, "progress");
     cJSON_AddStringToObject(body, "phase", phase);
@@ -240,6 +243,7 @@ static void *serve_client(void *argument)
     else if (err.code != ERROR_CLOSED)
         send_error(client, &err);
     buffer_release(&request);
+    shutdown(client->fd, SHUT_RDWR);
     pthread_mutex_lock(&control->lock);
     client->ended = true;
     pthread_mutex_unlock(&control->lock);

@@ -66,6 +66,17 @@ const struct operation operations[] = {
         .findings = operation_rebuild_findings,
     },
     {
+        .name = "compact",
+        .flags = OPERATION_DRY_RUN | OPERATION_LIMIT | OPERATION_DEAD,
+        .alone = true,
+        .summary = "give the space of deleted images back",
+        .details = "Moves what lives in segments of which much is dead (--dead, 50 unless told "
+                   "otherwise) and\n"
+                   "removes them. Beside everything else; the server also does it by itself.\n",
+        .run = operation_compact,
+        .print = operation_compact_print,
+    },
+    {
         .name = "stats",
         .flags = OPERATION_QUICK,
         .summary = "count what is there, and what it takes",

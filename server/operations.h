@@ -25,3 +25,7 @@ bool operation_rebuild(const struct operation_place *place, const struct operati
                        struct job *job, cJSON *result, struct error *err);
 void operation_rebuild_print(const cJSON *result, FILE *out);
 uint64_t operation_rebuild_findings(const cJSON *result);
+
+bool operation_compact(const struct operation_place *place, const struct operation_options *options,
+                       struct job *job, cJSON *result, struct error *err);
+void operation_compact_print(const cJSON *result, FILE *out);

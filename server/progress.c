@@ -60,12 +60,13 @@ static void format_line(const struct progress *progress, const char *unit, uint6
     int written = snprintf(line, size, "%s: ", progress->phase);
     if (progress->terminal && total)
         written += snprintf(line + written, size - (size_t)written, "%s ", bar);
+    const char *what = strcmp(unit, "bytes") ? unit : "";
+    const char *gap = *what ? " " : "";
     if (total)
-        written += snprintf(line + written, size - (size_t)written, "%s of %s %s(%.0f %%)", of_done,
-                            of_total, strcmp(unit, "bytes") ? unit : "", share * 100);
+        written += snprintf(line + written, size - (size_t)written, "%s of %s%s%s (%.0f %%)",
+                            of_done, of_total, gap, what, share * 100);
     else
-        written += snprintf(line + written, size - (size_t)written, "%s %s", of_done,
-                            strcmp(unit, "bytes") ? unit : "");
+        written += snprintf(line + written, size - (size_t)written, "%s%s%s", of_done, gap, what);
     if (elapsed_ms < ETA_AFTER_MS || per_second <= 0)
         return;
     written += snprintf(line + written, size - (size_t)written, ", %s", rate);
