@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: MIT
+"""The index is lost, and made anew from the images: every answer is what it was before."""
+import pathlib
+import shutil
+import subprocess
+
+import pytest
+import requests
+from pydicom.dataset import Dataset
+from pydicom.uid import generate_uid
+from pynetdicom import AE
+
+from conftest import BINARY
+from web import JSON, MULTIPART_DICOM, get, make, part10, parts_of, store, url_of, value
+
+FIND = "1.2.840.10008.5.1.4.1.2.2.1"  # Study Root
+
+
+def pages(url):
+    """All matches of a query, a page at a time."""
+    found, offset = [], 0
+    while True:
+        answer = requests.get(url, params={"includefield": "all", "limit": 100, "offset": offset}, headers=JSON, timeout=60)
+        if answer.status_code == 204:
+            return found
+        assert answer.status_code == 200, answer.text[:500]
+        found += answer.json()
+        offset += len(answer.json())
+
+
+def find(daemon, level, **keys):
+    """Answers to a C-FIND, as bytes."""
+    query = Dataset()
+    query.QueryRetrieveLevel = level
+    for keyword in ("StudyInstanceUID", "StudyDate", "PatientName", "PatientID", "ModalitiesInStudy", "StudyDescription",
+                    "NumberOfStudyRelatedInstances"):
+        setattr(query, keyword, keys.get(keyword, ""))
+    if level != "STUDY":
+        for keyword in ("SeriesInstanceUID", "SeriesNumber", "Modality"):
+            setattr(query, keyword, keys.get(keyword, ""))
+    ae = AE()
+    ae.add_requested_context(FIND)
+    association = ae.associate("127.0.0.1", daemon.dimse_port, ae_title=daemon.ae_title)
+    assert association.is_established
+    answers = []
+    for status, answer in association.send_c_find(query, FIND):
+        assert status.Status in (0x0000, 0xFF00, 0xFF01), hex(status.Status)
+        if answer is not None:
+            answers.append(answer.to_json())
+    association.release()
+    return answers
+
+
+def everything(daemon):
+    """What the archive answers to whom asks for all of it."""
+    studies = pages(f"{daemon.dicomweb}/studies")
+    answers = {"studies": studies, "series": pages(f"{daemon.dicomweb}/series")}
+    answers["instances"] = pages(f"{daemon.dicomweb}/instances")
+    answers["C-FIND studies"] = find(daemon, "STUDY")
+    for study in (value(s, "0020000D") for s in studies):
+        url = f"{daemon.dicomweb}/studies/{study}"
+        answers[f"metadata of {study}"] = get(f"{url}/metadata", "application/dicom+json").content
+        retrieved = get(url, f"{MULTIPART_DICOM}; transfer-syntax=*")
+        answers[f"files of {study}"] = [content for _, content in parts_of(retrieved)]
+        answers[f"C-FIND series of {study}"] = find(daemon, "SERIES", StudyInstanceUID=study)
+    return answers
+
+
+def changes(daemon, after=0):
+    answer = requests.get(f"{daemon.dicomweb}/changefeed", params={"offset": after, "limit": 1000}, timeout=30)
+    return answer.json() if answer.status_code == 200 else []
+
+
+def rebuild(daemon, *flags):
+    done = subprocess.run([str(BINARY), "rebuild", "--data", str(daemon.data_dir), "--quiet", *flags],
+                          capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def check_same(before, after):
+    assert before.keys() == after.keys()
+    for what in before:
+        assert before[what] == after[what], what
+
+
+@pytest.fixture
+def filled(start_server, sample_data):
+    """Sample studies, an instance with a name in three scripts, one that was deleted, one sent twice."""
+    daemon = start_server()
+    files = sorted(p for p in pathlib.Path(sample_data).rglob("*") if p.is_file() and p.read_bytes()[128:132] == b"DICM")
+    assert len(files) > 20
+    for i in range(0, len(files), 20):
+        store(daemon, *[p.read_bytes() for p in files[i : i + 20]])
+    named = make(SpecificCharacterSet="ISO_IR 192", PatientName="Yamada^Tarou=山田^太郎=やまだ^たろう")
+    gone = make(study=generate_uid())
+    store(daemon, named, gone)
+    store(daemon, part10(named))
+    assert requests.delete(url_of(daemon, gone, "study"), timeout=30).status_code in (200, 204)
+    return daemon
+
+
+def test_HOS_49_a_lost_index_is_made_anew_and_every_answer_is_as_before(filled):
+    before = everything(filled)
+    numbers = [c["sequence"] for c in changes(filled)]
+    filled.stop()
+    shutil.rmtree(filled.data_dir / "index")
+
+    refused = subprocess.run([str(BINARY), "serve", "--config", str(filled.folder / "hounsfield.json")],
+                             capture_output=True, text=True, timeout=30)
+    assert refused.returncode != 0
+    assert "hounsfield rebuild" in refused.stderr
+
+    rebuild(filled, "--dry-run")
+    assert not list(filled.data_dir.glob("index*")), "a dry run makes no index"
+    rebuild(filled)
+    filled.start()
+    check_same(before, everything(filled))
+
+    # Who follows the feed from where it was misses nothing: all there is comes again, under higher numbers.
+    again = changes(filled, after=max(numbers))
+    assert {c["sopInstanceUid"] for c in again} == {value(i, "00080018") for i in before["instances"]}
+    assert {c["action"] for c in again} == {"create"}
+    assert max(numbers) < min(c["sequence"] for c in again) < 2**53
+    new = make()
+    store(filled, new)
+    assert changes(filled, after=again[-1]["sequence"])[-1]["sopInstanceUid"] == new.SOPInstanceUID
+
+
+def test_HOS_49_a_rebuild_that_was_interrupted_can_be_begun_anew(filled):
+    before = everything(filled)
+    filled.stop()
+    (filled.data_dir / "index").rename(filled.data_dir / "index.new")
+    refused = subprocess.run([str(BINARY), "serve", "--config", str(filled.folder / "hounsfield.json")],
+                             capture_output=True, text=True, timeout=30)
+    assert refused.returncode != 0
+    assert "hounsfield rebuild" in refused.stderr and "did not come to its end" in refused.stderr
+    rebuild(filled)
+    filled.start()
+    check_same(before, everything(filled))
+
+
+def test_HOS_49_no_index_is_made_anew_under_a_running_server(start_server):
+    daemon = start_server()
+    done = subprocess.run([str(BINARY), "rebuild", "--data", str(daemon.data_dir), "--quiet"], capture_output=True, text=True,
+                          timeout=60)
+    assert done.returncode == 1
+    assert not list(daemon.data_dir.glob("index.*"))
+    store(daemon, make())
