@@ -171,6 +171,8 @@ static struct dimse_options dimse_options(const struct settings *settings)
         .idle_timeout_ms = milliseconds(settings->idle_timeout_seconds),
         .message_timeout_ms = milliseconds(settings->message_timeout_seconds),
         .connect_timeout_ms = milliseconds(settings->connect_timeout_seconds),
+        .commitment_wait_ms = milliseconds(settings->commitment_wait_seconds),
+        .commitment_retry_ms = milliseconds(settings->commitment_retry_seconds),
         .refuse_unknown_sop_classes = settings->refuse_unknown_sop_classes,
     };
 }
@@ -204,14 +206,15 @@ static void reload(struct server *server, const struct settings *running, int fl
 static void close_all(struct server *server)
 {
     control_close(server->control);
-    compactor_close(server->compactor);
-    verifier_close(server->verifier);
     if (server->archive)
         changes_wake(server->archive);
     if (server->dimse)
         dimse_server_close(server->dimse, STOP_GRACE_MS);
     if (server->http)
         http_server_close(server->http, STOP_GRACE_MS);
+    /* Behind HTTP: /health asks them. */
+    compactor_close(server->compactor);
+    verifier_close(server->verifier);
     if (server->cast)
         cast_close(server->cast);
     if (server->dicomweb)

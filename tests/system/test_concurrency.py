@@ -207,6 +207,15 @@ def check_at_rest(server, follower):
     return contents
 
 
+def watch(server):
+    try:
+        while True:
+            for path in ("/health", "/metrics", "/dicomweb/studies?limit=1"):
+                Web(server).request("GET", path)
+    except Gone:
+        pass
+
+
 @pytest.mark.slow
 def test_HOS_48_twenty_clients_on_the_same_studies_see_whole_instances_or_none(start_server):
     server = start_server({"log": "info", "data": {"segmentSizeMiB": 1}})
@@ -231,3 +240,12 @@ def test_HOS_48_twenty_clients_on_the_same_studies_see_whole_instances_or_none(s
     server.kill()
     server.start()
     assert check_at_rest(server, follower) == before
+    # Whoever looks while it stops is answered or sent away.
+    watchers = [threading.Thread(target=watch, args=(server,), daemon=True) for _ in range(4)]
+    for watcher in watchers:
+        watcher.start()
+    time.sleep(0.1)
+    assert server.stop() == 0
+    for watcher in watchers:
+        watcher.join(30)
+        assert not watcher.is_alive()
