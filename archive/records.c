@@ -223,6 +223,16 @@ bool record_order(struct slice bytes, int64_t *number, uint64_t *created)
     return !fields.broken;
 }
 
+bool record_syntax(struct slice bytes, char transfer_syntax[UID_SIZE])
+{
+    struct fields fields = open_fields(bytes);
+    char sop_class[UID_SIZE];
+    fields_take(&fields, 3 * sizeof(uint64_t) + BLOB_ID_SIZE + sizeof(uint64_t));
+    fields_text(&fields, sop_class, UID_SIZE);
+    fields_text(&fields, transfer_syntax, UID_SIZE);
+    return !fields.broken;
+}
+
 void counts_encode(const struct archive_counts *counts, struct buffer *out)
 {
     buffer_append_byte(out, RECORD_VERSION);

@@ -84,4 +84,7 @@ bool counts_decode(struct slice bytes, struct archive_counts *counts, struct err
 /* The numbers that lists are ordered by, from an encoded series or instance record. */
 bool record_order(struct slice bytes, int64_t *number, uint64_t *created);
 
+/* The transfer syntax, from an encoded instance record. */
+bool record_syntax(struct slice bytes, char transfer_syntax[UID_SIZE]);
+
 enum { RECORD_SIZE = 512 << 10 }; /* no encoded record is larger */

@@ -23,6 +23,7 @@ struct entry {
     char study[UID_SIZE];
     char series[UID_SIZE];
     char instance[UID_SIZE];
+    char transfer_syntax[UID_SIZE];
 };
 
 struct retrieve {
@@ -163,6 +164,8 @@ static bool load_series(struct retrieve *retrieve, const struct identity *series
         ok = listing_place(listed, &identity, err);
         if (!ok || listed->created > retrieve->until)
             continue;
+        if (!record_syntax(listed->value, entry.transfer_syntax))
+            ok = error_set(err, ERROR_CORRUPT, "an instance record of the index cannot be read");
         memcpy(entry.study, identity.study, UID_SIZE);
         memcpy(entry.series, identity.series, UID_SIZE);
         memcpy(entry.instance, identity.instance, UID_SIZE);
@@ -270,6 +273,7 @@ static bool add_instance(struct retrieve *retrieve, const struct identity *place
         memcpy(entry.study, place->study, UID_SIZE);
         memcpy(entry.series, place->series, UID_SIZE);
         memcpy(entry.instance, place->instance, UID_SIZE);
+        memcpy(entry.transfer_syntax, instance.transfer_syntax, UID_SIZE);
         buffer_append(&retrieve->entries, slice_of(&entry, sizeof(entry)));
         ok = buffer_check(&retrieve->entries, "list of instances", err);
     }
@@ -330,6 +334,15 @@ bool retrieve_open(struct archive *archive, const struct selection *selection,
 uint64_t retrieve_count(const struct retrieve *retrieve)
 {
     return retrieve->count;
+}
+
+const char *retrieve_syntax(const struct retrieve *retrieve, uint64_t index)
+{
+    size_t count = retrieve->entries.size / sizeof(struct entry);
+    if (count != retrieve->count || index >= count)
+        return NULL;
+    const struct entry *entries = (const struct entry *)(const void *)retrieve->entries.data;
+    return entries[index].transfer_syntax;
 }
 
 static bool next_entry(struct retrieve *retrieve, struct entry *entry, bool *found,

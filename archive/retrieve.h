@@ -27,6 +27,9 @@ struct instance;
 bool retrieve_open(struct archive *archive, const struct selection *selection,
                    struct retrieve **out, struct error *err);
 uint64_t retrieve_count(const struct retrieve *retrieve); /* instances in all */
+/* The transfer syntax of the instance at `index` (from 0, below the count) as of the opening, when
+ * all that is retrieved belongs to one study; else NULL. Borrowed until the first step. */
+const char *retrieve_syntax(const struct retrieve *retrieve, uint64_t index);
 /* The next one, or *instance NULL at the end. Borrowed until the next call. */
 bool retrieve_next(struct retrieve *retrieve, struct instance **instance, struct error *err);
 void retrieve_close(struct retrieve *retrieve);

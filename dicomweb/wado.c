@@ -136,24 +136,22 @@ static bool next_piece(void *state, struct piece *piece, struct error *err)
 }
 
 /* How many of the instances can be given, before the first byte is sent (PS3.18 10.4.3.1: 406,
- * 206). */
-static bool count_possible(struct archive *archive, const struct selection *selection,
-                           const char *asked, uint64_t *possible, uint64_t *total,
-                           struct error *err)
+ * 206). Most have the same transfer syntax as the one before. */
+static uint64_t count_possible(const struct retrieve *retrieve, const char *asked)
 {
-    struct retrieve *retrieve;
-    struct instance *instance;
     const struct transfer_syntax *to;
-    bool ok;
-    if (!retrieve_open(archive, selection, &retrieve, err))
-        return false;
-    *total = 0;
-    *possible = 0;
-    for (; (ok = retrieve_next(retrieve, &instance, err)) && instance; ++*total)
-        *possible += wado_choose_syntax(instance_syntax(instance), instance_syntax_uid(instance),
-                                        asked, &to) != SYNTAX_IMPOSSIBLE;
-    retrieve_close(retrieve);
-    return ok;
+    const char *last = NULL;
+    uint64_t possible = 0;
+    bool is_possible = false;
+    for (uint64_t i = 0; i < retrieve_count(retrieve); i++) {
+        const char *uid = retrieve_syntax(retrieve, i);
+        if (!last || strcmp(uid, last) != 0)
+            is_possible = wado_choose_syntax(transfer_syntax_or_private(slice_text(uid)), uid,
+                                             asked, &to) != SYNTAX_IMPOSSIBLE;
+        possible += is_possible;
+        last = uid;
+    }
+    return possible;
 }
 
 static bool answer_multipart(struct request *request, struct response *response,
@@ -161,17 +159,21 @@ static bool answer_multipart(struct request *request, struct response *response,
                              struct error *err)
 {
     struct dicomweb *dicomweb = request_context(request);
-    uint64_t possible;
-    uint64_t total;
-    if (!count_possible(dicomweb->archive, selection, asked, &possible, &total, err))
+    struct retrieve *retrieve;
+    if (!retrieve_open(dicomweb->archive, selection, &retrieve, err))
         return false;
-    if (!total)
-        return error_set(err, ERROR_GONE, "the instances were deleted");
-    if (!possible)
+    uint64_t total = retrieve_count(retrieve);
+    uint64_t possible = count_possible(retrieve, asked);
+    if (!possible) {
+        retrieve_close(retrieve);
+        if (!total)
+            return error_set(err, ERROR_GONE, "the instances were deleted");
         return error_set(err, ERROR_UNSUPPORTED,
                          "no instance can be given in this transfer syntax; \"*\" gives each as "
                          "it is stored");
+    }
     struct transfer *transfer = mem_alloc(sizeof(*transfer));
+    transfer->retrieve = retrieve;
     struct buffer type = buffer_up_to(256);
     struct buffer url = buffer_up_to(4096);
     transfer->dicomweb = dicomweb;
@@ -181,10 +183,6 @@ static bool answer_multipart(struct request *request, struct response *response,
     dicomweb_base_url(dicomweb, request, &url);
     transfer->base_url = mem_copy_text(buffer_text(&url));
     buffer_release(&url);
-    if (!retrieve_open(dicomweb->archive, selection, &transfer->retrieve, err)) {
-        close_transfer(transfer);
-        return false;
-    }
     const struct body_source source = { next_piece, close_transfer, transfer };
     multipart_content_type(&transfer->writer, &type);
     response_status(response, possible == total ? 200 : 206);
