@@ -7,6 +7,7 @@
 #include "archive/core.h"
 #include "archive/keys.h"
 #include "archive/records.h"
+#include "archive/resume.h"
 #include "base/clock.h"
 #include "base/memory.h"
 
@@ -28,6 +29,7 @@ bool archive_open(struct storage *storage, const struct archive_options *options
     atomic_init(&archive->space_checked_ms, INT64_MIN / 2);
     atomic_init(&archive->free_bytes, UINT64_MAX); /* until the first look */
     atomic_init(&archive->scan_bytes, 0);
+    archive->resume = resume_new();
     pthread_mutex_init(&archive->settle_lock, NULL);
     *out = archive;
     return true;
@@ -38,6 +40,7 @@ void archive_close(struct archive *archive)
     if (!archive)
         return;
     pthread_mutex_destroy(&archive->settle_lock);
+    resume_free(archive->resume);
     free(archive->ae_title);
     free(archive);
 }

@@ -16,6 +16,7 @@ struct archive {
     _Atomic int64_t space_checked_ms; /* monotonic time of the last look at the disk */
     _Atomic uint64_t free_bytes;      /* as of then */
     _Atomic uint64_t scan_bytes;      /* held by large scans, see ingest.c */
+    struct resume *resume;            /* where walks of queries have been */
     _Atomic unsigned writing_side;
     _Atomic uint64_t writing[2]; /* blobs between their writing and the transaction, by side */
     pthread_mutex_t settle_lock;

@@ -5,11 +5,15 @@
 #include <stdlib.h>
 
 #include "archive/lookup.h"
+#include "archive/resume.h"
 #include "archive/terms.h"
 #include "base/memory.h"
+#include "storage/feed.h"
 
 enum {
-    PROBE_MAX = 1000, /* terms that are counted before choosing an index */
+    PROBE_MAX = 1000,   /* terms that are counted before choosing an index */
+    SKIP_STEP = 10000,  /* keys that are stepped over at once */
+    RESUME_LEAST = 200, /* what stands nearer to the beginning is soon found again */
 };
 
 enum source_kind {
@@ -44,7 +48,10 @@ struct plan {
     size_t gather_max;
     bool exact;
     struct storage_cursor *cursor;
-    bool of_patients; /* the cursor walks patients' records */
+    bool of_patients;        /* the cursor walks patients' records */
+    struct walk_range range; /* of the cursor */
+    struct key last;         /* the key that the cursor gave last */
+    uint64_t passed;         /* keys up to that one */
     bool is_gathered;
     struct buffer gathered; /* struct candidate each; patients' keys are sliced below */
     size_t position;
@@ -154,6 +161,19 @@ static void source_range(const struct source *source, size_t index, struct key *
         break;
     }
     key_after_prefix(upper, key_slice(lower));
+}
+
+/* The walk over one range that gives the candidates in order. Its points to resume from hold for
+ * what is there before the cursor is opened. */
+static bool open_walk(struct plan *plan, enum table table, const struct key *lower,
+                      const struct key *upper, struct error *err)
+{
+    plan->range.table = table;
+    plan->range.lower = *lower;
+    plan->range.upper = *upper;
+    plan->range.change = feed_latest(plan->archive->storage);
+    return storage_cursor_open(plan->archive->storage, table, key_slice(lower), key_slice(upper),
+                               &plan->cursor, err);
 }
 
 static bool open_range(struct plan *plan, const struct source *source, size_t index,
@@ -436,11 +456,11 @@ static bool gather_patients(struct plan *plan, struct error *err)
 
 static bool open_patients(struct plan *plan, struct error *err)
 {
-    struct key prefix;
-    key_start(&prefix, RECORD_PATIENT);
+    struct key lower, upper;
+    key_start(&lower, RECORD_PATIENT);
+    key_after_prefix(&upper, key_slice(&lower));
     plan->of_patients = true;
-    return storage_cursor_open_prefix(plan->archive->storage, TABLE_RECORD, key_slice(&prefix),
-                                      &plan->cursor, err);
+    return open_walk(plan, TABLE_RECORD, &lower, &upper, err);
 }
 
 /* Opening. */
@@ -463,8 +483,10 @@ static bool open_ordered(struct plan *plan, const struct query_keys *keys,
         return open_patients(plan, err);
     }
     bool answers_key = source->kind == SOURCE_DATES && !source->key->time;
+    struct key lower, upper;
     plan->exact = !filters(keys, answers_key ? source->key : NULL);
-    return open_range(plan, source, 0, &plan->cursor, err);
+    source_range(source, 0, &lower, &upper);
+    return open_walk(plan, TABLE_TERM, &lower, &upper, err);
 }
 
 /* What is too much to be sorted is walked by date. */
@@ -542,6 +564,61 @@ static bool next_gathered(struct plan *plan, struct identity *place, bool *found
     return true;
 }
 
+static bool step(struct plan *plan, struct slice *key, bool *found, struct error *err)
+{
+    if (!storage_cursor_next(plan->cursor, key, NULL, found, err))
+        return false;
+    if (*found) {
+        plan->passed++;
+        plan->last.size = 0;
+        key_add(&plan->last, *key);
+    }
+    return true;
+}
+
+/* So that the next page goes on from here. */
+static void note_place(struct plan *plan)
+{
+    if (plan->passed >= RESUME_LEAST)
+        resume_note(plan->archive->resume, &plan->range, plan->passed, &plan->last);
+}
+
+/* Goes to the furthest place before the wanted one at which a walk like this one has been. */
+static bool resume_walk(struct plan *plan, uint64_t wanted, struct error *err)
+{
+    uint64_t passed;
+    resume_find(plan->archive->resume, &plan->range, wanted, &plan->last, &passed);
+    if (!passed)
+        return true;
+    struct key lower = plan->last;
+    key_add_byte(&lower, 0); /* the first key that can stand behind it */
+    storage_cursor_close(plan->cursor);
+    plan->cursor = NULL;
+    plan->passed = passed;
+    return storage_cursor_open(plan->archive->storage, plan->range.table, key_slice(&lower),
+                               key_slice(&plan->range.upper), &plan->cursor, err);
+}
+
+bool plan_skip(struct plan *plan, uint64_t at_most, uint64_t *skipped, struct error *err)
+{
+    struct slice key;
+    bool found = true;
+    uint64_t begin = plan->passed;
+    if (!begin && at_most >= RESUME_LEAST && !resume_walk(plan, at_most, err))
+        return false;
+    uint64_t end = begin + at_most;
+    if (end > plan->passed + SKIP_STEP)
+        end = plan->passed + SKIP_STEP;
+    note_place(plan);
+    while (found && plan->passed < end) {
+        if (!step(plan, &key, &found, err))
+            return false;
+    }
+    note_place(plan);
+    *skipped = plan->passed - begin;
+    return true;
+}
+
 bool plan_next(struct plan *plan, struct identity *place, bool *found, struct error *err)
 {
     struct slice key, stamp, study;
@@ -549,7 +626,7 @@ bool plan_next(struct plan *plan, struct identity *place, bool *found, struct er
         return next_gathered(plan, place, found);
     memset(place, 0, sizeof(*place));
     for (;;) {
-        if (!storage_cursor_next(plan->cursor, &key, NULL, found, err))
+        if (!step(plan, &key, found, err))
             return false;
         if (!*found)
             return true;

@@ -19,4 +19,7 @@ bool plan_open(struct archive *archive, const struct query_keys *keys, enum leve
 bool plan_next(struct plan *plan, struct identity *place, bool *found, struct error *err);
 /* Every candidate matches: no key need be looked at. */
 bool plan_is_exact(const struct plan *plan);
+/* Passes over up to `at_most` candidates of an exact plan, maybe over less; over none at the end
+ * only. */
+bool plan_skip(struct plan *plan, uint64_t at_most, uint64_t *skipped, struct error *err);
 void plan_close(struct plan *plan);

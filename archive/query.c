@@ -149,19 +149,31 @@ static bool skip_whole(struct query *query, enum level first, uint64_t matches)
     return true;
 }
 
+/* When every candidate is a match, those that are passed over are not looked at. */
+static bool skip_candidates(struct query *query, struct error *err)
+{
+    uint64_t skipped = 1;
+    if (query->level > LEVEL_STUDY || !plan_is_exact(query->plan))
+        return true;
+    while (query->skip && skipped) {
+        if (!may_go_on(query, err) || !plan_skip(query->plan, query->skip, &skipped, err))
+            return false;
+        query->skip -= skipped;
+    }
+    return true;
+}
+
 /* The next study that matches the keys of patient and study. *found false at the end. */
 static bool next_study(struct query *query, bool *found, struct error *err)
 {
     bool matches = false;
+    if (!skip_candidates(query, err))
+        return false;
     while (!matches) {
         if (!may_go_on(query, err) || !plan_next(query->plan, &query->hint, found, err))
             return false;
         if (!*found)
             return true;
-        if (query->level <= LEVEL_STUDY && query->skip && plan_is_exact(query->plan)) {
-            query->skip--;
-            continue;
-        }
         bool there;
         if (!row_load_study(&query->row, query->hint.study, &there, err))
             return false;
