@@ -395,38 +395,51 @@ void association_begin(struct association *association)
     association->progress = 0;
 }
 
-bool association_wait(struct association *association, struct error *err)
+bool association_wait_or(struct association *association, int wake_fd, bool *woken,
+                         struct error *err)
 {
-    bool readable = association->ahead_end > association->ahead_start || association->pdu_left;
-    bool stopped = false;
+    struct readiness ready = { .readable = association->ahead_end > association->ahead_start ||
+                                           association->pdu_left };
+    *woken = false;
     if (!check_open(association, err))
         return false;
-    if (!readable) {
+    if (!ready.readable) {
         int64_t deadline_ms = clock_monotonic_ms() + association->settings.idle_timeout_ms;
         if (!transport_readable(&association->transport, deadline_ms, association->settings.stop_fd,
-                                &readable, &stopped, err))
+                                wake_fd, &ready, err))
             return end(association, err);
     }
-    if (stopped)
+    if (ready.stopped) {
         error_set(err, ERROR_STOPPED, "the server stops");
-    else if (!readable)
-        error_set(err, ERROR_TIMEOUT, "idle for too long");
-    if (stopped || !readable)
         return end(association, err);
+    }
+    *woken = ready.woken && !ready.readable;
+    if (*woken)
+        return true;
+    if (!ready.readable) {
+        error_set(err, ERROR_TIMEOUT, "idle for too long");
+        return end(association, err);
+    }
     association_begin(association);
     return true;
 }
 
+bool association_wait(struct association *association, struct error *err)
+{
+    bool woken;
+    return association_wait_or(association, -1, &woken, err);
+}
+
 bool association_has_input(struct association *association, int64_t timeout_ms)
 {
+    struct readiness ready;
     bool readable = association->ahead_end > association->ahead_start || association->pdu_left;
-    bool stopped;
     if (!association->open || readable)
         return readable;
     int64_t deadline_ms = timeout_ms ? clock_monotonic_ms() + timeout_ms : 0;
     return !transport_readable(&association->transport, deadline_ms, association->settings.kill_fd,
-                               &readable, &stopped, NULL) ||
-           readable || stopped;
+                               -1, &ready, NULL) ||
+           ready.readable || ready.stopped;
 }
 
 /* A PDU header other than P-DATA-TF in Sta6 (PS3.8 9.2, table 9-10). */

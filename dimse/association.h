@@ -81,6 +81,9 @@ struct pdv {
 /* Waits for the first byte of a message for as long as one may be idle. ERROR_TIMEOUT and
  * ERROR_STOPPED have been answered with A-ABORT. */
 bool association_wait(struct association *association, struct error *err);
+/* The same, or until wake_fd (-1: none) is readable and no message has begun: *woken. */
+bool association_wait_or(struct association *association, int wake_fd, bool *woken,
+                         struct error *err);
 /* Is there something to read (or the end), now or within `timeout_ms`? */
 bool association_has_input(struct association *association, int64_t timeout_ms);
 /* A message begins: its time runs from now. */

@@ -18,6 +18,8 @@ enum {
     TAG_ERROR_COMMENT = 0x00000902,
     TAG_AFFECTED_SOP_INSTANCE = 0x00001000,
     TAG_REQUESTED_SOP_INSTANCE = 0x00001001,
+    TAG_EVENT_TYPE_ID = 0x00001002,
+    TAG_ACTION_TYPE_ID = 0x00001008,
     TAG_REMAINING = 0x00001020,
     TAG_COMPLETED = 0x00001021,
     TAG_FAILED = 0x00001022,
@@ -101,6 +103,10 @@ static void take_element(uint32_t tag, struct slice value, struct command *comma
     case TAG_AFFECTED_SOP_INSTANCE:
     case TAG_REQUESTED_SOP_INSTANCE:
         copy_uid(value, command->sop_instance);
+        break;
+    case TAG_EVENT_TYPE_ID:
+    case TAG_ACTION_TYPE_ID:
+        take_u16(value, &command->type_id, command);
         break;
     case TAG_MOVE_ORIGINATOR:
         copy_title(value, command->originator);
@@ -230,5 +236,17 @@ void command_encode_store(const struct command *command, struct buffer *out)
         append_element(out, TAG_MOVE_ORIGINATOR, slice_text(command->originator), ' ');
         append_u16(out, TAG_MOVE_ORIGINATOR_ID, command->originator_id);
     }
+    end_command(out, start);
+}
+
+void command_encode_event(const struct command *command, struct buffer *out)
+{
+    size_t start = begin_command(out);
+    append_uid(out, TAG_AFFECTED_SOP_CLASS, command->sop_class);
+    append_u16(out, TAG_COMMAND_FIELD, N_EVENT_REPORT_RQ);
+    append_u16(out, TAG_MESSAGE_ID, command->message_id);
+    append_u16(out, TAG_DATA_SET_TYPE, HAS_DATA_SET);
+    append_uid(out, TAG_AFFECTED_SOP_INSTANCE, command->sop_instance);
+    append_u16(out, TAG_EVENT_TYPE_ID, command->type_id);
     end_command(out, start);
 }

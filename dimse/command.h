@@ -14,6 +14,8 @@ enum command_field {
     C_FIND_RQ = 0x0020,
     C_MOVE_RQ = 0x0021,
     C_ECHO_RQ = 0x0030,
+    N_EVENT_REPORT_RQ = 0x0100,
+    N_ACTION_RQ = 0x0130,
     C_CANCEL_RQ = 0x0FFF,
     COMMAND_RESPONSE = 0x8000, /* the bit that makes a response of a request */
 };
@@ -34,6 +36,7 @@ struct command {
     char sop_class[UID_SIZE];        /* affected or requested; "" when absent or malformed */
     char sop_instance[UID_SIZE];     /* likewise */
     char destination[AE_TITLE_SIZE]; /* (0000,0600), "" when absent */
+    uint16_t type_id;                /* (0000,1002) event type or (0000,1008) action type */
     uint16_t originator_id;          /* (0000,1031) */
     char originator[AE_TITLE_SIZE];  /* (0000,1030) */
 };
@@ -70,3 +73,5 @@ void command_encode_response(const struct command *request, const struct status 
                              bool has_data_set, struct buffer *out);
 /* C-STORE-RQ; with a Move Originator unless that title is "". */
 void command_encode_store(const struct command *command, struct buffer *out);
+/* N-EVENT-REPORT-RQ with a data set. */
+void command_encode_event(const struct command *command, struct buffer *out);

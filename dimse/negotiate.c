@@ -5,11 +5,12 @@ static const struct {
     const char *abstract_syntax;
     enum service service;
 } services[] = {
-    { UID_VERIFICATION, SERVICE_VERIFICATION }, { UID_PATIENT_ROOT_FIND, SERVICE_FIND },
-    { UID_PATIENT_ROOT_MOVE, SERVICE_MOVE },    { UID_STUDY_ROOT_FIND, SERVICE_FIND },
-    { UID_STUDY_ROOT_MOVE, SERVICE_MOVE },      { UID_PATIENT_ROOT_GET, SERVICE_GET },
-    { UID_STUDY_ROOT_GET, SERVICE_GET },        { UID_PATIENT_STUDY_FIND, SERVICE_FIND },
-    { UID_PATIENT_STUDY_MOVE, SERVICE_MOVE },   { UID_PATIENT_STUDY_GET, SERVICE_GET },
+    { UID_STORAGE_COMMITMENT, SERVICE_COMMITMENT }, { UID_VERIFICATION, SERVICE_VERIFICATION },
+    { UID_PATIENT_ROOT_FIND, SERVICE_FIND },        { UID_PATIENT_ROOT_MOVE, SERVICE_MOVE },
+    { UID_STUDY_ROOT_FIND, SERVICE_FIND },          { UID_STUDY_ROOT_MOVE, SERVICE_MOVE },
+    { UID_PATIENT_ROOT_GET, SERVICE_GET },          { UID_STUDY_ROOT_GET, SERVICE_GET },
+    { UID_PATIENT_STUDY_FIND, SERVICE_FIND },       { UID_PATIENT_STUDY_MOVE, SERVICE_MOVE },
+    { UID_PATIENT_STUDY_GET, SERVICE_GET },
 };
 
 enum service negotiate_service(const char *abstract_syntax, bool refuse_unknown)
@@ -125,7 +126,7 @@ static uint8_t granted_roles(enum service service, const struct associate_role *
 {
     if (!proposed)
         return ROLE_SCU;
-    bool scp = proposed->scp && service == SERVICE_STORAGE;
+    bool scp = proposed->scp && (service == SERVICE_STORAGE || service == SERVICE_COMMITMENT);
     return (proposed->scu ? ROLE_SCU : 0) | (scp ? ROLE_SCP : 0);
 }
 

@@ -26,6 +26,7 @@ enum service {
     SERVICE_STORAGE,
     SERVICE_FIND,
     SERVICE_MOVE,
+    SERVICE_COMMITMENT,
     SERVICE_GET,
 };
 

@@ -106,6 +106,7 @@ bool peers_may(const struct peer *peer, enum service service)
         { SERVICE_FIND, RIGHT_FIND },
         { SERVICE_MOVE, RIGHT_MOVE },
         { SERVICE_GET, RIGHT_GET },
+        { SERVICE_COMMITMENT, RIGHT_COMMIT },
     };
     if (!peer)
         return true;

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/memory.h"
+#include "dimse/commitment.h"
 #include "dimse/configuration.h"
 #include "dimse/listener.h"
 
@@ -16,6 +17,7 @@ enum { BACKLOG = 4096 }; /* the kernel's own limit is less; thousands may come a
 
 struct dimse_server {
     struct configuration_place *place;
+    struct commitment *commitment;
     struct workers *workers;
     struct listener *listener;
     uint16_t port;
@@ -81,10 +83,11 @@ bool dimse_server_open(struct archive *archive, const struct dimse_options *opti
     int fd = -1;
     *out = NULL;
     server->place = configuration_place_new_take(configuration_new(options));
-    if (!listen_on(options->address, options->port, &fd, err))
+    if (!commitment_open(archive, server->place, &server->commitment, err) ||
+        !listen_on(options->address, options->port, &fd, err))
         goto fail;
     server->port = bound_port(fd);
-    server->workers = workers_new(archive, server->place);
+    server->workers = workers_new(archive, server->commitment);
     if (!listener_open_take(fd, server->place, server->workers, &server->listener, err))
         goto fail;
     *out = server;
@@ -113,6 +116,7 @@ void dimse_server_close(struct dimse_server *server, int64_t grace_ms)
         return;
     listener_close(server->listener);
     workers_close(server->workers, grace_ms);
+    commitment_close(server->commitment);
     configuration_place_free(server->place);
     free(server);
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
-/* DICOM over TCP: listens, negotiates, and serves C-ECHO, C-STORE, C-FIND and C-MOVE on the
- * archive. One thread accepts and reads the A-ASSOCIATE-RQ of all newcomers with epoll; each
- * association then has a worker thread. */
+/* DICOM over TCP: listens, negotiates, and serves C-ECHO, C-STORE, C-FIND, C-MOVE, C-GET and
+ * storage commitment on the archive. One thread accepts and reads the A-ASSOCIATE-RQ of all
+ * newcomers with epoll; each association then has a worker thread. */
 
 #include "archive/archive.h"
 #include "base/error.h"
@@ -52,6 +52,8 @@ struct dimse_options {
     unsigned message_timeout_ms; /* 0: 60 s: a message begun and not going on; a blocked write */
     unsigned connect_timeout_ms; /* 0: 10 s: as requester */
     bool refuse_unknown_sop_classes; /* default false */
+    unsigned commitment_wait_ms;     /* for instances that are not here yet; 0: not at all */
+    unsigned commitment_retry_ms;    /* 0: 10 s: the first pause, each next one is twice as long */
 };
 
 /* Options are copied. */

@@ -27,8 +27,8 @@ static struct status check(const struct session *session, const struct message *
                            "SOP class is not that of the presentation context");
     if (row->service != request->context->service)
         return status_make(STATUS_SOP_CLASS_NOT_SUPPORTED, "operation is not of this SOP class");
-    if (!(request->context->roles & ROLE_SCU))
-        return status_make(STATUS_SOP_CLASS_NOT_SUPPORTED, "the SCU role was not negotiated");
+    if (!(request->context->roles & row->role))
+        return status_make(STATUS_SOP_CLASS_NOT_SUPPORTED, "the role for it was not negotiated");
     if (!peers_may(session->peer, row->service))
         return status_make(STATUS_NOT_AUTHORIZED, "calling AE title may not do this here");
     return status_make(STATUS_SUCCESS, "");
@@ -45,7 +45,8 @@ static const struct service_row *find_row(uint16_t field)
 static bool dispatch(struct session *session, struct message *request, struct error *err)
 {
     const struct service_row *row = find_row(request->command.field);
-    /* Nothing of ours is being answered, and a cancel comes too late (PS3.7 9.3.2.3). */
+    n_event_report_answered(session, &request->command);
+    /* Nothing else of ours is being answered, and a cancel comes too late (PS3.7 9.3.2.3). */
     if (command_is_response(&request->command) || request->command.field == C_CANCEL_RQ)
         return message_drain(request, err);
     struct status status = check(session, request, row);
@@ -65,8 +66,13 @@ static bool next_request(struct session *session, struct message *request, struc
     }
     if (session->released)
         return true;
-    return association_wait(session->association, err) &&
-           message_receive(session->association, request, &session->released, err);
+    for (bool woken = true; woken;) {
+        int wake_fd = session->line ? commitment_line_fd(session->line) : -1;
+        if (!association_wait_or(session->association, wake_fd, &woken, err) ||
+            (woken && !n_event_report_send(session, err)))
+            return false;
+    }
+    return message_receive(session->association, request, &session->released, err);
 }
 
 const char *session_run(struct session *session, struct error *err)
@@ -91,6 +97,7 @@ static bool take_early(struct session *session, const struct message *active, st
     bool is_cancel = command->field == C_CANCEL_RQ;
     if (is_cancel && command->responded_id == active->command.message_id)
         *cancelled = true;
+    n_event_report_answered(session, command);
     if (is_cancel || command_is_response(command))
         return message_drain(early, err);
     if (command->message_id == active->command.message_id) {

@@ -4,6 +4,7 @@
  * session lives on its worker's thread. */
 
 #include "archive/archive.h"
+#include "dimse/commitment.h"
 #include "dimse/message.h"
 #include "dimse/server.h"
 #include "dimse/status.h"
@@ -13,6 +14,8 @@ struct session {
     const struct dimse_options *options; /* complete: no zeroes that stand for defaults */
     const struct peer *peer;             /* who called, NULL when it is not in the table */
     struct association *association;
+    struct commitment *commitment;
+    struct commitment_line *line; /* NULL until storage commitment is asked for */
     int stop_fd;
     int kill_fd;
     /* What was done, for the line that is logged at the end. */

@@ -9,6 +9,7 @@
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/sendfile.h>
 #include <unistd.h>
 
@@ -106,23 +107,25 @@ void transport_close(struct transport *transport)
 }
 
 bool transport_readable(const struct transport *transport, int64_t deadline_ms, int stop_fd,
-                        bool *readable, bool *stopped, struct error *err)
+                        int wake_fd, struct readiness *readiness, struct error *err)
 {
-    struct pollfd fds[] = { { transport->fd, POLLIN, 0 }, { stop_fd, POLLIN, 0 } };
-    *readable = false;
-    *stopped = false;
+    struct pollfd fds[] = { { transport->fd, POLLIN, 0 },
+                            { stop_fd, POLLIN, 0 },
+                            { wake_fd, POLLIN, 0 } };
+    memset(readiness, 0, sizeof(*readiness));
     for (;;) {
         int64_t left_ms = deadline_ms ? deadline_ms - clock_monotonic_ms() : 0;
         if (left_ms > 0)
             set_option(transport->fd, IPPROTO_TCP, TCP_QUICKACK);
         int timeout = left_ms < 0 ? 0 : left_ms > INT32_MAX ? INT32_MAX : (int)left_ms;
-        int ready = poll(fds, 2, timeout);
+        int ready = poll(fds, 3, timeout);
         if (ready < 0 && errno == EINTR)
             continue;
         if (ready < 0)
             return error_set_errno(err, errno, "poll");
-        *readable = fds[0].revents != 0;
-        *stopped = fds[1].revents != 0;
+        readiness->readable = fds[0].revents != 0;
+        readiness->stopped = fds[1].revents != 0;
+        readiness->woken = fds[2].revents != 0;
         return true;
     }
 }

@@ -30,9 +30,15 @@ bool transport_connect(struct transport *transport, const char *host, uint16_t p
  * blob, its space can be given back, and the peer would get zeros for them. */
 void transport_close(struct transport *transport);
 
-/* Is there something to read, or the end? Waits until the deadline (0: not at all). */
+/* Is there something to read, or the end? Waits until the deadline (0: not at all), or until one of
+ * two others is readable: stop_fd, wake_fd (-1: none). */
+struct readiness {
+    bool readable;
+    bool stopped;
+    bool woken;
+};
 bool transport_readable(const struct transport *transport, int64_t deadline_ms, int stop_fd,
-                        bool *readable, bool *stopped, struct error *err);
+                        int wake_fd, struct readiness *readiness, struct error *err);
 
 /* What is there, at least one byte. ERROR_CLOSED at the end, ERROR_TIMEOUT, ERROR_STOPPED. */
 bool transport_receive(struct transport *transport, struct iovec *parts, int count,

@@ -34,7 +34,7 @@ struct worker {
 
 struct workers {
     struct archive *archive;
-    struct configuration_place *place;
+    struct commitment *commitment;
     int wake_fd;
     int stop_fd; /* never read: once written, readable for all */
     int kill_fd;
@@ -59,11 +59,11 @@ static void raise_event(int fd)
         break; /* only when it is raised already */
 }
 
-struct workers *workers_new(struct archive *archive, struct configuration_place *place)
+struct workers *workers_new(struct archive *archive, struct commitment *commitment)
 {
     struct workers *workers = mem_alloc(sizeof(*workers));
     workers->archive = archive;
-    workers->place = place;
+    workers->commitment = commitment;
     workers->wake_fd = new_event();
     workers->stop_fd = new_event();
     workers->kill_fd = new_event();
@@ -133,6 +133,7 @@ static void serve(struct worker *worker)
         .archive = workers->archive,
         .options = &worker->configuration->options,
         .peer = peers_find(&worker->configuration->options, worker->call.calling_ae),
+        .commitment = workers->commitment,
         .stop_fd = workers->stop_fd,
         .kill_fd = workers->kill_fd,
     };
@@ -151,6 +152,7 @@ static void serve(struct worker *worker)
     metric_add(METRIC_ASSOCIATIONS_OPEN, 1);
     const char *how = session_run(&session, &err);
     log_end(worker, &session, how, &err, began_ms);
+    commitment_line_close(session.line);
     worker->fd = association_close(session.association);
     metric_add(METRIC_ASSOCIATIONS_OPEN, -1);
 }

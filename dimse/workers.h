@@ -6,13 +6,13 @@
 #include <sys/socket.h>
 
 #include "base/buffer.h"
-#include "dimse/configuration.h"
+#include "dimse/commitment.h"
 #include "dimse/pdu.h"
 
 struct workers;
 
-/* `place` outlives the workers. */
-struct workers *workers_new(struct archive *archive, struct configuration_place *place);
+/* All of it outlives the workers. */
+struct workers *workers_new(struct archive *archive, struct commitment *commitment);
 
 /* Readable when workers_reap has something to do. */
 int workers_wake_fd(const struct workers *workers);

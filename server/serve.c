@@ -226,8 +226,7 @@ static void close_all(struct server *server)
     free(server->dicomweb_url);
 }
 
-/* Associations and connections cost descriptors: take what we are allowed. */
-static void raise_descriptor_limit(void)
+void raise_descriptor_limit(void)
 {
     struct rlimit limit;
     if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {

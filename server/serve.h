@@ -7,3 +7,6 @@
 #include "server/settings.h"
 
 bool serve(const struct settings *settings, int flag_count, char **flags, struct error *err);
+
+/* Associations, connections, segments and tables cost descriptors: takes what we are allowed. */
+void raise_descriptor_limit(void);

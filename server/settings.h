@@ -41,6 +41,8 @@ struct settings {
     double idle_timeout_seconds;
     double message_timeout_seconds;
     double connect_timeout_seconds;
+    double commitment_wait_seconds;
+    double commitment_retry_seconds;
 
     double http_port;
     char *base_url;

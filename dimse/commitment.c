@@ -1,0 +1,689 @@
+/* SPDX-License-Identifier: MIT */
+#include "dimse/commitment.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "archive/commit_check.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include "base/metrics.h"
+#include "dimse/commitment_queue.h"
+#include "dimse/message.h"
+#include "dimse/peers.h"
+#include "dimse/status.h"
+
+enum {
+    MAX_WAITING = 4096, /* transactions that are not reported yet, of all requesters */
+    MAX_KNOWN = 16384,  /* with those that were reported and are remembered */
+    /* A requester that releases at once after its request gets the report over another
+     * association; one that waits gets it over its own. */
+    FIRST_PAUSE_MS = 100,
+    MISSING_PAUSE_MS = 1000, /* between two looks for what has not arrived */
+    MAX_PAUSE_MS = 60 * 60 * 1000,
+    REMEMBERED_MS = 24 * 60 * 60 * 1000,
+    GIVEN_UP_MS = 7 * 24 * 60 * 60 * 1000,
+    RELEASE_TIMEOUT_MS = 5000,
+};
+
+enum job_state {
+    JOB_WAITS,
+    JOB_WORKED_ON, /* by the thread */
+    JOB_ON_LINE,   /* its report was handed to the line; due is the deadline of the answer */
+    JOB_REPORTED,
+    JOB_WRITTEN_DOWN, /* by the thread: that it was reported */
+};
+
+struct job {
+    struct job *next;
+    struct commitment_entry entry;
+    enum job_state state;
+    int64_t due_ms;               /* monotonic */
+    struct commitment_line *line; /* NULL: the association is over */
+};
+
+/* A report on its way over a line. */
+struct handed {
+    struct handed *next;
+    struct commitment_report *report;
+    struct job *job; /* NULL: it took too long */
+    uint16_t message_id;
+    bool is_taken;
+};
+
+struct commitment_line {
+    struct commitment *commitment;
+    int fd;
+    uint16_t last_id;
+    struct handed *handed; /* guarded by the commitment's lock */
+};
+
+struct commitment {
+    struct archive *archive;
+    struct configuration_place *place;
+    pthread_t thread;
+    bool has_thread;
+    int kill_fd; /* never read: once written, readable for all waits */
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    bool stopping;    /* guarded by lock */
+    struct job *jobs; /* guarded by lock; only the thread takes jobs out */
+    unsigned waiting; /* guarded by lock */
+    unsigned known;   /* guarded by lock */
+};
+
+/* --- lines: the associations' side --------------------------------------------------------- */
+
+struct commitment_line *commitment_line_new(struct commitment *commitment)
+{
+    struct commitment_line *line = mem_alloc(sizeof(*line));
+    line->commitment = commitment;
+    line->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (line->fd < 0)
+        abort(); /* as out of memory */
+    return line;
+}
+
+int commitment_line_fd(const struct commitment_line *line)
+{
+    return line->fd;
+}
+
+static void raise_event(int fd)
+{
+    uint64_t one = 1;
+    while (write(fd, &one, sizeof(one)) < 0)
+        break; /* only when it is raised already */
+}
+
+/* With the lock held: the job is the thread's again. */
+static void give_back(struct job *job)
+{
+    job->line = NULL;
+    if (job->state != JOB_ON_LINE)
+        return;
+    job->state = JOB_WAITS;
+    job->due_ms = clock_monotonic_ms();
+}
+
+void commitment_line_close(struct commitment_line *line)
+{
+    if (!line)
+        return;
+    struct commitment *commitment = line->commitment;
+    pthread_mutex_lock(&commitment->lock);
+    for (struct job *job = commitment->jobs; job; job = job->next)
+        if (job->line == line)
+            give_back(job);
+    pthread_cond_broadcast(&commitment->changed);
+    pthread_mutex_unlock(&commitment->lock);
+    while (line->handed) {
+        struct handed *handed = line->handed;
+        line->handed = handed->next;
+        commitment_report_free(handed->report);
+        free(handed);
+    }
+    close(line->fd);
+    free(line);
+}
+
+const struct commitment_report *commitment_line_take(struct commitment_line *line,
+                                                     uint16_t *message_id)
+{
+    struct commitment_report *report = NULL;
+    uint64_t count;
+    while (read(line->fd, &count, sizeof(count)) > 0)
+        continue;
+    pthread_mutex_lock(&line->commitment->lock);
+    struct handed *handed = line->handed;
+    while (handed && (handed->is_taken || !handed->job))
+        handed = handed->next;
+    if (handed) {
+        handed->is_taken = true;
+        *message_id = handed->message_id;
+        report = handed->report;
+    }
+    pthread_mutex_unlock(&line->commitment->lock);
+    return report;
+}
+
+void commitment_line_answered(struct commitment_line *line, uint16_t message_id, uint16_t status)
+{
+    struct commitment *commitment = line->commitment;
+    pthread_mutex_lock(&commitment->lock);
+    struct handed **link = &line->handed;
+    while (*link && (*link)->message_id != message_id)
+        link = &(*link)->next;
+    struct handed *handed = *link;
+    if (handed) {
+        *link = handed->next;
+        if (handed->job && status == STATUS_SUCCESS) {
+            /* The thread writes it down. */
+            handed->job->state = JOB_REPORTED;
+            handed->job->due_ms = 0;
+            handed->job->line = NULL;
+        } else if (handed->job) {
+            give_back(handed->job);
+        }
+        pthread_cond_broadcast(&commitment->changed);
+    }
+    pthread_mutex_unlock(&commitment->lock);
+    if (handed)
+        commitment_report_free(handed->report);
+    free(handed);
+}
+
+/* With the lock held: the report goes out over the job's line. */
+static void hand_over(struct job *job, struct commitment_report *report, int64_t deadline_ms)
+{
+    struct commitment_line *line = job->line;
+    struct handed *handed = mem_alloc(sizeof(*handed));
+    struct handed **end = &line->handed;
+    handed->report = report;
+    handed->job = job;
+    handed->message_id = ++line->last_id;
+    while (*end)
+        end = &(*end)->next;
+    *end = handed;
+    job->state = JOB_ON_LINE;
+    job->due_ms = deadline_ms;
+    raise_event(line->fd);
+}
+
+/* With the lock held: no answer came in time, and one that comes later counts for nothing. */
+static void forget_line(struct job *job)
+{
+    for (struct handed *handed = job->line->handed; handed; handed = handed->next)
+        if (handed->job == job)
+            handed->job = NULL;
+    give_back(job);
+}
+
+/* --- what is asked ------------------------------------------------------------------------- */
+
+static struct job *find_job(const struct commitment *commitment, const char *calling_ae,
+                            const char *transaction)
+{
+    for (struct job *job = commitment->jobs; job; job = job->next)
+        if (strcmp(job->entry.transaction, transaction) == 0 &&
+            strcmp(job->entry.calling_ae, calling_ae) == 0)
+            return job;
+    return NULL;
+}
+
+static void count_jobs(struct commitment *commitment)
+{
+    commitment->waiting = 0;
+    commitment->known = 0;
+    for (const struct job *job = commitment->jobs; job; job = job->next) {
+        commitment->waiting += !job->entry.is_reported;
+        commitment->known++;
+    }
+    metric_set(METRIC_COMMITMENTS_WAITING, commitment->waiting);
+}
+
+static void copy_text(char *to, const char *from, size_t size)
+{
+    memcpy(to, from, strnlen(from, size - 1));
+}
+
+static struct commitment_entry make_entry(const struct commitment_request *request)
+{
+    struct commitment_entry entry = {
+        .count = (uint32_t)request->count,
+        .checksum = commitment_checksum(request->references),
+        .received_ms = clock_unix_ms(),
+    };
+    copy_text(entry.calling_ae, request->calling_ae, sizeof(entry.calling_ae));
+    copy_text(entry.called_ae, request->called_ae, sizeof(entry.called_ae));
+    copy_text(entry.transaction, request->transaction, sizeof(entry.transaction));
+    return entry;
+}
+
+/* With the lock held, over the write too: two requests for one transaction must not mix, and there
+ * are few of them. */
+static bool add(struct commitment *commitment, const struct commitment_request *request,
+                struct error *err)
+{
+    struct commitment_entry entry = make_entry(request);
+    struct job *job;
+    while ((job = find_job(commitment, entry.calling_ae, entry.transaction)) &&
+           (job->state == JOB_WRITTEN_DOWN ||
+            (job->state == JOB_REPORTED && !job->entry.is_reported)) &&
+           !commitment->stopping)
+        pthread_cond_wait(&commitment->changed, &commitment->lock);
+    if (job && (job->entry.checksum != entry.checksum || job->entry.count != entry.count))
+        return error_set(err, ERROR_CONFLICT, "transaction is known with other references");
+    if (job &&
+        !job->entry
+             .is_reported) { /* its report is still to come, and may come over this line now */
+        if (!job->line)
+            job->line = request->line;
+        return true;
+    }
+    if (commitment->stopping || commitment->waiting >= MAX_WAITING ||
+        (!job && commitment->known >= MAX_KNOWN))
+        return error_set(err, ERROR_LIMIT, "too many transactions wait");
+    if (!commitment_queue_put(commitment->archive, &entry, request->references, err))
+        return false;
+    if (!job) {
+        job = mem_alloc(sizeof(*job));
+        job->next = commitment->jobs;
+        commitment->jobs = job;
+    }
+    job->entry = entry;
+    job->state = JOB_WAITS;
+    job->due_ms = clock_monotonic_ms() + FIRST_PAUSE_MS;
+    job->line = request->line;
+    return true;
+}
+
+bool commitment_add(struct commitment *commitment, const struct commitment_request *request,
+                    struct error *err)
+{
+    pthread_mutex_lock(&commitment->lock);
+    bool ok = add(commitment, request, err);
+    count_jobs(commitment);
+    pthread_cond_broadcast(&commitment->changed);
+    pthread_mutex_unlock(&commitment->lock);
+    return ok;
+}
+
+/* --- the thread ---------------------------------------------------------------------------- */
+
+static bool is_stopping(struct commitment *commitment)
+{
+    pthread_mutex_lock(&commitment->lock);
+    bool stopping = commitment->stopping;
+    pthread_mutex_unlock(&commitment->lock);
+    return stopping;
+}
+
+/* Failure Reason (PS3.3 C.14.1.1); 0: committed. */
+static uint16_t reason_of(enum commit_state state, const char *sop_class)
+{
+    switch (state) {
+    case COMMIT_HELD:
+        return 0;
+    case COMMIT_OTHER_CLASS:
+        return STATUS_CLASS_INSTANCE_CONFLICT;
+    case COMMIT_DAMAGED:
+        return STATUS_PROCESSING_FAILURE;
+    case COMMIT_ABSENT:
+        break;
+    }
+    return negotiate_service(sop_class, false) == SERVICE_STORAGE ? STATUS_NO_SUCH_INSTANCE
+                                                                  : STATUS_SOP_CLASS_NOT_SUPPORTED;
+}
+
+/* Looks at every instance. With read_bytes this takes as long as the disk does; without, it stops
+ * at the first that is not here. *missing counts those. */
+static bool look(struct commitment *commitment, struct commitment_report *report, bool read_bytes,
+                 size_t *missing, struct error *err)
+{
+    struct slice rest = buffer_slice(&report->references);
+    struct reference reference = { "", "" };
+    *missing = 0;
+    report->failed = 0;
+    for (size_t i = 0; i < report->count && references_next(&rest, &reference); i++) {
+        enum commit_state state;
+        if (is_stopping(commitment))
+            return error_set(err, ERROR_STOPPED, "the server stops");
+        if (!commit_check(commitment->archive, reference.sop_class, reference.sop_instance,
+                          read_bytes, &state, err))
+            return false;
+        report->reasons[i] = reason_of(state, reference.sop_class);
+        report->failed += report->reasons[i] != 0;
+        *missing += report->reasons[i] == STATUS_NO_SUCH_INSTANCE;
+        if (*missing && !read_bytes)
+            return true;
+    }
+    return true;
+}
+
+/* NULL without an error: something has not arrived yet. */
+static struct commitment_report *check(struct commitment *commitment,
+                                       const struct commitment_entry *entry,
+                                       const struct dimse_options *options, struct error *err)
+{
+    struct commitment_report *report = mem_alloc(sizeof(*report));
+    int64_t waits_until_ms = entry->received_ms + options->commitment_wait_ms;
+    size_t missing = 0;
+    memcpy(report->transaction, entry->transaction, UID_SIZE);
+    copy_text(report->retrieve_ae, options->ae_title, sizeof(report->retrieve_ae));
+    report->references = buffer_up_to(COMMITMENT_REFERENCES_SIZE);
+    report->count = entry->count;
+    report->reasons = mem_alloc_array(entry->count, sizeof(*report->reasons));
+    bool ok = commitment_queue_references(commitment->archive, entry, &report->references, err) &&
+              commit_settle(commitment->archive, err);
+    if (ok && clock_unix_ms() < waits_until_ms) {
+        ok = look(commitment, report, false, &missing, err);
+        if (ok && missing) {
+            err->code = ERROR_NONE;
+            ok = false;
+        }
+    }
+    if (ok && look(commitment, report, true, &missing, err))
+        return report;
+    commitment_report_free(report);
+    return NULL;
+}
+
+static bool receive_answer(struct association *association, uint16_t message_id, struct error *err)
+{
+    struct message answer;
+    bool released = false;
+    if (!association_wait(association, err) ||
+        !message_receive(association, &answer, &released, err))
+        return false;
+    if (released) {
+        association_confirm_release(association);
+        return error_set(err, ERROR_CLOSED, "released without an answer");
+    }
+    if (answer.command.field != (N_EVENT_REPORT_RQ | COMMAND_RESPONSE) ||
+        answer.command.responded_id != message_id)
+        return association_refuse(association, ABORT_NOT_SPECIFIED, "answered another request",
+                                  err);
+    if (!message_drain(&answer, err))
+        return false;
+    return answer.command.status == STATUS_SUCCESS ||
+           error_set(err, ERROR_MISMATCH, "answered with status %04X", answer.command.status);
+}
+
+/* Over an association of our own, in the role that the requester's has not (PS3.4 J.3.3.1.3). */
+static bool deliver(struct commitment *commitment, const struct commitment_entry *entry,
+                    const struct dimse_options *options, const struct commitment_report *report,
+                    struct error *err)
+{
+    const struct peer *peer = peers_find(options, entry->calling_ae);
+    const struct proposal proposal = {
+        .abstract_syntax = UID_STORAGE_COMMITMENT,
+        .transfer_syntaxes = { UID_EXPLICIT_LITTLE_ENDIAN, UID_IMPLICIT_LITTLE_ENDIAN },
+        .roles = ROLE_SCP,
+    };
+    struct association_settings settings = {
+        .max_pdu = options->max_pdu,
+        .idle_timeout_ms = options->message_timeout_ms,
+        .message_timeout_ms = options->message_timeout_ms,
+        .stop_fd = commitment->kill_fd,
+        .kill_fd = commitment->kill_fd,
+    };
+    struct association *association = NULL;
+    if (!peer || !peer->port)
+        return error_set(err, ERROR_NOT_FOUND, "no peer with host and port has this AE title");
+    struct association_request request = {
+        .host = peer->host,
+        .port = peer->port,
+        .called_ae = entry->calling_ae,
+        .calling_ae = entry->called_ae,
+        .proposals = &proposal,
+        .proposal_count = 1,
+        .connect_timeout_ms = options->connect_timeout_ms,
+    };
+    if (!association_open(&request, &settings, &association, err))
+        return false;
+    bool ok = association_context(association, 1) ||
+              error_set(err, ERROR_UNSUPPORTED, "the requester takes no storage commitment");
+    ok = ok && commitment_report_send(report, association, 1, 1, err) &&
+         receive_answer(association, 1, err);
+    association_release(association, RELEASE_TIMEOUT_MS);
+    int fd = association_close(association);
+    if (fd >= 0)
+        close(fd);
+    return ok;
+}
+
+static int64_t pause_ms(const struct dimse_options *options, uint32_t attempts)
+{
+    int64_t pause = options->commitment_retry_ms;
+    for (uint32_t i = 0; i < attempts && pause < MAX_PAUSE_MS; i++)
+        pause *= 2;
+    return pause < MAX_PAUSE_MS ? pause : MAX_PAUSE_MS;
+}
+
+static void write_down(struct commitment *commitment, struct commitment_entry *entry)
+{
+    struct error err;
+    if (!commitment_queue_update(commitment->archive, entry, &err))
+        log_error("dimse: commitment not written down transaction=%s why=\"%s\"",
+                  entry->transaction, err.message);
+}
+
+/* It was not taken: again after a pause, and the others of this requester not before. */
+static void postpone(struct commitment *commitment, struct job *job,
+                     const struct dimse_options *options, const struct error *reason)
+{
+    struct commitment_entry entry = job->entry;
+    int64_t due_ms = clock_monotonic_ms() + pause_ms(options, entry.attempts);
+    entry.attempts++;
+    log_warn("dimse: commitment not reported transaction=%s requester=%s attempts=%u why=\"%s\"",
+             entry.transaction, entry.calling_ae, entry.attempts, reason->message);
+    write_down(commitment, &entry);
+    pthread_mutex_lock(&commitment->lock);
+    job->entry = entry;
+    job->state = JOB_WAITS;
+    job->due_ms = due_ms;
+    for (struct job *other = commitment->jobs; other; other = other->next)
+        if (other->state == JOB_WAITS && !other->line && other->due_ms < due_ms &&
+            strcmp(other->entry.calling_ae, entry.calling_ae) == 0)
+            other->due_ms = due_ms;
+    pthread_mutex_unlock(&commitment->lock);
+}
+
+static void note_report(const struct commitment_entry *entry,
+                        const struct commitment_report *report, const char *way)
+{
+    metric_add(METRIC_COMMITMENT_FAILURES, (int64_t)report->failed);
+    log_info("dimse: commitment reported transaction=%s requester=%s instances=%zu failed=%zu "
+             "over=%s",
+             entry->transaction, entry->calling_ae, report->count, report->failed, way);
+}
+
+/* Checks and reports one that is due. */
+static void work(struct commitment *commitment, struct job *job)
+{
+    const struct configuration *configuration = configuration_current(commitment->place);
+    const struct dimse_options *options = &configuration->options;
+    struct commitment_entry entry = job->entry;
+    struct error err = { .code = ERROR_NONE };
+    struct commitment_report *report = check(commitment, &entry, options, &err);
+    bool handed = false;
+    if (!report && err.code == ERROR_NONE) {
+        pthread_mutex_lock(&commitment->lock);
+        job->state = JOB_WAITS;
+        job->due_ms = clock_monotonic_ms() + MISSING_PAUSE_MS;
+        pthread_mutex_unlock(&commitment->lock);
+        goto out;
+    }
+    if (!report) {
+        postpone(commitment, job, options, &err);
+        goto out;
+    }
+    pthread_mutex_lock(&commitment->lock);
+    handed = job->line != NULL;
+    if (handed) {
+        note_report(&entry, report, "its association");
+        hand_over(job, report, clock_monotonic_ms() + options->message_timeout_ms);
+    }
+    pthread_mutex_unlock(&commitment->lock);
+    if (handed)
+        goto out;
+    if (deliver(commitment, &entry, options, report, &err)) {
+        note_report(&entry, report, "an association of ours");
+        pthread_mutex_lock(&commitment->lock);
+        job->state = JOB_REPORTED;
+        job->due_ms = 0;
+        job->line = NULL;
+        pthread_mutex_unlock(&commitment->lock);
+    } else {
+        postpone(commitment, job, options, &err);
+    }
+    commitment_report_free(report);
+out:
+    configuration_release(configuration);
+}
+
+/* Writes down that it was reported. */
+static void conclude(struct commitment *commitment, struct job *job)
+{
+    struct commitment_entry entry = job->entry;
+    entry.is_reported = true;
+    entry.changed_ms = clock_unix_ms();
+    write_down(commitment, &entry);
+    metric_add(METRIC_COMMITMENTS_REPORTED, 1);
+    pthread_mutex_lock(&commitment->lock);
+    job->entry = entry;
+    job->state = JOB_REPORTED;
+    job->due_ms = clock_monotonic_ms() + REMEMBERED_MS;
+    count_jobs(commitment);
+    pthread_cond_broadcast(&commitment->changed);
+    pthread_mutex_unlock(&commitment->lock);
+}
+
+/* With the lock held, over the write too, so that nobody asks for it anew meanwhile. Old enough:
+ * reported long ago, or never taken in all the time there was. */
+static void drop(struct commitment *commitment, struct job *job)
+{
+    struct error err;
+    struct job **link = &commitment->jobs;
+    if (!job->entry.is_reported)
+        log_error("dimse: commitment given up transaction=%s requester=%s attempts=%u",
+                  job->entry.transaction, job->entry.calling_ae, job->entry.attempts);
+    if (!commitment_queue_remove(commitment->archive, &job->entry, &err))
+        log_error("dimse: commitment not removed transaction=%s why=\"%s\"", job->entry.transaction,
+                  err.message);
+    while (*link != job)
+        link = &(*link)->next;
+    *link = job->next;
+    free(job);
+    count_jobs(commitment);
+}
+
+/* With the lock held: the job that is due first. */
+static struct job *first_due(struct commitment *commitment)
+{
+    struct job *first = NULL;
+    for (struct job *job = commitment->jobs; job; job = job->next)
+        if (!first || job->due_ms < first->due_ms)
+            first = job;
+    return first;
+}
+
+/* With the lock held, which is given up for what takes long. */
+static void handle(struct commitment *commitment, struct job *job)
+{
+    bool is_old = clock_unix_ms() - job->entry.received_ms > GIVEN_UP_MS;
+    if (job->state == JOB_ON_LINE) {
+        forget_line(job);
+        return;
+    }
+    if (job->entry.is_reported || (is_old && job->state == JOB_WAITS)) {
+        drop(commitment, job);
+        return;
+    }
+    bool is_reported = job->state == JOB_REPORTED;
+    job->state = is_reported ? JOB_WRITTEN_DOWN : JOB_WORKED_ON;
+    pthread_mutex_unlock(&commitment->lock);
+    if (is_reported)
+        conclude(commitment, job);
+    else
+        work(commitment, job);
+    pthread_mutex_lock(&commitment->lock);
+}
+
+static void *run(void *argument)
+{
+    struct commitment *commitment = argument;
+    pthread_mutex_lock(&commitment->lock);
+    while (!commitment->stopping) {
+        struct job *job = first_due(commitment);
+        int64_t wait_ms = job ? job->due_ms - clock_monotonic_ms() : INT32_MAX;
+        if (wait_ms > 0) {
+            struct timespec deadline = clock_deadline(wait_ms);
+            pthread_cond_clockwait(&commitment->changed, &commitment->lock, CLOCK_MONOTONIC,
+                                   &deadline);
+            continue;
+        }
+        handle(commitment, job);
+    }
+    pthread_mutex_unlock(&commitment->lock);
+    return NULL;
+}
+
+/* --- life ---------------------------------------------------------------------------------- */
+
+static bool load(struct commitment *commitment, struct error *err)
+{
+    struct buffer after = buffer_up_to(256);
+    struct commitment_entry entry;
+    bool found = true;
+    bool ok = true;
+    while (ok && found) {
+        ok = commitment_queue_next(commitment->archive, &after, &entry, &found, err);
+        if (!ok || !found)
+            break;
+        struct job *job = mem_alloc(sizeof(*job));
+        int64_t age_ms = clock_unix_ms() - entry.changed_ms;
+        job->entry = entry;
+        job->state = entry.is_reported ? JOB_REPORTED : JOB_WAITS;
+        job->due_ms = clock_monotonic_ms() + FIRST_PAUSE_MS;
+        if (entry.is_reported && age_ms < REMEMBERED_MS)
+            job->due_ms += REMEMBERED_MS - (age_ms > 0 ? age_ms : 0);
+        job->next = commitment->jobs;
+        commitment->jobs = job;
+    }
+    buffer_release(&after);
+    count_jobs(commitment);
+    return ok || error_add_context(err, "storage commitment");
+}
+
+bool commitment_open(struct archive *archive, struct configuration_place *place,
+                     struct commitment **out, struct error *err)
+{
+    struct commitment *commitment = mem_alloc(sizeof(*commitment));
+    commitment->archive = archive;
+    commitment->place = place;
+    commitment->kill_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    pthread_mutex_init(&commitment->lock, NULL);
+    pthread_cond_init(&commitment->changed, NULL);
+    bool ok = commitment->kill_fd >= 0 || error_set(err, ERROR_IO, "eventfd");
+    ok = ok && load(commitment, err);
+    if (ok) {
+        int failure = pthread_create(&commitment->thread, NULL, run, commitment);
+        commitment->has_thread = failure == 0;
+        ok = !failure || error_set_errno(err, failure, "thread");
+    }
+    if (!ok) {
+        commitment_close(commitment);
+        commitment = NULL;
+    }
+    *out = commitment;
+    return ok;
+}
+
+void commitment_close(struct commitment *commitment)
+{
+    if (!commitment)
+        return;
+    pthread_mutex_lock(&commitment->lock);
+    commitment->stopping = true;
+    pthread_cond_broadcast(&commitment->changed);
+    pthread_mutex_unlock(&commitment->lock);
+    if (commitment->kill_fd >= 0)
+        raise_event(commitment->kill_fd);
+    if (commitment->has_thread)
+        pthread_join(commitment->thread, NULL);
+    while (commitment->jobs) {
+        struct job *job = commitment->jobs;
+        commitment->jobs = job->next;
+        free(job);
+    }
+    if (commitment->kill_fd >= 0)
+        close(commitment->kill_fd);
+    pthread_cond_destroy(&commitment->changed);
+    pthread_mutex_destroy(&commitment->lock);
+    free(commitment);
+}
