@@ -296,6 +296,13 @@ ssize_t pwritev64(int fd, const struct iovec *pieces, int count, off64_t offset)
            offset, 0);
 }
 
+ssize_t copy_file_range(int from, off64_t *from_offset, int fd, off64_t *offset, size_t size,
+                        unsigned flags)
+{
+    CHANGE(ssize_t, fd, offset ? *offset : -1, (int64_t)size, -1, SYS_copy_file_range, from,
+           from_offset, fd, offset, size, flags);
+}
+
 int ftruncate(int fd, off_t size)
 {
     struct stat status = { 0 };

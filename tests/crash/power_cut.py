@@ -38,15 +38,17 @@ def read_journal(path):
 
 
 class PowerCut:
-    def __init__(self, folder, data_dir, lie=None):
+    """`root`: the folder with all that the daemon writes."""
+
+    def __init__(self, folder, root, lie=None):
         self.folder = pathlib.Path(folder) / "power-cut"
-        self.data_dir = pathlib.Path(data_dir)
+        self.root = pathlib.Path(root)
         library = BUILD / "tests" / "power_cut.so"
         assert library.exists(), library
         # The library is no part of the program, so it comes before a sanitizer's own.
         asan = ":".join(filter(None, (os.environ.get("ASAN_OPTIONS"), "verify_asan_link_order=0")))
         self.env = {"LD_PRELOAD": str(library), "POWER_CUT": str(self.folder),
-                    "POWER_CUT_DATA": str(self.data_dir), "ASAN_OPTIONS": asan}
+                    "POWER_CUT_DATA": str(self.root), "ASAN_OPTIONS": asan}
         if lie:
             self.env["POWER_CUT_LIE"] = lie
         self.lost = defaultdict(int)  # what was taken back, over all cuts
@@ -66,7 +68,7 @@ class PowerCut:
         policy = policy or rng.choice(POLICIES)
         records = read_journal(self.folder / "journal")
         changes, names = not_durable(records)
-        paths = {path.stat().st_ino: path for root in (self.data_dir, self.folder / "graves")
+        paths = {path.stat().st_ino: path for root in (self.root, self.folder / "graves")
                  for path in root.rglob("*") if path.is_file()}
         for inode, pending in changes.items():
             if inode in paths:
@@ -130,8 +132,10 @@ class PowerCut:
                 # What is not noted (RocksDB's own log) goes with it.
                 shutil.rmtree(path)
         elif record.kind == "U":
+            path.parent.mkdir(parents=True, exist_ok=True)  # removed folders are not noted
             os.link(grave, path)
         elif record.kind == "R" and pathlib.Path(record.other).exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
             os.rename(record.other, path)
             if record.grave:
                 os.link(grave, record.other)

@@ -3,22 +3,101 @@
 lose. Nothing that was acknowledged is lost, nothing else is half there.
 
 HOUNSFIELD_ROUNDS=n runs n rounds, HOUNSFIELD_SEED repeats the choices."""
+import json
 import os
 import random
+import shutil
+import socket
+import subprocess
 import time
 
 import pytest
-from images import Web
+from conftest import BINARY
+from images import Gone, Web
 from power_cut import PowerCut
-from test_crash import Rounds
+from test_crash import Client, Rounds
 from upper_layer import Receiver
 
 ROUNDS = int(os.environ.get("HOUNSFIELD_ROUNDS", 10))
 SEED = int(os.environ.get("HOUNSFIELD_SEED", random.randrange(1 << 32)))
 
 
+def command(*arguments):
+    """Exit status and result of a command."""
+    done = subprocess.run([str(BINARY), *map(str, arguments), "--json"], capture_output=True, text=True, timeout=120)
+    return done.returncode, json.loads(done.stdout)
+
+
+def ask(daemon, name, **options):
+    """As a command does it while a daemon has the data directory; never without one."""
+    with socket.socket(socket.AF_UNIX) as asked:
+        folder = os.open(daemon.data_dir, os.O_RDONLY)
+        try:
+            asked.connect(f"/proc/self/fd/{folder}/control")
+            asked.sendall(json.dumps({"command": name, "options": options}).encode() + b"\n")
+            for line in asked.makefile():
+                answer = json.loads(line)
+                if "progress" not in answer:
+                    return answer
+        except OSError as error:
+            raise Gone from error
+        finally:
+            os.close(folder)
+    raise Gone
+
+
+class Keeper(Client):
+    """Compacts, and makes backups, beside the others."""
+
+    def __init__(self, cuts, rng, begun):
+        super().__init__(cuts.daemon, cuts.model, rng, begun)
+        self.cuts = cuts
+
+    def open(self):
+        self.begun.wait(30)
+
+    def step(self):
+        if self.rng.random() < 0.5:
+            answer = ask(self.server, "compact", deadShare=0.01)
+            assert "result" in answer or answer["error"]["code"] == "busy", answer
+            self.count("compacted")
+        else:
+            answer = ask(self.server, "backup", directory=str(self.cuts.backup))
+            assert "result" in answer, answer
+            self.cuts.backed_up = answer["result"]["latestSequence"]
+            self.count("backed up")
+
+
 class Cuts(Rounds):
     """`disk` is a PowerCut."""
+
+    def __init__(self, *arguments):
+        super().__init__(*arguments)
+        self.backup = self.daemon.folder / "backup"
+        self.restored = self.daemon.folder / "restored"
+        self.backed_up = None  # the last change that is in the backup
+        self.keeping = False
+
+    def clients(self, begun):
+        clients = super().clients(begun)
+        if self.keeping:
+            clients.insert(0, Keeper(self, random.Random(self.rng.random()), begun))
+        return clients
+
+    def check(self, receiver):
+        super().check(receiver)
+        status, answer = command("verify", "--data", self.daemon.data_dir)
+        assert status in (0, 3) and answer["result"]["damage"] == 0, answer
+        if self.backed_up is not None and self.rng.random() < 0.4:
+            self.check_backup()
+
+    def check_backup(self):
+        """The last one that came to its end, or one behind it, is whole."""
+        status, answer = command("restore", self.backup, "--data", self.restored)
+        assert status == 0 and answer["result"]["latestSequence"] >= self.backed_up, answer
+        status, answer = command("verify", "--data", self.restored)
+        assert status in (0, 3) and answer["result"]["damage"] == 0, answer
+        shutil.rmtree(self.restored)
 
     def cut(self, when, policy=None):
         name = f"{when}, lost {self.disk.cut(self.rng, policy)}"
@@ -38,7 +117,8 @@ class Cuts(Rounds):
     def run_one(self, receiver, seconds, policy=None):
         self.round += 1
         self.story = []
-        self.load([], seconds)
+        self.keeping = self.rng.random() < 0.4
+        self.load([], seconds * (5 if self.keeping else 1))
         self.cut("cut", policy)
         self.restart()
         self.check(receiver)
@@ -64,7 +144,7 @@ class Cuts(Rounds):
 
 
 def open_cuts(start_server, tmp_path, seed, lie=None):
-    disk = PowerCut(tmp_path, tmp_path / "server0" / "data", lie)
+    disk = PowerCut(tmp_path, tmp_path / "server0", lie)
     daemon = start_server({"log": "info", "data": {"segmentSizeMiB": 1}}, disk.env)
     return Cuts(daemon, disk, seed)
 
@@ -86,6 +166,8 @@ def test_HOS_49_a_power_cut_at_any_moment_loses_nothing_that_was_acknowledged(st
     except BaseException:
         print(f"round {cuts.round}: {cuts.story}\n{cuts.daemon.log()[-3000:]}")
         raise
+    if cuts.backed_up is not None:
+        cuts.check_backup()
     cuts.report(time.monotonic() - began)
     print("lost: " + ", ".join(f"{what} {number}" for what, number in sorted(cuts.disk.lost.items())))
     assert cuts.model.acknowledged > 5 * ROUNDS
