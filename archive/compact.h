@@ -30,7 +30,7 @@ struct compact_report {
 bool archive_compact(struct archive *archive, const struct compact_options *options,
                      struct job *job, struct compact_report *report, struct error *err);
 
-/* Does it by itself every now and then, slowly, so that dead space is bounded. */
+/* Does it by itself, at once and then every minute, slowly, so that dead space is bounded. */
 struct compactor;
 bool compactor_open(struct archive *archive, double dead_share, struct compactor **out,
                     struct error *err);

@@ -65,8 +65,9 @@ static bool wait_a_while(struct compactor *compactor)
 
 static void *run(void *argument)
 {
-    while (wait_a_while(argument))
+    do
         compact(argument);
+    while (wait_a_while(argument));
     return NULL;
 }
 

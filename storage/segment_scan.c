@@ -120,6 +120,17 @@ static bool recover_single(struct segment *segment, struct segment_scan *scan, s
     return true;
 }
 
+/* What of a dead record was not given back to the file system, as far as that can tell. */
+static uint64_t held_extent(const struct segment *segment, const struct record_header *header)
+{
+    uint64_t extent = record_extent(header->id.size);
+    if (header->state == RECORD_TORN || extent == SEGMENT_BLOCK)
+        return extent;
+    off_t data = lseek(segment->fd, (off_t)(header->id.offset + SEGMENT_BLOCK), SEEK_DATA);
+    bool given_back = data < 0 ? errno == ENXIO : (uint64_t)data >= header->id.offset + extent;
+    return given_back ? SEGMENT_BLOCK : extent;
+}
+
 bool segment_recover(struct segment *segment, bool known, bool verify, struct error *err)
 {
     off_t size = lseek(segment->fd, 0, SEEK_END);
@@ -150,7 +161,7 @@ bool segment_recover(struct segment *segment, bool known, bool verify, struct er
         if (torn || header.state == RECORD_TORN || (header.state == RECORD_DEAD && !known)) {
             segment->dead_records++;
             segment->dead_bytes += extent;
-            segment->held_bytes += header.state == RECORD_DEAD ? 0 : extent;
+            segment->held_bytes += torn ? extent : held_extent(segment, &header);
         }
     }
 }

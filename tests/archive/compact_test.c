@@ -409,6 +409,30 @@ TEST(a_moved_record_has_the_time_at_which_it_was_stored)
     fixture_close(&fixture);
 }
 
+TEST(dead_space_is_known_also_after_the_index_was_made_anew)
+{
+    const struct rebuild_options options = { .ae_title = "TESTARCHIVE" };
+    for (int can_punch = 0; can_punch < 2; can_punch++) {
+        struct fixture fixture;
+        struct storage_figures before, after;
+        struct rebuild_report report;
+        struct error err = { 0 };
+        open_small(&fixture, test_folder(), can_punch);
+        store_some(&fixture, 0, INSTANCES, PIXELS);
+        remove_most(&fixture, 0, INSTANCES);
+        wait_for_dead(&fixture);
+        storage_figures(fixture.storage, &before);
+        fixture_close(&fixture);
+        CHECK_OK(archive_rebuild(fixture.folder, &options, NULL, &report, &err), err);
+        open_small(&fixture, fixture.folder, can_punch);
+        storage_figures(fixture.storage, &after);
+        CHECK_INT(after.blob_bytes, before.blob_bytes);
+        CHECK_INT(after.dead_bytes, before.dead_bytes);
+        CHECK_INT(compact(&fixture, 0.3, true).segments, can_punch ? 0 : 3);
+        fixture_close(&fixture);
+    }
+}
+
 #ifdef HOUNSFIELD_FAULTS
 
 /* Compaction in a process of its own, which is killed on the way; begun anew with exec, because
@@ -601,13 +625,45 @@ TEST(stores_deletes_reads_verification_and_compaction_at_once_fit_together)
     fixture_close(&fixture);
 }
 
-TEST(the_compactor_stops_when_it_is_told_to)
+TEST(the_compactor_does_it_by_itself_and_stops_when_it_is_told_to)
 {
     struct fixture fixture;
     struct compactor *compactor = NULL;
     struct error err = { 0 };
     open_small(&fixture, test_folder(), false);
+    store_some(&fixture, 0, INSTANCES, PIXELS);
+    remove_most(&fixture, 0, INSTANCES);
+    wait_for_dead(&fixture);
     CHECK_OK(compactor_open(fixture.archive, 0.3, &compactor, &err), err);
+    for (uint32_t number = 1; number <= 3; number++)
+        wait_for_end_of(&fixture, number);
     compactor_close(compactor);
+    check_rest(&fixture, INSTANCES);
+    fixture_close(&fixture);
+}
+
+static bool is_cancelled(void *context)
+{
+    return --*(int *)context < 0;
+}
+
+TEST(a_cancelled_compaction_leaves_everything_whole)
+{
+    struct fixture fixture;
+    const struct compact_options options = { .dead_share = 0.3 };
+    struct compact_report report;
+    struct error err = { 0 };
+    int steps = 1;
+    struct job job = { .cancelled = is_cancelled, .context = &steps };
+    open_small(&fixture, test_folder(), false);
+    store_some(&fixture, 0, INSTANCES, PIXELS);
+    remove_most(&fixture, 0, INSTANCES);
+    wait_for_dead(&fixture);
+    CHECK(!archive_compact(fixture.archive, &options, &job, &report, &err));
+    CHECK_INT(err.code, ERROR_STOPPED);
+    CHECK(report.moved > 0 && report.moved < 10);
+    check_rest(&fixture, INSTANCES);
+    CHECK_INT(count_findings(&fixture, VERIFY_KIND_COUNT), 0);
+    CHECK_INT(compact(&fixture, 0.3, false).moved, 10 - report.moved);
     fixture_close(&fixture);
 }
