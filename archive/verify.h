@@ -41,6 +41,7 @@ struct verify_report {
     /* Live records that were left over, by a crash as a rule: another one of the same instance is
      * referred to, or it was deleted since. They do no harm. */
     uint64_t leftovers;
+    uint64_t unreadable; /* blocks of segments in which records might begin, and no read succeeds */
     uint64_t findings[VERIFY_KIND_COUNT];
     int64_t milliseconds;
 };

@@ -317,6 +317,23 @@ static bool check_record(struct records *records, const struct blob_record *reco
                                            : check_payload(records, record, &identity, found, err);
 }
 
+/* What cannot be read is stepped over: an instance that stands there was told already. */
+static bool next_record(struct records *records, struct blob_walk *walk, struct blob_record *record,
+                        bool *found, struct error *err)
+{
+    struct error reason = { 0 };
+    while (!blob_walk_next(walk, record, found, &reason)) {
+        if (reason.code != ERROR_IO && reason.code != ERROR_CORRUPT &&
+            reason.code != ERROR_NOT_FOUND)
+            return error_set(err, reason.code, "%s", reason.message);
+        records->verify->report->unreadable++;
+        blob_walk_skip(walk);
+        if (!step(records, 0, err))
+            return false;
+    }
+    return true;
+}
+
 bool verify_records(struct verify *verify, struct error *err)
 {
     struct records records = { .verify = verify, .suspects = buffer_up_to(SUSPECTS_SIZE + 1024) };
@@ -326,7 +343,7 @@ bool verify_records(struct verify *verify, struct error *err)
     records.total = verify->options->quick ? 0 : verify->expected.bytes;
     instance_record_init(&records.instance);
     bool ok = blob_walk_open(verify->archive->storage, &walk, err);
-    while (ok && (ok = blob_walk_next(walk, &record, &found, err)) && found)
+    while (ok && (ok = next_record(&records, walk, &record, &found, err)) && found)
         if (!record.dead)
             ok = check_record(&records, &record, err);
     ok = ok && resolve_all(&records, err);

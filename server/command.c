@@ -13,6 +13,7 @@
 #include "base/memory.h"
 #include "server/control.h"
 #include "server/progress.h"
+#include "server/serve.h"
 #include "server/settings.h"
 #include "storage/storage.h"
 
@@ -382,6 +383,7 @@ int command_run(const struct operation *operation, int argument_count, char **ar
         log_set_level(LOG_LEVEL_WARN);
         umask(S_IWGRP | S_IRWXO); /* as the server's files */
         heed_signals();
+        raise_descriptor_limit();
         progress_init(&command.progress, command.quiet);
         bool ok = work(&command, &result, &err);
         status = finish(&command, ok, result, &err);

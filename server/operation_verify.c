@@ -42,6 +42,7 @@ static void add_report(cJSON *result, const struct verify_report *report)
     cJSON_AddNumberToObject(result, "findingsTotal", (double)total);
     cJSON_AddNumberToObject(result, "damage", (double)verify_damage(report));
     cJSON_AddNumberToObject(result, "leftovers", (double)report->leftovers);
+    cJSON_AddNumberToObject(result, "unreadableBlocks", (double)report->unreadable);
     cJSON_AddNumberToObject(result, "records", (double)report->records);
     cJSON_AddNumberToObject(result, "instances", (double)report->instances);
     cJSON_AddNumberToObject(result, "studies", (double)report->studies);
@@ -108,6 +109,9 @@ void operation_verify_print(const cJSON *result, FILE *out)
     if (operation_number(result, "leftovers") > 0)
         fprintf(out, "%.0f records are left over from a crash and do no harm\n",
                 operation_number(result, "leftovers"));
+    if (operation_number(result, "unreadableBlocks") > 0)
+        fprintf(out, "%.0f blocks of the segments cannot be read\n",
+                operation_number(result, "unreadableBlocks"));
     if (!total) {
         fprintf(out, "nothing found\n");
         return;

@@ -78,6 +78,14 @@ bool blob_walk_next(struct blob_walk *walk, struct blob_record *record, bool *fo
     return true;
 }
 
+void blob_walk_skip(struct blob_walk *walk)
+{
+    if (walk->segment)
+        walk->scan.offset += SEGMENT_BLOCK;
+    else
+        walk->next_number++;
+}
+
 void blob_walk_close(struct blob_walk *walk)
 {
     if (!walk)

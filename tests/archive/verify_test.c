@@ -279,6 +279,12 @@ TEST(a_segment_that_is_cut_off_is_found_without_reading_payloads)
     CHECK_TEXT(kinds(&findings), "blob-corrupt*1");
     findings = verify(&fixture, false);
     CHECK_TEXT(kinds(&findings), "blob-corrupt*1");
+    CHECK(truncate(path, 4096) == 0); /* not even a header is left */
+    for (int quick = 0; quick < 2; quick++) {
+        findings = verify(&fixture, quick);
+        CHECK_TEXT(kinds(&findings), "blob-corrupt*5");
+        CHECK(findings.report.unreadable > 0);
+    }
     fixture_close(&fixture);
 }
 
