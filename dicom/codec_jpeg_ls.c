@@ -67,8 +67,7 @@ static int clamp_default(int value, int low, int max)
     return value > max || value < low ? low : value;
 }
 
-/* C.2.4.1.1.1 */
-static int default_threshold(int index, int low, int max, int near)
+int jpeg_ls_default_threshold(int index, int low, int max, int near)
 {
     static const int basic[3] = { 3, 7, 21 };
     int correction = (2 * index + 3) * near;
@@ -97,7 +96,8 @@ static bool resolve_parameters(const struct stream *stream, int near,
         int stated = stream->presets[1 + i];
         if (stated && (stated < low || stated > max))
             return false;
-        low = parameters->threshold[i] = stated ? stated : default_threshold(i, low, max, near);
+        low = parameters->threshold[i] = stated ? stated
+                                                : jpeg_ls_default_threshold(i, low, max, near);
     }
     parameters->max = max;
     parameters->near = near;

@@ -6,16 +6,7 @@
 
 #include "base/memory.h"
 
-/* 365 regular contexts, and two for the sample that ends a run (A.3, A.7). */
-enum { REGULAR_CONTEXTS = 365, CONTEXTS = REGULAR_CONTEXTS + 2, MAX_RUN_INDEX = 31, MAX_K = 24 };
-
-struct context {
-    int64_t a;        /* sum of magnitudes of errors */
-    int32_t b;        /* bias */
-    int32_t c;        /* correction of the prediction */
-    int32_t n;        /* how often it was met */
-    int32_t negative; /* Nn, run contexts only */
-};
+enum { MAX_K = 24 };
 
 struct decoder {
     const struct jpeg_ls_scan *scan;
@@ -25,7 +16,7 @@ struct decoder {
     int range; /* RANGE */
     int range_bits;
     int limit;
-    struct context contexts[CONTEXTS];
+    struct jpeg_ls_context contexts[JPEG_LS_CONTEXTS];
     int run_index[JPEG_LS_MAX_COMPONENTS];
 
     const uint8_t *next;
@@ -35,11 +26,6 @@ struct decoder {
     bool after_ff;
     bool failed; /* broken data: nothing that is decoded since means anything */
 };
-
-/* Lengths of runs as powers of two (A.2.1). */
-static const uint8_t run_order[MAX_RUN_INDEX + 1] = { 0, 0, 0, 0, 1,  1,  1,  1,  2,  2, 2,
-                                                      2, 3, 3, 3, 3,  4,  4,  5,  5,  6, 6,
-                                                      7, 7, 8, 9, 10, 11, 12, 13, 14, 15 };
 
 /* --- Bits (A.1): after a byte of FF a bit of zero was put in; a marker ends the data. */
 
@@ -112,7 +98,8 @@ static int32_t read_golomb(struct decoder *decoder, int k, int limit)
 
 /* --- Contexts. */
 
-static int golomb_parameter(struct decoder *decoder, const struct context *context, int64_t sum)
+static int golomb_parameter(struct decoder *decoder, const struct jpeg_ls_context *context,
+                            int64_t sum)
 {
     int k = 0;
     while (((int64_t)context->n << k) < sum && k < MAX_K)
@@ -120,30 +107,6 @@ static int golomb_parameter(struct decoder *decoder, const struct context *conte
     if (k == MAX_K)
         decoder->failed = true;
     return decoder->failed ? 0 : k;
-}
-
-/* A.6 */
-static void update_regular(const struct decoder *decoder, struct context *context, int32_t error)
-{
-    context->b += error * decoder->step;
-    context->a += abs(error);
-    if (context->n == decoder->scan->parameters.reset) {
-        context->a >>= 1;
-        context->b = context->b >= 0 ? context->b >> 1 : -((1 - context->b) >> 1);
-        context->n >>= 1;
-    }
-    context->n++;
-    if (context->b <= -context->n) {
-        context->b += context->n;
-        context->c -= context->c > -128;
-        if (context->b <= -context->n)
-            context->b = 1 - context->n;
-    } else if (context->b > 0) {
-        context->b -= context->n;
-        context->c += context->c < 127;
-        if (context->b > 0)
-            context->b = 0;
-    }
 }
 
 /* An error of prediction cannot be larger than the range (A.4.5). */
@@ -155,11 +118,6 @@ static int32_t checked_error(struct decoder *decoder, int32_t error)
     return 0;
 }
 
-static int32_t clamp(int32_t value, int32_t low, int32_t high)
-{
-    return value < low ? low : value > high ? high : value;
-}
-
 static int32_t reconstruct(const struct decoder *decoder, int32_t predicted, int32_t error)
 {
     int32_t span = decoder->range * decoder->step;
@@ -168,50 +126,25 @@ static int32_t reconstruct(const struct decoder *decoder, int32_t predicted, int
         value += span;
     else if (value > decoder->max + decoder->near)
         value -= span;
-    return clamp(value, 0, decoder->max);
+    return jpeg_ls_clamp(value, 0, decoder->max);
 }
 
-/* --- Samples. a is left, b above, c above left, d above right (A.1, figure 3). */
-
-static int quantize(const struct decoder *decoder, int32_t gradient)
-{
-    const int *t = decoder->scan->parameters.threshold;
-    int magnitude = abs(gradient);
-    int level = magnitude <= decoder->near ? 0
-                : magnitude < t[0]         ? 1
-                : magnitude < t[1]         ? 2
-                : magnitude < t[2]         ? 3
-                                           : 4;
-    return gradient < 0 ? -level : level;
-}
-
-static int context_of(const struct decoder *decoder, const int32_t *above, const int32_t *line)
-{
-    int32_t a = line[-1], b = above[0], c = above[-1], d = above[1];
-    return 81 * quantize(decoder, d - b) + 9 * quantize(decoder, b - c) + quantize(decoder, c - a);
-}
-
-static int32_t predict(int32_t a, int32_t b, int32_t c)
-{
-    int32_t low = a < b ? a : b;
-    int32_t high = a < b ? b : a;
-    return c >= high ? low : c <= low ? high : a + b - c;
-}
+/* --- Samples. */
 
 /* A.4 to A.6; `index` is negative where the context is mirrored. */
 static void decode_regular(struct decoder *decoder, const int32_t *above, int32_t *line, int index)
 {
     int sign = index < 0 ? -1 : 1;
-    struct context *context = &decoder->contexts[index * sign];
-    int32_t predicted = predict(line[-1], above[0], above[-1]);
-    predicted = clamp(predicted + sign * context->c, 0, decoder->max);
+    struct jpeg_ls_context *context = &decoder->contexts[index * sign];
+    int32_t predicted = jpeg_ls_predict(line[-1], above[0], above[-1]);
+    predicted = jpeg_ls_clamp(predicted + sign * context->c, 0, decoder->max);
     int k = golomb_parameter(decoder, context, context->a);
     int32_t mapped = read_golomb(decoder, k, decoder->limit);
     int32_t error = mapped & 1 ? -(mapped >> 1) - 1 : mapped >> 1;
     if (!decoder->near && !k && 2 * context->b <= -context->n)
         error = -error - 1;
     error = checked_error(decoder, error);
-    update_regular(decoder, context, error);
+    jpeg_ls_update(context, error, decoder->step, decoder->scan->parameters.reset);
     line[0] = reconstruct(decoder, predicted, sign * error);
 }
 
@@ -219,10 +152,10 @@ static void decode_regular(struct decoder *decoder, const int32_t *above, int32_
 static void decode_run_end(struct decoder *decoder, const int32_t *above, int32_t *line, int type,
                            int run_index)
 {
-    struct context *context = &decoder->contexts[REGULAR_CONTEXTS + type];
+    struct jpeg_ls_context *context = &decoder->contexts[JPEG_LS_REGULAR + type];
     int32_t a = line[-1], b = above[0];
     int k = golomb_parameter(decoder, context, context->a + (type ? context->n >> 1 : 0));
-    int32_t mapped = read_golomb(decoder, k, decoder->limit - run_order[run_index] - 1);
+    int32_t mapped = read_golomb(decoder, k, decoder->limit - jpeg_ls_run_order[run_index] - 1);
     int32_t twice = mapped + type;
     bool odd = twice & 1;
     int32_t error = checked_error(decoder, (twice + odd) / 2);
@@ -245,16 +178,16 @@ static uint32_t read_run(struct decoder *decoder, int *run_index, uint32_t left,
 {
     uint32_t run = 0;
     while (run < left && !decoder->failed) {
-        uint32_t whole = 1u << run_order[*run_index];
+        uint32_t whole = 1u << jpeg_ls_run_order[*run_index];
         if (!read_bits(decoder, 1)) {
-            uint32_t rest = read_bits(decoder, run_order[*run_index]);
+            uint32_t rest = read_bits(decoder, jpeg_ls_run_order[*run_index]);
             *ended = true;
             if (rest >= left - run)
                 decoder->failed = true;
             return decoder->failed ? 0 : run + rest;
         }
         if (whole <= left - run)
-            *run_index += *run_index < MAX_RUN_INDEX;
+            *run_index += *run_index < JPEG_LS_MAX_RUN_INDEX;
         run += whole < left - run ? whole : left - run;
     }
     *ended = false;
@@ -305,7 +238,8 @@ static void decode_line(struct decoder *decoder, struct lines *lines, int *run_i
         int index[JPEG_LS_MAX_COMPONENTS];
         bool flat = true;
         for (unsigned i = 0; i < lines->count; i++) {
-            index[i] = context_of(decoder, lines->above[i] + x, lines->line[i] + x);
+            index[i] = jpeg_ls_context_of(&decoder->scan->parameters, lines->above[i] + x,
+                                          lines->line[i] + x);
             flat = flat && !index[i];
         }
         if (flat) {
@@ -318,30 +252,22 @@ static void decode_line(struct decoder *decoder, struct lines *lines, int *run_i
     }
 }
 
-static int bits_for(int values)
-{
-    int bits = 0;
-    while (1 << bits < values)
-        bits++;
-    return bits;
-}
-
 static void init(struct decoder *decoder, const struct jpeg_ls_scan *scan, struct slice data)
 {
     int max = scan->parameters.max;
     int near = scan->parameters.near;
-    int value_bits = bits_for(max + 1) > 2 ? bits_for(max + 1) : 2;
+    int value_bits = jpeg_ls_bits_for(max + 1) > 2 ? jpeg_ls_bits_for(max + 1) : 2;
     memset(decoder, 0, sizeof(*decoder));
     decoder->scan = scan;
     decoder->max = max;
     decoder->near = near;
     decoder->step = 2 * near + 1;
     decoder->range = (max + 2 * near) / decoder->step + 1;
-    decoder->range_bits = bits_for(decoder->range);
+    decoder->range_bits = jpeg_ls_bits_for(decoder->range);
     decoder->limit = 2 * (value_bits + (value_bits > 8 ? value_bits : 8));
     int sum = (decoder->range + 32) / 64;
-    for (int i = 0; i < CONTEXTS; i++)
-        decoder->contexts[i] = (struct context){ .a = sum > 2 ? sum : 2, .n = 1 };
+    for (int i = 0; i < JPEG_LS_CONTEXTS; i++)
+        decoder->contexts[i] = (struct jpeg_ls_context){ .a = sum > 2 ? sum : 2, .n = 1 };
     decoder->next = data.data;
     decoder->end = data.data + data.size;
 }
