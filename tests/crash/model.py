@@ -166,7 +166,8 @@ class Model:
 
     def forget_deleted(self):
         """Studies without anything left are taken out: the feed and the counts go on to tell of them."""
-        for study in [s for s, images in self.studies.items() if not any(i.content or i.pending for i in images)]:
+        for study in [s for s, images in self.studies.items()
+                      if not any(i.content or i.pending or i.events for i in images)]:
             for image in self.studies.pop(study):
                 del self.images[image.uid]
 
