@@ -9,11 +9,17 @@
 #include "archive/records.h"
 #include "archive/resume.h"
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/memory.h"
+#include "base/metrics.h"
 
 static const uint64_t default_minimum_free_bytes = (uint64_t)256 << 20;
 
 enum { SPACE_CHECK_MS = 1000 };
+
+/* Below twice the minimum it is time to do something; back from there it takes a little more, so
+ * that the log does not flicker. */
+enum space_level { SPACE_ENOUGH, SPACE_LOW, SPACE_FULL };
 
 bool archive_open(struct storage *storage, const struct archive_options *options,
                   struct archive **out, struct error *err)
@@ -45,6 +51,33 @@ void archive_close(struct archive *archive)
     free(archive);
 }
 
+static enum space_level level_of(uint64_t free_bytes, uint64_t minimum, enum space_level before)
+{
+    if (free_bytes < minimum)
+        return SPACE_FULL;
+    uint64_t low = 2 * minimum + (before == SPACE_ENOUGH ? 0 : minimum / 4);
+    return free_bytes < low ? SPACE_LOW : SPACE_ENOUGH;
+}
+
+static void note_space(struct archive *archive, uint64_t free_bytes)
+{
+    enum space_level before = (enum space_level)atomic_load(&archive->space_level);
+    enum space_level level = level_of(free_bytes, archive->minimum_free_bytes, before);
+    unsigned long long free_mib = free_bytes >> 20;
+    unsigned long long minimum_mib = archive->minimum_free_bytes >> 20;
+    metric_set(METRIC_DISK_LOW, level);
+    if (atomic_exchange(&archive->space_level, (int)level) == (int)level)
+        return;
+    if (level == SPACE_FULL)
+        log_error("storage: the disk is full, stores are refused free_mib=%llu minimum_mib=%llu",
+                  free_mib, minimum_mib);
+    else if (level == SPACE_LOW)
+        log_warn("storage: the disk is nearly full free_mib=%llu minimum_mib=%llu", free_mib,
+                 minimum_mib);
+    else
+        log_info("storage: the disk has space again free_mib=%llu", free_mib);
+}
+
 bool archive_has_space(struct archive *archive, struct error *err)
 {
     int64_t now = clock_monotonic_ms();
@@ -54,6 +87,7 @@ bool archive_has_space(struct archive *archive, struct error *err)
         struct storage_figures figures;
         storage_figures(archive->storage, &figures);
         atomic_store(&archive->free_bytes, figures.free_disk_bytes);
+        note_space(archive, figures.free_disk_bytes);
     }
     uint64_t free_bytes = atomic_load(&archive->free_bytes);
     if (free_bytes >= archive->minimum_free_bytes)

@@ -15,6 +15,7 @@ struct archive {
     uint64_t minimum_free_bytes;
     _Atomic int64_t space_checked_ms; /* monotonic time of the last look at the disk */
     _Atomic uint64_t free_bytes;      /* as of then */
+    _Atomic int space_level;          /* enum space_level, as it was logged last */
     _Atomic uint64_t scan_bytes;      /* held by large scans, see ingest.c */
     struct resume *resume;            /* where walks of queries have been */
     _Atomic unsigned writing_side;

@@ -31,6 +31,9 @@ static const struct {
                                    "Instances deleted" },
     [METRIC_BYTES_STORED] = { "hounsfield_bytes_stored_total", "counter",
                               "Bytes of new instances stored" },
+    [METRIC_DISK_LOW] = { "hounsfield_disk_low", "gauge",
+                          "1 when less than twice data.minimumFreeMiB is free, 2 when stores are "
+                          "refused, as of the last store" },
     [METRIC_QUERIES] = { "hounsfield_queries_total", "counter", "Queries answered" },
     [METRIC_INSTANCES_SENT] = { "hounsfield_instances_sent_total", "counter",
                                 "Instances sent to retrievers" },

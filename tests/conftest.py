@@ -72,6 +72,7 @@ class Server:
         self.dicomweb = self.url + "/dicomweb"
         self.fhir_view = self.url + "/fhir"
         self.env = env or {}
+        self.command = [str(BINARY)]
         self.process = None
 
     def start(self, wait=True):
@@ -80,7 +81,7 @@ class Server:
         config.write_text(json.dumps(self.settings))
         log = open(self.log_path, "ab")
         self.process = subprocess.Popen(
-            [str(BINARY), "serve", "--config", str(config)],
+            [*self.command, "serve", "--config", str(config)],
             stdout=log,
             stderr=log,
             env={**os.environ, **self.env},
