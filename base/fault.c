@@ -3,24 +3,86 @@
 
 #ifdef HOUNSFIELD_FAULTS
 
+#include <errno.h>
+#include <pthread.h>
 #include <signal.h>
-#include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-static atomic_long passed;
+static const struct {
+    const char *name;
+    int code;
+} errnos[] = {
+    { "EIO", EIO },       { "ENOSPC", ENOSPC }, { "EMFILE", EMFILE }, { "ENFILE", ENFILE },
+    { "EDQUOT", EDQUOT }, { "EROFS", EROFS },   { "ENOENT", ENOENT }, { "ENOMEM", ENOMEM },
+    { "EINTR", EINTR },   { "EINVAL", EINVAL }, { "EACCES", EACCES }, { "EOPNOTSUPP", EOPNOTSUPP },
+};
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+/* All guarded by lock. */
+static bool loaded;
+static char wanted[64]; /* the name of the point; empty: none */
+static long count;
+static long times;
+static int code;
+static long passed;
+
+static void load(const char *fault)
+{
+    char name[16] = "";
+    loaded = true;
+    passed = 0;
+    count = 1;
+    times = 1;
+    code = EIO;
+    wanted[0] = '\0';
+    if (!fault)
+        return;
+    sscanf(fault, "%63[^:]:%ld:%15[A-Z]:%ld", wanted, &count, name, &times);
+    for (size_t i = 0; i < sizeof(errnos) / sizeof(errnos[0]); i++)
+        if (strcmp(name, errnos[i].name) == 0)
+            code = errnos[i].code;
+}
+
+/* The number of this passing of the point, 0 when it is not the one that is wanted. */
+static long pass(const char *name)
+{
+    long number = 0;
+    if (!loaded)
+        load(getenv("HOUNSFIELD_FAULT"));
+    if (strcmp(name, wanted) == 0)
+        number = ++passed;
+    return number;
+}
 
 void fault_point(const char *name)
 {
-    const char *wanted = getenv("HOUNSFIELD_FAULT");
-    if (!wanted)
-        return;
-    size_t size = strcspn(wanted, ":");
-    if (strlen(name) != size || memcmp(wanted, name, size) != 0)
-        return;
-    long count = wanted[size] ? strtol(wanted + size + 1, NULL, 10) : 1;
-    if (atomic_fetch_add(&passed, 1) + 1 == count)
+    pthread_mutex_lock(&lock);
+    long number = pass(name);
+    bool die = number && number == count;
+    pthread_mutex_unlock(&lock);
+    if (die)
         raise(SIGKILL);
+}
+
+bool fault_errno(const char *name)
+{
+    pthread_mutex_lock(&lock);
+    long number = pass(name);
+    bool fail = number && number >= count && (!times || number < count + times);
+    int failure = code;
+    pthread_mutex_unlock(&lock);
+    if (fail)
+        errno = failure;
+    return fail;
+}
+
+void fault_set(const char *fault)
+{
+    pthread_mutex_lock(&lock);
+    load(fault);
+    pthread_mutex_unlock(&lock);
 }
 
 #else

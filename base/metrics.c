@@ -34,6 +34,8 @@ static const struct {
     [METRIC_DISK_LOW] = { "hounsfield_disk_low", "gauge",
                           "1 when less than twice data.minimumFreeMiB is free, 2 when stores are "
                           "refused, as of the last store" },
+    [METRIC_READ_ERRORS] = { "hounsfield_read_errors_total", "counter",
+                             "Reads of stored instances that the disk refused" },
     [METRIC_QUERIES] = { "hounsfield_queries_total", "counter", "Queries answered" },
     [METRIC_INSTANCES_SENT] = { "hounsfield_instances_sent_total", "counter",
                                 "Instances sent to retrievers" },

@@ -187,7 +187,8 @@ static bool copy_segment(struct backup *backup, const struct backup_segment *seg
             return false;
         bool ok = (copied || copy_into(backup, pinned->fd, name, segment, have, err)) &&
                   (made.dead == segment->dead ||
-                   backup_deaths_collect(&backup->deaths, pinned->fd, segment, have, err));
+                   backup_deaths_collect(&backup->deaths, pinned->fd, backup->target.segments_fd,
+                                         segment, have, err));
         segments_unpin(segments, pinned);
         if (!ok)
             return error_add_context(err, "segments/%s", name);

@@ -25,24 +25,62 @@ void backup_deaths_add(struct backup_deaths *deaths, const struct blob_id *id)
     deaths->ids[deaths->count++] = *id;
 }
 
-bool backup_deaths_collect(struct backup_deaths *deaths, int fd, const struct backup_segment *entry,
-                           uint64_t end, struct error *err)
+/* Dead is what the archive says is dead, or has given back whole: a hole. A header that rotted, or
+ * was overwritten with zeros, is damage of the archive and the backup keeps what it has. */
+static bool is_dead(int fd, const struct record_header *header, bool *dead, struct error *err)
 {
-    struct segment segment = { .number = entry->number, .kind = entry->kind };
-    struct segment_scan scan = {
-        .fd = fd, .segment = &segment, .offset = SEGMENT_BLOCK, .limit = end
-    };
+    uint8_t block[SEGMENT_BLOCK];
+    uint8_t nonce[NONCE_SIZE];
+    struct record_header there;
+    uint64_t offset = header->id.offset;
+    if (!segment_read(fd, (struct space){ block, sizeof(block) }, offset, err))
+        return false;
+    if (record_header_decode(block, &there, nonce))
+        *dead = there.state == RECORD_DEAD && there.id.offset == offset;
+    else
+        *dead = record_block_is_empty(block) &&
+                lseek(fd, (off_t)offset, SEEK_HOLE) == (off_t)offset;
+    return true;
+}
+
+static bool collect(struct backup_deaths *deaths, int archive_fd, struct segment_scan *scan,
+                    struct error *err)
+{
     struct record_header header;
     bool found = true;
-    memcpy(segment.nonce, entry->nonce, NONCE_SIZE);
     for (;;) {
-        if (!segment_scan_next(&scan, &header, &found, err))
+        bool dead = false;
+        if (!segment_scan_next(scan, &header, &found, err))
             return false;
         if (!found)
             return true;
-        if (header.state == RECORD_DEAD)
+        if (header.state == RECORD_LIVE && !is_dead(archive_fd, &header, &dead, err))
+            return false;
+        if (dead)
             backup_deaths_add(deaths, &header.id);
     }
+}
+
+bool backup_deaths_collect(struct backup_deaths *deaths, int archive_fd, int segments_fd,
+                           const struct backup_segment *entry, uint64_t end, struct error *err)
+{
+    char name[32];
+    if (end <= SEGMENT_BLOCK)
+        return true;
+    backup_segment_name(entry->number, name);
+    struct segment segment = { .number = entry->number, .kind = entry->kind };
+    struct segment_scan scan = {
+        .fd = openat(segments_fd, name, O_RDONLY | O_CLOEXEC),
+        .segment = &segment,
+        .offset = SEGMENT_BLOCK,
+        .limit = end,
+    };
+    memcpy(segment.nonce, entry->nonce, NONCE_SIZE);
+    if (scan.fd < 0)
+        return error_set_errno(err, errno, "segments/%s of the backup", name);
+    bool ok = collect(deaths, archive_fd, &scan, err);
+    close(scan.fd);
+    return ok;
 }
 
 static int by_place(const void *a, const void *b)

@@ -13,9 +13,10 @@ struct backup_deaths {
 };
 
 void backup_deaths_add(struct backup_deaths *deaths, const struct blob_id *id);
-/* The dead ones of a segment of the archive that begin before `end`. */
-bool backup_deaths_collect(struct backup_deaths *deaths, int fd,
-                           const struct backup_segment *segment, uint64_t end, struct error *err);
+/* Those of a segment that live in the backup (whose folder segments/ is given), begin before `end`,
+ * and are dead in the archive, where their headers may be gone. */
+bool backup_deaths_collect(struct backup_deaths *deaths, int archive_fd, int segments_fd,
+                           const struct backup_segment *entry, uint64_t end, struct error *err);
 /* In the folder segments/ of the backup. Adds the bytes that were given back. May be done again. */
 bool backup_deaths_apply(const struct backup_deaths *deaths, int segments_fd,
                          const struct backup_manifest *manifest, uint64_t *removed_bytes,

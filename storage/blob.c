@@ -12,20 +12,33 @@ struct blob {
     struct blob_id id;
 };
 
+static bool is_of(const struct record_header *header, const struct blob_id *id)
+{
+    return header->id.segment == id->segment && header->id.offset == id->offset &&
+           header->id.size == id->size && header->id.crc32c == id->crc32c;
+}
+
+/* A deleted record leaves a hole: who has its id from before the deletion is told so. Where nothing
+ * was given back, zeros are damage. */
+static bool tell_what_is_wrong(const struct blob *blob, const uint8_t block[SEGMENT_BLOCK],
+                               struct error *err)
+{
+    if (record_block_is_empty(block) && segments_expects_holes(blob->segment))
+        return error_set(err, ERROR_NOT_FOUND, "the blob was deleted");
+    return error_set(err, ERROR_CORRUPT, "segment %u has another record at %llu", blob->id.segment,
+                     (unsigned long long)blob->id.offset);
+}
+
 static bool check_header(const struct blob *blob, struct error *err)
 {
-    uint8_t bytes[RECORD_HEADER_SIZE];
+    uint8_t block[SEGMENT_BLOCK];
     uint8_t nonce[NONCE_SIZE];
     struct record_header header;
-    struct space space = { bytes, sizeof(bytes) };
     const struct blob_id *id = &blob->id;
-    if (!segment_read(blob->segment->fd, space, id->offset, err))
+    if (!segment_read(blob->segment->fd, (struct space){ block, sizeof(block) }, id->offset, err))
         return false;
-    if (!record_header_decode(bytes, &header, nonce) || header.id.segment != id->segment ||
-        header.id.offset != id->offset || header.id.size != id->size ||
-        header.id.crc32c != id->crc32c)
-        return error_set(err, ERROR_CORRUPT, "segment %u has another record at %llu", id->segment,
-                         (unsigned long long)id->offset);
+    if (!record_header_decode(block, &header, nonce) || !is_of(&header, id))
+        return tell_what_is_wrong(blob, block, err);
     if (header.state == RECORD_TORN)
         return error_set(err, ERROR_CORRUPT, "segment %u has half a record at %llu", id->segment,
                          (unsigned long long)id->offset);

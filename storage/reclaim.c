@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "storage/reclaim.h"
 
-#include <fcntl.h>
 #include <stdlib.h>
 
 #include "base/clock.h"
@@ -9,6 +8,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "storage/store.h"
+#include "storage/wipe.h"
 
 enum {
     BUCKETS = 16384,
@@ -35,6 +35,7 @@ struct reclaim {
     struct storage *storage;
     pthread_t thread;
     bool started;
+    bool waits; /* for a segment that cannot be opened; the thread's own */
     pthread_mutex_t lock;
     pthread_cond_t changed;
     struct use *buckets[BUCKETS]; /* this and the rest are guarded by lock */
@@ -44,15 +45,6 @@ struct reclaim {
     bool working; /* something is given back at this moment */
     pthread_cond_t rested;
     bool stopping;
-};
-
-/* One deletion of a batch. */
-struct job {
-    struct use *use;
-    struct segment *segment; /* NULL: there is nothing to give back */
-    uint64_t ticket;
-    uint64_t held;
-    bool counted;
 };
 
 void reclaim_key(const struct blob_id *id, uint8_t key[RECLAIM_KEY_SIZE])
@@ -184,101 +176,70 @@ uint64_t reclaim_pending_bytes(struct reclaim *reclaim)
     return bytes;
 }
 
-/* Writes the mark of death; it is durable after the segment's next sync. */
-static bool mark_dead(struct reclaim *reclaim, struct job *job, struct error *err)
-{
-    struct segments *segments = reclaim->storage->segments;
-    const struct blob_id *id = &job->use->id;
-    uint8_t bytes[RECORD_HEADER_SIZE];
-    uint8_t nonce[NONCE_SIZE];
-    struct record_header header;
-    if (!segments_pin(segments, id->segment, &job->segment, err))
-        return err->code == ERROR_NOT_FOUND;
-    struct space space = { bytes, sizeof(bytes) };
-    if (!segment_read(job->segment->fd, space, id->offset, err))
-        return err->code == ERROR_CORRUPT;
-    if (!record_header_decode(bytes, &header, nonce) || header.id.offset != id->offset ||
-        header.id.segment != id->segment || header.id.size != id->size)
-        return true; /* another record, or none: nothing of ours to give back */
-    job->counted = header.state == RECORD_LIVE || job->use->redo;
-    if (!segment_write_state(job->segment, id->offset, RECORD_DEAD, err))
-        return false;
-    job->ticket = group_sync_written(&job->segment->sync, 0);
-    return true;
-}
-
-/* All but the block with the header. Where the file system cannot, the space stays until the whole
- * segment goes. */
-static void punch(struct job *job)
-{
-    const struct blob_id *id = &job->use->id;
-    uint64_t extent = record_extent(id->size);
-    job->held = extent;
-    if (extent == SEGMENT_BLOCK) {
-        job->held = SEGMENT_BLOCK;
-        return;
-    }
-    if (!job->segment->segments->cannot_punch &&
-        fallocate(job->segment->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-                  (off_t)(id->offset + SEGMENT_BLOCK), (off_t)(extent - SEGMENT_BLOCK)) == 0)
-        job->held = SEGMENT_BLOCK;
-}
-
-static bool wipe(struct reclaim *reclaim, struct job *jobs, size_t count, struct error *err)
+static void count_dead(struct reclaim *reclaim, struct wipe *wipes, size_t count, bool alive)
 {
     for (size_t i = 0; i < count; i++)
-        if (!mark_dead(reclaim, &jobs[i], err))
-            return false;
-    for (size_t i = 0; i < count; i++)
-        if (jobs[i].ticket && !group_sync_wait(&jobs[i].segment->sync, jobs[i].ticket, err))
-            return false;
-    FAULT_POINT("after-blob-dead");
-    for (size_t i = 0; i < count; i++)
-        if (jobs[i].ticket)
-            punch(&jobs[i]);
-    return true;
-}
-
-static void count_dead(struct reclaim *reclaim, struct job *jobs, size_t count, bool alive)
-{
-    for (size_t i = 0; i < count; i++)
-        if (jobs[i].counted)
-            segments_count_dead(reclaim->storage->segments, jobs[i].segment,
-                                record_extent(jobs[i].use->id.size), jobs[i].held, alive);
+        if (wipes[i].outcome == WIPE_DONE && wipes[i].counted)
+            segments_count_dead(reclaim->storage->segments, wipes[i].segment,
+                                record_extent(wipes[i].id.size), wipes[i].held, alive);
 }
 
 /* The counters and the end of the pending deletions go into one transaction: after a crash each
  * deletion is counted once. */
-static bool record_deletions(struct reclaim *reclaim, struct job *jobs, size_t count,
+static bool record_deletions(struct reclaim *reclaim, struct wipe *wipes, size_t count,
                              struct error *err)
 {
     struct transaction *transaction = NULL;
     uint8_t key[RECLAIM_KEY_SIZE];
     if (!transaction_open(reclaim->storage, &transaction, err))
         return false;
-    count_dead(reclaim, jobs, count, false);
+    count_dead(reclaim, wipes, count, false);
     for (size_t i = 0; i < count; i++) {
-        reclaim_key(&jobs[i].use->id, key);
+        if (wipes[i].outcome != WIPE_DONE)
+            continue;
+        reclaim_key(&wipes[i].id, key);
         transaction_delete(transaction, TABLE_SEGMENT, slice_of(key, sizeof(key)));
     }
     bool ok = transaction_commit_unsynced(transaction, err);
     if (!ok)
-        count_dead(reclaim, jobs, count, true);
+        count_dead(reclaim, wipes, count, true);
     transaction_close(transaction);
+    return ok;
+}
+
+/* Only when the index has durably forgotten a segment its file goes. */
+static bool remove_segment(struct reclaim *reclaim, struct segment *segment)
+{
+    struct storage *storage = reclaim->storage;
+    struct transaction *transaction = NULL;
+    struct error err = { 0 };
+    bool ok = transaction_open(storage, &transaction, &err);
+    if (ok) {
+        segments_forget(storage->segments, segment->number, transaction);
+        ok = transaction_commit(transaction, &err);
+        transaction_close(transaction);
+    }
+    if (ok) {
+        FAULT_POINT("before-segment-unlink");
+        segments_unlink(storage->segments, segment);
+        FAULT_POINT("after-segment-unlink");
+        log_info("storage: removed segment=%u records=%llu", segment->number,
+                 (unsigned long long)segment->records);
+    } else {
+        log_warn("storage: segment=%u is removed at the next start: %s", segment->number,
+                 err.message);
+    }
     return ok;
 }
 
 static void remove_dead_segments(struct reclaim *reclaim)
 {
-    struct storage *storage = reclaim->storage;
-    struct transaction *transaction = NULL;
-    uint32_t number = 0;
-    while (segments_remove_dead(storage->segments, &number)) {
-        if (!transaction_open(storage, &transaction, NULL))
-            return;
-        segments_forget(storage->segments, number, transaction);
-        transaction_commit_unsynced(transaction, NULL); /* else opening finds no file and forgets */
-        transaction_close(transaction);
+    struct segments *segments = reclaim->storage->segments;
+    struct segment *segment;
+    bool ok = true;
+    while (ok && (segment = segments_take_dead(segments))) {
+        ok = remove_segment(reclaim, segment);
+        segments_unpin(segments, segment);
     }
 }
 
@@ -295,33 +256,55 @@ static bool pause_before_retry(struct reclaim *reclaim)
     return go_on && !atomic_load(&reclaim->storage->failed);
 }
 
-static void process(struct reclaim *reclaim, struct job *jobs, size_t count)
+/* With lock. */
+static void end_job(struct reclaim *reclaim, const struct wipe *wipe, bool go_on)
+{
+    if (wipe->outcome == WIPE_DONE) {
+        reclaim->pending_bytes -= record_extent(wipe->id.size);
+        forget(reclaim, wipe->use);
+    } else if (wipe->outcome == WIPE_RETRY && go_on) {
+        STAILQ_INSERT_TAIL(&reclaim->queue, wipe->use, queue);
+    } /* else it stays marked, so that nobody opens it */
+}
+
+static size_t count_outcomes(const struct wipe *wipes, size_t count, enum wipe_outcome outcome)
+{
+    size_t found = 0;
+    for (size_t i = 0; i < count; i++)
+        found += wipes[i].outcome == outcome;
+    return found;
+}
+
+static void process(struct reclaim *reclaim, struct wipe *wipes, size_t count)
 {
     struct error err = { 0 };
     FAULT_POINT("before-blob-reclaim");
-    bool ok = wipe(reclaim, jobs, count, &err);
-    while (ok && !record_deletions(reclaim, jobs, count, &err)) {
+    bool ok = wipe_records(reclaim->storage, wipes, count, &err);
+    while (ok && !record_deletions(reclaim, wipes, count, &err)) {
         log_warn("storage: deleted blobs=%zu wait to be recorded: %s", count, err.message);
         ok = pause_before_retry(reclaim);
     }
+    FAULT_POINT("after-blob-recorded");
+    wipe_release(reclaim->storage, wipes, count);
+    size_t left = ok ? count_outcomes(wipes, count, WIPE_LEFT) : count;
+    if (left)
+        log_error("storage: the space of blobs=%zu is given back after a restart: %s", left,
+                  ok ? "the disk could not be read or written" : err.message);
     if (!ok)
-        log_error("storage: the space of blobs=%zu is given back after a restart: %s", count,
-                  err.message);
-    for (size_t i = 0; i < count; i++)
-        if (jobs[i].segment)
-            segments_unpin(reclaim->storage->segments, jobs[i].segment);
-    if (!ok)
-        return; /* they stay marked, so that nobody opens them */
+        return;
+    size_t waiting = count_outcomes(wipes, count, WIPE_RETRY);
+    if (waiting && !reclaim->waits)
+        log_warn("storage: deleted blobs=%zu wait: their segments cannot be opened now", waiting);
+    reclaim->waits = waiting != 0;
+    bool go_on = waiting && pause_before_retry(reclaim);
     pthread_mutex_lock(&reclaim->lock);
-    for (size_t i = 0; i < count; i++) {
-        reclaim->pending_bytes -= record_extent(jobs[i].use->id.size);
-        forget(reclaim, jobs[i].use);
-    }
+    for (size_t i = 0; i < count; i++)
+        end_job(reclaim, &wipes[i], go_on);
     pthread_mutex_unlock(&reclaim->lock);
 }
 
 /* Waits a while for something to do. False when the work is over. */
-static bool take_batch(struct reclaim *reclaim, struct job *jobs, size_t *count)
+static bool take_batch(struct reclaim *reclaim, struct wipe *wipes, size_t *count)
 {
     struct timespec deadline = clock_deadline(LOOK_MS);
     int code = 0;
@@ -338,7 +321,7 @@ static bool take_batch(struct reclaim *reclaim, struct job *jobs, size_t *count)
     while (*count < BATCH_MAX && !STAILQ_EMPTY(&reclaim->queue)) {
         struct use *use = STAILQ_FIRST(&reclaim->queue);
         STAILQ_REMOVE_HEAD(&reclaim->queue, queue);
-        jobs[(*count)++] = (struct job){ .use = use };
+        wipes[(*count)++] = (struct wipe){ .id = use->id, .use = use, .redo = use->redo };
     }
     bool over = reclaim->stopping && !*count;
     pthread_mutex_unlock(&reclaim->lock);
@@ -348,18 +331,18 @@ static bool take_batch(struct reclaim *reclaim, struct job *jobs, size_t *count)
 static void *run(void *argument)
 {
     struct reclaim *reclaim = argument;
-    struct job *jobs = mem_alloc_array(BATCH_MAX, sizeof(*jobs));
+    struct wipe *wipes = mem_alloc_array(BATCH_MAX, sizeof(*wipes));
     size_t count = 0;
     do {
         if (count)
-            process(reclaim, jobs, count);
+            process(reclaim, wipes, count);
         remove_dead_segments(reclaim);
-    } while (take_batch(reclaim, jobs, &count));
+    } while (take_batch(reclaim, wipes, &count));
     pthread_mutex_lock(&reclaim->lock);
     reclaim->working = false;
     pthread_cond_broadcast(&reclaim->rested);
     pthread_mutex_unlock(&reclaim->lock);
-    free(jobs);
+    free(wipes);
     return NULL;
 }
 

@@ -111,6 +111,12 @@ void record_state_encode(enum record_state state, uint8_t bytes[RECORD_STATE_SIZ
     memcpy(bytes, state_words[state], RECORD_STATE_SIZE);
 }
 
+bool record_block_is_empty(const uint8_t block[SEGMENT_BLOCK])
+{
+    static const uint8_t zeros[SEGMENT_BLOCK];
+    return memcmp(block, zeros, SEGMENT_BLOCK) == 0;
+}
+
 void blob_id_encode(const struct blob_id *id, uint8_t bytes[BLOB_ID_SIZE])
 {
     put_u32be(bytes, id->segment);

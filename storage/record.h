@@ -45,6 +45,9 @@ bool record_header_decode(const uint8_t bytes[RECORD_HEADER_SIZE], struct record
                           uint8_t nonce[NONCE_SIZE]);
 void record_state_encode(enum record_state state, uint8_t bytes[RECORD_STATE_SIZE]);
 
+/* Nothing was ever written there, or it was given back. */
+bool record_block_is_empty(const uint8_t block[SEGMENT_BLOCK]);
+
 /* What a record takes in its segment. */
 static inline uint64_t record_extent(uint64_t payload_size)
 {

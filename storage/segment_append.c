@@ -4,6 +4,7 @@
 #include <sys/random.h>
 #include <unistd.h>
 
+#include "base/fault.h"
 #include "storage/segments.h"
 #include "storage/space.h"
 
@@ -25,7 +26,8 @@ static bool prepare(struct segment *segment, uint64_t needed, uint64_t wanted, s
     if (room < needed - from)
         return error_set(err, ERROR_NO_SPACE, "no space is left for blobs");
     uint64_t to = room >= wanted - from ? wanted : align_down(from + room);
-    if (fallocate(segment->fd, 0, (off_t)from, (off_t)(to - from)) != 0) {
+    if (FAULT_ERRNO("segment-allocate") ||
+        fallocate(segment->fd, 0, (off_t)from, (off_t)(to - from)) != 0) {
         if (errno != EOPNOTSUPP && errno != ENOSYS)
             return error_set_errno(err, errno, "segment %u", segment->number);
         if (ftruncate(segment->fd, (off_t)to) != 0)
@@ -68,7 +70,9 @@ static bool create(struct segments *segments, enum segment_kind kind, uint64_t n
     segment->pins = 1;
     segment->ready = kind == SEGMENT_SHARED;
     segments_path(segments, number, path, sizeof(path));
-    segment->fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0640);
+    segment->fd = FAULT_ERRNO("segment-create")
+                      ? -1
+                      : open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0640);
     if (segment->fd < 0) {
         error_set_errno(err, errno, "segment %u", number);
         goto out;
@@ -252,11 +256,20 @@ void segments_settle(struct segments *segments, const struct reservation *reserv
     segments_unpin(segments, segment);
 }
 
-bool segment_write(struct segment *segment, struct slice bytes, uint64_t offset, struct error *err)
+static ssize_t write_some(int fd, struct slice bytes, uint64_t offset)
 {
-    int fd = segment->direct_fd >= 0 ? segment->direct_fd : segment->fd;
+    if (FAULT_ERRNO("segment-write"))
+        return -1;
+    if (FAULT_ERRNO("segment-write-short"))
+        bytes = slice_take(bytes, bytes.size / 2);
+    return pwrite(fd, bytes.data, bytes.size, (off_t)offset);
+}
+
+static bool write_all(struct segment *segment, int fd, struct slice bytes, uint64_t offset,
+                      struct error *err)
+{
     while (bytes.size) {
-        ssize_t size = pwrite(fd, bytes.data, bytes.size, (off_t)offset);
+        ssize_t size = write_some(fd, bytes, offset);
         if (size < 0 && errno == EINTR)
             continue;
         /* A file system may take O_DIRECT at open and refuse it here, or end in the middle of a
@@ -273,6 +286,18 @@ bool segment_write(struct segment *segment, struct slice bytes, uint64_t offset,
         offset += (uint64_t)size;
     }
     return true;
+}
+
+bool segment_write(struct segment *segment, struct slice bytes, uint64_t offset, struct error *err)
+{
+    int fd = segment->direct_fd >= 0 ? segment->direct_fd : segment->fd;
+    return write_all(segment, fd, bytes, offset, err);
+}
+
+bool segment_write_cached(struct segment *segment, struct slice bytes, uint64_t offset,
+                          struct error *err)
+{
+    return write_all(segment, segment->fd, bytes, offset, err);
 }
 
 bool segment_write_state(struct segment *segment, uint64_t offset, enum record_state state,

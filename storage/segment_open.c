@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/bytes.h"
+#include "base/fault.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "storage/segments.h"
@@ -47,8 +48,20 @@ static bool list_files(const char *path, uint32_t **numbers, size_t *count, stru
     return true;
 }
 
+/* The entry of a segment whose file is not there: nobody removes a file before the index forgets
+ * it. */
+static void look_for_file(struct segments *segments, uint32_t number, const uint32_t *numbers,
+                          size_t count)
+{
+    if (count && bsearch(&number, numbers, count, sizeof(*numbers), by_number))
+        return;
+    segments->missing++;
+    log_error("storage: the file of segment=%u is gone: what stands in it cannot be read", number);
+}
+
 /* What the index remembers beyond the files: numbers that were used must not come again. */
-static bool load_numbers(struct segments *segments, struct keyvalue *keyvalue, struct error *err)
+static bool load_numbers(struct segments *segments, struct keyvalue *keyvalue,
+                         const uint32_t *numbers, size_t count, struct error *err)
 {
     struct keyvalue_cursor *cursor = NULL;
     struct slice key;
@@ -69,6 +82,8 @@ static bool load_numbers(struct segments *segments, struct keyvalue *keyvalue, s
             next = get_u32be(key.data + 1) + 1;
         if (next > segments->next_number)
             segments->next_number = next;
+        if (key.data[0] == SEGMENT_KEY_ENTRY && key.size == 5)
+            look_for_file(segments, get_u32be(key.data + 1), numbers, count);
     }
     keyvalue->operations->cursor_close(cursor);
     return ok;
@@ -89,15 +104,28 @@ static bool load_entry(struct segment *segment, struct keyvalue *keyvalue, bool 
     return ok;
 }
 
+/* Of a segment whose header rotted the first record tells what is needed. *empty: there is none. */
+static void read_first_record(struct segment *segment, bool *empty)
+{
+    uint8_t bytes[RECORD_HEADER_SIZE];
+    struct record_header record;
+    struct error why = { 0 };
+    if (!segment_read(segment->fd, (struct space){ bytes, sizeof(bytes) }, SEGMENT_BLOCK, &why))
+        *empty = why.code == ERROR_CORRUPT; /* it ends there; else it may hold anything */
+    else
+        *empty = !record_header_decode(bytes, &record, segment->nonce);
+    if (!*empty)
+        log_warn("storage: header of segment=%u is broken, its records are read all the same",
+                 segment->number);
+}
+
 /* Kind and nonce from the file itself. A file without a header was being made when the machine
- * stopped and holds nothing; but when a record stands in it, the header rotted and the record
- * tells what is needed. */
+ * stopped and holds nothing, unless a record stands in it. */
 static bool read_header(struct segment *segment, bool *empty, struct error *err)
 {
     uint8_t block[SEGMENT_BLOCK];
     struct segment_header header;
-    struct record_header record;
-    struct error why;
+    struct error why = { 0 };
     struct stat status;
     *empty = false;
     if (fstat(segment->fd, &status) != 0)
@@ -106,21 +134,18 @@ static bool read_header(struct segment *segment, bool *empty, struct error *err)
         *empty = true;
         return true;
     }
-    if (!segment_read(segment->fd, (struct space){ block, sizeof(block) }, 0, err))
-        return false;
-    if (segment_header_decode(block, &header, &why)) {
+    bool read = segment_read(segment->fd, (struct space){ block, sizeof(block) }, 0, &why);
+    if (read && segment_header_decode(block, &header, &why)) {
         segment->kind = header.kind;
         memcpy(segment->nonce, header.nonce, NONCE_SIZE);
         return true;
     }
     if (why.code == ERROR_UNSUPPORTED)
         return error_set(err, ERROR_UNSUPPORTED, "%s", why.message);
-    struct space space = { block, RECORD_HEADER_SIZE };
-    *empty = !segment_read(segment->fd, space, SEGMENT_BLOCK, NULL) ||
-             !record_header_decode(block, &record, segment->nonce);
-    if (!*empty)
-        log_warn("storage: header of segment=%u is broken, its records are read all the same",
-                 segment->number);
+    read_first_record(segment, empty);
+    if (!read)
+        segment->damaged = true;
+    *empty = *empty && read;
     return true;
 }
 
@@ -129,7 +154,7 @@ static void settle_opened(struct segments *segments, struct segment *segment, bo
                           bool empty)
 {
     char path[4096];
-    if (empty || (segment->kind == SEGMENT_SINGLE && !segment->records)) {
+    if (empty || (segment->kind == SEGMENT_SINGLE && !segment->records && !segment->damaged)) {
         segments_path(segments, segment->number, path, sizeof(path));
         if (segment->number >= segments->next_number)
             segments->next_number = segment->number + 1;
@@ -167,7 +192,7 @@ static bool open_segment(struct segments *segments, uint32_t number, bool *writt
         return true;
     }
     segments_path(segments, number, path, sizeof(path));
-    segment->fd = open(path, O_RDWR | O_CLOEXEC);
+    segment->fd = FAULT_ERRNO("segment-open") ? -1 : open(path, O_RDWR | O_CLOEXEC);
     if (segment->fd < 0) {
         error_set_errno(err, errno, "segment %u", number);
         goto failed;
@@ -175,8 +200,10 @@ static bool open_segment(struct segments *segments, uint32_t number, bool *writt
     if (!known && !read_header(segment, &empty, err))
         goto failed;
     bool verify = !segments->untouched && (known || *written_last);
-    if (!empty && !segment_recover(segment, known, verify, err))
-        goto failed;
+    if (!empty)
+        segment_recover(segment, known, verify);
+    if (segment->damaged)
+        segment->sealed = true;
     *written_last &= empty || segment->kind != SEGMENT_SHARED;
     segment->size = (uint64_t)lseek(segment->fd, 0, SEEK_END) / SEGMENT_BLOCK * SEGMENT_BLOCK;
     if (segment->size < segment->end)
@@ -240,7 +267,8 @@ bool segments_open(const char *path, uint64_t segment_size, bool untouched,
         error_set_errno(err, errno, "%.100s", path);
         goto out;
     }
-    if (!list_files(path, &numbers, &count, err) || !load_numbers(segments, keyvalue, err))
+    if (!list_files(path, &numbers, &count, err) ||
+        !load_numbers(segments, keyvalue, numbers, count, err))
         goto out;
     /* Also when the machine stopped before the very first transaction: then nothing is missing. */
     if (count && segments->next_number == 1 && !untouched)
@@ -272,6 +300,7 @@ void segments_close(struct segments *segments)
     pthread_mutex_destroy(&segments->append_lock);
     pthread_mutex_destroy(&segments->lock);
     free(segments->items);
+    free(segments->removed);
     free(segments->path);
     free(segments);
 }

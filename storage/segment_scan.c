@@ -1,23 +1,33 @@
 /* SPDX-License-Identifier: MIT */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "base/fault.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/metrics.h"
 #include "storage/crc32c.h"
 #include "storage/segments.h"
 
-enum { READ_SIZE = 1 << 20 };
+enum {
+    READ_SIZE = 1 << 20,
+    UNREADABLE_MAX = 64, /* blocks of a segment: then no more of it is tried at the opening */
+};
 
 bool segment_read(int fd, struct space space, uint64_t offset, struct error *err)
 {
     while (space.size) {
-        ssize_t size = pread(fd, space.data, space.size, (off_t)offset);
+        ssize_t size = FAULT_ERRNO("segment-read")
+                           ? -1
+                           : pread(fd, space.data, space.size, (off_t)offset);
         if (size < 0 && errno == EINTR)
             continue;
-        if (size < 0)
+        if (size < 0) {
+            metric_add(METRIC_READ_ERRORS, 1);
             return error_set_errno(err, errno, "segment cannot be read");
+        }
         if (size == 0)
             return error_set(err, ERROR_CORRUPT, "segment ends before its record");
         space.data += size;
@@ -83,40 +93,35 @@ bool segment_scan_next(struct segment_scan *scan, struct record_header *header, 
     return true;
 }
 
-/* A record whose header is whole but whose payload is not was being written when the machine
- * stopped; nobody was told that it is there. It is marked, so that no walk shows it again. */
-static bool check_payload(struct segment *segment, const struct record_header *header, bool *torn,
-                          struct error *err)
+/* With the word that the disk did not give something back. */
+static void damage(struct segment *segment, uint64_t offset, const struct error *why)
 {
-    uint32_t crc32c = 0;
-    uint64_t payload = header->id.offset + RECORD_HEADER_SIZE;
-    *torn = header->state == RECORD_TORN;
-    if (header->state != RECORD_LIVE)
-        return true;
-    if (!segment_checksum(segment->fd, payload, header->id.size, &crc32c, err))
-        return false;
-    *torn = crc32c != header->id.crc32c;
-    if (!*torn)
-        return true;
-    log_warn("storage: torn record segment=%u offset=%llu", segment->number,
-             (unsigned long long)header->id.offset);
-    return segment_write_state(segment, header->id.offset, RECORD_TORN, err);
+    if (!segment->damaged)
+        log_error("storage: segment=%u cannot be read whole, from offset=%llu on: %s",
+                  segment->number, (unsigned long long)offset, why->message);
+    segment->damaged = true;
 }
 
-/* The header of a single record is written when its payload is durable. */
-static bool recover_single(struct segment *segment, struct segment_scan *scan, struct error *err)
+/* A record whose header is whole but whose payload is not was being written when the machine
+ * stopped; nobody was told that it is there. It is marked, so that no walk shows it again. One that
+ * cannot be read may have been promised: it stays what it is. */
+static bool is_torn(struct segment *segment, const struct record_header *header)
 {
-    struct record_header header;
-    bool found = false;
-    if (!segment_scan_next(scan, &header, &found, err))
+    uint32_t crc32c = 0;
+    struct error why = { 0 };
+    uint64_t payload = header->id.offset + RECORD_HEADER_SIZE;
+    if (header->state != RECORD_LIVE)
         return false;
-    if (!found || header.id.offset != SEGMENT_BLOCK)
-        return true;
-    segment->records = 1;
-    segment->bytes = record_extent(header.id.size);
-    segment->end = scan->offset;
-    segment->dead_records = header.state == RECORD_DEAD;
-    segment->dead_bytes = segment->dead_records ? segment->bytes : 0;
+    if (!segment_checksum(segment->fd, payload, header->id.size, &crc32c, &why)) {
+        damage(segment, header->id.offset, &why);
+        return false;
+    }
+    if (crc32c == header->id.crc32c)
+        return false;
+    log_warn("storage: torn record segment=%u offset=%llu", segment->number,
+             (unsigned long long)header->id.offset);
+    if (!segment_write_state(segment, header->id.offset, RECORD_TORN, &why))
+        damage(segment, header->id.offset, &why);
     return true;
 }
 
@@ -131,7 +136,48 @@ static uint64_t held_extent(const struct segment *segment, const struct record_h
     return given_back ? SEGMENT_BLOCK : extent;
 }
 
-bool segment_recover(struct segment *segment, bool known, bool verify, struct error *err)
+static void count(struct segment *segment, const struct record_header *header, bool known,
+                  bool torn)
+{
+    uint64_t extent = record_extent(header->id.size);
+    segment->records++;
+    segment->bytes += extent;
+    /* Of a known segment the deleted records are counted by the transactions that did it. */
+    if (!torn && (header->state != RECORD_DEAD || known))
+        return;
+    segment->dead_records++;
+    segment->dead_bytes += extent;
+    segment->held_bytes += torn ? extent : held_extent(segment, header);
+}
+
+/* The header of a single record is written when its payload is durable. */
+static void recover_single(struct segment *segment, struct segment_scan *scan)
+{
+    struct record_header header;
+    struct error why = { 0 };
+    bool found = false;
+    if (!segment_scan_next(scan, &header, &found, &why)) {
+        damage(segment, SEGMENT_BLOCK, &why);
+        segment->records = 1; /* or none: its file stays */
+        segment->bytes = scan->limit - SEGMENT_BLOCK;
+        segment->end = scan->limit;
+    } else if (found && header.id.offset == SEGMENT_BLOCK) {
+        segment->end = scan->offset;
+        count(segment, &header, false, header.state == RECORD_TORN);
+    }
+}
+
+/* Any record may stand there: nothing is written behind it any more, and walks go to the end of the
+ * file. False when it is enough. */
+static bool step_over(struct segment *segment, struct segment_scan *scan, unsigned *unreadable,
+                      const struct error *why)
+{
+    damage(segment, scan->offset, why);
+    scan->offset += SEGMENT_BLOCK;
+    return ++*unreadable < UNREADABLE_MAX;
+}
+
+void segment_recover(struct segment *segment, bool known, bool verify)
 {
     off_t size = lseek(segment->fd, 0, SEEK_END);
     uint64_t limit = size < 0 ? 0 : (uint64_t)size / SEGMENT_BLOCK * SEGMENT_BLOCK;
@@ -139,29 +185,30 @@ bool segment_recover(struct segment *segment, bool known, bool verify, struct er
         .fd = segment->fd, .segment = segment, .offset = segment->checkpoint.end, .limit = limit
     };
     struct record_header header;
+    struct error why = { 0 };
+    unsigned unreadable = 0;
     bool found = false;
     segment->end = segment->checkpoint.end;
     segment->records = segment->checkpoint.records;
     segment->bytes = segment->checkpoint.bytes;
-    if (segment->kind == SEGMENT_SINGLE)
-        return recover_single(segment, &scan, err);
-    for (;;) {
-        bool torn = false;
-        if (!segment_scan_next(&scan, &header, &found, err))
-            return false;
-        if (!found)
-            return true;
-        if (verify && !check_payload(segment, &header, &torn, err))
-            return false;
-        uint64_t extent = record_extent(header.id.size);
-        segment->end = scan.offset;
-        segment->records++;
-        segment->bytes += extent;
-        /* Of a known segment the deleted records are counted by the transactions that did it. */
-        if (torn || header.state == RECORD_TORN || (header.state == RECORD_DEAD && !known)) {
-            segment->dead_records++;
-            segment->dead_bytes += extent;
-            segment->held_bytes += torn ? extent : held_extent(segment, &header);
-        }
+    /* What is read ahead looks as if it were there: the whole preparation for writing would be read
+     * as zeros. And what is in the cache is perhaps not on the disk, when a sync has failed. */
+    posix_fadvise(segment->fd, 0, 0, POSIX_FADV_RANDOM);
+    posix_fadvise(segment->fd, (off_t)scan.offset, 0, POSIX_FADV_DONTNEED);
+    if (segment->kind == SEGMENT_SINGLE) {
+        recover_single(segment, &scan);
+        return;
     }
+    for (;;) {
+        bool ok = segment_scan_next(&scan, &header, &found, &why);
+        if (ok ? !found : !step_over(segment, &scan, &unreadable, &why))
+            break;
+        if (!ok)
+            continue;
+        bool torn = header.state == RECORD_TORN || (verify && is_torn(segment, &header));
+        segment->end = scan.offset;
+        count(segment, &header, known, torn);
+    }
+    if (unreadable)
+        segment->end = limit;
 }

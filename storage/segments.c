@@ -9,16 +9,20 @@
 #include <unistd.h>
 
 #include "base/bytes.h"
+#include "base/fault.h"
 #include "base/log.h"
 #include "base/memory.h"
 
-enum { IDLE_MAX = 256 }; /* files kept open though nobody uses them */
+enum {
+    IDLE_MAX = 256,       /* files kept open though nobody uses them */
+    CACHE_UNIT = 2 << 20, /* the most that is one piece of the page cache */
+};
 
 static bool sync_segment(void *context, struct error *err)
 {
     struct segment *segment = context;
     struct segments *segments = segment->segments;
-    if (segments->sync_file(segment->fd) == 0)
+    if (!FAULT_ERRNO("segment-sync") && segments->sync_file(segment->fd) == 0)
         return true;
     atomic_store(segments->failed, true);
     error_set_errno(err, errno, "segment %u cannot be made durable", segment->number);
@@ -106,12 +110,39 @@ void segments_touch(struct segment *segment)
     TAILQ_INSERT_TAIL(&segment->segments->dirty, segment, changed);
 }
 
+/* With lock. */
+static void close_idle(struct segments *segments, size_t most)
+{
+    while (segments->idle_count > most) {
+        struct segment *oldest = TAILQ_FIRST(&segments->idle);
+        TAILQ_REMOVE(&segments->idle, oldest, idle);
+        segments->idle_count--;
+        close_files(oldest);
+    }
+}
+
+/* With lock. */
+static bool file_is_lost(struct segment *segment, struct error *err)
+{
+    if (!segment->lost)
+        log_error("storage: the file of segment=%u is gone: what stands in it cannot be read",
+                  segment->number);
+    segment->lost = true;
+    return error_set(err, ERROR_CORRUPT, "the file of segment %u is gone", segment->number);
+}
+
 /* With lock, so that nobody opens the same file twice; a file that was closed is a rare thing. */
 static bool open_file(struct segments *segments, struct segment *segment, struct error *err)
 {
     char path[4096];
     segments_path(segments, segment->number, path, sizeof(path));
-    segment->fd = open(path, O_RDWR | O_CLOEXEC);
+    segment->fd = FAULT_ERRNO("segment-open") ? -1 : open(path, O_RDWR | O_CLOEXEC);
+    if (segment->fd < 0 && (errno == EMFILE || errno == ENFILE) && segments->idle_count) {
+        close_idle(segments, 0);
+        segment->fd = open(path, O_RDWR | O_CLOEXEC);
+    }
+    if (segment->fd < 0 && errno == ENOENT)
+        return file_is_lost(segment, err);
     if (segment->fd < 0)
         return error_set_errno(err, errno, "segment %u", segment->number);
     TAILQ_INSERT_TAIL(&segments->idle, segment, idle);
@@ -128,6 +159,15 @@ void segments_pin_locked(struct segment *segment)
     }
 }
 
+/* With lock. */
+static bool is_not_there(const struct segments *segments, uint32_t number, struct error *err)
+{
+    for (size_t i = segments->removed_count; i > 0; i--)
+        if (segments->removed[i - 1] == number)
+            return error_set(err, ERROR_NOT_FOUND, "all in segment %u was deleted", number);
+    return error_set(err, ERROR_CORRUPT, "the file of segment %u is gone", number);
+}
+
 bool segments_pin(struct segments *segments, uint32_t number, struct segment **out,
                   struct error *err)
 {
@@ -136,7 +176,7 @@ bool segments_pin(struct segments *segments, uint32_t number, struct segment **o
     size_t place = place_of(segments, number);
     struct segment *segment = place < segments->count ? segments->items[place] : NULL;
     if (!segment || segment->number != number)
-        ok = error_set(err, ERROR_NOT_FOUND, "segment %u is not there", number);
+        ok = is_not_there(segments, number, err);
     else if (segment->fd < 0)
         ok = open_file(segments, segment, err);
     if (ok)
@@ -166,17 +206,6 @@ bool segments_pin_from(struct segments *segments, uint32_t number, struct segmen
     return ok;
 }
 
-/* With lock. */
-static void close_idle(struct segments *segments)
-{
-    while (segments->idle_count > IDLE_MAX) {
-        struct segment *oldest = TAILQ_FIRST(&segments->idle);
-        TAILQ_REMOVE(&segments->idle, oldest, idle);
-        segments->idle_count--;
-        close_files(oldest);
-    }
-}
-
 void segments_unpin(struct segments *segments, struct segment *segment)
 {
     bool gone = false;
@@ -186,7 +215,7 @@ void segments_unpin(struct segments *segments, struct segment *segment)
         if (!gone) {
             TAILQ_INSERT_TAIL(&segments->idle, segment, idle);
             segments->idle_count++;
-            close_idle(segments);
+            close_idle(segments, IDLE_MAX);
         }
     }
     pthread_mutex_unlock(&segments->lock);
@@ -216,6 +245,7 @@ void segments_collect(struct segments *segments, struct transaction *transaction
         TAILQ_INSERT_TAIL(&segments->collecting, segment, changed);
         segment->dirty = false;
         segment->collecting = true;
+        segment->collected_end = segment->checkpoint.end;
         segment_entry_key(segment->number, key);
         segment_entry_encode(segment, entry);
         transaction_put(transaction, TABLE_SEGMENT, slice_of(key, sizeof(key)),
@@ -235,6 +265,7 @@ void segments_collected(struct segments *segments, bool ok)
         }
         TAILQ_REMOVE(&segments->collecting, segment, changed);
         segment->collecting = false;
+        segment->told_end = segment->collected_end;
     }
     pthread_mutex_unlock(&segments->lock);
 }
@@ -244,7 +275,7 @@ static struct segment *find_dead(struct segments *segments)
 {
     for (size_t i = 0; i < segments->count; i++) {
         struct segment *segment = segments->items[i];
-        if (segment->ready && segment->sealed && !segment->in_flight &&
+        if (segment->ready && segment->sealed && !segment->in_flight && !segment->lost &&
             segment->dead_records >= segment->records)
             return segment;
     }
@@ -252,8 +283,8 @@ static struct segment *find_dead(struct segments *segments)
 }
 
 /* The counters are only a hint: a crash may have left them wrong. True when every record was read
- * and none lives; else *records is what was counted anew. */
-static bool is_dead(struct segment *segment, uint64_t *records, uint64_t *dead)
+ * and none lives; else *living is how many do, or may. */
+static bool is_dead(struct segment *segment, uint64_t *living)
 {
     struct segment_scan scan = {
         .fd = segment->fd, .segment = segment, .offset = SEGMENT_BLOCK, .limit = segment->end
@@ -261,13 +292,11 @@ static bool is_dead(struct segment *segment, uint64_t *records, uint64_t *dead)
     struct record_header header;
     bool found = true;
     bool ok = true;
-    *records = 0;
-    *dead = 0;
-    while ((ok = segment_scan_next(&scan, &header, &found, NULL)) && found) {
-        *records += 1;
-        *dead += header.state != RECORD_LIVE;
-    }
-    return ok && *records == *dead;
+    *living = 0;
+    while ((ok = segment_scan_next(&scan, &header, &found, NULL)) && found)
+        *living += header.state == RECORD_LIVE;
+    *living += !ok;
+    return *living == 0;
 }
 
 static void detach(struct segments *segments, struct segment *segment)
@@ -283,31 +312,37 @@ static void detach(struct segments *segments, struct segment *segment)
     segment->dirty = false;
     segment->collecting = false;
     segment->removed = true;
+    segments->removed = mem_resize_array(segments->removed, segments->removed_count + 1,
+                                         sizeof(*segments->removed));
+    segments->removed[segments->removed_count++] = segment->number;
     pthread_mutex_unlock(&segments->lock);
 }
 
-void segments_drop(struct segments *segments, struct segment *segment)
+void segments_unlink(struct segments *segments, const struct segment *segment)
 {
     char path[4096];
-    detach(segments, segment);
     segments_path(segments, segment->number, path, sizeof(path));
     unlink(path);
 }
 
-static void recount(struct segment *segment, uint64_t records, uint64_t dead)
+void segments_drop(struct segments *segments, struct segment *segment)
+{
+    detach(segments, segment);
+    segments_unlink(segments, segment);
+}
+
+static void recount(struct segment *segment, uint64_t living)
 {
     pthread_mutex_lock(&segment->segments->lock);
-    segment->records = records > dead ? records : dead + 1; /* unread ones may live */
-    segment->dead_records = dead;
+    segment->records = segment->dead_records + living;
     segment->checkpoint.records = segment->records;
     segments_touch(segment);
     pthread_mutex_unlock(&segment->segments->lock);
 }
 
-bool segments_remove_dead(struct segments *segments, uint32_t *number)
+struct segment *segments_take_dead(struct segments *segments)
 {
-    uint64_t records = 0;
-    uint64_t dead = 0;
+    uint64_t living = 0;
     pthread_mutex_lock(&segments->lock);
     struct segment *segment = find_dead(segments);
     bool found = segment && (segment->fd >= 0 || open_file(segments, segment, NULL));
@@ -315,17 +350,54 @@ bool segments_remove_dead(struct segments *segments, uint32_t *number)
         segments_pin_locked(segment);
     pthread_mutex_unlock(&segments->lock);
     if (!found)
-        return false;
-    bool removed = is_dead(segment, &records, &dead);
-    if (removed) {
-        *number = segment->number;
-        segments_drop(segments, segment);
-        log_info("storage: removed segment=%u records=%" PRIu64, segment->number, records);
-    } else {
-        recount(segment, records, dead);
+        return NULL;
+    if (is_dead(segment, &living)) {
+        detach(segments, segment);
+        return segment;
     }
+    recount(segment, living);
     segments_unpin(segments, segment);
-    return removed;
+    return NULL;
+}
+
+struct segment_limits segments_limits(struct segments *segments, const struct segment *segment)
+{
+    struct segment_limits limits;
+    pthread_mutex_lock(&segments->lock);
+    limits.told = segment->told_end;
+    bool done = segment->sealed && !segment->in_flight && limits.told == segment->end;
+    pthread_mutex_unlock(&segments->lock);
+    limits.quiet = limits.told > CACHE_UNIT ? limits.told - CACHE_UNIT : 0;
+    if (done)
+        limits.quiet = UINT64_MAX;
+    return limits;
+}
+
+void segments_expect_holes(struct segments *segments, struct segment *segment)
+{
+    pthread_mutex_lock(&segments->lock);
+    segment->punched = true;
+    pthread_mutex_unlock(&segments->lock);
+}
+
+bool segments_expects_holes(const struct segment *segment)
+{
+    pthread_mutex_lock(&segment->segments->lock);
+    bool punched = segment->punched;
+    pthread_mutex_unlock(&segment->segments->lock);
+    return punched;
+}
+
+bool segment_punch(struct segment *segment, uint64_t offset, uint64_t size)
+{
+    int code;
+    if (segment->segments->cannot_punch || FAULT_ERRNO("segment-punch"))
+        return false;
+    do
+        code = fallocate(segment->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)offset,
+                         (off_t)size);
+    while (code != 0 && errno == EINTR);
+    return code == 0;
 }
 
 void segments_forget(struct segments *segments, uint32_t number, struct transaction *transaction)
@@ -345,6 +417,8 @@ void segments_figures(struct segments *segments, struct storage_figures *figures
 {
     pthread_mutex_lock(&segments->lock);
     figures->segments = segments->count;
+    figures->missing_segments = segments->missing;
+    figures->damaged_segments = 0;
     figures->blob_bytes = 0;
     figures->dead_bytes = 0;
     for (size_t i = 0; i < segments->count; i++) {
@@ -352,6 +426,8 @@ void segments_figures(struct segments *segments, struct storage_figures *figures
         if (segment->bytes > segment->dead_bytes)
             figures->blob_bytes += segment->bytes - segment->dead_bytes;
         figures->dead_bytes += segment->held_bytes;
+        figures->missing_segments += segment->lost;
+        figures->damaged_segments += segment->damaged;
     }
     pthread_mutex_unlock(&segments->lock);
 }
@@ -420,6 +496,7 @@ bool segment_entry_decode(struct slice entry, struct segment *segment)
     segment->dead_bytes = get_u64le(entry.data + 56);
     segment->held_bytes = get_u64le(entry.data + 64);
     segment->sealed = segment->checkpoint.sealed;
+    segment->told_end = segment->checkpoint.end;
     segment->end = segment->checkpoint.end;
     segment->records = segment->checkpoint.records;
     segment->bytes = segment->checkpoint.bytes;

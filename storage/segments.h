@@ -40,10 +40,15 @@ struct segment {
     uint64_t bytes;
     uint64_t dead_records;
     uint64_t dead_bytes;
-    uint64_t held_bytes; /* of dead records, but not given back to the file system */
-    bool ready;          /* false while a single record streams in */
-    bool sealed;         /* nothing is appended any more */
-    bool removed;        /* its file is gone; freed with the last pin */
+    uint64_t held_bytes;    /* of dead records, but not given back to the file system */
+    uint64_t told_end;      /* the checkpoint's end that is in the index */
+    uint64_t collected_end; /* that will be, with the transaction that is being written */
+    bool ready;             /* false while a single record streams in */
+    bool sealed;            /* nothing is appended any more */
+    bool damaged;           /* a part of it could not be read at the opening: it takes no more */
+    bool lost;              /* its file was not there when it was asked for */
+    bool punched;           /* whole records were given back since the opening */
+    bool removed;           /* it is out of the set; freed with the last pin */
     bool dirty;
     bool collecting;
     struct segment_checkpoint checkpoint; /* what the index is told */
@@ -72,6 +77,9 @@ struct segments {
     size_t count;
     size_t capacity;
     uint32_t next_number;
+    uint32_t *removed; /* the numbers of those that went since the opening */
+    size_t removed_count;
+    size_t missing; /* files that the index knows and that were not there at the opening */
     struct segment_list idle; /* open but not pinned, least recently used first */
     size_t idle_count;
     struct segment_list dirty;      /* the index is to be told */
@@ -107,15 +115,20 @@ void segments_checkpoint(struct segments *segments);
 
 /* `bytes.data`, `bytes.size` and the offset are multiples of SEGMENT_BLOCK. */
 bool segment_write(struct segment *segment, struct slice bytes, uint64_t offset, struct error *err);
-/* Rewrites the block that begins at `offset`, where a record begins, with another state. It goes
- * the way that all writes to the segment go: a dirty page in the cache beside blocks that are
- * written past it could hide those. */
+/* Writes by way of the page cache, which gathers small writes until the next sync. Only below the
+ * segment's `quiet` limit: a dirty page in the cache beside blocks that are written past it could
+ * hide those. */
+bool segment_write_cached(struct segment *segment, struct slice bytes, uint64_t offset,
+                          struct error *err);
+/* Rewrites the block that begins at `offset`, where a record begins, with another state, past the
+ * page cache where that is possible. */
 bool segment_write_state(struct segment *segment, uint64_t offset, enum record_state state,
                          struct error *err);
 /* Makes durable what was written to the segment before. */
 bool segment_sync(struct segment *segment, struct error *err);
 
-/* The segment with its file open; ERROR_NOT_FOUND when there is none. */
+/* The segment with its file open; ERROR_NOT_FOUND when all in it was deleted and it went,
+ * ERROR_CORRUPT when its file is not there though nobody removed it. */
 bool segments_pin(struct segments *segments, uint32_t number, struct segment **out,
                   struct error *err);
 void segments_unpin(struct segments *segments, struct segment *segment);
@@ -132,11 +145,27 @@ void segments_count_dead(struct segments *segments, struct segment *segment, uin
 void segments_collect(struct segments *segments, struct transaction *transaction);
 void segments_collected(struct segments *segments, bool ok);
 
-/* Finds a segment in which nothing lives, makes sure, takes it out and removes its file. False when
- * there is none. */
-bool segments_remove_dead(struct segments *segments, uint32_t *number);
-/* Takes a removed segment out of the index; its number is never used again. */
+/* Finds a segment in which nothing lives, makes sure, and takes it out of the set; the caller has
+ * it pinned. NULL when there is none. */
+struct segment *segments_take_dead(struct segments *segments);
+/* Takes such a segment out of the index; its number is never used again. When that is durable its
+ * file may go, so that a file that is missing was not removed by us. */
 void segments_forget(struct segments *segments, uint32_t number, struct transaction *transaction);
+void segments_unlink(struct segments *segments, const struct segment *segment);
+
+/* What of a segment may be treated as done with: every write to it below has returned and the index
+ * knows of it, so that no opening ever takes it for free space. What lies below `quiet` shares no
+ * page of the cache with a write. */
+struct segment_limits {
+    uint64_t told;
+    uint64_t quiet;
+};
+struct segment_limits segments_limits(struct segments *segments, const struct segment *segment);
+/* Before whole records are given back: who finds a hole then knows why. */
+void segments_expect_holes(struct segments *segments, struct segment *segment);
+bool segments_expects_holes(const struct segment *segment);
+/* Gives a part of the file back. False where that is not possible. */
+bool segment_punch(struct segment *segment, uint64_t offset, uint64_t size);
 
 void segments_figures(struct segments *segments, struct storage_figures *figures);
 /* See storage_segment_figures. */
@@ -162,8 +191,9 @@ bool segment_read(int fd, struct space space, uint64_t offset, struct error *err
 bool segment_checksum(int fd, uint64_t offset, uint64_t size, uint32_t *crc32c, struct error *err);
 
 /* Used by segments_open: finds the end of a segment from its checkpoint on, and counts. `known`:
- * the index has an entry of it. `verify`: reads the payloads too, and marks torn records. */
-bool segment_recover(struct segment *segment, bool known, bool verify, struct error *err);
+ * the index has an entry of it. `verify`: reads the payloads too, and marks torn records. What the
+ * disk does not give back makes the segment `damaged`, and is no error. */
+void segment_recover(struct segment *segment, bool known, bool verify);
 
 /* The set's own parts, shared by segments.c, segment_open.c and segment_append.c. */
 struct segment *segment_new(struct segments *segments, uint32_t number, enum segment_kind kind);

