@@ -11,11 +11,13 @@
 #include <string.h>
 #include <sys/resource.h>
 
+#include "archive/headers.h"
 #include "archive/ingest.h"
 #include "archive/query.h"
 #include "base/clock.h"
 #include "base/memory.h"
 #include "dicom/encode.h"
+#include "dicom/json.h"
 #include "storage/storage.h"
 
 enum {
@@ -277,6 +279,40 @@ static bool measure_query(struct archive *archive, const struct options *options
     return true;
 }
 
+/* A series as WADO-RS tells of it: its headers to DICOM JSON. */
+static bool measure_metadata(struct archive *archive, const struct options *options, size_t memory)
+{
+    static const struct json_options json_options = { .bulk_data_prefix = "http://bench/" };
+    struct buffer json = buffer_up_to(64 << 20);
+    struct headers *headers = NULL;
+    const struct identity *identity;
+    const struct dataset *header;
+    struct error err = { 0 };
+    uint64_t instances = 0;
+    bool ok = true;
+    int64_t begin = clock_monotonic_us();
+    while (ok && clock_monotonic_us() - begin < 1000000) {
+        ok = headers_open(archive, "1.2.826.0.1.100.1", NULL, memory, &headers, &err);
+        while (ok && (ok = headers_next(headers, &identity, &header, &err)) && header) {
+            buffer_clear(&json);
+            json_write_dataset(header, &json_options, &json);
+            instances++;
+        }
+        headers_close(headers);
+        headers = NULL;
+        if (!instances)
+            break;
+    }
+    if (!ok)
+        fprintf(stderr, "%s\n", err.message);
+    else if (instances && options->thread_counts)
+        printf("metadata %s us_per_instance=%.2f bytes=%zu\n",
+               memory ? "with one cursor" : "one by one",
+               (double)(clock_monotonic_us() - begin) / (double)instances, json.size);
+    buffer_release(&json);
+    return ok;
+}
+
 static bool read_options(int count, char **arguments, struct options *options)
 {
     *options = (struct options){
@@ -323,6 +359,8 @@ int main(int count, char **arguments)
     if (!ok)
         fprintf(stderr, "%s\n", err.message);
     ok = ok && measure_ingest(archive, &options);
+    ok = ok && measure_metadata(archive, &options, 16 << 20) &&
+         measure_metadata(archive, &options, 0);
     ok = ok && (!options.studies || fill(archive, &options));
     for (size_t i = 0; ok && options.studies && i < sizeof(questions) / sizeof(questions[0]); i++)
         ok = measure_query(archive, &options, &questions[i]);
