@@ -17,9 +17,13 @@
 #include "storage/backup_source.h"
 #include "storage/backup_target.h"
 #include "storage/folder.h"
+#include "storage/space.h"
 #include "storage/store.h"
 
-enum { PARTIAL_DISTANCE = 1 << 30 }; /* bytes after which what was copied is written down */
+enum {
+    PARTIAL_DISTANCE = 1 << 30, /* bytes after which what was copied is written down */
+    ROOM_LEAST = 64 << 20,      /* for blobs of the archive, when somebody deletes to make some */
+};
 
 struct backup {
     struct storage *storage;
@@ -197,13 +201,25 @@ static bool copy_segment(struct backup *backup, const struct backup_segment *seg
     return true;
 }
 
+/* While segments are copied nothing is given back. When the archive has no room left and somebody
+ * deletes to make some, that is more urgent; the next backup goes on where this one was. */
+static bool check_room(const struct backup *backup, struct error *err)
+{
+    struct storage *storage = backup->storage;
+    return space_for_blobs(storage->folder_fd) >= ROOM_LEAST ||
+           !reclaim_pending_bytes(storage->reclaim) ||
+           error_set(err, ERROR_NO_SPACE,
+                     "the archive's disk is full, and the space of what was deleted is needed: "
+                     "call it again, it goes on from here");
+}
+
 static bool copy_segments(struct backup *backup, struct error *err)
 {
     const struct backup_manifest *state = &backup->source.state;
     bool ok = true;
     backup->copy.phase = "copying segments";
     for (size_t i = 0; ok && i < state->segment_count; i++) {
-        ok = copy_segment(backup, &state->segments[i], err);
+        ok = check_room(backup, err) && copy_segment(backup, &state->segments[i], err);
         if (ok && backup->copy.written - backup->noted >= PARTIAL_DISTANCE)
             ok = note_segments(backup, err);
     }

@@ -106,7 +106,8 @@ bool backup_manifest_save(int folder_fd, const char *name, const struct backup_m
                           struct error *err)
 {
     struct buffer text = buffer_up_to(MANIFEST_MAX);
-    buffer_append_format(&text, FIRST_WORDS "%d\n", FORMAT_VERSION);
+    buffer_append_format(&text, FIRST_WORDS "%d\nstorage %d\n", FORMAT_VERSION,
+                         manifest->storage_version);
     buffer_append_format(&text, "archive %s\ndata %s\nbackup %s\nindex %s\n", manifest->archive,
                          manifest->data, manifest->backup, manifest->index_identity);
     buffer_append_format(&text, "taken %" PRId64 "\nchange %" PRIu64 " %08" PRIx32 "\n",
@@ -169,6 +170,7 @@ static bool parse_line(const char *line, struct backup_manifest *manifest)
         return parse_file(line, manifest);
     if (strncmp(line, "segment ", 8) == 0)
         return parse_segment(line, manifest);
+    sscanf(line, "storage %d", &manifest->storage_version);
     sscanf(line, "archive %32s", manifest->archive);
     sscanf(line, "data %32s", manifest->data);
     sscanf(line, "backup %32s", manifest->backup);

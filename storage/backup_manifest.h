@@ -33,6 +33,7 @@ struct backup_manifest {
     char data[IDENTITY_SIZE];
     char backup[IDENTITY_SIZE]; /* of this one; each has another */
     char index_identity[INDEX_IDENTITY_SIZE];
+    int storage_version; /* of the data directory */
     int64_t taken_at_ms;
     uint64_t sequence;      /* the last change */
     uint32_t change_crc32c; /* of that change's entry; 0 when there is none */

@@ -53,8 +53,9 @@ static bool hold(struct backup_source *source, struct job *job, struct error *er
     return true;
 }
 
-/* With append_lock: nobody begins a record, so those that were begun end, durable or failed. */
-static bool drain(struct segments *segments, struct job *job, struct error *err)
+/* With append_lock: nobody begins a record, so those that were begun end, durable or failed. Nobody
+ * is told meanwhile: who listens may be slow, and all writers wait. */
+static void drain(struct segments *segments)
 {
     unsigned pending;
     do {
@@ -63,13 +64,9 @@ static bool drain(struct segments *segments, struct job *job, struct error *err)
         for (size_t i = 0; i < segments->count; i++)
             pending += segments->items[i]->in_flight;
         pthread_mutex_unlock(&segments->lock);
-        if (pending) {
-            if (!job_step(job, "waiting for writes", "records", 0, pending, 0, err))
-                return false;
+        if (pending)
             nanosleep(&(struct timespec){ .tv_nsec = DRAIN_NS }, NULL);
-        }
     } while (pending);
-    return true;
 }
 
 static void list_segments(struct segments *segments, struct backup_manifest *state)
@@ -132,15 +129,14 @@ static bool read_change(struct backup_source *source, struct error *err)
 /* In the turn and with append_lock, over the sync of the log and the linking of the tables: this is
  * what makes index and segments those of one moment. The log has little in it, it was flushed just
  * before. */
-static bool take(struct backup_source *source, struct job *job, struct storage_cursor **deleted,
-                 struct error *err)
+static bool take(struct backup_source *source, struct storage_cursor **deleted, struct error *err)
 {
     struct storage *storage = source->storage;
     static const uint8_t kind[] = { SEGMENT_KEY_DELETION };
     char path[PATH_SIZE];
     snprintf(path, sizeof(path), "%s/" CHECKPOINT_FOLDER, storage->path);
-    if (!group_sync_settle(&storage->commits, err) || !drain(storage->segments, job, err) ||
-        !storage_check(storage, err) ||
+    drain(storage->segments);
+    if (!group_sync_settle(&storage->commits, err) || !storage_check(storage, err) ||
         !storage->keyvalue->operations->checkpoint(storage->keyvalue, path, err) ||
         !storage_cursor_open_prefix(storage, TABLE_SEGMENT, slice_of(kind, 1), deleted, err))
         return false;
@@ -150,7 +146,7 @@ static bool take(struct backup_source *source, struct job *job, struct storage_c
     return true;
 }
 
-static bool take_moment(struct backup_source *source, struct job *job, struct error *err)
+static bool take_moment(struct backup_source *source, struct error *err)
 {
     struct storage *storage = source->storage;
     struct storage_cursor *deleted = NULL;
@@ -158,7 +154,7 @@ static bool take_moment(struct backup_source *source, struct job *job, struct er
         return false;
     pthread_mutex_lock(&storage->turn);
     pthread_mutex_lock(&storage->segments->append_lock);
-    bool ok = take(source, job, &deleted, err);
+    bool ok = take(source, &deleted, err);
     pthread_mutex_unlock(&storage->segments->append_lock);
     pthread_mutex_unlock(&storage->turn);
     ok = ok && read_deleted(source, deleted, err) && read_change(source, err);
@@ -171,6 +167,7 @@ static void begin(struct storage *storage, struct backup_source *source)
     *source = (struct backup_source){ .storage = storage, .index_fd = -1 };
     memcpy(source->state.archive, storage->identity.archive, IDENTITY_SIZE);
     memcpy(source->state.data, storage->identity.data, IDENTITY_SIZE);
+    source->state.storage_version = STORAGE_VERSION;
 }
 
 static bool check_files(struct storage *storage, struct error *err)
@@ -190,7 +187,7 @@ bool backup_source_open(struct storage *storage, struct job *job, struct backup_
     if (!source->alone)
         return error_set(err, ERROR_BUSY, "another backup is under way");
     if (identity_random(source->state.backup, err) && read_index_identity(source, err) &&
-        backup_clean_up(storage, err) && hold(source, job, err) && take_moment(source, job, err)) {
+        backup_clean_up(storage, err) && hold(source, job, err) && take_moment(source, err)) {
         FAULT_POINT("backup-after-checkpoint");
         source->index_fd = openat(storage->folder_fd, CHECKPOINT_FOLDER,
                                   O_RDONLY | O_DIRECTORY | O_CLOEXEC);

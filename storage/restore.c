@@ -192,12 +192,18 @@ bool storage_restore(const char *backup_directory, const char *data_directory, b
                                .index_fd = -1,
                                .segments_fd = -1 };
     const struct backup_manifest *manifest = &restore.manifest;
+    bool ok = true;
     if (!backup_folder_open(backup_directory, &restore.backup, &restore.manifest, err))
         return false;
     backup_report_of(manifest, report);
+    if (manifest->storage_version > STORAGE_VERSION)
+        ok = error_set(err, ERROR_UNSUPPORTED,
+                       "the backup is of a data directory with format %d, newer than this program, "
+                       "which knows %d",
+                       manifest->storage_version, STORAGE_VERSION);
     restore.copy.total = report->index_bytes + report->blob_bytes;
-    bool ok = backup_folder_check(&restore.backup, manifest, err) &&
-              (dry_run ? check_target(data_directory, err) : run(&restore, err));
+    ok = ok && backup_folder_check(&restore.backup, manifest, err) &&
+         (dry_run ? check_target(data_directory, err) : run(&restore, err));
     report->copied_bytes = dry_run ? restore.copy.total : restore.copy.written;
     close_target(&restore);
     backup_manifest_release(&restore.manifest);

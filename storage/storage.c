@@ -17,7 +17,6 @@
 #include "storage/store.h"
 
 enum {
-    FORMAT_VERSION = 1,
     SEGMENT_SIZE = 1 << 30,
     PATH_SIZE = 4096,
 };
@@ -42,7 +41,7 @@ static bool lock_folder(struct storage *storage, struct error *err)
 bool storage_write_format(int folder_fd, struct error *err)
 {
     char text[64];
-    int size = snprintf(text, sizeof(text), "hounsfield storage %d\n", FORMAT_VERSION);
+    int size = snprintf(text, sizeof(text), "hounsfield storage %d\n", STORAGE_VERSION);
     return folder_replace_file(folder_fd, "FORMAT", slice_of(text, (size_t)size), err);
 }
 
@@ -65,10 +64,10 @@ static bool check_format(struct storage *storage, struct error *err)
     close(fd);
     if (size < 0 || sscanf(text, "hounsfield storage %d", &version) != 1)
         return error_set(err, ERROR_CORRUPT, "%.100s/FORMAT is not understood", storage->path);
-    if (version > FORMAT_VERSION)
+    if (version > STORAGE_VERSION)
         return error_set(err, ERROR_UNSUPPORTED,
                          "%.100s has format %d, newer than this program, which knows %d",
-                         storage->path, version, FORMAT_VERSION);
+                         storage->path, version, STORAGE_VERSION);
     return true;
 }
 

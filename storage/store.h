@@ -43,6 +43,7 @@ struct storage {
 bool storage_open_with(const struct storage_options *options, struct keyvalue *keyvalue_take,
                        struct storage **out, struct error *err);
 
+enum { STORAGE_VERSION = 1 }; /* of the layout of a data directory */
 /* Makes the folder a data directory. */
 bool storage_write_format(int folder_fd, struct error *err);
 

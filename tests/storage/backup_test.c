@@ -753,11 +753,11 @@ TEST(crash_at_any_step_of_a_restore_leaves_no_data_directory)
 #endif
 }
 
-static bool mount_disk(const char *path)
+static bool mount_disk(const char *path, const char *size)
 {
     mkdir(path, 0700);
     return unshare(CLONE_NEWNS) == 0 && mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
-           mount("tmpfs", path, "tmpfs", 0, "size=8m") == 0;
+           mount("tmpfs", path, "tmpfs", 0, size) == 0;
 }
 
 #define INSIST(condition)                                                                          \
@@ -774,7 +774,7 @@ CHILD(back_up_to_a_small_disk)
     struct places places;
     struct backup_report report;
     child_places(&places);
-    if (!mount_disk(places.backup)) {
+    if (!mount_disk(places.backup, "size=8m")) {
         printf("     (no permission to mount: nothing was tried)\n");
         fflush(stdout);
         return;
@@ -802,6 +802,78 @@ TEST(full_disk_of_a_backup_is_told_and_leaves_the_one_before)
 {
     struct places places = make_places();
     child_run("back_up_to_a_small_disk", places.data, false);
+}
+
+/* Fills the disk and deletes, while segments are copied. */
+static void fill_and_delete(void *context, const char *phase, const char *unit, uint64_t done,
+                            uint64_t total)
+{
+    struct storage *storage = context;
+    struct error err = { 0 };
+    struct blob_id id;
+    (void)unit;
+    (void)done;
+    (void)total;
+    if (strcmp(phase, "copying segments") != 0 || !find(storage, "first", &id))
+        return;
+    while (store_one(storage, "fill", 1 << 20, 1, &err))
+        ;
+    INSIST(err.code == ERROR_NO_SPACE);
+    INSIST(remove_one(storage, "first", &id, &err));
+}
+
+CHILD(back_up_a_full_disk)
+{
+    struct error err = { 0 };
+    struct places places;
+    struct backup_report report;
+    char data[200];
+    child_places(&places);
+    if (!mount_disk(places.restored, "size=64m")) {
+        printf("     (no permission to mount: nothing was tried)\n");
+        fflush(stdout);
+        return;
+    }
+    snprintf(data, sizeof(data), "%s/data", places.restored);
+    struct storage *small = NULL;
+    struct storage_options where = { .path = data, .segment_size = SMALL_SEGMENT };
+    (void)storage;
+    INSIST(storage_open(&where, &small, &err));
+    INSIST(store_one(small, "first", BLOB, 1, &err));
+    for (unsigned i = 0; i < 50; i++)
+        INSIST(store_one(small, "second", BLOB, 100 + i, &err));
+    struct job job = { .progress = fill_and_delete, .context = small };
+    struct backup_options options = { .directory = places.backup };
+    INSIST(!storage_backup(small, &options, &job, &report, &err));
+    INSIST(err.code == ERROR_NO_SPACE);
+    INSIST(wait_for_pending(small, 0));
+    INSIST(storage_backup(small, &options, NULL, &report, &err));
+    INSIST(storage_backup_verify(places.backup, NULL, &report, &err));
+    storage_close(small);
+}
+
+TEST(full_archive_gets_the_space_of_what_is_deleted_before_a_backup_ends)
+{
+    struct places places = make_places();
+    /* Threads of RocksDB would not see the disk if they were there before it. */
+    child_run("back_up_a_full_disk", places.data, true);
+}
+
+TEST(backup_of_a_newer_program_is_not_restored)
+{
+    struct places places = make_places();
+    struct error err = { 0 };
+    struct backup_report report;
+    char command[600];
+    struct storage *storage = open_at(places.data);
+    store(storage, "one", BLOB, 1);
+    back_up(storage, places.backup);
+    storage_close(storage);
+    snprintf(command, sizeof(command),
+             "sed -i 's/^hounsfield backup 1/hounsfield backup 2/' %s/BACKUP", places.backup);
+    CHECK(system(command) == 0);
+    CHECK(!storage_restore(places.backup, places.restored, false, NULL, &report, &err));
+    CHECK_INT(err.code, ERROR_UNSUPPORTED);
 }
 
 TEST(two_backups_at_once_are_refused)
