@@ -7,8 +7,12 @@
 #include "dimse/retrieval.h"
 #include "dimse/service.h"
 
+enum { LOOK_INTERVAL_MS = 5 };
+
 struct get {
     struct retrieval retrieval;
+    struct delivery_way way;
+    int64_t looked_ms;   /* when the socket was last looked at */
     uint16_t message_id; /* of the C-STORE-RQ that is being answered */
     bool is_answered;
     uint16_t status;
@@ -46,6 +50,10 @@ static bool take_message(struct get *get, struct error *err)
 static bool look(struct get *get, struct error *err)
 {
     struct association *association = get->retrieval.session->association;
+    int64_t now_ms = clock_monotonic_ms();
+    if (now_ms - get->looked_ms < LOOK_INTERVAL_MS)
+        return true;
+    get->looked_ms = now_ms;
     while (!get->retrieval.cancelled && association_has_input(association, 0))
         if (!take_message(get, err))
             return false;
@@ -84,7 +92,7 @@ static bool deliver(struct get *get, struct instance *instance, struct error *er
         .priority = retrieval->request->command.priority,
     };
     get->is_answered = false;
-    if (delivery_send(association, ROLE_SCP, instance, &command, &broken, &failure)) {
+    if (delivery_send(&get->way, instance, &command, &broken, &failure)) {
         if (!await_answer(get, err))
             return false;
         if (get->is_answered)
@@ -143,7 +151,7 @@ static bool run(struct get *get, struct error *err)
 
 bool c_get(struct session *session, struct message *request, struct error *err)
 {
-    struct get get = { .message_id = 0 };
+    struct get get = { .way = { .association = session->association, .role = ROLE_SCP } };
     struct identifier identifier;
     struct error refusal = { .code = ERROR_NONE };
     bool ok = false;

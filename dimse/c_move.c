@@ -1,17 +1,22 @@
 /* SPDX-License-Identifier: MIT */
 /* C-MOVE as SCP of the Patient Root and Study Root models (PS3.4 C.4.2): what is selected goes out
  * by C-STORE to a configured destination, see dimse/destination.h. */
+#include "base/clock.h"
 #include "base/log.h"
 #include "dimse/destination.h"
 #include "dimse/peers.h"
 #include "dimse/retrieval.h"
 #include "dimse/service.h"
 
-enum { POLL_INTERVAL = 1000 }; /* instances planned between two looks at the socket */
+enum {
+    POLL_INTERVAL = 1000, /* instances planned between two looks at the socket */
+    LOOK_INTERVAL_MS = 5, /* the same while they are sent */
+};
 
 struct move {
     struct retrieval retrieval;
     struct destination *destination;
+    int64_t looked_ms;
 };
 
 /* One sub-operation. False when the requester has gone. */
@@ -29,6 +34,17 @@ static bool deliver(struct move *move, struct instance *instance, struct error *
     return retrieval_report(&move->retrieval, err);
 }
 
+/* Has it been cancelled? False when the requester has gone. */
+static bool look(struct move *move, struct error *err)
+{
+    struct retrieval *retrieval = &move->retrieval;
+    int64_t now_ms = clock_monotonic_ms();
+    if (now_ms - move->looked_ms < LOOK_INTERVAL_MS)
+        return true;
+    move->looked_ms = now_ms;
+    return session_poll(retrieval->session, retrieval->request, &retrieval->cancelled, err);
+}
+
 /* All instances that go over the contexts of this round. False when the requester has gone. */
 static bool send_round(struct move *move, struct error *err)
 {
@@ -40,7 +56,7 @@ static bool send_round(struct move *move, struct error *err)
         retrieval->first_failure = failure;
     while (ok && retrieve) {
         struct instance *instance = NULL;
-        ok = session_poll(retrieval->session, retrieval->request, &retrieval->cancelled, err);
+        ok = look(move, err);
         if (!ok || retrieval->cancelled)
             break;
         if (!retrieve_next(retrieve, &instance, &failure)) {

@@ -7,16 +7,15 @@
 #include "dimse/status.h"
 
 /* A context that takes the stored bytes, else one into whose syntax they can be brought; NULL. */
-static const struct presentation_context *choose(const struct association *association,
-                                                 enum role role, const struct instance *instance,
-                                                 bool *as_is)
+static const struct presentation_context *choose(const struct delivery_way *way,
+                                                 const struct instance *instance, bool *as_is)
 {
     const struct presentation_context *other = NULL;
     const struct presentation_context *context;
     const char *sop_class = instance_identity(instance)->sop_class;
     *as_is = false;
-    for (size_t i = 0; (context = association_context_at(association, i)); i++) {
-        if (context->result != CONTEXT_ACCEPTED || !(context->roles & role) ||
+    for (size_t i = 0; (context = association_context_at(way->association, i)); i++) {
+        if (context->result != CONTEXT_ACCEPTED || !(context->roles & way->role) ||
             strcmp(context->abstract_syntax, sop_class) != 0)
             continue;
         *as_is = strcmp(context->transfer_syntax, instance_syntax_uid(instance)) == 0;
@@ -67,23 +66,24 @@ static bool check_range(const struct file_range *range, struct error *err)
     return error_set(err, ERROR_CORRUPT, "a stored file is shorter than it was");
 }
 
-static bool send_stored(struct association *association, struct instance *instance,
+static bool send_stored(struct delivery_way *way, struct instance *instance,
                         const struct presentation_context *context, struct slice command,
                         bool *broken, struct error *err)
 {
     struct file_range stored;
     if (!instance_dataset(instance, &stored, err) || !check_range(&stored, err))
         return false;
-    *broken = !message_send_file(association, context->id, command, &stored, err);
+    read_ahead_note(&way->ahead, &stored);
+    *broken = !message_send_file(way->association, context->id, command, &stored, err);
     return !*broken;
 }
 
-bool delivery_send(struct association *association, enum role role, struct instance *instance,
-                   struct command *command, bool *broken, struct error *err)
+bool delivery_send(struct delivery_way *way, struct instance *instance, struct command *command,
+                   bool *broken, struct error *err)
 {
     bool as_is;
     const struct identity *identity = instance_identity(instance);
-    const struct presentation_context *context = choose(association, role, instance, &as_is);
+    const struct presentation_context *context = choose(way, instance, &as_is);
     *broken = false;
     if (!context)
         return error_set(err, ERROR_UNSUPPORTED,
@@ -93,8 +93,8 @@ bool delivery_send(struct association *association, enum role role, struct insta
     struct buffer bytes = buffer_up_to(COMMAND_LIMIT);
     command_encode_store(command, &bytes);
     struct slice encoded = buffer_slice(&bytes);
-    bool ok = as_is ? send_stored(association, instance, context, encoded, broken, err)
-                    : send_transcoded(association, instance, context, encoded, broken, err);
+    bool ok = as_is ? send_stored(way, instance, context, encoded, broken, err)
+                    : send_transcoded(way->association, instance, context, encoded, broken, err);
     buffer_release(&bytes);
     return ok;
 }

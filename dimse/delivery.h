@@ -6,15 +6,22 @@
 
 #include "archive/retrieve.h"
 #include "dimse/message.h"
+#include "dimse/read_ahead.h"
 
 enum delivery { DELIVERED, DELIVERED_WITH_WARNING, NOT_DELIVERED };
 
-/* Sends the C-STORE-RQ and its data set over a context of the SOP class in which the association's
- * requestor has this role (enum role). `command` holds message ID, priority and originator; SOP
+/* How instances go over an association. */
+struct delivery_way {
+    struct association *association;
+    enum role role; /* of the association's requestor in the contexts that may be used */
+    struct read_ahead ahead;
+};
+
+/* Sends the C-STORE-RQ and its data set. `command` holds message ID, priority and originator; SOP
  * class and instance are filled in. When it fails, nothing was sent, unless the data set had begun:
  * then *broken, and the association can only be aborted. */
-bool delivery_send(struct association *association, enum role role, struct instance *instance,
-                   struct command *command, bool *broken, struct error *err);
+bool delivery_send(struct delivery_way *way, struct instance *instance, struct command *command,
+                   bool *broken, struct error *err);
 
 /* What the status of the C-STORE-RSP means for the sub-operation. `failure` says why it failed. */
 enum delivery delivery_of_status(uint16_t status, struct error *failure);

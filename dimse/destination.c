@@ -32,6 +32,8 @@ struct destination {
     struct error reason; /* why it was given up */
     uint16_t message_id;
     int64_t deadline_ms; /* for the answer to the last request */
+    bool has_answer;     /* it has come, or the end */
+    struct read_ahead ahead;
 };
 
 struct destination *destination_new(struct session *session, const struct command *request,
@@ -156,6 +158,8 @@ static bool dial(struct destination *destination, struct error *err)
         .proposals = proposals,
         .proposal_count = make_proposals(destination, proposals),
         .connect_timeout_ms = options->connect_timeout_ms,
+        .tls = destination->peer->tls ? options->tls : NULL,
+        .certificate = destination->peer->certificate,
     };
     struct association_settings settings = {
         .max_pdu = options->max_pdu,
@@ -218,7 +222,9 @@ static bool send_request(struct destination *destination, struct instance *insta
     };
     memcpy(command.originator, association_calling_ae(destination->session->association),
            AE_TITLE_SIZE);
-    bool ok = delivery_send(destination->association, ROLE_SCU, instance, &command, &broken, err);
+    struct delivery_way way = { destination->association, ROLE_SCU, destination->ahead };
+    bool ok = delivery_send(&way, instance, &command, &broken, err);
+    destination->ahead = way.ahead;
     if (broken)
         take_back(destination);
     return ok;
@@ -228,7 +234,7 @@ static bool receive_status(struct destination *destination, uint16_t *status, st
 {
     struct message response;
     bool released = false;
-    if (!association_has_input(destination->association, 0)) {
+    if (!destination->has_answer) {
         association_abort(destination->association, ABORT_BY_USER, ABORT_NOT_SPECIFIED);
         return error_set(err, ERROR_TIMEOUT, "destination did not answer in time");
     }
@@ -270,8 +276,8 @@ bool destination_begin(struct destination *destination, struct instance *instanc
 
 bool destination_is_answered(struct destination *destination, int64_t timeout_ms)
 {
-    return association_has_input(destination->association, timeout_ms) ||
-           clock_monotonic_ms() >= destination->deadline_ms;
+    destination->has_answer = association_has_input(destination->association, timeout_ms);
+    return destination->has_answer || clock_monotonic_ms() >= destination->deadline_ms;
 }
 
 enum delivery destination_finish(struct destination *destination, struct error *failure)
