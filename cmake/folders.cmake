@@ -5,7 +5,7 @@ folder_library(dicom USES base DOORS DCMTK::dcmdata DCMTK::dcmjpeg PkgConfig::ZL
 folder_library(storage USES base DOORS ${ROCKSDB_LIBRARY})
 folder_library(http USES base DOORS PkgConfig::MICROHTTPD PkgConfig::ZLIB)
 folder_library(archive USES dicom storage base)
-folder_library(dimse USES archive dicom base)
+folder_library(dimse USES archive dicom base DOORS PkgConfig::GNUTLS)
 folder_library(dicomweb USES archive dicom http base)
 folder_library(cast USES archive dicom http base DOORS PkgConfig::CURL PkgConfig::CJSON)
 

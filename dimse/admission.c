@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "dimse/admission.h"
 
+#include "base/bytes.h"
 #include "base/log.h"
 #include "base/metrics.h"
 #include "dimse/peers.h"
@@ -8,6 +9,14 @@
 
 /* Calling AE title not recognized (PS3.8 9.3.4). */
 const struct rejection admission_stranger = { 1, 1, 3 };
+
+bool admission_check_header(const uint8_t header[PDU_HEADER_SIZE], enum abort_reason *reason)
+{
+    *reason = pdu_check_header(header[0], get_u32be(header + 2), UINT32_MAX);
+    if (*reason == ABORT_NOT_SPECIFIED && header[0] != PDU_ASSOCIATE_RQ)
+        *reason = ABORT_UNEXPECTED_PDU;
+    return *reason == ABORT_NOT_SPECIFIED;
+}
 
 bool admission_decode(struct slice body, struct associate *request, struct error *err)
 {
@@ -22,7 +31,8 @@ bool admission_decode(struct slice body, struct associate *request, struct error
 
 struct rejection admission_check(const struct configuration *configuration,
                                  const struct associate *request,
-                                 const struct sockaddr_storage *address, bool *to_resolve)
+                                 const struct sockaddr_storage *address, const struct tls *tls,
+                                 bool *to_resolve)
 {
     struct rejection rejection = negotiate_check(request, &configuration->policy);
     char calling[AE_TITLE_SIZE];
@@ -30,6 +40,9 @@ struct rejection admission_check(const struct configuration *configuration,
     if (rejection.result)
         return rejection;
     associate_calling_ae(request, calling);
+    const struct peer *peer = peers_find(&configuration->options, calling);
+    if (peer && peer->certificate && (!tls || !tls_peer_is(tls, peer->certificate)))
+        return admission_stranger;
     switch (peers_admit(&configuration->options, calling, address)) {
     case ADMITTED:
         break;

@@ -38,10 +38,10 @@ struct association {
     uint8_t ahead[READ_AHEAD];
 };
 
-static struct association *new_association(int fd, const struct association_settings *settings)
+static struct association *new_association(const struct association_settings *settings)
 {
     struct association *association = mem_alloc(sizeof(*association));
-    association->transport.fd = fd;
+    association->transport.fd = -1;
     association->transport.kill_fd = settings->kill_fd;
     association->settings = *settings;
     return association;
@@ -127,13 +127,16 @@ static bool accept_contexts(struct association *association, struct slice body,
     return ok;
 }
 
-struct association *association_accept_take(int fd, struct slice request,
+struct association *association_accept_take(struct transport *transport, struct slice request,
                                             const struct policy *policy,
                                             const struct association_settings *settings,
                                             struct error *err)
 {
-    struct association *association = new_association(fd, settings);
+    struct association *association = new_association(settings);
     struct buffer answer = buffer_up_to(PDU_REQUEST_LIMIT);
+    association->transport = *transport;
+    association->transport.kill_fd = settings->kill_fd;
+    *transport = (struct transport){ .fd = -1, .kill_fd = -1 };
     bool ok = accept_contexts(association, request, policy, &answer, err) &&
               send_bytes(association, buffer_slice(&answer), err);
     buffer_release(&answer);
@@ -304,7 +307,7 @@ bool association_open(const struct association_request *request,
                       const struct association_settings *settings, struct association **out,
                       struct error *err)
 {
-    struct association *association = new_association(-1, settings);
+    struct association *association = new_association(settings);
     struct buffer pdu = buffer_up_to(PDU_REQUEST_LIMIT);
     *out = NULL;
     association->deadline_ms = clock_monotonic_ms() + request->connect_timeout_ms;
@@ -324,11 +327,14 @@ bool association_open(const struct association_request *request,
                strnlen(request->proposals[i].abstract_syntax, UID_SIZE - 1));
     }
     encode_request(association, request, &pdu);
-    association->open = buffer_check(&pdu, "association request", err) &&
-                        transport_connect(&association->transport, request->host, request->port,
-                                          association->deadline_ms, err) &&
-                        send_bytes(association, buffer_slice(&pdu), err) &&
-                        receive_answer(association, err);
+    association->open =
+        buffer_check(&pdu, "association request", err) &&
+        transport_connect(&association->transport, request->host, request->port,
+                          association->deadline_ms, err) &&
+        (!request->tls ||
+         transport_secure_client(&association->transport, request->tls, request->host,
+                                 request->certificate, association->deadline_ms, err)) &&
+        send_bytes(association, buffer_slice(&pdu), err) && receive_answer(association, err);
     buffer_release(&pdu);
     if (!association->open) {
         transport_close(&association->transport);
@@ -344,9 +350,8 @@ int association_close(struct association *association)
     if (!association)
         return -1;
     association_abort(association, ABORT_BY_USER, ABORT_NOT_SPECIFIED);
-    int fd = association->lingers ? association->transport.fd : -1;
-    if (fd < 0)
-        transport_close(&association->transport);
+    int fd = association->lingers ? transport_take(&association->transport) : -1;
+    transport_close(&association->transport);
     free(association->contexts);
     free(association);
     return fd;

@@ -12,6 +12,7 @@
 #include "base/file_range.h"
 #include "base/slice.h"
 #include "dimse/negotiate.h"
+#include "dimse/transport.h"
 
 struct association;
 
@@ -23,9 +24,9 @@ struct association_settings {
     int kill_fd;                 /* readable: end at once; -1: none */
 };
 
-/* Acceptor: negotiates and sends the A-ASSOCIATE-AC. Takes the socket. NULL when the peer is gone,
- * with the socket closed. `request` is the body of a PDU that associate_decode passed. */
-struct association *association_accept_take(int fd, struct slice request,
+/* Acceptor: negotiates and sends the A-ASSOCIATE-AC. Takes the connection. NULL when the peer is
+ * gone, with the connection closed. `request` is the body of a PDU that associate_decode passed. */
+struct association *association_accept_take(struct transport *transport, struct slice request,
                                             const struct policy *policy,
                                             const struct association_settings *settings,
                                             struct error *err);
@@ -44,7 +45,9 @@ struct association_request {
     const char *calling_ae;
     const struct proposal *proposals; /* at most PDU_CONTEXTS; context ids 1, 3, 5 ... */
     size_t proposal_count;
-    unsigned connect_timeout_ms; /* for TCP and for the answer */
+    unsigned connect_timeout_ms;       /* for TCP, TLS and the answer */
+    const struct tls_credentials *tls; /* NULL: plain */
+    const char *certificate;           /* that the peer must show; NULL: any that is its host's */
 };
 bool association_open(const struct association_request *request,
                       const struct association_settings *settings, struct association **out,

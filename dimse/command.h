@@ -46,6 +46,13 @@ static inline bool command_is_response(const struct command *command)
     return command->field & COMMAND_RESPONSE;
 }
 
+/* Of DIMSE-N: N-EVENT-REPORT, N-GET ... N-DELETE (PS3.7 10.1). */
+static inline bool command_is_normalized(const struct command *command)
+{
+    uint16_t field = command->field & ~COMMAND_RESPONSE;
+    return field >= N_EVENT_REPORT_RQ && field <= 0x0150;
+}
+
 /* False when it cannot even be answered: not to be walked, or without command field, message ID or
  * data set type; or when it is a response without a status. */
 bool command_decode(struct slice bytes, struct command *command, struct error *err);

@@ -422,6 +422,8 @@ static bool deliver(struct commitment *commitment, const struct commitment_entry
         .proposals = &proposal,
         .proposal_count = 1,
         .connect_timeout_ms = options->connect_timeout_ms,
+        .tls = peer->tls ? options->tls : NULL,
+        .certificate = peer->certificate,
     };
     if (!association_open(&request, &settings, &association, err))
         return false;

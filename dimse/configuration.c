@@ -27,6 +27,7 @@ struct counted {
     char *ae_title;
     struct peer *peers;
     char **calling_ae_titles;
+    struct tls_credentials *tls;
 };
 
 struct configuration_place {
@@ -86,7 +87,8 @@ static void copy_peer(struct peer *peer, const struct peer *from)
     peer->ae_title = mem_copy_text(from->ae_title);
     peer->host = from->host && *from->host ? mem_copy_text(from->host) : NULL;
     peer->character_set = mem_copy_text(from->character_set);
-    peer->certificate = mem_copy_text(from->certificate);
+    peer->certificate = from->certificate && *from->certificate ? mem_copy_text(from->certificate)
+                                                                : NULL;
     peer->transfer_syntaxes = (const char *const *)copy_list(from->transfer_syntaxes);
 }
 
@@ -99,7 +101,32 @@ static void release_peer(struct peer *peer)
     free_list((char **)(uintptr_t)peer->transfer_syntaxes);
 }
 
-const struct configuration *configuration_new(const struct dimse_options *options)
+static bool load_tls(struct counted *counted, struct error *err)
+{
+    struct dimse_options *options = &counted->configuration.options;
+    const struct tls_files *files = &options->tls_files;
+    if (options->tls_port && !files->certificate)
+        return error_set(err, ERROR_INVALID, "TLS has a port and no certificate");
+    if ((files->certificate || files->ca) && !tls_credentials_load(files, &counted->tls, err))
+        return false;
+    options->tls = counted->tls;
+    for (size_t i = 0; i < options->peer_count; i++) {
+        const struct peer *peer = &options->peers[i];
+        if (peer->tls && !files->ca)
+            return error_set(err, ERROR_INVALID, "peer %s has TLS and there is no CA to verify by",
+                             peer->ae_title);
+        if (peer->certificate && !tls_is_description(peer->certificate))
+            return error_set(err, ERROR_INVALID,
+                             "peer %s: certificate takes sha256: and 64 digits, or a subject",
+                             peer->ae_title);
+    }
+    /* Files are only needed to load. */
+    options->tls_files = (struct tls_files){ .certificate = NULL };
+    return true;
+}
+
+bool configuration_new(const struct dimse_options *options, const struct configuration **out,
+                       struct error *err)
 {
     struct counted *counted = mem_alloc(sizeof(*counted));
     struct dimse_options *copy = &counted->configuration.options;
@@ -122,7 +149,11 @@ const struct configuration *configuration_new(const struct dimse_options *option
         .refuse_unknown_sop_classes = copy->refuse_unknown_sop_classes,
         .max_pdu = copy->max_pdu,
     };
-    return &counted->configuration;
+    bool ok = load_tls(counted, err);
+    if (!ok)
+        configuration_release(&counted->configuration);
+    *out = ok ? &counted->configuration : NULL;
+    return ok;
 }
 
 const struct configuration *configuration_hold(const struct configuration *configuration)
@@ -141,6 +172,7 @@ void configuration_release(const struct configuration *configuration)
         release_peer(&counted->peers[i]);
     free(counted->peers);
     free_list(counted->calling_ae_titles);
+    tls_credentials_free(counted->tls);
     free(counted->ae_title);
     free(counted->address);
     free(counted);

@@ -11,8 +11,9 @@ struct configuration {
     struct policy policy;         /* what of it negotiation needs */
 };
 
-/* Copies the options and all they point to. */
-const struct configuration *configuration_new(const struct dimse_options *options);
+/* Copies the options and all they point to, and loads what TLS needs. */
+bool configuration_new(const struct dimse_options *options, const struct configuration **out,
+                       struct error *err);
 const struct configuration *configuration_hold(const struct configuration *configuration);
 /* The last one frees. NULL does nothing. */
 void configuration_release(const struct configuration *configuration);

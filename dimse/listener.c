@@ -33,12 +33,14 @@ struct newcomer {
     int fd;
     int64_t deadline_ms;
     bool lingers; /* has had our last PDU */
+    bool tls;
     struct sockaddr_storage address;
     struct buffer request;
 };
 
 struct listener {
     int listen_fd;
+    int tls_fd; /* -1: none */
     int epoll_fd;
     int stop_fd;
     pthread_t thread;
@@ -104,14 +106,14 @@ static void make_room(struct listener *listener)
         drop(listener, newcomer);
 }
 
-static void add(struct listener *listener, int fd, const struct sockaddr_storage *address,
-                bool lingers)
+static void add(struct listener *listener, int fd, const struct sockaddr_storage *address, bool tls)
 {
     make_room(listener);
     struct newcomer *newcomer = mem_alloc(sizeof(*newcomer));
     struct epoll_event event = { .events = EPOLLIN, .data.ptr = newcomer };
     newcomer->fd = fd;
-    newcomer->lingers = lingers;
+    newcomer->lingers = !address;
+    newcomer->tls = tls;
     newcomer->request = buffer_up_to(PDU_HEADER_SIZE + PDU_REQUEST_LIMIT);
     if (address)
         newcomer->address = *address;
@@ -162,7 +164,8 @@ static bool admit(struct listener *listener, struct newcomer *newcomer,
     const struct configuration *configuration = configuration_current(listener->place);
     struct call call = { .fd = newcomer->fd, .address = newcomer->address };
     size_t size = newcomer->request.size;
-    *rejection = admission_check(configuration, associate, &newcomer->address, &call.to_resolve);
+    *rejection = admission_check(configuration, associate, &newcomer->address, NULL,
+                                 &call.to_resolve);
     if (rejection->result == 0) {
         associate_calling_ae(associate, call.calling_ae);
         epoll_ctl(listener->epoll_fd, EPOLL_CTL_DEL, newcomer->fd, NULL);
@@ -203,16 +206,12 @@ static void judge(struct listener *listener, struct newcomer *newcomer)
 /* A PDU header that can open no association (AA-1, AA-2). */
 static bool check_header(struct listener *listener, struct newcomer *newcomer)
 {
-    const uint8_t *header = newcomer->request.data;
-    uint8_t type = header[0];
-    enum abort_reason reason = pdu_check_header(type, get_u32be(header + 2), UINT32_MAX);
-    if (type == PDU_ABORT) {
+    enum abort_reason reason;
+    if (newcomer->request.data[0] == PDU_ABORT) {
         drop(listener, newcomer);
         return false;
     }
-    if (reason == ABORT_NOT_SPECIFIED && type != PDU_ASSOCIATE_RQ)
-        reason = ABORT_UNEXPECTED_PDU;
-    if (reason == ABORT_NOT_SPECIFIED)
+    if (admission_check_header(newcomer->request.data, &reason))
         return true;
     abort_newcomer(listener, newcomer, reason, "not an association request");
     return false;
@@ -264,15 +263,28 @@ static void drain(struct listener *listener, struct newcomer *newcomer)
         drop(listener, newcomer);
 }
 
-static void accept_newcomers(struct listener *listener)
+/* The first byte of a handshake. A worker does it, and it has as long as we had to wait. */
+static void hand_to_tls(struct listener *listener, struct newcomer *newcomer)
+{
+    const struct configuration *configuration = configuration_current(listener->place);
+    struct call call = { .fd = newcomer->fd, .address = newcomer->address };
+    epoll_ctl(listener->epoll_fd, EPOLL_CTL_DEL, newcomer->fd, NULL);
+    if (workers_greet_take(listener->workers, &call, configuration))
+        forget(listener, newcomer);
+    else
+        drop(listener, newcomer);
+    configuration_release(configuration);
+}
+
+static void accept_newcomers(struct listener *listener, int listen_fd)
 {
     for (int i = 0; i < ACCEPTS; i++) {
         struct sockaddr_storage address;
         socklen_t size = sizeof(address);
-        int fd = accept4(listener->listen_fd, (struct sockaddr *)&address, &size,
+        int fd = accept4(listen_fd, (struct sockaddr *)&address, &size,
                          SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd >= 0 && transport_prepare(fd, NULL)) {
-            add(listener, fd, &address, false);
+            add(listener, fd, &address, listen_fd == listener->tls_fd);
         } else if (fd >= 0) {
             close(fd);
         } else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
@@ -291,7 +303,7 @@ static void take_leftovers(struct listener *listener)
     int fd;
     while (workers_reap(listener->workers, &fd))
         if (fd >= 0)
-            add(listener, fd, NULL, true);
+            add(listener, fd, NULL, false);
 }
 
 static int next_timeout(struct listener *listener)
@@ -307,6 +319,7 @@ static int next_timeout(struct listener *listener)
 static bool handle(struct listener *listener, const struct epoll_event *events, int count)
 {
     bool accepts = false;
+    bool accepts_tls = false;
     bool leftovers = false;
     for (int i = 0; i < count; i++) {
         void *who = events[i].data.ptr;
@@ -314,17 +327,23 @@ static bool handle(struct listener *listener, const struct epoll_event *events, 
             return false;
         if (who == &listener->listen_fd)
             accepts = true;
+        else if (who == &listener->tls_fd)
+            accepts_tls = true;
         else if (who == listener->workers)
             leftovers = true;
         else if (((struct newcomer *)who)->lingers)
             drain(listener, who);
+        else if (((struct newcomer *)who)->tls)
+            hand_to_tls(listener, who);
         else
             read_request(listener, who);
     }
     if (leftovers)
         take_leftovers(listener);
     if (accepts)
-        accept_newcomers(listener);
+        accept_newcomers(listener, listener->listen_fd);
+    if (accepts_tls)
+        accept_newcomers(listener, listener->tls_fd);
     return true;
 }
 
@@ -364,6 +383,8 @@ static void release(struct listener *listener)
     while (listener->oldest)
         drop(listener, listener->oldest);
     close(listener->listen_fd);
+    if (listener->tls_fd >= 0)
+        close(listener->tls_fd);
     if (listener->epoll_fd >= 0)
         close(listener->epoll_fd);
     if (listener->stop_fd >= 0)
@@ -371,12 +392,13 @@ static void release(struct listener *listener)
     free(listener);
 }
 
-bool listener_open_take(int listen_fd, struct configuration_place *place, struct workers *workers,
-                        struct listener **out, struct error *err)
+bool listener_open_take(int listen_fd, int tls_fd, struct configuration_place *place,
+                        struct workers *workers, struct listener **out, struct error *err)
 {
     struct listener *listener = mem_alloc(sizeof(*listener));
     const struct configuration *configuration = configuration_current(place);
     listener->listen_fd = listen_fd;
+    listener->tls_fd = tls_fd;
     listener->place = place;
     listener->workers = workers;
     listener->artim_timeout_ms = configuration->options.artim_timeout_ms;
@@ -390,6 +412,7 @@ bool listener_open_take(int listen_fd, struct configuration_place *place, struct
         goto fail;
     }
     if (!watch(listener, listener->listen_fd, &listener->listen_fd, err) ||
+        (tls_fd >= 0 && !watch(listener, tls_fd, &listener->tls_fd, err)) ||
         !watch(listener, listener->stop_fd, &listener->stop_fd, err) ||
         !watch(listener, workers_wake_fd(workers), workers, err))
         goto fail;

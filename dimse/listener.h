@@ -9,7 +9,8 @@
 
 struct listener;
 
-/* `listen_fd` is taken; `place` and `workers` must outlive the listener. */
-bool listener_open_take(int listen_fd, struct configuration_place *place, struct workers *workers,
-                        struct listener **out, struct error *err);
+/* The sockets are taken (tls_fd -1: none); `place` and `workers` must outlive the listener. Who
+ * calls at the second one is handed to a worker with its first byte, for TLS is the worker's. */
+bool listener_open_take(int listen_fd, int tls_fd, struct configuration_place *place,
+                        struct workers *workers, struct listener **out, struct error *err);
 void listener_close(struct listener *listener);

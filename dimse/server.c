@@ -76,19 +76,34 @@ static bool listen_on(const char *text, uint16_t port, int *out, struct error *e
     return true;
 }
 
+static bool open_listener(struct dimse_server *server, const struct dimse_options *options,
+                          struct error *err)
+{
+    int fd = -1;
+    int tls_fd = -1;
+    if (!listen_on(options->address, options->port, &fd, err))
+        return false;
+    server->port = bound_port(fd);
+    if (options->tls_port && !listen_on(options->address, options->tls_port, &tls_fd, err)) {
+        close(fd);
+        return false;
+    }
+    return listener_open_take(fd, tls_fd, server->place, server->workers, &server->listener, err);
+}
+
 bool dimse_server_open(struct archive *archive, const struct dimse_options *options,
                        struct dimse_server **out, struct error *err)
 {
     struct dimse_server *server = mem_alloc(sizeof(*server));
-    int fd = -1;
+    const struct configuration *configuration = NULL;
     *out = NULL;
-    server->place = configuration_place_new_take(configuration_new(options));
-    if (!commitment_open(archive, server->place, &server->commitment, err) ||
-        !listen_on(options->address, options->port, &fd, err))
+    if (!configuration_new(options, &configuration, err))
         goto fail;
-    server->port = bound_port(fd);
+    server->place = configuration_place_new_take(configuration);
+    if (!commitment_open(archive, server->place, &server->commitment, err))
+        goto fail;
     server->workers = workers_new(archive, server->commitment);
-    if (!listener_open_take(fd, server->place, server->workers, &server->listener, err))
+    if (!open_listener(server, options, err))
         goto fail;
     *out = server;
     return true;
@@ -105,8 +120,10 @@ uint16_t dimse_server_port(const struct dimse_server *server)
 bool dimse_server_reload(struct dimse_server *server, const struct dimse_options *options,
                          struct error *err)
 {
-    (void)err;
-    configuration_replace_take(server->place, configuration_new(options));
+    const struct configuration *next;
+    if (!configuration_new(options, &next, err))
+        return false;
+    configuration_replace_take(server->place, next);
     return true;
 }
 

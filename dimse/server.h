@@ -6,6 +6,7 @@
 
 #include "archive/archive.h"
 #include "base/error.h"
+#include "dimse/tls.h"
 
 struct dimse_server;
 
@@ -37,6 +38,9 @@ struct peer {
 struct dimse_options {
     const char *address; /* "127.0.0.1", "::", ... */
     uint16_t port;       /* 0: any free one, see dimse_server_port */
+    uint16_t tls_port;   /* 0: TLS is not listened for */
+    struct tls_files tls_files;
+    const struct tls_credentials *tls; /* made of them by configuration_new; NULL: none */
     const char *ae_title;
     bool accept_any_called_ae; /* default false: another called AE title is rejected 1/1/7 */
     const char *const *calling_ae_titles; /* NULL-terminated list of who may call; NULL: anybody */
@@ -60,7 +64,7 @@ struct dimse_options {
 bool dimse_server_open(struct archive *archive, const struct dimse_options *options,
                        struct dimse_server **out, struct error *err);
 uint16_t dimse_server_port(const struct dimse_server *server);
-/* Takes other options for all associations that are yet to come: everything but address and port.
+/* Takes other options for all associations that are yet to come: everything but address and ports.
  * Open associations keep what they began with. On failure all stays as it was. */
 bool dimse_server_reload(struct dimse_server *server, const struct dimse_options *options,
                          struct error *err);

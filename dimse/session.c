@@ -22,13 +22,15 @@ static struct status check(const struct session *session, const struct message *
         return status_make(STATUS_UNRECOGNIZED_OPERATION, "unrecognized operation");
     if (!command->sop_class[0])
         return status_make(STATUS_MISTYPED_ARGUMENT, "SOP Class UID is missing or malformed");
+    /* DIMSE-C and DIMSE-N have different names for it (PS3.7 C.5.6, C.5.20). */
+    uint16_t unsupported = command_is_normalized(command) ? STATUS_NO_SUCH_CLASS
+                                                          : STATUS_SOP_CLASS_NOT_SUPPORTED;
     if (strcmp(command->sop_class, request->context->abstract_syntax) != 0)
-        return status_make(STATUS_SOP_CLASS_NOT_SUPPORTED,
-                           "SOP class is not that of the presentation context");
+        return status_make(unsupported, "SOP class is not that of the presentation context");
     if (row->service != request->context->service)
-        return status_make(STATUS_SOP_CLASS_NOT_SUPPORTED, "operation is not of this SOP class");
+        return status_make(unsupported, "operation is not of this SOP class");
     if (!(request->context->roles & row->role))
-        return status_make(STATUS_SOP_CLASS_NOT_SUPPORTED, "the role for it was not negotiated");
+        return status_make(unsupported, "the role for it was not negotiated");
     if (!peers_may(session->peer, row->service))
         return status_make(STATUS_NOT_AUTHORIZED, "calling AE title may not do this here");
     return status_make(STATUS_SUCCESS, "");

@@ -14,6 +14,9 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "dimse/tls.h"
+
+enum { FILE_PIECE = 16 << 10 }; /* of a file that is sent over TLS */
 
 /* Bytes that renew a deadline: a peer that takes or gives less per time-out is no peer. */
 enum { PROGRESS_BYTES = 4096 };
@@ -51,6 +54,37 @@ static bool wait_for(const struct transport *transport, short events, int64_t de
         if (ready > 0)
             return true;
     }
+}
+
+static bool shake_hands(struct transport *transport, int64_t deadline_ms, struct error *err)
+{
+    for (;;) {
+        int step = tls_handshake(transport->tls, err);
+        if (step)
+            return step > 0;
+        set_option(transport->fd, IPPROTO_TCP, TCP_QUICKACK);
+        if (!wait_for(transport, tls_wants_write(transport->tls) ? POLLOUT : POLLIN, deadline_ms,
+                      err))
+            return false;
+    }
+}
+
+bool transport_secure_server(struct transport *transport, const struct tls_credentials *credentials,
+                             int64_t deadline_ms, struct error *err)
+{
+    return tls_new_server(credentials, transport->fd, &transport->tls, err) &&
+           shake_hands(transport, deadline_ms, err);
+}
+
+bool transport_secure_client(struct transport *transport, const struct tls_credentials *credentials,
+                             const char *host, const char *certificate, int64_t deadline_ms,
+                             struct error *err)
+{
+    return tls_new_client(credentials, transport->fd, certificate ? NULL : host, &transport->tls,
+                          err) &&
+           shake_hands(transport, deadline_ms, err) &&
+           (!certificate || tls_peer_is(transport->tls, certificate) ||
+            error_set(err, ERROR_MISMATCH, "TLS: not the certificate that the peer must show"));
 }
 
 static bool connect_one(struct transport *transport, const struct addrinfo *address,
@@ -96,9 +130,20 @@ bool transport_connect(struct transport *transport, const char *host, uint16_t p
     return ok;
 }
 
+int transport_take(struct transport *transport)
+{
+    int fd = transport->fd;
+    tls_free(transport->tls);
+    transport->tls = NULL;
+    transport->fd = -1;
+    return fd;
+}
+
 void transport_close(struct transport *transport)
 {
     const struct linger reset = { .l_onoff = 1, .l_linger = 0 };
+    tls_free(transport->tls);
+    transport->tls = NULL;
     if (transport->fd >= 0 && transport->has_pages)
         setsockopt(transport->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
     if (transport->fd >= 0)
@@ -113,6 +158,10 @@ bool transport_readable(const struct transport *transport, int64_t deadline_ms, 
                             { stop_fd, POLLIN, 0 },
                             { wake_fd, POLLIN, 0 } };
     memset(readiness, 0, sizeof(*readiness));
+    if (transport->tls && tls_has_pending(transport->tls)) {
+        readiness->readable = true;
+        return true;
+    }
     for (;;) {
         int64_t left_ms = deadline_ms ? deadline_ms - clock_monotonic_ms() : 0;
         if (left_ms > 0)
@@ -130,12 +179,27 @@ bool transport_readable(const struct transport *transport, int64_t deadline_ms, 
     }
 }
 
+/* A record is copied out of TLS anyway, so one part at a time is enough. */
+static ssize_t receive_some(const struct transport *transport, struct iovec *parts, int count)
+{
+    struct msghdr message = { .msg_iov = parts, .msg_iovlen = (size_t)count };
+    if (transport->tls)
+        return tls_receive(transport->tls, parts[0].iov_base, parts[0].iov_len);
+    return recvmsg(transport->fd, &message, MSG_DONTWAIT);
+}
+
+static short direction(const struct transport *transport, short otherwise)
+{
+    if (!transport->tls)
+        return otherwise;
+    return tls_wants_write(transport->tls) ? POLLOUT : POLLIN;
+}
+
 bool transport_receive(struct transport *transport, struct iovec *parts, int count,
                        int64_t deadline_ms, size_t *received, struct error *err)
 {
-    struct msghdr message = { .msg_iov = parts, .msg_iovlen = (size_t)count };
     for (;;) {
-        ssize_t size = recvmsg(transport->fd, &message, MSG_DONTWAIT);
+        ssize_t size = receive_some(transport, parts, count);
         if (size > 0) {
             *received = (size_t)size;
             transport->has_pages = false;
@@ -148,7 +212,7 @@ bool transport_receive(struct transport *transport, struct iovec *parts, int cou
         if (errno != EAGAIN && errno != EINTR)
             return error_set_errno(err, errno, "receive");
         set_option(transport->fd, IPPROTO_TCP, TCP_QUICKACK);
-        if (!wait_for(transport, POLLIN, deadline_ms, err))
+        if (!wait_for(transport, direction(transport, POLLIN), deadline_ms, err))
             return false;
     }
 }
@@ -174,7 +238,7 @@ static bool wait_to_send(const struct transport *transport, int failure, struct 
         pace->deadline_ms = clock_monotonic_ms() + pace->timeout_ms;
         pace->progress = 0;
     }
-    return wait_for(transport, POLLOUT, pace->deadline_ms, err);
+    return wait_for(transport, direction(transport, POLLOUT), pace->deadline_ms, err);
 }
 
 /* Takes `sent` bytes off the front of the parts. */
@@ -191,6 +255,22 @@ static void skip_parts(struct msghdr *message, size_t sent)
     }
 }
 
+static ssize_t send_some(const struct transport *transport, const struct msghdr *message, int flags)
+{
+    if (transport->tls)
+        return tls_send(transport->tls, message->msg_iov->iov_base, message->msg_iov->iov_len);
+    return sendmsg(transport->fd, message, flags);
+}
+
+/* What TLS has gathered. */
+static bool flush(const struct transport *transport, struct pace *pace, struct error *err)
+{
+    while (transport->tls && tls_flush(transport->tls) < 0)
+        if (!wait_to_send(transport, errno, pace, err))
+            return false;
+    return true;
+}
+
 bool transport_send(const struct transport *transport, struct iovec *parts, int count, bool more,
                     int64_t timeout_ms, struct error *err)
 {
@@ -199,13 +279,32 @@ bool transport_send(const struct transport *transport, struct iovec *parts, int 
     struct pace pace = { .timeout_ms = timeout_ms };
     skip_parts(&message, 0);
     while (message.msg_iovlen) {
-        ssize_t sent = sendmsg(transport->fd, &message, flags);
+        ssize_t sent = send_some(transport, &message, flags);
         if (sent >= 0) {
             skip_parts(&message, (size_t)sent);
             pace.progress += (size_t)sent;
             continue;
         }
         if (!wait_to_send(transport, errno, &pace, err))
+            return false;
+    }
+    return more || flush(transport, &pace, err);
+}
+
+/* TLS has to see the bytes. */
+static bool send_copied(const struct transport *transport, const struct file_range *range,
+                        int64_t timeout_ms, struct error *err)
+{
+    uint8_t piece[FILE_PIECE];
+    for (uint64_t done = 0; done < range->size;) {
+        uint64_t left = range->size - done;
+        ssize_t size = pread(range->fd, piece, left < FILE_PIECE ? left : FILE_PIECE,
+                             (off_t)(range->offset + done));
+        if (size <= 0)
+            return error_set(err, ERROR_CORRUPT, "a stored file cannot be read to its end");
+        struct iovec part = { piece, (size_t)size };
+        done += (uint64_t)size;
+        if (!transport_send(transport, &part, 1, done < range->size, timeout_ms, err))
             return false;
     }
     return true;
@@ -217,6 +316,8 @@ bool transport_send_file(struct transport *transport, const struct file_range *r
     off_t offset = (off_t)range->offset;
     uint64_t left = range->size;
     struct pace pace = { .timeout_ms = timeout_ms };
+    if (transport->tls)
+        return send_copied(transport, range, timeout_ms, err);
     transport->has_pages = true;
     while (left) {
         ssize_t sent = sendfile(transport->fd, range->fd, &offset, left);

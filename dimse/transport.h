@@ -14,14 +14,28 @@
 
 enum { TRANSPORT_ADDRESS_SIZE = 64 };
 
+struct tls;
+struct tls_credentials;
+
 struct transport {
-    int fd;         /* -1: none */
-    int kill_fd;    /* borrowed; readable: give up at once; -1: none */
-    bool has_pages; /* pages of a file were sent, and nothing was heard since */
+    int fd;          /* -1: none */
+    struct tls *tls; /* NULL: plain */
+    int kill_fd;     /* borrowed; readable: give up at once; -1: none */
+    bool has_pages;  /* pages of a file were sent, and nothing was heard since */
 };
 
 /* Sets a socket up: non-blocking, TCP_NODELAY, keep-alive. */
 bool transport_prepare(int fd, struct error *err);
+
+/* The handshake over a connection that stands; the errors tell what is wrong with the other side.
+ */
+bool transport_secure_server(struct transport *transport, const struct tls_credentials *credentials,
+                             int64_t deadline_ms, struct error *err);
+/* The peer must show a certificate that is valid for the host, or the one described: see
+ * tls_peer_is. */
+bool transport_secure_client(struct transport *transport, const struct tls_credentials *credentials,
+                             const char *host, const char *certificate, int64_t deadline_ms,
+                             struct error *err);
 
 /* Connects to any address of the host. */
 bool transport_connect(struct transport *transport, const char *host, uint16_t port,
@@ -29,6 +43,8 @@ bool transport_connect(struct transport *transport, const char *host, uint16_t p
 /* Where pages of a file may still wait to be sent, the kernel forgets them: once nobody holds the
  * blob, its space can be given back, and the peer would get zeros for them. */
 void transport_close(struct transport *transport);
+/* Ends TLS and gives the bare socket away, to be drained. */
+int transport_take(struct transport *transport);
 
 /* Is there something to read, or the end? Waits until the deadline (0: not at all), or until one of
  * two others is readable: stop_fd, wake_fd (-1: none). */

@@ -6,6 +6,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "base/bytes.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
@@ -19,6 +20,8 @@ enum {
     STACK_SIZE = 256 << 10,
     /* Kept for our own peers (those in the settings) when strangers have taken all. */
     RESERVED = 8,
+    /* Handshakes at once, as a part of the associations: who is slow at it keeps nobody out. */
+    GREETING_SHARE = 4,
 };
 
 struct worker {
@@ -28,8 +31,11 @@ struct worker {
     const struct configuration *configuration;
     struct call call;
     struct buffer request;
-    int fd;       /* the socket; at the end what is still to be drained, or -1 */
-    bool is_done; /* guarded by workers->lock */
+    struct transport transport;
+    int fd;           /* at the end what is still to be drained, or -1 */
+    bool is_greeted;  /* TLS and the request come first */
+    bool is_admitted; /* counts as an association; guarded by workers->lock */
+    bool is_done;     /* guarded by workers->lock */
 };
 
 struct workers {
@@ -41,7 +47,8 @@ struct workers {
     pthread_mutex_t lock;
     pthread_cond_t done;
     struct worker *list; /* guarded by lock */
-    unsigned running;    /* guarded by lock */
+    unsigned running;    /* with an association; guarded by lock */
+    unsigned greeting;   /* without one yet; guarded by lock */
 };
 
 static int new_event(void)
@@ -102,9 +109,8 @@ static struct association *accept_call(struct worker *worker, struct error *err)
         .kill_fd = worker->workers->kill_fd,
     };
     struct slice body = slice_skip(buffer_slice(&worker->request), PDU_HEADER_SIZE);
-    int fd = worker->fd;
-    worker->fd = -1;
-    return association_accept_take(fd, body, &configuration->policy, &settings, err);
+    return association_accept_take(&worker->transport, body, &configuration->policy, &settings,
+                                   err);
 }
 
 /* The host of the peer is a name, and it is none of this address. */
@@ -115,20 +121,125 @@ static bool is_stranger(const struct worker *worker)
 }
 
 /* Sends our last PDU; the listener drains what comes after it. */
-static void turn_away(struct worker *worker, struct rejection rejection)
+static void end_with(struct worker *worker, const uint8_t pdu[PDU_SHORT_SIZE])
+{
+    struct iovec part = { (void *)(uintptr_t)pdu, PDU_SHORT_SIZE };
+    if (transport_send(&worker->transport, &part, 1, false, 1, NULL))
+        worker->fd = transport_take(&worker->transport);
+    transport_close(&worker->transport);
+}
+
+static void turn_away(struct worker *worker, struct rejection rejection, const char *called_ae)
 {
     uint8_t pdu[PDU_SHORT_SIZE];
-    admission_note(rejection, &worker->call.address, "", worker->call.calling_ae);
+    admission_note(rejection, &worker->call.address, called_ae, worker->call.calling_ae);
     reject_encode(rejection, pdu);
-    if (send(worker->fd, pdu, sizeof(pdu), MSG_NOSIGNAL | MSG_DONTWAIT) < 0) {
-        close(worker->fd);
-        worker->fd = -1;
+    end_with(worker, pdu);
+}
+
+static bool read_exactly(struct worker *worker, size_t size, int64_t deadline_ms, struct error *err)
+{
+    while (size) {
+        struct space space = buffer_reserve(&worker->request, size);
+        struct iovec part = { space.data, space.size };
+        size_t received;
+        if (!space.data)
+            return error_set(err, ERROR_LIMIT, "the association request is too long");
+        if (!transport_receive(&worker->transport, &part, 1, deadline_ms, &received, err))
+            return false;
+        buffer_advance(&worker->request, received);
+        size -= received;
     }
+    return true;
+}
+
+/* The A-ASSOCIATE-RQ over TLS. False when the connection has had its end. */
+static bool read_request(struct worker *worker, int64_t deadline_ms, struct associate *request,
+                         struct error *err)
+{
+    enum abort_reason reason = ABORT_INVALID_PARAMETER;
+    uint8_t pdu[PDU_SHORT_SIZE];
+    if (!read_exactly(worker, PDU_HEADER_SIZE, deadline_ms, err))
+        goto close;
+    if (!admission_check_header(worker->request.data, &reason)) {
+        error_set(err, ERROR_INVALID, "not an association request");
+        goto abort;
+    }
+    if (!read_exactly(worker, get_u32be(worker->request.data + 2), deadline_ms, err))
+        goto close;
+    reason = ABORT_INVALID_PARAMETER;
+    if (admission_decode(slice_skip(buffer_slice(&worker->request), PDU_HEADER_SIZE), request, err))
+        return true;
+abort:
+    abort_encode(ABORT_BY_PROVIDER, reason, pdu);
+    end_with(worker, pdu);
+close:
+    transport_close(&worker->transport);
+    return false;
+}
+
+static struct rejection check_limits(const struct workers *workers, const struct call *call,
+                                     const struct dimse_options *options);
+
+/* From a greeted caller to one with an association. */
+static struct rejection admit(struct worker *worker)
+{
+    struct workers *workers = worker->workers;
+    pthread_mutex_lock(&workers->lock);
+    struct rejection rejection = check_limits(workers, &worker->call,
+                                              &worker->configuration->options);
+    if (rejection.result == 0) {
+        worker->is_admitted = true;
+        workers->running++;
+        workers->greeting--;
+    }
+    pthread_mutex_unlock(&workers->lock);
+    return rejection;
+}
+
+/* TLS, and the request over it, within ARTIM. False when the connection has had its end. */
+static bool greet(struct worker *worker)
+{
+    const struct configuration *configuration = worker->configuration;
+    int64_t deadline_ms = clock_monotonic_ms() + configuration->options.artim_timeout_ms;
+    char address[TRANSPORT_ADDRESS_SIZE];
+    char called[AE_TITLE_SIZE];
+    char calling[AE_TITLE_SIZE];
+    struct associate *request = mem_alloc(sizeof(*request));
+    struct error err = { .code = ERROR_NONE };
+    struct rejection rejection;
+    bool ok = configuration->options.tls &&
+              transport_secure_server(&worker->transport, configuration->options.tls, deadline_ms,
+                                      &err);
+    if (!ok)
+        transport_close(&worker->transport);
+    if (!ok || !read_request(worker, deadline_ms, request, &err)) {
+        transport_format_address(&worker->call.address, address);
+        log_warn("dimse: newcomer refused peer=%s over=tls why=\"%s\"", address, err.message);
+        metric_add(METRIC_ASSOCIATIONS_REJECTED, 1);
+        free(request);
+        return false;
+    }
+    associate_called_ae(request, called);
+    associate_calling_ae(request, calling);
+    rejection = admission_check(configuration, request, &worker->call.address,
+                                worker->transport.tls, &worker->call.to_resolve);
+    free(request);
+    pthread_mutex_lock(&worker->workers->lock);
+    memcpy(worker->call.calling_ae, calling, AE_TITLE_SIZE);
+    pthread_mutex_unlock(&worker->workers->lock);
+    if (rejection.result == 0)
+        rejection = admit(worker);
+    if (rejection.result)
+        turn_away(worker, rejection, called);
+    return rejection.result == 0;
 }
 
 static void serve(struct worker *worker)
 {
     struct workers *workers = worker->workers;
+    if (worker->is_greeted && !greet(worker))
+        return;
     struct session session = {
         .archive = workers->archive,
         .options = &worker->configuration->options,
@@ -140,7 +251,7 @@ static void serve(struct worker *worker)
     struct error err = { .code = ERROR_NONE };
     int64_t began_ms = clock_monotonic_ms();
     if (is_stranger(worker)) {
-        turn_away(worker, admission_stranger);
+        turn_away(worker, admission_stranger, "");
         return;
     }
     session.association = accept_call(worker, &err);
@@ -166,7 +277,7 @@ static void *run(void *argument)
     configuration_release(worker->configuration);
     pthread_mutex_lock(&workers->lock);
     worker->is_done = true;
-    workers->running--;
+    *(worker->is_admitted ? &workers->running : &workers->greeting) -= 1;
     pthread_cond_signal(&workers->done);
     pthread_mutex_unlock(&workers->lock);
     raise_event(workers->wake_fd);
@@ -185,7 +296,7 @@ static struct rejection check_limits(const struct workers *workers, const struct
     unsigned of_host = 0;
     unsigned of_title = 0;
     for (const struct worker *worker = workers->list; worker; worker = worker->next) {
-        if (worker->is_done)
+        if (worker->is_done || !worker->is_admitted)
             continue;
         of_host += peers_same_host(&worker->call.address, &call->address);
         of_title += strcmp(worker->call.calling_ae, call->calling_ae) == 0;
@@ -207,6 +318,32 @@ static bool start(struct worker *worker)
     return failure == 0;
 }
 
+/* With the lock held. False when there is no thread for it; nothing is taken then. */
+static bool add_worker(struct workers *workers, const struct call *call,
+                       const struct configuration *configuration, struct buffer *request)
+{
+    struct worker *worker = mem_alloc(sizeof(*worker));
+    worker->workers = workers;
+    worker->call = *call;
+    worker->fd = -1;
+    worker->transport = (struct transport){ .fd = call->fd, .kill_fd = workers->kill_fd };
+    worker->is_greeted = !request;
+    worker->is_admitted = request;
+    worker->request = request ? *request : buffer_up_to(PDU_HEADER_SIZE + PDU_REQUEST_LIMIT);
+    worker->configuration = configuration_hold(configuration);
+    if (!start(worker)) {
+        configuration_release(configuration);
+        free(worker);
+        return false;
+    }
+    worker->next = workers->list;
+    workers->list = worker;
+    *(worker->is_admitted ? &workers->running : &workers->greeting) += 1;
+    if (request)
+        *request = buffer_up_to(0);
+    return true;
+}
+
 struct rejection workers_admit_take(struct workers *workers, const struct call *call,
                                     const struct configuration *configuration,
                                     struct buffer *request)
@@ -214,26 +351,20 @@ struct rejection workers_admit_take(struct workers *workers, const struct call *
     static const struct rejection congestion = { 2, 3, 1 };
     pthread_mutex_lock(&workers->lock);
     struct rejection rejection = check_limits(workers, call, &configuration->options);
-    if (rejection.result == 0) {
-        struct worker *worker = mem_alloc(sizeof(*worker));
-        worker->workers = workers;
-        worker->call = *call;
-        worker->fd = call->fd;
-        worker->request = *request;
-        worker->configuration = configuration_hold(configuration);
-        if (start(worker)) {
-            worker->next = workers->list;
-            workers->list = worker;
-            workers->running++;
-            *request = buffer_up_to(0);
-        } else {
-            configuration_release(configuration);
-            free(worker);
-            rejection = congestion;
-        }
-    }
+    if (rejection.result == 0 && !add_worker(workers, call, configuration, request))
+        rejection = congestion;
     pthread_mutex_unlock(&workers->lock);
     return rejection;
+}
+
+bool workers_greet_take(struct workers *workers, const struct call *call,
+                        const struct configuration *configuration)
+{
+    unsigned limit = configuration->options.association_limit / GREETING_SHARE + RESERVED;
+    pthread_mutex_lock(&workers->lock);
+    bool taken = workers->greeting < limit && add_worker(workers, call, configuration, NULL);
+    pthread_mutex_unlock(&workers->lock);
+    return taken;
 }
 
 bool workers_reap(struct workers *workers, int *fd)
@@ -263,7 +394,7 @@ static void await_end(struct workers *workers, int64_t timeout_ms)
 {
     struct timespec deadline = clock_deadline(timeout_ms);
     pthread_mutex_lock(&workers->lock);
-    while (workers->running &&
+    while (workers->running + workers->greeting &&
            pthread_cond_clockwait(&workers->done, &workers->lock, CLOCK_MONOTONIC, &deadline) == 0)
         continue;
     pthread_mutex_unlock(&workers->lock);

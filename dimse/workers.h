@@ -31,6 +31,11 @@ struct rejection workers_admit_take(struct workers *workers, const struct call *
                                     const struct configuration *configuration,
                                     struct buffer *request);
 
+/* Somebody who begins TLS, and whose request is still to be read. True: the socket is taken, and
+ * whatever is to be answered is answered by the worker. False: too many are at it. */
+bool workers_greet_take(struct workers *workers, const struct call *call,
+                        const struct configuration *configuration);
+
 /* Joins what has ended. Each call gives at most one socket that is still to be drained, in *fd
  * (else -1); false when there is no more to do. */
 bool workers_reap(struct workers *workers, int *fd);

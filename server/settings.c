@@ -41,6 +41,11 @@ static const struct setting table[] = {
     { "data.verify.everyDays", NUMBER, AT(verify_every_days), 0, 36500, NULL, NULL, NULL },
     { "data.verify.mibPerSecond", NUMBER, AT(verify_mib_per_second), 0.01, 1e6, NULL, NULL, NULL },
     { "dimse.port", NUMBER, AT(dimse_port), 1, 65535, "--dimse-port", "N", "DICOM port (11112)" },
+    { "dimse.tlsPort", NUMBER, AT(dimse_tls_port), 0, 65535, NULL, NULL, NULL },
+    { "dimse.tlsCertificate", TEXT, AT(tls_certificate), 0, 0, NULL, NULL, NULL },
+    { "dimse.tlsKey", TEXT, AT(tls_key), 0, 0, NULL, NULL, NULL },
+    { "dimse.tlsCa", TEXT, AT(tls_ca), 0, 0, NULL, NULL, NULL },
+    { "dimse.tlsCrl", TEXT, AT(tls_crl), 0, 0, NULL, NULL, NULL },
     { "dimse.aeTitle", TEXT, AT(ae_title), 0, 0, "--aet", "TITLE", "our AE title (HOUNSFIELD)" },
     { "dimse.acceptAnyCalledAe", BOOLEAN, AT(accept_any_called_ae), 0, 0, NULL, NULL, NULL },
     { "dimse.callingAeTitles", TITLES, AT(calling_ae_titles), 0, 0, NULL, NULL, NULL },
@@ -567,6 +572,12 @@ static bool check_addresses(const struct settings *settings, struct error *err)
     if (settings->dimse_port != floor(settings->dimse_port) ||
         settings->http_port != floor(settings->http_port))
         return error_set(err, ERROR_INVALID, "ports are whole numbers");
+    if (settings->dimse_tls_port != floor(settings->dimse_tls_port) ||
+        (settings->dimse_tls_port && (settings->dimse_tls_port == settings->dimse_port ||
+                                      settings->dimse_tls_port == settings->http_port)))
+        return error_set(err, ERROR_INVALID, "dimse.tlsPort must be a port of its own, or 0");
+    if (!*settings->tls_certificate != !*settings->tls_key)
+        return error_set(err, ERROR_INVALID, "dimse.tlsCertificate and dimse.tlsKey go together");
     if (settings->dimse_port == settings->http_port)
         return error_set(err, ERROR_INVALID, "dimse.port and http.port are the same");
     if (*settings->base_url && !is_web_url(settings->base_url))

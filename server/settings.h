@@ -27,6 +27,11 @@ struct settings {
     double verify_mib_per_second;
 
     double dimse_port;
+    double dimse_tls_port; /* 0: none */
+    char *tls_certificate;
+    char *tls_key;
+    char *tls_ca;
+    char *tls_crl;
     char *ae_title;
     bool accept_any_called_ae;
     bool trust_network;

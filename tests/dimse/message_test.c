@@ -53,8 +53,9 @@ static struct pair open_pair(uint32_t peer_max_length, unsigned message_timeout_
     int fds[2];
     CHECK(socketpair(AF_UNIX, SOCK_STREAM, 0, fds) == 0);
     pair.peer = fds[1];
+    struct transport transport = { .fd = fds[0], .kill_fd = -1 };
     pair.association = association_accept_take(
-        fds[0], slice_skip(buffer_slice(&request), PDU_HEADER_SIZE), &policy, &settings, &err);
+        &transport, slice_skip(buffer_slice(&request), PDU_HEADER_SIZE), &policy, &settings, &err);
     CHECK(pair.association);
     CHECK(recv(pair.peer, header, sizeof(header), MSG_WAITALL) == sizeof(header));
     CHECK_INT(header[0], PDU_ASSOCIATE_AC);
@@ -328,8 +329,7 @@ TEST(no_pdu_is_longer_than_the_peer_takes)
 TEST(a_data_set_written_in_pieces_arrives_as_one)
 {
     struct pair pair = open_pair(128, 1000);
-    struct message_writer writer = message_writer_init(pair.association, 1,
-                                                       slice_of("command", 7));
+    struct message_writer writer = message_writer_init(pair.association, 1, slice_of("command", 7));
     struct error err;
     uint8_t received[2000];
     CHECK_OK(message_write(&writer, slice_of("0123456789", 10), &err), err);

@@ -31,8 +31,9 @@ static struct association *accept_on(int fd)
         request->contexts[i].syntaxes = buffer_slice(&syntaxes);
     }
     associate_encode(request, PDU_ASSOCIATE_RQ, &pdu);
+    struct transport transport = { .fd = fd, .kill_fd = -1 };
     struct association *association = association_accept_take(
-        fd, slice_skip(buffer_slice(&pdu), PDU_HEADER_SIZE), &policy, &settings, &err);
+        &transport, slice_skip(buffer_slice(&pdu), PDU_HEADER_SIZE), &policy, &settings, &err);
     buffer_release(&pdu);
     buffer_release(&syntaxes);
     free(request);

@@ -241,7 +241,7 @@ def test_SCM_05_roles_are_negotiated(prompt_server):
         content, = association.accepted.sub_items(0x54)
         assert content[-2:] == bytes([scu, scp])
         # who is no SCU may not ask
-        assert ask(association, action(new_uid(), [(CT, new_uid())])) == (0 if scu else 0x0122)
+        assert ask(association, action(new_uid(), [(CT, new_uid())])) == (0 if scu else 0x0118)
         if scu:
             assert hear(association).kind == 2
         association.release()
