@@ -5,9 +5,10 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "dicom/codec_encode.h"
 #include "dicom/transcode_parts.h"
 
-enum { PIECE = 64 << 10, MAX_CHANGES = 3, MAX_ICONS = 64 };
+enum { PIECE = 64 << 10, MAX_CHANGES = 3, MAX_ICONS = 64, MAX_ENCODED = 256 << 20 };
 #define MAX_NATIVE_SIZE      0xFFFFFFFEu
 #define UID_GE_BIG_ENDIAN    "1.2.840.113619.5.2"
 #define UID_JPEG_EXTENDED    "1.2.840.10008.1.2.4.51"
@@ -26,11 +27,16 @@ struct change {
 struct transcoder {
     const struct dataset *header;
     const struct transfer_syntax *from;
+    const struct transfer_syntax *to;
     struct value_reader reader;
+    struct value_reader
+        frame_reader; /* native frames are read twice, and ahead of what is before */
     struct element_writer writer;
     struct frame_reader frames;
-    bool has_frames; /* the pixel data is to be decoded */
-    uint8_t *piece;  /* of a value on its way */
+    bool has_frames;             /* the pixel data is to be decoded, or encoded, or both */
+    struct pixel_format written; /* what the attributes have to say of it */
+    struct buffer encoded;       /* the first frame, when it is to be encoded */
+    uint8_t *piece;              /* of a value on its way */
     unsigned bits_allocated;
     struct change changes[MAX_CHANGES];
     size_t change_count;
@@ -57,6 +63,8 @@ bool transcode_is_possible(const struct transfer_syntax *from, const struct tran
 {
     bool target = strcmp(to->uid, UID_IMPLICIT_LITTLE_ENDIAN) == 0 ||
                   strcmp(to->uid, UID_EXPLICIT_LITTLE_ENDIAN) == 0;
+    if (codec_can_encode(to)) /* without loss, and so only what has lost nothing */
+        return is_native_source(from) || (codec_can_decode(from) && !from->lossy);
     return target && (is_native_source(from) || codec_can_decode(from));
 }
 
@@ -128,8 +136,43 @@ static bool write_plain(struct transcoder *transcoder, const struct element *ele
            write_padding(transcoder, element->size, element->vr, err);
 }
 
+/* One fragment, padded to even length. */
+static bool write_fragment(struct transcoder *transcoder, struct slice bytes, struct error *err)
+{
+    uint32_t length = (uint32_t)(bytes.size + bytes.size % 2);
+    return element_writer_item(&transcoder->writer, TAG_ITEM, length, err) &&
+           element_writer_bytes(&transcoder->writer, bytes, err) &&
+           write_padding(transcoder, bytes.size, VR_OB, err);
+}
+
+/* An empty offset table: where frames stand is known when all are encoded. Each is one fragment, by
+ * which they can be told (PS3.5 A.4). */
+static bool write_encoded(struct transcoder *transcoder, struct error *err)
+{
+    struct frame_reader *frames = &transcoder->frames;
+    struct buffer *encoded = &transcoder->encoded;
+    if (!element_writer_header(&transcoder->writer, TAG_PIXEL_DATA, VR_OB, LENGTH_UNDEFINED, err) ||
+        !element_writer_item(&transcoder->writer, TAG_ITEM, 0, err) ||
+        !write_fragment(transcoder, buffer_slice(encoded), err))
+        return false;
+    for (uint32_t number = 2; number <= frames->count; number++) {
+        struct pixel_format format;
+        struct slice frame;
+        buffer_clear(encoded);
+        if (!frame_reader_read(frames, number, &frame, err))
+            return false;
+        format = frames->decoded;
+        if (!codec_encode_frame(transcoder->to, &format, frame, encoded, err) ||
+            !write_fragment(transcoder, buffer_slice(encoded), err))
+            return error_add_context(err, "frame %u", number);
+    }
+    return element_writer_item(&transcoder->writer, TAG_SEQUENCE_DELIMITER, 0, err);
+}
+
 static bool write_frames(struct transcoder *transcoder, struct error *err)
 {
+    if (transcoder->to->encapsulated)
+        return write_encoded(transcoder, err);
     struct frame_reader *frames = &transcoder->frames;
     struct slice frame = buffer_slice(&frames->frame);
     uint64_t size = (uint64_t)frame.size * frames->count;
@@ -174,12 +217,12 @@ static bool is_surely_lossy(const struct transfer_syntax *syntax)
 static void note_changes(struct transcoder *transcoder)
 {
     const struct frame_reader *frames = &transcoder->frames;
-    const struct pixel_format *decoded = &frames->decoded;
+    const struct pixel_format *written = &transcoder->written;
     struct element lossy;
-    if (strcmp(decoded->photometric_interpretation, frames->stored.photometric_interpretation) != 0)
+    if (strcmp(written->photometric_interpretation, frames->stored.photometric_interpretation) != 0)
         add_change(transcoder, TAG_PHOTOMETRIC_INTERPRETATION, VR_CS,
-                   slice_text(decoded->photometric_interpretation));
-    if (decoded->samples_per_pixel > 1)
+                   slice_text(written->photometric_interpretation));
+    if (written->samples_per_pixel > 1)
         add_change(transcoder, TAG_PLANAR_CONFIGURATION, VR_US, slice_of("\0\0", 2));
     if (is_surely_lossy(transcoder->from) &&
         !(dataset_find(transcoder->header, TAG_LOSSY_IMAGE_COMPRESSION, &lossy) && lossy.size))
@@ -317,21 +360,42 @@ static bool find_icons(struct transcoder *transcoder, struct error *err)
     return true;
 }
 
+static bool encode_first(struct transcoder *transcoder, struct error *err)
+{
+    transcoder->encoded = buffer_up_to(MAX_ENCODED);
+    return codec_encode_frame(transcoder->to, &transcoder->written,
+                              buffer_slice(&transcoder->frames.frame), &transcoder->encoded, err);
+}
+
+static bool open_frames(struct transcoder *transcoder, const struct element *pixels,
+                        struct slice table, struct error *err)
+{
+    if (transcoder->from->encapsulated)
+        return frame_reader_open(transcoder->header, table, &transcoder->reader,
+                                 &transcoder->frames, err);
+    return frame_reader_open_native(transcoder->header, pixels,
+                                    swap_unit(transcoder, pixels, 0) == 2,
+                                    &transcoder->frame_reader, &transcoder->frames, err);
+}
+
 static bool prepare(struct transcoder *transcoder, struct slice frames, struct error *err)
 {
     struct element pixels;
     int64_t bits = 0;
     if (dataset_integer(transcoder->header, TAG_BITS_ALLOCATED, &bits) && bits > 0 && bits <= 64)
         transcoder->bits_allocated = (unsigned)bits;
-    if (!transcoder->from->encapsulated)
-        return true;
-    if (!find_icons(transcoder, err))
+    if (transcoder->from->encapsulated && !find_icons(transcoder, err))
         return false;
-    if (!dataset_find(transcoder->header, TAG_PIXEL_DATA, &pixels) || !pixels.undefined_length)
+    bool has_pixels = dataset_find(transcoder->header, TAG_PIXEL_DATA, &pixels);
+    if (!has_pixels || (transcoder->from->encapsulated && !pixels.undefined_length))
+        return true;
+    if (!transcoder->from->encapsulated && !transcoder->to->encapsulated)
         return true;
     transcoder->has_frames = true;
-    if (!frame_reader_open(transcoder->header, frames, &transcoder->reader, &transcoder->frames,
-                           err))
+    if (!open_frames(transcoder, &pixels, frames, err))
+        return false;
+    transcoder->written = transcoder->frames.decoded;
+    if (transcoder->to->encapsulated && !encode_first(transcoder, err))
         return false;
     note_changes(transcoder);
     return true;
@@ -345,12 +409,17 @@ bool transcode_dataset(const struct dataset *header, struct slice frames,
     if (!transcode_is_possible(from, to))
         return error_set(err, ERROR_UNSUPPORTED, "no way from transfer syntax %s to %s", from->uid,
                          to->uid);
-    struct transcoder transcoder = { .header = header, .from = from, .piece = mem_alloc(PIECE) };
+    struct transcoder transcoder = {
+        .header = header, .from = from, .to = to, .piece = mem_alloc(PIECE)
+    };
     transcoder.reader = value_reader_init(source, from->deflated);
+    transcoder.frame_reader = value_reader_init(source, from->deflated);
     transcoder.writer = element_writer_init(sink, to->explicit_vr);
     bool ok = prepare(&transcoder, frames, err) && write_dataset(&transcoder, err);
     frame_reader_close(&transcoder.frames);
+    buffer_release(&transcoder.encoded);
     element_writer_release(&transcoder.writer);
+    value_reader_release(&transcoder.frame_reader);
     value_reader_release(&transcoder.reader);
     free(transcoder.piece);
     return ok;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 /* A whole data set from one transfer syntax to another (PS3.5 annex A): native ones among each
- * other, deflated to native, and compressed to native where codec.h can decode. Streams: memory is
- * bounded by the header and one frame. */
+ * other, deflated to native, compressed to native where codec.h can decode, and what has lost
+ * nothing to compressed where codec_encode.h can encode. Streams: memory is bounded by the header
+ * and one frame. */
 
 #include "base/buffer.h"
 #include "base/error.h"
@@ -22,12 +23,12 @@ struct transcode_sink {
     void *context;
 };
 
-/* Explicit or Implicit VR little endian are the targets. */
+/* Explicit or Implicit VR little endian are the targets, and those of codec_can_encode. */
 bool transcode_is_possible(const struct transfer_syntax *from, const struct transfer_syntax *to);
 
 /* `header` with its elisions, `frames` (see frames.h) of the stored object. The result's attributes
- * are made right: photometric interpretation, planar configuration, no offset tables; lossy flags
- * stay. */
+ * are made right: photometric interpretation, planar configuration, no or empty offset tables;
+ * lossy flags stay. When it fails for what the pixels are, nothing has been written. */
 bool transcode_dataset(const struct dataset *header, struct slice frames,
                        const struct transfer_syntax *to, const struct transcode_source *source,
                        const struct transcode_sink *sink, struct error *err);

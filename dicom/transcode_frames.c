@@ -79,10 +79,70 @@ static bool gather(struct frame_reader *frames, uint32_t number, struct error *e
     return true;
 }
 
+static size_t native_size(const struct pixel_format *format)
+{
+    return (size_t)format->rows * format->columns * format->samples_per_pixel *
+           (format->bits_allocated / 8u);
+}
+
+static void swap_words(uint8_t *bytes, size_t size)
+{
+    for (size_t i = 0; i + 1 < size; i += 2) {
+        uint8_t byte = bytes[i];
+        bytes[i] = bytes[i + 1];
+        bytes[i + 1] = byte;
+    }
+}
+
+/* Samples of one plane after the other to samples of one pixel after the other. */
+static void interleave(const struct pixel_format *format, struct slice planes, struct buffer *frame)
+{
+    size_t bytes = format->bits_allocated / 8u;
+    size_t plane = planes.size / format->samples_per_pixel;
+    for (size_t at = 0; at < plane; at += bytes)
+        for (unsigned i = 0; i < format->samples_per_pixel; i++)
+            buffer_append(frame, slice_of(planes.data + i * plane + at, bytes));
+}
+
+static bool read_native(struct frame_reader *frames, uint32_t number, struct error *err)
+{
+    const struct pixel_format *format = &frames->stored;
+    size_t size = native_size(format);
+    bool is_planar = format->planar_configuration && format->samples_per_pixel > 1;
+    struct buffer *into = is_planar ? &frames->encoded : &frames->frame;
+    buffer_clear(&frames->encoded);
+    buffer_clear(&frames->frame);
+    uint64_t at = (uint64_t)(number - 1) * size;
+    struct space space = buffer_reserve(into, size);
+    if (!space.data)
+        return error_set(err, ERROR_LIMIT, "a frame of %zu bytes", size);
+    space.size = size;
+    if (frames->pixels.elided) {
+        if (!value_reader_read(frames->reader, frames->pixels.offset + at, space, err))
+            return false;
+    } else {
+        memcpy(space.data, frames->pixels.value.data + at, size);
+    }
+    /* Of bytes in words of the other order the words are turned (PS3.5 8.1.1). */
+    if (frames->is_swapped)
+        swap_words(space.data, size);
+    buffer_advance(into, size);
+    if (is_planar)
+        interleave(format, buffer_slice(into), &frames->frame);
+    frames->decoded = *format;
+    frames->decoded.planar_configuration = 0;
+    return buffer_check(&frames->frame, "frame", err);
+}
+
 bool frame_reader_read(struct frame_reader *frames, uint32_t number, struct slice *frame,
                        struct error *err)
 {
     struct pixel_format format = frames->stored;
+    if (frames->is_native) {
+        bool ok = read_native(frames, number, err);
+        *frame = buffer_slice(&frames->frame);
+        return ok;
+    }
     if (!gather(frames, number, err))
         return false;
     buffer_clear(&frames->frame);
@@ -110,6 +170,49 @@ bool frame_reader_open(const struct dataset *header, struct slice table,
                                      .encoded = buffer_up_to(MAX_ENCODED),
                                      .frame = buffer_up_to(MAX_DECODED) };
     return check_count(header, frames->count, err) && read_format(header, &frames->stored, err) &&
+           frame_reader_read(frames, 1, &first, err);
+}
+
+/* Pixels that are whole bytes, all of them there, at the low end of what is allocated. */
+static bool check_native(const struct dataset *header, const struct frame_reader *frames,
+                         struct error *err)
+{
+    const struct pixel_format *format = &frames->stored;
+    const char *photometric = format->photometric_interpretation;
+    int64_t high_bit = format->bits_stored - 1;
+    dataset_integer(header, TAG_HIGH_BIT, &high_bit);
+    if ((format->bits_allocated != 8 && format->bits_allocated != 16) ||
+        (format->samples_per_pixel != 1 && format->samples_per_pixel != 3) ||
+        high_bit != format->bits_stored - 1 || strstr(photometric, "_42"))
+        return error_set(err, ERROR_UNSUPPORTED, "native pixels that no encoder takes");
+    /* Bytes that came in words of the other order might not end with a frame. */
+    if (frames->is_swapped && native_size(format) % 2)
+        return error_set(err, ERROR_UNSUPPORTED, "frames of odd length in big endian");
+    if (!native_size(format) || native_size(format) > MAX_DECODED ||
+        (uint64_t)native_size(format) * frames->count > frames->pixels.size)
+        return error_set_tag(err, ERROR_INVALID, TAG_PIXEL_DATA,
+                             "pixel data has not %u frames of %zu bytes", frames->count,
+                             native_size(format));
+    return true;
+}
+
+bool frame_reader_open_native(const struct dataset *header, const struct element *pixels,
+                              bool is_swapped, struct value_reader *reader,
+                              struct frame_reader *frames, struct error *err)
+{
+    struct slice first;
+    int64_t count = 1;
+    dataset_integer(header, TAG_NUMBER_OF_FRAMES, &count);
+    *frames = (struct frame_reader){ .reader = reader,
+                                     .syntax = dataset_syntax(header),
+                                     .is_native = true,
+                                     .is_swapped = is_swapped,
+                                     .pixels = *pixels,
+                                     .count = count > 0 && count <= UINT32_MAX ? (uint32_t)count
+                                                                               : 1,
+                                     .encoded = buffer_up_to(MAX_DECODED),
+                                     .frame = buffer_up_to(MAX_DECODED) };
+    return read_format(header, &frames->stored, err) && check_native(header, frames, err) &&
            frame_reader_read(frames, 1, &first, err);
 }
 

@@ -40,12 +40,16 @@ bool element_writer_item(struct element_writer *writer, uint32_t tag, uint32_t l
 bool element_writer_bytes(struct element_writer *writer, struct slice bytes, struct error *err);
 bool element_writer_flush(struct element_writer *writer, struct error *err);
 
-/* --- transcode_frames.c: encapsulated pixel data, decoded. The first frame is decoded at the
- * opening: what the attributes before the pixel data have to say depends on it. */
+/* --- transcode_frames.c: pixel data frame by frame, encapsulated and decoded, or native. The first
+ * frame is read at the opening: what the attributes before the pixel data have to say depends on
+ * it. */
 struct frame_reader {
     struct slice table;
     struct value_reader *reader;
     const struct transfer_syntax *syntax;
+    bool is_native;
+    bool is_swapped;       /* native ones in words of the other order */
+    struct element pixels; /* native ones */
     struct pixel_format stored;
     struct pixel_format decoded;
     uint32_t count;
@@ -55,6 +59,11 @@ struct frame_reader {
 };
 bool frame_reader_open(const struct dataset *header, struct slice table,
                        struct value_reader *reader, struct frame_reader *frames, struct error *err);
+/* The same of native pixel data, which become planar configuration 0 and little endian. Only whole
+ * bytes: ERROR_UNSUPPORTED for what no encoder takes. */
+bool frame_reader_open_native(const struct dataset *header, const struct element *pixels,
+                              bool is_swapped, struct value_reader *reader,
+                              struct frame_reader *frames, struct error *err);
 void frame_reader_close(struct frame_reader *frames);
 /* The frame as native bytes, borrowed until the next call. */
 bool frame_reader_read(struct frame_reader *frames, uint32_t number, struct slice *frame,

@@ -504,6 +504,106 @@ TEST(compressed_frames_become_native_pixels_in_each_syntax)
     }
 }
 
+static const char *const encoded_syntaxes[] = { "1.2.840.10008.1.2.5", "1.2.840.10008.1.2.4.80",
+                                                "1.2.840.10008.1.2.4.90" };
+
+/* From native to each encoder and back: every attribute and every pixel is what it was. */
+static void check_there_and_back(struct buffer bytes, const struct transfer_syntax *from,
+                                 struct buffer expected)
+{
+    for (size_t i = 0; i < sizeof(encoded_syntaxes) / sizeof(encoded_syntaxes[0]); i++) {
+        const struct transfer_syntax *through = syntax_of(encoded_syntaxes[i]);
+        struct buffer there = transcoded(buffer_slice(&bytes), from, through);
+        struct buffer back = transcoded(buffer_slice(&there), through, EXPLICIT);
+        CHECK(slice_equal(buffer_slice(&back), buffer_slice(&expected)));
+        buffer_release(&there);
+        buffer_release(&back);
+    }
+    buffer_release(&bytes);
+    buffer_release(&expected);
+}
+
+TEST(native_pixels_are_encoded_and_decoded_to_the_same_data_set)
+{
+    static const struct picture pictures[] = {
+        { "MONOCHROME2 ", 1, 8, 8, 0, NULL },   { "MONOCHROME2 ", 1, 16, 12, 0, NULL },
+        { "MONOCHROME2 ", 1, 16, 13, 1, NULL }, { "MONOCHROME2 ", 1, 16, 16, 1, NULL },
+        { "RGB ", 3, 8, 8, 0, NULL },
+    };
+    const struct transfer_syntax *sources[] = { IMPLICIT, EXPLICIT };
+    for (size_t i = 0; i < sizeof(pictures) / sizeof(pictures[0]); i++)
+        for (int j = 0; j < 2; j++)
+            for (int count = 1; count < 4; count += 2) {
+                struct maker maker = maker_of(sources[j], false);
+                struct maker expected = maker_of(EXPLICIT, false);
+                bool planar = pictures[i].samples > 1;
+                make_attributes(&maker, &pictures[i], count > 1 ? "3 " : NULL, planar);
+                make_native_pixels(&maker, &pictures[i], count);
+                make(&maker, 0xFFFCFFFC, VR_OB, 1, BYTES("\0\0"));
+                make_attributes(&expected, &pictures[i], count > 1 ? "3 " : NULL, planar);
+                make_native_pixels(&expected, &pictures[i], count);
+                make(&expected, 0xFFFCFFFC, VR_OB, 1, BYTES("\0\0"));
+                check_there_and_back(maker.out, sources[j], expected.out);
+            }
+}
+
+TEST(one_compressed_syntax_becomes_another)
+{
+    const struct transfer_syntax *from = syntax_of("1.2.840.10008.1.2.4.70");
+    struct maker maker = maker_of(from, false);
+    struct maker expected = maker_of(EXPLICIT, false);
+    static const struct picture s13 = { "MONOCHROME2 ", 1, 16, 13, 1, NULL };
+    make_attributes(&maker, &s13, NULL, false);
+    make_pixels(&maker, slice_of(sample_jpeg70_s13, sizeof(sample_jpeg70_s13)), 1, false);
+    make_attributes(&expected, &s13, NULL, false);
+    make_native_pixels(&expected, &s13, 1);
+    check_there_and_back(maker.out, from, expected.out);
+}
+
+TEST(planes_of_native_colours_are_put_together)
+{
+    static const struct picture rgb = { "RGB ", 3, 8, 8, 0, NULL };
+    struct maker maker = maker_of(EXPLICIT, false);
+    struct maker expected = maker_of(EXPLICIT, false);
+    struct buffer image = buffer_up_to(MAX_RESULT), planes = buffer_up_to(MAX_RESULT);
+    append_image(&image, &rgb);
+    for (int component = 0; component < 3; component++)
+        for (size_t at = (size_t)component; at < image.size; at += 3)
+            buffer_append_byte(&planes, image.data[at]);
+    if (planes.size % 2)
+        buffer_append_byte(&planes, 0);
+    make_attributes(&maker, &rgb, NULL, true);
+    uint8_t *configuration = memmem(maker.out.data, maker.out.size, "\x28\0\x06\0US\2\0\0\0", 10);
+    CHECK(configuration);
+    configuration[8] = 1;
+    make(&maker, TAG_PIXEL_DATA, VR_OB, 1, buffer_slice(&planes));
+    make_attributes(&expected, &rgb, NULL, true);
+    make_native_pixels(&expected, &rgb, 1);
+    check_there_and_back(maker.out, EXPLICIT, expected.out);
+    buffer_release(&image);
+    buffer_release(&planes);
+}
+
+TEST(pixels_that_no_encoder_takes_are_an_error_before_anything_is_written)
+{
+    static const struct picture wide = { "MONOCHROME2 ", 1, 32, 32, 0, NULL };
+    static const struct picture subsampled = { "YBR_FULL_422", 3, 8, 8, 0, NULL };
+    static const struct picture *const pictures[] = { &wide, &subsampled };
+    for (int i = 0; i < 2; i++) {
+        struct maker maker = maker_of(EXPLICIT, false);
+        struct buffer out = buffer_up_to(MAX_RESULT);
+        struct error err;
+        make_attributes(&maker, pictures[i], NULL, false);
+        make(&maker, TAG_PIXEL_DATA, VR_OW, 1, BYTES("\0\0\0\0\0\0\0\0"));
+        CHECK(!transcode(buffer_slice(&maker.out), EXPLICIT, syntax_of(encoded_syntaxes[1]),
+                         ALL_IN_HEADER, &out, &err));
+        CHECK_INT(err.code, ERROR_UNSUPPORTED);
+        CHECK_INT(out.size, 0);
+        buffer_release(&out);
+        buffer_release(&maker.out);
+    }
+}
+
 TEST(colours_of_decoded_frames_are_told_right)
 {
     static const struct picture ybr = { "YBR_RCT ", 3, 8, 8, 0, NULL };
@@ -637,6 +737,11 @@ TEST(what_is_possible_is_told_before)
     CHECK(transcode_is_possible(JPEG, EXPLICIT));
     CHECK(transcode_is_possible(rle, IMPLICIT));
     CHECK(!transcode_is_possible(EXPLICIT, JPEG));
+    CHECK(transcode_is_possible(EXPLICIT, rle));
+    CHECK(transcode_is_possible(DEFLATED, syntax_of("1.2.840.10008.1.2.4.90")));
+    CHECK(transcode_is_possible(syntax_of("1.2.840.10008.1.2.4.70"), rle));
+    CHECK(
+        !transcode_is_possible(JPEG, rle)); /* what has lost something is not said to be lossless */
     CHECK(!transcode_is_possible(EXPLICIT, BIG_ENDIAN_SYNTAX));
     CHECK(!transcode_is_possible(syntax_of("1.2.840.10008.1.2.4.94"), EXPLICIT));
     CHECK(!transcode_is_possible(syntax_of("1.2.840.10008.1.2.4.102"), EXPLICIT));
