@@ -3,7 +3,7 @@
 and started again on the same data directory, round after round. A model in the client knows what was acknowledged;
 after each restart the archive must agree with it in feed, query, counts and bytes.
 
-HOUNSFIELD_ROUNDS (40) says how many rounds, HOUNSFIELD_SEED repeats the choices of an earlier run."""
+HOUNSFIELD_ROUNDS (40, with sanitizers 20) says how many rounds, HOUNSFIELD_SEED repeats the choices of an earlier run."""
 import os
 import pathlib
 import random
@@ -21,7 +21,8 @@ from images import GATHERED_MAX, FRAME_SIZE, Association, Gone, Web, digest, par
 from model import Model, Reader
 from upper_layer import Receiver
 
-ROUNDS = int(os.environ.get("HOUNSFIELD_ROUNDS", "40"))
+PROGRAM = (BUILD / "hounsfield").read_bytes() if (BUILD / "hounsfield").exists() else b""
+ROUNDS = int(os.environ.get("HOUNSFIELD_ROUNDS", "0")) or (20 if b"__asan_init" in PROGRAM else 40)
 SEED = int(os.environ.get("HOUNSFIELD_SEED", "0")) or random.SystemRandom().randrange(1, 1 << 32)
 STUDIES_MAX = 30  # open at a time
 FULL_CHECK = 100  # rounds
@@ -52,7 +53,7 @@ POINTS = [name for name in fault_points("storage", "archive") if not name.starts
 
 
 def has_fault_points():
-    return b"HOUNSFIELD_FAULT" in (BUILD / "hounsfield").read_bytes()
+    return b"HOUNSFIELD_FAULT" in PROGRAM
 
 
 # --- clients ---------------------------------------------------------------------------------------------------------
@@ -238,6 +239,33 @@ class BigClient(StoreScu):
         return None
 
 
+class Keeper(Client):
+    """Compacts and backs up meanwhile, as an operator would."""
+
+    def __init__(self, daemon, model, rng, begun, backup):
+        super().__init__(daemon, model, rng, begun)
+        self.backup = backup
+
+    def open(self):
+        self.begun.wait(30)
+
+    def step(self):
+        Association(self.server).release()  # without a server the commands work on the data directory themselves
+        if self.rng.random() < 0.7:
+            self.operate("compact", "--dead", "1")
+        else:
+            self.operate("backup", str(self.backup))
+
+    def operate(self, *command):
+        done = subprocess.run([*self.server.command, *command, "--quiet", "--data", str(self.server.data_dir)],
+                              capture_output=True, text=True, timeout=60)
+        if done.returncode == 1:
+            time.sleep(0.2)  # whoever sees first that the daemon is dead
+            Association(self.server).release()
+        assert done.returncode == 0, (command, done.stdout, done.stderr)
+        self.count(command[0])
+
+
 class Watcher(Client):
     """Reads while the others write."""
 
@@ -262,6 +290,7 @@ class Rounds:
     def __init__(self, daemon, disk, seed):
         self.daemon, self.disk = daemon, disk
         self.rng = random.Random(seed)
+        self.backup = daemon.folder / "backup"
         self.model = Model()
         self.round = 0
         self.counts = {}
@@ -311,6 +340,8 @@ class Rounds:
         for i, kind in enumerate(writers):
             rng = random.Random(self.rng.random())
             clients.append(kind(self.daemon, self.model, rng, begun, i + 1, study, old[i::len(writers)][:4]))
+        if self.rng.random() < 0.4:
+            clients.append(Keeper(self.daemon, self.model, random.Random(self.rng.random()), begun, self.backup))
         clients.append(Watcher(self.daemon, self.model, random.Random(self.rng.random()), begun))
         return clients
 
@@ -318,7 +349,7 @@ class Rounds:
         """Lets the clients work until the daemon is dead. True when it died by the rule or at the point."""
         begun = threading.Event()
         clients = self.clients(begun)
-        if rules or any(isinstance(client, BigClient) for client in clients):
+        if rules or any(isinstance(client, (BigClient, Keeper)) for client in clients):
             seconds *= 4
         for client in clients:
             client.start()
@@ -412,13 +443,27 @@ class Rounds:
         return died
 
     def finish(self):
-        """Everything once more, after a stop in order too."""
+        """Everything once more: as it is, as `verify` sees it, after a stop in order, and out of the backup."""
         web = Web(self.daemon)
         self.model.follow(web)
         self.model.check_all(web)
+        self.operate("backup", str(self.backup))
+        self.operate("verify")
         self.daemon.stop()
         self.daemon.start()
         self.model.check_all(Web(self.daemon))
+        self.daemon.stop()
+        self.daemon.data_dir.rename(self.daemon.folder / "before")
+        self.operate("restore", str(self.backup))
+        self.daemon.start()
+        self.model.check_all(Web(self.daemon))
+
+    def operate(self, *command):
+        """Blobs to which nothing refers are what a crash may leave, and no damage."""
+        done = subprocess.run([*self.daemon.command, *command, "--json", "--quiet", "--data", str(self.daemon.data_dir)],
+                              capture_output=True, text=True, timeout=600)
+        found = {kind for kind in re.findall(r'"kind": ?"([a-z-]+)"', done.stdout)}
+        assert done.returncode in (0, 3) and found <= {"blob-unknown"}, (command, done.stdout[-3000:], done.stderr[-3000:])
 
     def report(self, seconds):
         times = sorted(self.restarts)
