@@ -217,7 +217,7 @@ class Store:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.long] if n in LONG else []) for n in FAULTS])
-def test_HOS_46_a_failing_disk_refuses_plainly_and_what_was_acknowledged_stays(start_server, tmp_path, name):
+def test_HOS_49_a_failing_disk_refuses_plainly_and_what_was_acknowledged_stays(start_server, tmp_path, name):
     rules, remarks, outcome = FAULTS[name]
     store = Store(start_server, tmp_path, remarks)
     store.disk.set(NOTICE, *rules)

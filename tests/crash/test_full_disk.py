@@ -111,7 +111,7 @@ def until(what, seconds=20):
 
 
 @pytest.mark.slow
-def test_HOS_46_a_full_disk_refuses_stores_and_all_else_goes_on(start_server, disk):
+def test_HOS_49_a_full_disk_refuses_stores_and_all_else_goes_on(start_server, disk):
     server = start_server({"log": "info", "data": {"directory": str(disk.folder), "segmentSizeMiB": 8, "minimumFreeMiB": 24}},
                           wait=False)
     server.process.kill()  # it was started outside of the small disk

@@ -217,7 +217,7 @@ def watch(server):
 
 
 @pytest.mark.slow
-def test_HOS_48_twenty_clients_on_the_same_studies_see_whole_instances_or_none(start_server):
+def test_STO_14_twenty_clients_on_the_same_studies_see_whole_instances_or_none(start_server):
     server = start_server({"log": "info", "data": {"segmentSizeMiB": 1}})
     kinds = [StoreScu] * 6 + [StowClient] * 4 + [Deleter] * 3 + [Searcher] * 2 + [Retriever] * 3 + [Mover, Follower]
     until = time.monotonic() + SECONDS
