@@ -79,6 +79,10 @@ static void answer_metrics(struct request *request, struct response *response)
     gauge(&body, "hounsfield_blob_bytes", "Bytes of stored instances", figures.blob_bytes);
     gauge(&body, "hounsfield_dead_bytes", "Bytes deleted and not reclaimed yet",
           figures.dead_bytes);
+    gauge(&body, "hounsfield_segments_missing", "Segment files that are gone and should be there",
+          figures.missing_segments);
+    gauge(&body, "hounsfield_segments_damaged",
+          "Segments of which a part could not be read at the start", figures.damaged_segments);
     gauge(&body, "hounsfield_free_disk_bytes", "Free bytes of the file system",
           figures.free_disk_bytes);
     gauge(&body, "hounsfield_storage_failed", "1 when a sync failed and nothing is written",

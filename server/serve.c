@@ -16,6 +16,7 @@
 #include "dicomweb/dicomweb.h"
 #include "server/control.h"
 #include "server/health.h"
+#include "server/restart.h"
 #include "server/verifier.h"
 #include "storage/storage.h"
 
@@ -238,25 +239,24 @@ void raise_descriptor_limit(void)
     }
 }
 
-/* Waits for SIGTERM or SIGINT, and heeds SIGHUP meanwhile. */
-static void await_stop(struct server *server, const struct settings *settings, int flag_count,
-                       char **flags, const sigset_t *signals)
+/* Waits for SIGTERM or SIGINT, and heeds SIGHUP meanwhile. False: it is to start anew. */
+static bool await_stop(struct server *server, const struct settings *settings, int flag_count,
+                       char **flags, struct restart *restart, const sigset_t *signals)
 {
-    int number = 0;
-    for (;;) {
-        sigwait(signals, &number);
-        if (number != SIGHUP)
-            break;
+    int number = SIGHUP;
+    while ((number = restart_wait(restart, server->storage, signals)) == SIGHUP)
         reload(server, settings, flag_count, flags);
-    }
-    log_info("server: stopping signal=%s", number == SIGINT ? "INT" : "TERM");
+    log_info("server: stopping signal=%s", !number ? "none" : number == SIGINT ? "INT" : "TERM");
+    return number != 0;
 }
 
 bool serve(const struct settings *settings, int flag_count, char **flags, struct error *err)
 {
     struct server server = { 0 };
+    struct restart restart;
     sigset_t stop;
     bool ok = false;
+    bool again = false;
     int64_t began_ms = clock_monotonic_ms();
 
     /* Blocked here, so that every thread inherits it and sigwait alone takes them. */
@@ -269,6 +269,7 @@ bool serve(const struct settings *settings, int flag_count, char **flags, struct
     /* Whatever is written holds patients' data, RocksDB's files too. */
     umask(S_IWGRP | S_IRWXO);
     raise_descriptor_limit();
+    restart_init(&restart, settings->restart_after_failure);
 
     if (!open_archive(&server, settings, err) || !open_verifier(&server, settings, err) ||
         !open_compactor(&server, settings, err) || !open_control(&server, settings, err) ||
@@ -284,7 +285,7 @@ bool serve(const struct settings *settings, int flag_count, char **flags, struct
     if (*settings->fhir_url && !*settings->base_url)
         log_warn("server: http.baseUrl is not set, so Endpoint resources say %s",
                  server.dicomweb_url);
-    await_stop(&server, settings, flag_count, flags, &stop);
+    again = !await_stop(&server, settings, flag_count, flags, &restart, &stop);
     /* Who asks a second time does not want to wait. */
     signal(SIGTERM, SIG_DFL);
     signal(SIGINT, SIG_DFL);
@@ -295,5 +296,9 @@ out:
     close_all(&server);
     if (ok)
         log_info("server: stopped");
-    return ok;
+    if (!ok && restart.attempts)
+        log_error("server: %s", err->message);
+    if (again || (!ok && restart_pause(&restart, &stop)))
+        restart_execute(&restart);
+    return ok && !again;
 }

@@ -37,6 +37,7 @@ static const struct setting table[] = {
       "the data directory (./var)" },
     { "data.segmentSizeMiB", NUMBER, AT(segment_size_mib), 1, 1 << 20, NULL, NULL, NULL },
     { "data.minimumFreeMiB", NUMBER, AT(minimum_free_mib), 1, 1e12, NULL, NULL, NULL },
+    { "data.restartAfterFailure", BOOLEAN, AT(restart_after_failure), 0, 0, NULL, NULL, NULL },
     { "data.compactAboveDeadShare", NUMBER, AT(compact_above_dead_share), 0, 1, NULL, NULL, NULL },
     { "data.verify.everyDays", NUMBER, AT(verify_every_days), 0, 36500, NULL, NULL, NULL },
     { "data.verify.mibPerSecond", NUMBER, AT(verify_mib_per_second), 0.01, 1e6, NULL, NULL, NULL },

@@ -22,6 +22,7 @@ struct settings {
     char *data_directory;
     double segment_size_mib;
     double minimum_free_mib;
+    bool restart_after_failure;
     double compact_above_dead_share;
     double verify_every_days;
     double verify_mib_per_second;

@@ -61,7 +61,8 @@ class Server:
         self.settings = merge(
             {
                 "log": "debug",
-                "data": {"directory": str(self.data_dir), "segmentSizeMiB": 64, "minimumFreeMiB": 16},
+                "data": {"directory": str(self.data_dir), "segmentSizeMiB": 64, "minimumFreeMiB": 16,
+                         "restartAfterFailure": False},
                 "dimse": {"port": self.dimse_port, "aeTitle": self.ae_title, "peers": peers},
                 "http": {"port": self.http_port},
             },
