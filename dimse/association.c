@@ -28,6 +28,8 @@ struct association {
     size_t progress;
     char called_ae[AE_TITLE_SIZE];
     char calling_ae[AE_TITLE_SIZE];
+    char user[USER_NAME_SIZE];
+    uint16_t operations;
     struct presentation_context *contexts;
     size_t context_count;
     uint32_t pdu_left; /* bytes of the open P-DATA-TF behind the open PDV */
@@ -119,6 +121,8 @@ static bool accept_contexts(struct association *association, struct slice body,
         association->context_count = request->context_count;
         associate_called_ae(request, association->called_ae);
         associate_calling_ae(request, association->calling_ae);
+        associate_user(request, association->user);
+        association->operations = negotiate_operations(request, policy);
         set_peer_max_pdu(association, request->max_length);
         negotiate_contexts(request, policy, association->contexts);
         negotiate_encode_accept(request, policy, association->contexts, answer);
@@ -176,7 +180,7 @@ static void encode_request(const struct association *association,
     associate->context_count = request->proposal_count;
     for (size_t i = 0; i < request->proposal_count; i++) {
         const struct proposal *proposal = &request->proposals[i];
-        for (size_t j = 0; j < 4 && proposal->transfer_syntaxes[j]; j++)
+        for (size_t j = 0; j < PROPOSED_SYNTAXES && proposal->transfer_syntaxes[j]; j++)
             pdu_append_syntax(&syntaxes, slice_text(proposal->transfer_syntaxes[j]));
         starts[i + 1] = syntaxes.size;
     }
@@ -360,6 +364,16 @@ int association_close(struct association *association)
 const char *association_calling_ae(const struct association *association)
 {
     return association->calling_ae;
+}
+
+const char *association_user(const struct association *association)
+{
+    return association->user;
+}
+
+uint16_t association_operations(const struct association *association)
+{
+    return association->operations;
 }
 
 const char *association_called_ae(const struct association *association)

@@ -32,9 +32,10 @@ struct association *association_accept_take(struct transport *transport, struct 
                                             struct error *err);
 
 /* What a requestor proposes. */
+enum { PROPOSED_SYNTAXES = 6 };
 struct proposal {
     const char *abstract_syntax;
-    const char *transfer_syntaxes[4]; /* up to the first NULL */
+    const char *transfer_syntaxes[PROPOSED_SYNTAXES]; /* up to the first NULL */
     uint8_t roles;                    /* ROLE_SCU, ROLE_SCP: what we want to be; ROLE_DEFAULT: not
                                          negotiated, SCU. The same in all contexts of a SOP class */
 };
@@ -61,6 +62,10 @@ void association_release(struct association *association, unsigned timeout_ms);
 int association_close(struct association *association);
 
 const char *association_calling_ae(const struct association *association);
+/* The user name that came with the request, "" for none; admission has found it right. */
+const char *association_user(const struct association *association);
+/* How many operations the peer may have outstanding. */
+uint16_t association_operations(const struct association *association);
 const char *association_called_ae(const struct association *association);
 /* NULL for an id that was not accepted. */
 const struct presentation_context *association_context(const struct association *association,

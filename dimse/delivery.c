@@ -6,7 +6,8 @@
 #include "dicom/transcode.h"
 #include "dimse/status.h"
 
-/* A context that takes the stored bytes, else one into whose syntax they can be brought; NULL. */
+/* A context that takes the stored bytes, else one into whose syntax they can be brought, a native
+ * one if there is any; NULL. */
 static const struct presentation_context *choose(const struct delivery_way *way,
                                                  const struct instance *instance, bool *as_is)
 {
@@ -21,7 +22,8 @@ static const struct presentation_context *choose(const struct delivery_way *way,
         *as_is = strcmp(context->transfer_syntax, instance_syntax_uid(instance)) == 0;
         if (*as_is)
             return context;
-        if (!other && transcode_is_possible(instance_syntax(instance), context->syntax))
+        bool is_better = !other || (other->syntax->encapsulated && !context->syntax->encapsulated);
+        if (is_better && transcode_is_possible(instance_syntax(instance), context->syntax))
             other = context;
     }
     return other;

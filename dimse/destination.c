@@ -126,8 +126,8 @@ bool destination_has_round(const struct destination *destination, const struct i
     return index >= destination->round_start && index < destination->round_end;
 }
 
-/* Each SOP class with each transfer syntax that is stored, and once with the ones that every
- * receiver knows, into which we can transcode. */
+/* Each SOP class with each transfer syntax that is stored, and once with those into which we can
+ * transcode, first the ones that every receiver knows. */
 static size_t make_proposals(const struct destination *destination, struct proposal *proposals)
 {
     size_t count = 0;
@@ -140,7 +140,9 @@ static size_t make_proposals(const struct destination *destination, struct propo
         if (is_new_class(destination, i))
             proposals[count++] = (struct proposal){
                 .abstract_syntax = combination->sop_class,
-                .transfer_syntaxes = { UID_EXPLICIT_LITTLE_ENDIAN, UID_IMPLICIT_LITTLE_ENDIAN },
+                .transfer_syntaxes = { UID_EXPLICIT_LITTLE_ENDIAN, UID_IMPLICIT_LITTLE_ENDIAN,
+                                       UID_JPEG_LS_LOSSLESS, UID_JPEG_2000_LOSSLESS,
+                                       UID_RLE_LOSSLESS },
             };
     }
     return count;

@@ -2,8 +2,9 @@
 """C-MOVE (PS3.4 C.4.2)."""
 import io
 import os
-import subprocess
 import socket
+import struct
+import subprocess
 import threading
 import time
 
@@ -11,8 +12,8 @@ import pydicom
 import pytest
 
 from upper_layer import (
-    BIG_ENDIAN, CT, EXPLICIT, IMPLICIT, PATIENT_MOVE, STUDY_MOVE, Association, Receiver, decode, encode,
-    keys, store_all, store_many,
+    BIG_ENDIAN, CT, EXPLICIT, IMPLICIT, PATIENT_MOVE, STUDY_MOVE, Association, Receiver, decode, encode, item, keys,
+    store_all, store_many, user_information,
 )
 from web import MR, make, new_uid, part10
 
@@ -232,7 +233,7 @@ def test_MOV_05_final_status_of_failures_and_warnings(server, tree, statuses, fi
 
 def test_MOV_06_a_long_list_of_failed_uids(server):
     study, series = new_uid(), new_uid()
-    uids = [f"1.2.826.0.1.3680043.9.9.{10**35 + i}" for i in range(1100)]
+    uids = [f"1.2.826.0.1.3680043.9.9.{10**35 + i}" for i in range(3000)]
     store_many(server, [make(study, series, SOPInstanceUID=uid, Rows=1, Columns=1) for uid in uids])
     with Receiver(server.destination_ports["MOVEDEST1"], syntaxes=[BIG_ENDIAN]):
         final, data = move(server, keys(QueryRetrieveLevel="STUDY", StudyInstanceUID=study))[-1]
@@ -326,6 +327,127 @@ def test_MOV_12_transcoded_for_a_destination_that_takes_only_implicit(server):
             got = decode(one.content, IMPLICIT)
             assert got.PatientName == sent.PatientName and got.SOPInstanceUID == sent.SOPInstanceUID
             assert bytes(got.PixelData) == (ds.PixelData if sent is ds else swapped(big.PixelData))
+
+
+RLE, JPEG_LS, JPEG_2000 = "1.2.840.10008.1.2.5", "1.2.840.10008.1.2.4.80", "1.2.840.10008.1.2.4.90"
+
+
+@pytest.mark.parametrize("syntax", [RLE, JPEG_LS, JPEG_2000])
+def test_MOV_12_encoded_for_a_destination_that_takes_nothing_else(server, syntax, tmp_path):
+    """What arrives is decoded by DCMTK or Pillow, which are not ours, to the pixels that were stored."""
+    ds = make(Rows=40, Columns=30, BitsStored=12, HighBit=11,
+              PixelData=b"".join(((x * 37 + y * 11) % 4096).to_bytes(2, "little") for y in range(40) for x in range(30)))
+    lossy = make(ds.StudyInstanceUID, LossyImageCompression="01", BitsAllocated=8, BitsStored=8, HighBit=7)
+    content = encode(lossy)
+    at = content.index(b"\xE0\x7F\x10\x00OW")
+    content = content[:at] + b"\xE0\x7F\x10\x00OB\0\0\xff\xff\xff\xff" + b"\xFE\xFF\x00\xE0\0\0\0\0" \
+        b"\xFE\xFF\x00\xE0\x04\0\0\0\xff\xd8\xff\xd9" + b"\xFE\xFF\xDD\xE0\0\0\0\0"
+    association = Association(server, [(1, CT, [EXPLICIT]), (3, CT, ["1.2.840.10008.1.2.4.50"])])
+    assert association.store(ds, 1)[0x0900] == 0
+    assert association.store(content, 3, sop_class=CT, sop_instance=lossy.SOPInstanceUID)[0x0900] == 0
+    association.release()
+    with Receiver(server.destination_ports["MOVEDEST1"], syntaxes=[syntax]) as receiver:
+        final, data = move(server, keys(QueryRetrieveLevel="STUDY", StudyInstanceUID=ds.StudyInstanceUID))[-1]
+    assert final[0x0900] == 0xB000 and counters(final) == (None, 1, 1, 0)
+    assert data.FailedSOPInstanceUIDList == lossy.SOPInstanceUID, "nothing lossless of what has lost something"
+    one = receiver.stored[0]
+    assert one.syntax == syntax
+    meta = pydicom.dataset.FileMetaDataset()
+    meta.TransferSyntaxUID = syntax
+    got = decode(one.content)
+    got.file_meta = meta
+    assert got.PatientName == ds.PatientName and got.PhotometricInterpretation == "MONOCHROME2"
+    path = tmp_path / "got.dcm"
+    pydicom.dcmwrite(path, got, enforce_file_format=True)
+    if syntax == JPEG_2000:
+        from PIL import Image
+        frame = pydicom.encaps.get_frame(got.PixelData, 0, number_of_frames=1)
+        words = struct.unpack("<1200H", Image.open(io.BytesIO(frame)).convert("I;16").tobytes())
+        assert struct.pack("<1200H", *(word >> 4 for word in words)) == ds.PixelData, "Pillow shifts 12 bits up"
+        return
+    tool = {RLE: "dcmdrle", JPEG_LS: "dcmdjpls"}[syntax]
+    subprocess.run([tool, str(path), str(tmp_path / "native.dcm")], check=True, timeout=30, capture_output=True)
+    assert pydicom.dcmread(tmp_path / "native.dcm").PixelData == ds.PixelData
+
+
+def test_MOV_12_native_is_preferred_where_the_destination_takes_all(server):
+    """Of what the destination takes, what costs it and us least: Big Endian goes out as Explicit, not encoded."""
+    ds = make()
+    association = Association(server, [(1, CT, [BIG_ENDIAN])])
+    assert association.store(ds, 1)[0x0900] == 0
+    association.release()
+    with Receiver(server.destination_ports["MOVEDEST1"], syntaxes=[JPEG_LS, EXPLICIT, IMPLICIT, RLE]) as receiver:
+        assert move(server, keys(QueryRetrieveLevel="STUDY", StudyInstanceUID=ds.StudyInstanceUID))[-1][0][0x0900] == 0
+    assert receiver.stored[0].syntax == EXPLICIT
+
+
+def test_MOV_14_lossy_flags_stay_when_an_image_is_decompressed(server):
+    jpeg = io.BytesIO()
+    from PIL import Image
+    Image.linear_gradient("L").resize((16, 16)).save(jpeg, "JPEG")
+    ds = make(BitsAllocated=8, BitsStored=8, HighBit=7, LossyImageCompression="01", LossyImageCompressionRatio="7.5",
+              LossyImageCompressionMethod="ISO_10918_1", PixelData=pydicom.encaps.encapsulate([jpeg.getvalue()]))
+    ds["PixelData"].VR = "OB"
+    ds["PixelData"].is_undefined_length = True
+    association = Association(server, [(1, CT, ["1.2.840.10008.1.2.4.50"])])
+    assert association.store(encode(ds), 1, sop_class=CT, sop_instance=ds.SOPInstanceUID)[0x0900] == 0
+    association.release()
+    with Receiver(server.destination_ports["MOVEDEST1"], syntaxes=[IMPLICIT]) as receiver:
+        assert move(server, keys(QueryRetrieveLevel="STUDY", StudyInstanceUID=ds.StudyInstanceUID))[-1][0][0x0900] == 0
+    got = decode(receiver.stored[0].content, IMPLICIT)
+    assert got.LossyImageCompression == "01" and got.LossyImageCompressionRatio == 7.5
+    assert got.LossyImageCompressionMethod == "ISO_10918_1" and got.SOPInstanceUID == ds.SOPInstanceUID
+    assert len(got.PixelData) == 256
+
+
+def test_MOV_10_relational_retrieval_where_it_is_agreed(server, tree):
+    information = item(0x56, struct.pack(">H", len(STUDY_MOVE)) + STUDY_MOVE.encode() + b"\1")
+    with Receiver(server.destination_ports["MOVEDEST1"]) as receiver:
+        association = Association(server, [(1, STUDY_MOVE, [EXPLICIT])], user=user_information(extra=information))
+        association.request(1, 0x21, STUDY_MOVE, keys(QueryRetrieveLevel="IMAGE", SOPInstanceUID=tree[2].SOPInstanceUID),
+                            elements={0x0600: "MOVEDEST1"})
+        assert association.answers(1)[-1][0][0x0900] == 0
+        association.release()
+        assert [one.command[0x1000] for one in receiver.stored] == [tree[2].SOPInstanceUID]
+
+
+def test_MOV_07_remaining_is_told_while_it_means_something(server, tree):
+    """Absent from success, warning and failure; present while pending and when cancelled (MOV-08)."""
+    query = keys(QueryRetrieveLevel="STUDY", StudyInstanceUID=tree[0].StudyInstanceUID)
+    for status, expected in ((0, 0), (0xB000, 0xB000), (0xA700, 0xA702)):
+        with Receiver(server.destination_ports["MOVEDEST1"], status=lambda *_: status):
+            answers = move(server, query)
+        assert answers[-1][0][0x0900] == expected and 0x1020 not in answers[-1][0]
+        assert all(number in answers[-1][0] for number in (0x1021, 0x1022, 0x1023))
+        assert all(0x1020 in answer for answer, _ in answers[:-1])
+
+
+def test_HOS_30_a_move_to_the_server_itself_stores_nothing_anew(start_server):
+    server = start_server()
+    server.stop()
+    server.settings["dimse"]["peers"].append({"aeTitle": server.ae_title, "host": "127.0.0.1", "port": server.dimse_port})
+    server.start()
+    datasets = [make() for _ in range(2)]
+    store_all(server, datasets)
+    segments = sum(path.stat().st_blocks for path in (server.data_dir / "segments").iterdir())
+    for ds in datasets * 3:
+        final, _ = move(server, keys(QueryRetrieveLevel="STUDY", StudyInstanceUID=ds.StudyInstanceUID),
+                        destination=server.ae_title)[-1]
+        assert final[0x0900] == 0 and final[0x1021] == 1
+    assert sum(path.stat().st_blocks for path in (server.data_dir / "segments").iterdir()) == segments
+
+
+def test_HOS_30_many_equal_moves_at_once(server, tree):
+    query = keys(QueryRetrieveLevel="STUDY", StudyInstanceUID=tree[0].StudyInstanceUID)
+    finals = []
+    with Receiver(server.destination_ports["MOVEDEST1"]) as receiver:
+        workers = [threading.Thread(target=lambda: finals.append(move(server, query)[-1][0])) for _ in range(20)]
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join()
+        assert len(finals) == 20 and all(final[0x0900] == 0 and final[0x1021] == 3 for final in finals)
+        assert len(receiver.stored) == 60
 
 
 def swapped(words):
