@@ -18,7 +18,7 @@
 enum {
     BATCH_RECORDS = 128,    /* share the syncs of their copies, and one transaction; */
     BATCH_BYTES = 32 << 20, /* as many as have this many bytes */
-    COPIERS = 4,
+    COPIERS = 8,
     PIECE_SIZE = 1 << 20,
 };
 

@@ -71,6 +71,23 @@ static void add_find(struct rebuild *rebuild, const struct blob_id *blob, int64_
     rebuild->report->bytes += blob->size;
 }
 
+/* What cannot be read is stepped over: a bad sector costs the record that begins there. */
+static bool next_record(struct rebuild *rebuild, struct blob_walk *walk, struct blob_record *record,
+                        bool *found, struct error *err)
+{
+    struct error why = { 0 };
+    while (!blob_walk_next(walk, record, found, &why)) {
+        if (why.code != ERROR_IO && why.code != ERROR_CORRUPT)
+            return error_set(err, why.code, "%s", why.message);
+        log_warn("rebuild: a place that cannot be read is left out: %s", why.message);
+        rebuild->report->corrupt++;
+        blob_walk_skip(walk);
+        if (!job_step(rebuild->job, "finding records", "records", rebuild->count, 0, 0, err))
+            return false;
+    }
+    return true;
+}
+
 static bool find_records(struct rebuild *rebuild, struct error *err)
 {
     struct blob_walk *walk = NULL;
@@ -79,7 +96,7 @@ static bool find_records(struct rebuild *rebuild, struct error *err)
     uint64_t seen = 0;
     bool found = true;
     bool ok = blob_walk_open(rebuild->storage, &walk, err);
-    while (ok && (ok = blob_walk_next(walk, &record, &found, err)) && found) {
+    while (ok && (ok = next_record(rebuild, walk, &record, &found, err)) && found) {
         int64_t stored_at_us;
         blob_key_decode(record.key, &identity, &stored_at_us);
         if (!record.dead)
@@ -333,8 +350,8 @@ static bool read_all(struct rebuild *rebuild, struct error *err)
                       rebuild->finds[i].blob.size, err);
     }
     rebuild->report->instances = rebuild->uid_count;
-    rebuild->report->corrupt = outcome.corrupt;
-    rebuild->report->refused = outcome.refused;
+    rebuild->report->corrupt += outcome.corrupt;
+    rebuild->report->refused += outcome.refused;
     count_second_ones(rebuild);
     return ok;
 }

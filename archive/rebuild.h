@@ -10,7 +10,8 @@
 struct rebuild_report {
     uint64_t records;   /* live ones that were found */
     uint64_t instances; /* that are in the index now */
-    uint64_t corrupt;   /* records whose bytes do not fit their checksum: left out, kept */
+    uint64_t corrupt;   /* records whose bytes do not fit their checksum, and places that cannot be
+                           read: left out, kept */
     uint64_t refused;   /* that are no DICOM any more for us, or a second one of the same UID: left
                            out, kept */
     uint64_t bytes;

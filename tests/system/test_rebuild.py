@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The index is lost, and made anew from the images: every answer is what it was before."""
+import json
+import os
 import pathlib
 import shutil
 import subprocess
@@ -10,7 +12,7 @@ from pydicom.dataset import Dataset
 from pydicom.uid import generate_uid
 from pynetdicom import AE
 
-from conftest import BINARY
+from conftest import BINARY, BUILD
 from web import JSON, MULTIPART_DICOM, get, make, part10, parts_of, store, url_of, value
 
 FIND = "1.2.840.10008.5.1.4.1.2.2.1"  # Study Root
@@ -147,3 +149,42 @@ def test_HOS_49_no_index_is_made_anew_under_a_running_server(start_server):
     assert done.returncode == 1
     assert not list(daemon.data_dir.glob("index.*"))
     store(daemon, make())
+
+
+def rebuild_on_failing_disk(daemon, after):
+    """What it tells, and whether it met the error: the read of a segment that comes after so many fails with EIO."""
+    rules = daemon.folder / "disk"
+    acts = rules.with_name("disk.acts")
+    rules.write_text(f"read segments/ EIO {after} 1\n")
+    acts.unlink(missing_ok=True)
+    asan = ":".join(filter(None, (os.environ.get("ASAN_OPTIONS"), "verify_asan_link_order=0")))
+    env = {"LD_PRELOAD": str(BUILD / "tests" / "faulty_disk.so"), "FAULTY_DISK": str(rules), "ASAN_OPTIONS": asan}
+    done = subprocess.run([str(BINARY), "rebuild", "--data", str(daemon.data_dir), "--quiet", "--json"],
+                          env={**os.environ, **env}, capture_output=True, text=True, timeout=120)
+    assert done.returncode in (0, 3), (done.stdout, done.stderr)
+    return json.loads(done.stdout)["result"], acts.exists()
+
+
+@pytest.mark.slow
+def test_HOS_49_a_bad_sector_costs_a_rebuild_no_more_than_the_instance_on_it(start_server):
+    daemon = start_server()
+    stored = [make() for _ in range(4)]
+    store(daemon, *stored)
+    daemon.stop()
+    after, acted, lost = 0, True, 0
+    while acted:  # every read once
+        result, acted = rebuild_on_failing_disk(daemon, after)
+        assert result["instances"] >= len(stored) - 1, (after, result)
+        lost += result["instances"] < len(stored)
+        after += 1
+    assert lost and after > 2 * len(stored)
+    # What the last one but one could not read is there again, and what comes later does not stand upon it.
+    for _ in range(2):
+        rebuild_on_failing_disk(daemon, 1)
+        daemon.start()
+        store(daemon, make())
+        stored.append(None)
+        daemon.stop()
+    rebuild(daemon)
+    daemon.start()
+    assert len(pages(f"{daemon.dicomweb}/instances")) == len(stored)
