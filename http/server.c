@@ -31,8 +31,7 @@
 
 enum {
     CONNECTION_MEMORY = 384 << 10, /* headers and read buffer; touched only as it is used */
-    STREAM_BLOCK = 128 << 10,      /* of an answer made while it is sent: copied in and out of the
-                                      processor's cache */
+    STREAM_BLOCK = 256 << 10,      /* of an answer made while it is sent */
     THREAD_STACK = 1 << 20,
     DISCARD_LIMIT = 64 << 20, /* of a body that nobody wants: more, and the connection is cut */
     LINGER_MS = 2000,         /* for the client to read an answer that came before its body's end */
@@ -135,8 +134,6 @@ static ssize_t read_stream(void *context, uint64_t position, char *out, size_t r
     (void)position;
     struct exchange *exchange = context;
     size_t filled = 0;
-    if (room > STREAM_BLOCK)
-        room = STREAM_BLOCK;
     while (filled < room && !exchange->stream_failed && !exchange->stream_ended) {
         ssize_t size = take_from_piece(&exchange->piece, out + filled, room - filled);
         if (size < 0) {
