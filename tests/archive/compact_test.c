@@ -232,12 +232,10 @@ TEST(what_was_given_back_to_the_file_system_needs_no_compaction)
     wait_for_dead(&fixture);
     CHECK_INT(compact(&fixture, 0.3, false).segments, 0);
     CHECK(has_segment(&fixture, 1));
-    /* Only the blocks with the headers of the dead ones are left: of small ones they are much. */
-    store_some(&fixture, 300, 600, 100);
+    store_some(&fixture, 300, 600, 100); /* as small as a record can be */
     remove_most(&fixture, 300, 600);
     wait_for_dead(&fixture);
-    struct compact_report report = compact(&fixture, 0.5, false);
-    CHECK(report.segments >= 2 && report.moved >= 100 && report.freed_bytes >= 200 * 4096);
+    CHECK_INT(compact(&fixture, 0.5, false).segments, 0);
     CHECK_INT(count_findings(&fixture, VERIFY_KIND_COUNT), 0);
     fixture_close(&fixture);
 }
