@@ -7,6 +7,9 @@
 #include "dimse/peers.h"
 #include "dimse/transport.h"
 
+/* No reason given, by the service provider (PS3.7 D.3.3.7.3). */
+static const struct rejection identity_refused = { 1, 2, 1 };
+
 /* Calling AE title not recognized (PS3.8 9.3.4). */
 const struct rejection admission_stranger = { 1, 1, 3 };
 
@@ -29,6 +32,33 @@ bool admission_decode(struct slice body, struct associate *request, struct error
     return true;
 }
 
+/* In a time that tells nothing about the passcode but its length. */
+static bool same_passcode(struct slice given, const char *passcode)
+{
+    size_t size = strlen(passcode);
+    unsigned difference = given.size != size;
+    for (size_t i = 0; i < given.size && i < size; i++)
+        difference |= given.data[i] ^ (uint8_t)passcode[i];
+    return difference == 0;
+}
+
+/* PS3.7 D.3.3.7. Tokens (Kerberos, SAML, JWT) cannot be verified here, so they prove nothing. */
+static bool is_known(const struct dimse_options *options, const struct associate *request)
+{
+    const struct associate_identity *identity = &request->identity;
+    char name[USER_NAME_SIZE];
+    if (options->user_count == 0)
+        return true;
+    if (identity->type == IDENTITY_NONE)
+        return !options->require_user;
+    associate_user(request, name);
+    const struct user *user = name[0] ? peers_find_user(options, name) : NULL;
+    if (!user)
+        return false;
+    return !user->passcode || (identity->type == IDENTITY_PASSCODE &&
+                               same_passcode(identity->secondary, user->passcode));
+}
+
 struct rejection admission_check(const struct configuration *configuration,
                                  const struct associate *request,
                                  const struct sockaddr_storage *address, const struct tls *tls,
@@ -39,6 +69,8 @@ struct rejection admission_check(const struct configuration *configuration,
     *to_resolve = false;
     if (rejection.result)
         return rejection;
+    if (!is_known(&configuration->options, request))
+        return identity_refused;
     associate_calling_ae(request, calling);
     const struct peer *peer = peers_find(&configuration->options, calling);
     if (peer && peer->certificate && (!tls || !tls_peer_is(tls, peer->certificate)))

@@ -17,6 +17,7 @@ enum {
     DEFAULT_MESSAGE_MS = 60 * 1000,
     DEFAULT_CONNECT_MS = 10 * 1000,
     DEFAULT_RETRY_MS = 10 * 1000,
+    DEFAULT_OPERATIONS = 16,
 };
 
 struct counted {
@@ -26,6 +27,7 @@ struct counted {
     char *address;
     char *ae_title;
     struct peer *peers;
+    struct user *users;
     char **calling_ae_titles;
     struct tls_credentials *tls;
 };
@@ -51,6 +53,8 @@ static void complete(struct dimse_options *options)
     set_default(&options->message_timeout_ms, DEFAULT_MESSAGE_MS);
     set_default(&options->connect_timeout_ms, DEFAULT_CONNECT_MS);
     set_default(&options->commitment_retry_ms, DEFAULT_RETRY_MS);
+    if (options->operations == 0)
+        options->operations = DEFAULT_OPERATIONS;
     if (options->max_pdu < MIN_MAX_PDU)
         options->max_pdu = MIN_MAX_PDU;
 }
@@ -141,6 +145,12 @@ bool configuration_new(const struct dimse_options *options, const struct configu
     for (size_t i = 0; i < options->peer_count; i++)
         copy_peer(&counted->peers[i], &options->peers[i]);
     copy->peers = counted->peers;
+    counted->users = mem_alloc_array(options->user_count, sizeof(*counted->users));
+    for (size_t i = 0; i < options->user_count; i++)
+        counted->users[i] = (struct user){ mem_copy_text(options->users[i].name),
+                                           mem_copy_text(options->users[i].passcode),
+                                           options->users[i].rights };
+    copy->users = counted->users;
     counted->calling_ae_titles = copy_list(options->calling_ae_titles);
     copy->calling_ae_titles = (const char *const *)counted->calling_ae_titles;
     counted->configuration.policy = (struct policy){
@@ -148,6 +158,8 @@ bool configuration_new(const struct dimse_options *options, const struct configu
         .accept_any_called_ae = copy->accept_any_called_ae,
         .refuse_unknown_sop_classes = copy->refuse_unknown_sop_classes,
         .max_pdu = copy->max_pdu,
+        .operations = copy->operations,
+        .knows_users = copy->user_count > 0,
     };
     bool ok = load_tls(counted, err);
     if (!ok)
@@ -171,6 +183,11 @@ void configuration_release(const struct configuration *configuration)
     for (size_t i = 0; i < configuration->options.peer_count; i++)
         release_peer(&counted->peers[i]);
     free(counted->peers);
+    for (size_t i = 0; i < configuration->options.user_count; i++) {
+        free((void *)(uintptr_t)counted->users[i].name);
+        free((void *)(uintptr_t)counted->users[i].passcode);
+    }
+    free(counted->users);
     free_list(counted->calling_ae_titles);
     tls_credentials_free(counted->tls);
     free(counted->ae_title);

@@ -74,6 +74,10 @@ bool message_available(struct message *message, size_t *available, struct error 
 {
     struct association *association = message->association;
     struct pdv pdv;
+    if (message->is_held) {
+        *available = message->held.size - message->taken;
+        return true;
+    }
     while (!message->data_ended) {
         *available = association_pdv_left(association);
         if (*available)
@@ -97,8 +101,22 @@ bool message_available(struct message *message, size_t *available, struct error 
     return true;
 }
 
+static size_t take_held(struct message *message, struct space space)
+{
+    size_t left = message->held.size - message->taken;
+    size_t size = left < space.size ? left : space.size;
+    if (size)
+        memcpy(space.data, message->held.data + message->taken, size);
+    message->taken += size;
+    return size;
+}
+
 bool message_read(struct message *message, struct space space, size_t *received, struct error *err)
 {
+    if (message->is_held) {
+        *received = take_held(message, space);
+        return true;
+    }
     return association_receive(message->association, space, received, err);
 }
 
@@ -129,6 +147,24 @@ bool message_read_all(struct message *message, struct buffer *bytes, struct erro
             return false;
         buffer_advance(bytes, received);
     }
+}
+
+bool message_hold(struct message *message, size_t limit, bool *fits, struct error *err)
+{
+    struct buffer bytes = buffer_up_to(limit);
+    bool ok = message_read_all(message, &bytes, err);
+    *fits = ok && !bytes.overflowed;
+    message->is_held = *fits;
+    message->held = bytes;
+    if (!*fits)
+        buffer_release(&message->held);
+    return ok;
+}
+
+void message_release(struct message *message)
+{
+    buffer_release(&message->held);
+    message->taken = 0;
 }
 
 /* PDUs on their way out: headers and payloads in turn, sent some at a time. */

@@ -14,6 +14,9 @@ struct message {
     struct command command;
     bool data_ended; /* nothing of the data set is left to receive, or there is none */
     bool in_last;    /* the open fragment is the last */
+    bool is_held;    /* the data set was received before its time, see message_hold */
+    struct buffer held;
+    size_t taken; /* of it */
 };
 
 /* The next command. *released: the peer sent A-RELEASE-RQ instead. False when the association has
@@ -27,6 +30,11 @@ bool message_available(struct message *message, size_t *available, struct error 
 bool message_read(struct message *message, struct space space, size_t *received, struct error *err);
 /* Receives the rest of the data set and forgets it. */
 bool message_drain(struct message *message, struct error *err);
+/* Receives the whole data set, to be read later as if it came then: what stands behind it on the
+ * association can be received meanwhile. *fits false: it is longer than `limit` and was drained. */
+bool message_hold(struct message *message, size_t limit, bool *fits, struct error *err);
+/* Frees what is held. */
+void message_release(struct message *message);
 /* Receives the whole data set. What is beyond the buffer's limit is drained and leaves it
  * overflowed. */
 bool message_read_all(struct message *message, struct buffer *bytes, struct error *err);

@@ -232,6 +232,14 @@ static void answer_extended(const struct associate *request,
     }
 }
 
+uint16_t negotiate_operations(const struct associate *request, const struct policy *policy)
+{
+    uint16_t limit = policy->operations ? policy->operations : 1;
+    if (!request->has_window)
+        return 1;
+    return request->invoked && request->invoked < limit ? request->invoked : limit;
+}
+
 void negotiate_encode_accept(const struct associate *request, const struct policy *policy,
                              const struct presentation_context *contexts, struct buffer *pdu)
 {
@@ -260,6 +268,10 @@ void negotiate_encode_accept(const struct associate *request, const struct polic
     }
     answer_roles(request, contexts, &answer);
     answer_extended(request, contexts, &answer);
+    answer.has_window = request->has_window;
+    answer.invoked = negotiate_operations(request, policy);
+    answer.performed = 1;
+    answer.identity.has_response = policy->knows_users && request->identity.response_requested;
     associate_encode(&answer, PDU_ASSOCIATE_AC, pdu);
     buffer_release(&syntaxes);
 }

@@ -15,7 +15,9 @@
  * SOP class extended negotiation (56H) is answered for the services that know it, at most as long
  * as it was proposed, with the bits that we serve (extended_served in negotiate.c). Common extended
  * negotiation (57H) tells of which service an unknown SOP class is and is never returned (PS3.7
- * D.3.3.6). */
+ * D.3.3.6). The asynchronous window (53H) grants what is proposed, up to the policy's number, and
+ * nothing the other way: we perform in order, and ask one thing at a time. A user identity (58H) is
+ * answered when an answer is asked for and identities are looked at (dimse/admission.h). */
 
 #include "dicom/uid.h"
 #include "dimse/pdu.h"
@@ -60,7 +62,9 @@ struct policy {
     const char *ae_title;
     bool accept_any_called_ae;
     bool refuse_unknown_sop_classes;
-    uint32_t max_pdu; /* what we announce */
+    uint32_t max_pdu;    /* what we announce */
+    uint16_t operations; /* that a requestor may have outstanding */
+    bool knows_users;    /* identities that come as far as this were found right */
 };
 
 /* The service behind an abstract syntax. Unknown and private UIDs are taken for storage classes
@@ -74,6 +78,9 @@ struct rejection negotiate_check(const struct associate *request, const struct p
 /* One entry per proposed context, in the order proposed. */
 void negotiate_contexts(const struct associate *request, const struct policy *policy,
                         struct presentation_context *contexts);
+
+/* How many operations the requestor may have outstanding; 1 when it proposed no window. */
+uint16_t negotiate_operations(const struct associate *request, const struct policy *policy);
 
 /* Appends the A-ASSOCIATE-AC. */
 void negotiate_encode_accept(const struct associate *request, const struct policy *policy,

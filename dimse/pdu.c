@@ -410,6 +410,19 @@ void associate_calling_ae(const struct associate *associate, char ae_title[AE_TI
     copy_title(associate->titles + AE_TITLE_SIZE - 1, ae_title);
 }
 
+void associate_user(const struct associate *associate, char name[USER_NAME_SIZE])
+{
+    const struct associate_identity *identity = &associate->identity;
+    bool has_name = (identity->type == IDENTITY_USER || identity->type == IDENTITY_PASSCODE) &&
+                    identity->primary.size && identity->primary.size < USER_NAME_SIZE &&
+                    !memchr(identity->primary.data, '\0', identity->primary.size);
+    name[0] = '\0';
+    if (has_name) {
+        memcpy(name, identity->primary.data, identity->primary.size);
+        name[identity->primary.size] = '\0';
+    }
+}
+
 void associate_set_titles(struct associate *associate, const char *called, const char *calling)
 {
     struct slice titles[] = { slice_text(called), slice_text(calling) };

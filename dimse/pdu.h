@@ -32,6 +32,7 @@ enum {
     PDU_SOP_CLASS_ITEMS = 128,
     PDU_REQUEST_LIMIT = 512 << 10, /* of an A-ASSOCIATE-RQ or -AC */
     AE_TITLE_SIZE = 17,            /* 16 characters and a NUL */
+    USER_NAME_SIZE = 129,          /* of a user identity; longer ones are nobody's */
     MIN_PEER_PDU = 128,            /* a peer that takes less cannot be sent a command */
 };
 
@@ -143,6 +144,8 @@ void pdu_append_syntax(struct buffer *syntaxes, struct slice uid);
 /* AE titles without leading and trailing spaces (PS3.8 9.3.2, PS3.5 6.2). */
 void associate_called_ae(const struct associate *associate, char ae_title[AE_TITLE_SIZE]);
 void associate_calling_ae(const struct associate *associate, char ae_title[AE_TITLE_SIZE]);
+/* The name of a user identity of type 1 or 2; "" when there is none, or it cannot be anybody's. */
+void associate_user(const struct associate *associate, char name[USER_NAME_SIZE]);
 void associate_set_titles(struct associate *associate, const char *called, const char *calling);
 
 void reject_encode(struct rejection rejection, uint8_t pdu[PDU_SHORT_SIZE]);

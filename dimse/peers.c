@@ -96,22 +96,26 @@ bool peers_resolve(const char *host, const struct sockaddr_storage *address)
     return found;
 }
 
-bool peers_may(const struct peer *peer, enum service service)
+const struct user *peers_find_user(const struct dimse_options *options, const char *name)
+{
+    for (size_t i = 0; i < options->user_count; i++)
+        if (strcmp(options->users[i].name, name) == 0)
+            return &options->users[i];
+    return NULL;
+}
+
+bool peers_may(uint8_t rights, enum service service)
 {
     static const struct {
         enum service service;
         enum right right;
     } needed[] = {
-        { SERVICE_STORAGE, RIGHT_STORE },
-        { SERVICE_FIND, RIGHT_FIND },
-        { SERVICE_MOVE, RIGHT_MOVE },
-        { SERVICE_GET, RIGHT_GET },
+        { SERVICE_STORAGE, RIGHT_STORE },     { SERVICE_FIND, RIGHT_FIND },
+        { SERVICE_MOVE, RIGHT_MOVE },         { SERVICE_GET, RIGHT_GET },
         { SERVICE_COMMITMENT, RIGHT_COMMIT },
     };
-    if (!peer)
-        return true;
     for (size_t i = 0; i < sizeof(needed) / sizeof(needed[0]); i++)
         if (needed[i].service == service)
-            return peer->rights & needed[i].right;
+            return rights & needed[i].right;
     return true;
 }

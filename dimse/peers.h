@@ -29,6 +29,8 @@ bool peers_resolve(const char *host, const struct sockaddr_storage *address);
 /* The same host, an IPv4 address and its IPv6 spelling (::ffff:192.0.2.7) being one. */
 bool peers_same_host(const struct sockaddr_storage *a, const struct sockaddr_storage *b);
 
-/* May the peer (NULL: somebody unknown who was let in) ask for this service? Verification is
- * everybody's right. */
-bool peers_may(const struct peer *peer, enum service service);
+/* NULL when there is no such user. */
+const struct user *peers_find_user(const struct dimse_options *options, const char *name);
+
+/* May somebody with these rights ask for this service? Verification is everybody's. */
+bool peers_may(uint8_t rights, enum service service);

@@ -35,6 +35,13 @@ struct peer {
     unsigned association_limit;           /* 0: as everybody */
 };
 
+/* Somebody known by a user identity (PS3.7 D.3.3.7). */
+struct user {
+    const char *name;
+    const char *passcode; /* NULL: the name is enough */
+    uint8_t rights;       /* enum right; what the peer has not, the user has not either */
+};
+
 struct dimse_options {
     const char *address; /* "127.0.0.1", "::", ... */
     uint16_t port;       /* 0: any free one, see dimse_server_port */
@@ -46,6 +53,10 @@ struct dimse_options {
     const char *const *calling_ae_titles; /* NULL-terminated list of who may call; NULL: anybody */
     const struct peer *peers;
     size_t peer_count;
+    const struct user *users; /* none: identities are not looked at */
+    size_t user_count;
+    bool require_user;                   /* who gives no identity is rejected */
+    uint16_t operations;                 /* that a requestor may have outstanding, 0: 16 */
     bool trust_network;                  /* titles that nobody knows may call, too, though `address`
                                             is more than the loopback */
     unsigned association_limit;          /* 0: 256 */

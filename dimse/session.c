@@ -4,6 +4,8 @@
 #include "dimse/peers.h"
 #include "dimse/service.h"
 
+enum { HELD_LIMIT = 4 << 20 }; /* bytes of the data sets of requests that wait for their turn */
+
 bool session_refuse(struct session *session, struct message *request, const struct status *status,
                     struct error *err)
 {
@@ -31,7 +33,7 @@ static struct status check(const struct session *session, const struct message *
         return status_make(unsupported, "operation is not of this SOP class");
     if (!(request->context->roles & row->role))
         return status_make(unsupported, "the role for it was not negotiated");
-    if (!peers_may(session->peer, row->service))
+    if (!peers_may(session->rights, row->service))
         return status_make(STATUS_NOT_AUTHORIZED, "calling AE title may not do this here");
     return status_make(STATUS_SUCCESS, "");
 }
@@ -60,9 +62,12 @@ static bool dispatch(struct session *session, struct message *request, struct er
 /* The next request: one that came in early, or one to wait for. */
 static bool next_request(struct session *session, struct message *request, struct error *err)
 {
-    if (session->has_pending) {
-        *request = session->pending;
-        session->has_pending = false;
+    if (session->pending_count) {
+        *request = session->pending[0];
+        session->held -= request->held.size;
+        session->pending_count--;
+        memmove(session->pending, session->pending + 1,
+                session->pending_count * sizeof(session->pending[0]));
         association_begin(session->association);
         return true;
     }
@@ -77,18 +82,68 @@ static bool next_request(struct session *session, struct message *request, struc
     return message_receive(session->association, request, &session->released, err);
 }
 
-const char *session_run(struct session *session, struct error *err)
+static const char *run(struct session *session, struct error *err)
 {
     struct message request;
-    while (next_request(session, &request, err)) {
-        if (session->released && !session->has_pending) {
+    for (;;) {
+        bool is_early = session->pending_count > 0;
+        if (!next_request(session, &request, err))
+            break;
+        if (session->released && !is_early) {
             association_confirm_release(session->association);
             return "released";
         }
-        if (!dispatch(session, &request, err))
+        bool ok = dispatch(session, &request, err);
+        message_release(&request);
+        if (!ok)
             break;
     }
     return error_name(err->code);
+}
+
+const char *session_run(struct session *session, struct error *err)
+{
+    const char *how = run(session, err);
+    while (session->pending_count)
+        message_release(&session->pending[--session->pending_count]);
+    return how;
+}
+
+static bool is_active(const struct session *session, const struct message *active, uint16_t id)
+{
+    for (size_t i = 0; i < session->pending_count; i++)
+        if (session->pending[i].command.message_id == id)
+            return true;
+    return active->command.message_id == id;
+}
+
+/* Can no more be read while an operation runs? */
+static bool is_full(const struct session *session)
+{
+    size_t count = session->pending_count;
+    if (count == 0)
+        return false;
+    return !session->pending[count - 1].is_held || count == SESSION_PENDING ||
+           count + 1 >= association_operations(session->association);
+}
+
+/* It waits for its turn. With an asynchronous window what stands behind it may be read meanwhile, a
+ * C-CANCEL for instance, as long as its data set is no instance. */
+static bool put_off(struct session *session, struct message *early, struct error *err)
+{
+    bool fits = true;
+    if (association_operations(session->association) > 1 && early->command.field != C_STORE_RQ) {
+        if (!message_hold(early, HELD_LIMIT - session->held, &fits, err))
+            return false;
+        if (!fits) {
+            struct status status = status_make(STATUS_RESOURCE_LIMITATION,
+                                               "too much is outstanding on this association");
+            return session_refuse(session, early, &status, err);
+        }
+        session->held += early->held.size;
+    }
+    session->pending[session->pending_count++] = *early;
+    return true;
 }
 
 /* A request that came in while another runs. True when the operation that runs is cancelled. */
@@ -102,22 +157,19 @@ static bool take_early(struct session *session, const struct message *active, st
     n_event_report_answered(session, command);
     if (is_cancel || command_is_response(command))
         return message_drain(early, err);
-    if (command->message_id == active->command.message_id) {
+    if (is_active(session, active, command->message_id)) {
         struct status status = status_make(STATUS_DUPLICATE_INVOCATION,
                                            "this Message ID is still active");
         return session_refuse(session, early, &status, err);
     }
-    /* No asynchronous window was granted; it waits for its turn, and we read no further. */
-    session->pending = *early;
-    session->has_pending = true;
-    return true;
+    return put_off(session, early, err);
 }
 
 bool session_poll(struct session *session, const struct message *request, bool *cancelled,
                   struct error *err)
 {
     *cancelled = session->released;
-    while (!*cancelled && !session->has_pending && association_has_input(session->association, 0)) {
+    while (!*cancelled && !is_full(session) && association_has_input(session->association, 0)) {
         struct message early;
         association_begin(session->association);
         if (!message_receive(session->association, &early, &session->released, err))

@@ -9,10 +9,13 @@
 #include "dimse/server.h"
 #include "dimse/status.h"
 
+enum { SESSION_PENDING = 16 };
+
 struct session {
     struct archive *archive;
     const struct dimse_options *options; /* complete: no zeroes that stand for defaults */
     const struct peer *peer;             /* who called, NULL when it is not in the table */
+    uint8_t rights;                      /* of the peer, and of the user that it named */
     struct association *association;
     struct commitment *commitment;
     struct commitment_line *line; /* NULL until storage commitment is asked for */
@@ -23,9 +26,10 @@ struct session {
     uint64_t failed;
     uint64_t queries;
     uint64_t moved;
-    /* What came in while an operation ran. */
-    struct message pending;
-    bool has_pending;
+    /* What came in while an operation ran, in order. */
+    struct message pending[SESSION_PENDING];
+    size_t pending_count;
+    size_t held; /* bytes of their data sets */
     bool released;
 };
 

@@ -90,17 +90,28 @@ static void log_end(const struct worker *worker, const struct session *session, 
     char address[TRANSPORT_ADDRESS_SIZE];
     transport_format_address(&worker->call.address, address);
     log_info("dimse: association ended peer=%s calling_ae=%s called_ae=%s stored=%llu failed=%llu "
-             "queries=%llu moved=%llu ms=%lld how=%s why=\"%s\"",
+             "queries=%llu moved=%llu ms=%lld how=%s user=%s why=\"%s\"",
              address, association_calling_ae(session->association),
              association_called_ae(session->association), (unsigned long long)session->stored,
              (unsigned long long)session->failed, (unsigned long long)session->queries,
              (unsigned long long)session->moved, (long long)(clock_monotonic_ms() - began_ms), how,
-             err->message);
+             association_user(session->association), err->message);
 }
 
-static struct association *accept_call(struct worker *worker, struct error *err)
+static uint8_t rights_of(const struct session *session)
+{
+    const struct user *user = peers_find_user(session->options,
+                                              association_user(session->association));
+    return (session->peer ? session->peer->rights : RIGHT_ALL) & (user ? user->rights : RIGHT_ALL);
+}
+
+static struct association *accept_call(struct worker *worker, const struct peer *peer,
+                                       struct error *err)
 {
     const struct configuration *configuration = worker->configuration;
+    struct policy policy = configuration->policy;
+    if (peer && peer->operations)
+        policy.operations = peer->operations;
     struct association_settings settings = {
         .max_pdu = configuration->options.max_pdu,
         .idle_timeout_ms = configuration->options.idle_timeout_ms,
@@ -109,8 +120,7 @@ static struct association *accept_call(struct worker *worker, struct error *err)
         .kill_fd = worker->workers->kill_fd,
     };
     struct slice body = slice_skip(buffer_slice(&worker->request), PDU_HEADER_SIZE);
-    return association_accept_take(&worker->transport, body, &configuration->policy, &settings,
-                                   err);
+    return association_accept_take(&worker->transport, body, &policy, &settings, err);
 }
 
 /* The host of the peer is a name, and it is none of this address. */
@@ -254,11 +264,12 @@ static void serve(struct worker *worker)
         turn_away(worker, admission_stranger, "");
         return;
     }
-    session.association = accept_call(worker, &err);
+    session.association = accept_call(worker, session.peer, &err);
     if (!session.association) {
         log_info("dimse: association not answered how=%s", error_name(err.code));
         return;
     }
+    session.rights = rights_of(&session);
     metric_add(METRIC_ASSOCIATIONS_ACCEPTED, 1);
     metric_add(METRIC_ASSOCIATIONS_OPEN, 1);
     const char *how = session_run(&session, &err);

@@ -12,10 +12,11 @@
 #include "base/buffer.h"
 #include "base/memory.h"
 #include "dicom/uid.h"
+#include "dimse/pdu.h"
 
 enum { SETTINGS_FILE_LIMIT = 1 << 20 };
 
-enum setting_type { TEXT, NUMBER, BOOLEAN, TITLES, ORIGINS, PEERS };
+enum setting_type { TEXT, NUMBER, BOOLEAN, TITLES, ORIGINS, PEERS, USERS };
 
 struct setting {
     const char *key; /* "group.name", or "name" at the top */
@@ -52,6 +53,9 @@ static const struct setting table[] = {
     { "dimse.callingAeTitles", TITLES, AT(calling_ae_titles), 0, 0, NULL, NULL, NULL },
     { "dimse.peers", PEERS, AT(peers), 0, 0, "--peer", "TITLE=HOST:PORT",
       "a peer that we know; may be given several times" },
+    { "dimse.users", USERS, AT(users), 0, 0, NULL, NULL, NULL },
+    { "dimse.requireUser", BOOLEAN, AT(require_user), 0, 0, NULL, NULL, NULL },
+    { "dimse.async", NUMBER, AT(operations), 1, 1000, NULL, NULL, NULL },
     { "dimse.trustNetwork", BOOLEAN, AT(trust_network), 0, 0, NULL, NULL, NULL },
     { "dimse.refuseUnknownSopClasses", BOOLEAN, AT(refuse_unknown_sop_classes), 0, 0, NULL, NULL,
       NULL },
@@ -353,6 +357,55 @@ static bool apply_peers(struct settings *settings, const struct setting *setting
     return true;
 }
 
+static void free_user(struct user *user)
+{
+    free((char *)user->name);
+    free((char *)user->passcode);
+}
+
+static bool take_user(const cJSON *object, struct user *user, struct error *err)
+{
+    const cJSON *member;
+    bool ok = cJSON_IsObject(object);
+    cJSON_ArrayForEach(member, object)
+    {
+        const char *key = member->string ? member->string : "";
+        if (!strcmp(key, "name"))
+            ok = ok && take_text(member, &user->name);
+        else if (!strcmp(key, "passcode"))
+            ok = ok && take_text(member, &user->passcode);
+        else if (!strcmp(key, "rights"))
+            ok = ok && take_rights(member, &user->rights);
+        else
+            ok = false;
+    }
+    return (ok && user->name && *user->name && strlen(user->name) < USER_NAME_SIZE) ||
+           error_set(err, ERROR_INVALID,
+                     "takes a list of { \"name\": text, \"passcode\": text, \"rights\": list }");
+}
+
+static bool apply_users(struct settings *settings, const struct setting *setting,
+                        const cJSON *value, struct error *err)
+{
+    const cJSON *object;
+    cJSON_ArrayForEach(object, value)
+    {
+        struct user user = { .rights = RIGHT_ALL };
+        bool ok = take_user(object, &user, err);
+        if (ok && settings->user_count == SETTINGS_MAX_USERS)
+            ok = error_set(err, ERROR_LIMIT, "more than %d users", SETTINGS_MAX_USERS);
+        for (size_t i = 0; ok && i < settings->user_count; i++)
+            if (!strcmp(settings->users[i].name, user.name))
+                ok = error_set(err, ERROR_INVALID, "user %s is given twice", user.name);
+        if (!ok) {
+            free_user(&user);
+            return error_add_context(err, "%s", setting->key);
+        }
+        settings->users[settings->user_count++] = user;
+    }
+    return true;
+}
+
 static bool apply_number(struct settings *settings, const struct setting *setting, double number,
                          struct error *err)
 {
@@ -386,10 +439,12 @@ static bool apply(struct settings *settings, const struct setting *setting, cons
     case TITLES:
     case ORIGINS:
     case PEERS:
+    case USERS:
         if (!cJSON_IsArray(value))
             return error_set(err, ERROR_INVALID, "%s takes a list", setting->key);
-        return setting->type == PEERS ? apply_peers(settings, setting, value, err)
-                                      : apply_list(settings, setting, value, err);
+        return setting->type == PEERS   ? apply_peers(settings, setting, value, err)
+               : setting->type == USERS ? apply_users(settings, setting, value, err)
+                                        : apply_list(settings, setting, value, err);
     }
     return false;
 }
@@ -577,6 +632,8 @@ static bool check_addresses(const struct settings *settings, struct error *err)
         (settings->dimse_tls_port && (settings->dimse_tls_port == settings->dimse_port ||
                                       settings->dimse_tls_port == settings->http_port)))
         return error_set(err, ERROR_INVALID, "dimse.tlsPort must be a port of its own, or 0");
+    if (settings->require_user && !settings->user_count)
+        return error_set(err, ERROR_INVALID, "dimse.requireUser needs dimse.users");
     if (!*settings->tls_certificate != !*settings->tls_key)
         return error_set(err, ERROR_INVALID, "dimse.tlsCertificate and dimse.tlsKey go together");
     if (settings->dimse_port == settings->http_port)
@@ -658,6 +715,8 @@ void settings_free(struct settings *settings)
     clear_list(&settings->cors_origins);
     for (size_t i = 0; i < settings->peer_count; i++)
         free_peer(&settings->peers[i]);
+    for (size_t i = 0; i < settings->user_count; i++)
+        free_user(&settings->users[i]);
     free(settings);
 }
 

@@ -8,7 +8,7 @@
 #include "base/error.h"
 #include "dimse/server.h"
 
-enum { SETTINGS_MAX_PEERS = 256, SETTINGS_MAX_TEXTS = 256 };
+enum { SETTINGS_MAX_PEERS = 256, SETTINGS_MAX_TEXTS = 256, SETTINGS_MAX_USERS = 256 };
 
 struct text_list {
     char *items[SETTINGS_MAX_TEXTS + 1]; /* NULL-terminated */
@@ -39,6 +39,10 @@ struct settings {
     struct text_list calling_ae_titles;
     struct peer peers[SETTINGS_MAX_PEERS];
     size_t peer_count;
+    struct user users[SETTINGS_MAX_USERS];
+    size_t user_count;
+    bool require_user;
+    double operations;
     bool refuse_unknown_sop_classes;
     double association_limit;
     double association_limit_per_peer;

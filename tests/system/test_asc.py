@@ -208,8 +208,7 @@ def test_ASC_11_unknown_items_any_order_and_reserved_bytes(server):
     association = Association(server, [proposed(1, VERIFICATION, [IMPLICIT], reserved=0xEE)], user=user,
                               reserved=b"\xff" * 32, extra=item(0x66, b"later edition"))
     assert association.echo() == 0
-    # not granted: no asynchronous window, no identity
-    assert not association.accepted.sub_items(0x53) and not association.accepted.sub_items(0x59)
+    assert association.accepted.sub_items(0x53) == [b"\0\1\0\1"] and not association.accepted.sub_items(0x59)
     association.release()
 
 
@@ -349,6 +348,130 @@ def test_ASC_16_roles_are_answered_for_who_proposed_them(server):
     association = Association(server)
     assert not association.accepted.sub_items(0x54)
     association.release()
+
+
+def window(invoked, performed):
+    return item(0x53, struct.pack(">HH", invoked, performed))
+
+
+def test_ASC_17_no_more_operations_are_granted_than_offered(start_server):
+    server = start_server(settings={"dimse": {"async": 5, "peers": [{"aeTitle": "BUSY", "async": 9}]}})
+    for calling, offered, granted in (("TEST", (0, 0), (5, 1)), ("TEST", (3, 7), (3, 1)), ("TEST", (5, 1), (5, 1)),
+                                      ("TEST", (65535, 65535), (5, 1)), ("TEST", (1, 1), (1, 1)),
+                                      ("BUSY", (0, 0), (9, 1)), ("BUSY", (4, 1), (4, 1))):
+        association = Association(server, ECHO, calling=calling, user=user_information(extra=window(*offered)))
+        assert association.accepted.sub_items(0x53) == [struct.pack(">HH", *granted)]
+        association.release()
+    association = Association(server, ECHO)
+    assert not association.accepted.sub_items(0x53)
+    association.release()
+
+
+def test_ASC_17_the_window_is_served_each_answer_with_its_message_id(server):
+    association = Association(server, [(1, VERIFICATION, [IMPLICIT]), (3, CT, [EXPLICIT])],
+                              user=user_information(extra=window(16, 1)))
+    datasets = [make() for _ in range(16)]
+    wanted = {}
+    for number, ds in enumerate(datasets, 100):
+        wanted[number] = (0x8001, ds.SOPInstanceUID)
+        association.send_message(3, {0x0002: CT, 0x1000: ds.SOPInstanceUID, 0x0100: 1, 0x0110: number, 0x0700: 0,
+                                     0x0800: 1}, encode(ds))
+    got = {}
+    for _ in datasets:
+        answer = association.read_message()[1]
+        assert answer[0x0900] == 0 and answer[0x0120] not in got
+        got[answer[0x0120]] = (answer[0x0100], answer[0x1000])
+    assert got == wanted
+    assert all(is_stored(server, ds) for ds in datasets)
+    association.release()
+
+
+def test_ASC_17_operations_wait_behind_a_long_one_and_a_cancel_overtakes_them(start_server):
+    server = start_server()
+    study, series = new_uid(), new_uid()
+    store_all(server, [make(study=study, series=series, InstanceNumber=at) for at in range(60)])
+    contexts = [(1, VERIFICATION, [IMPLICIT]), (3, STUDY_MOVE, [EXPLICIT]), (5, STUDY_FIND, [EXPLICIT])]
+    association = Association(server, contexts, user=user_information(extra=window(8, 1)))
+    with Receiver(server.destination_ports["MOVEDEST1"], delay=0.05):
+        moving = association.request(3, 0x21, STUDY_MOVE, keys(QueryRetrieveLevel="STUDY", StudyInstanceUID=study),
+                                     elements={0x0600: "MOVEDEST1"})
+        finding = association.request(5, 0x20, STUDY_FIND,
+                                      keys(QueryRetrieveLevel="STUDY", StudyInstanceUID=study, PatientID=""))
+        echoing = association.next_id()
+        association.send_message(1, {0x0002: VERIFICATION, 0x0100: 0x30, 0x0110: echoing, 0x0800: 0x0101})
+        # the same Message ID as one that waits
+        association.send_message(1, {0x0002: VERIFICATION, 0x0100: 0x30, 0x0110: finding, 0x0800: 0x0101})
+        time.sleep(0.5)
+        association.cancel(3, moving)
+        finals = []
+        while len(finals) < 4:
+            answer = association.read_message()[1]
+            if answer[0x0900] & 0xFF00 != 0xFF00:
+                finals.append((answer[0x0120], answer[0x0900]))
+    assert set(finals[:2]) == {(finding, 0x0210), (moving, 0xFE00)}
+    assert finals[2:] == [(finding, 0), (echoing, 0)]
+    association.release()
+
+
+def identity(kind, primary=b"", secondary=b"", answer=1):
+    return item(0x58, bytes([kind, answer]) + struct.pack(">H", len(primary)) + primary
+                + struct.pack(">H", len(secondary)) + secondary)
+
+
+USERS = [{"name": "reader", "passcode": "s3cret", "rights": ["find"]}, {"name": "open"}]
+REFUSED = (RJ, (1, 2, 1))
+
+
+def test_ASC_20_user_identities_are_checked_and_answered(start_server):
+    server = start_server(settings={"dimse": {"users": USERS}})
+
+    def call(extra):
+        return refused(server, request(user=user_information(extra=extra)))
+
+    for good in (identity(2, b"reader", b"s3cret"), identity(1, b"open"), identity(2, b"open", b"whatever")):
+        association = Association(server, ECHO, user=user_information(extra=good))
+        assert association.accepted.sub_items(0x59) == [b"\0\0"]
+        assert association.echo() == 0
+        association.release()
+    # no answer where none is asked for
+    association = Association(server, ECHO, user=user_information(extra=identity(2, b"reader", b"s3cret", 0)))
+    assert not association.accepted.sub_items(0x59)
+    association.release()
+    for bad in (identity(2, b"reader", b"wrong!"), identity(2, b"reader", b"s3cre"), identity(2, b"reader", b"s3cret7"),
+                identity(2, b"reader"), identity(1, b"reader"), identity(1, b"nobody"), identity(1, b""),
+                identity(1, b"open\0x"), identity(1, b"x" * 60000), identity(3, b"kerberos ticket"),
+                identity(4, b"<saml/>"), identity(5, b"a.b.c"), identity(5, b"a.b.c", answer=0), identity(77, b"x")):
+        assert call(bad) == REFUSED, bad[:40]
+    assert call(b"")[0] == AC
+    assert "s3cret" not in server.log() and "wrong!" not in server.log()
+    assert "user=reader" in server.log()
+
+
+def test_ASC_20_who_must_give_an_identity(start_server):
+    server = start_server(settings={"dimse": {"users": USERS, "requireUser": True}})
+    assert refused(server, request()) == REFUSED
+    assert refused(server, request(user=user_information(extra=identity(1, b"open"))))[0] == AC
+
+
+def test_ASC_20_without_users_identities_are_not_looked_at(server):
+    for kind in (1, 2, 3, 4, 5):
+        association = Association(server, ECHO, user=user_information(extra=identity(kind, b"anybody", b"x")))
+        assert not association.accepted.sub_items(0x59)
+        association.release()
+
+
+def test_ASC_20_rights_are_those_of_the_peer_and_of_the_user(start_server):
+    server = start_server(settings={"dimse": {"users": USERS, "peers": [{"aeTitle": "SENDER", "rights": ["store"]}]}})
+    contexts = [(1, CT, [EXPLICIT]), (3, STUDY_FIND, [EXPLICIT])]
+    for calling, name, passcode, store, find in (("TEST", b"reader", b"s3cret", 0x0124, 0), ("TEST", b"open", b"", 0, 0),
+                                                 ("SENDER", b"reader", b"s3cret", 0x0124, 0x0124),
+                                                 ("SENDER", b"open", b"", 0, 0x0124)):
+        association = Association(server, contexts, calling=calling,
+                                  user=user_information(extra=identity(2, name, passcode)))
+        assert association.store(make(), 1)[0x0900] == store
+        association.request(3, 0x20, STUDY_FIND, keys(QueryRetrieveLevel="STUDY", StudyInstanceUID="1.2.3"))
+        assert association.answers(3)[-1][0][0x0900] == find
+        association.release()
 
 
 def extended(uid, information):
