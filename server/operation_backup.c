@@ -35,6 +35,7 @@ bool operation_backup(const struct operation_place *place, const struct operatio
     add_options(result, options);
     cJSON_AddBoolToObject(result, "checked", options->check && !options->dry_run);
     add_report(result, &report);
+    cJSON_AddNumberToObject(result, "pausedMilliseconds", (double)report.paused_us / 1000);
     return true;
 }
 

@@ -296,6 +296,7 @@ static void fill_report(const struct backup *backup, struct backup_report *repor
     report->index_bytes = backup_manifest_index_bytes(&backup->made);
     report->copied_bytes = dry_run ? backup->copy.total : backup->copy.written;
     report->removed_bytes = backup->removed_bytes;
+    report->paused_us = backup->source.paused_us;
 }
 
 bool storage_backup(struct storage *storage, const struct backup_options *options, struct job *job,

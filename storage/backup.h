@@ -14,6 +14,7 @@ struct backup_report {
     uint64_t removed_bytes;   /* given back in the backup, of what was deleted in the archive */
     uint64_t latest_sequence; /* the last change of the feed that is in it */
     int64_t taken_at_ms;
+    int64_t paused_us; /* for so long writers waited */
 };
 
 struct backup_options {

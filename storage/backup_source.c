@@ -154,7 +154,9 @@ static bool take_moment(struct backup_source *source, struct error *err)
         return false;
     pthread_mutex_lock(&storage->turn);
     pthread_mutex_lock(&storage->segments->append_lock);
+    int64_t began_us = clock_monotonic_us();
     bool ok = take(source, &deleted, err);
+    source->paused_us = clock_monotonic_us() - began_us;
     pthread_mutex_unlock(&storage->segments->append_lock);
     pthread_mutex_unlock(&storage->turn);
     ok = ok && read_deleted(source, deleted, err) && read_change(source, err);

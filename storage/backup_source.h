@@ -15,6 +15,7 @@ struct backup_source {
     struct blob_id *deleted;      /* committed then, and not marked in their segments yet */
     size_t deleted_count;
     size_t deleted_capacity;
+    int64_t paused_us; /* for so long writers waited */
 };
 
 /* Stops the writers for the moment. ERROR_BUSY when another backup is under way. */
