@@ -4,7 +4,8 @@ taken back, all of it, or the parts that a disk and a file system may lose.
 
 The model is ext4's: names are made, changed and removed in one order, of which a beginning is kept; with an fsync of a
 file or a folder all is kept that was done to its name before. Bytes and sizes of different files have no order, nor have the
-sectors of one."""
+sectors of one that are written over, or into space that was allocated. What is appended is there as far as the size says: data
+is written before the size that shows it."""
 import os
 import pathlib
 import shutil
@@ -82,22 +83,29 @@ class PowerCut:
     def take_back(self, path, pending, policy, rng):
         if policy == "none":
             return
-        sizes = [pending[0].size_before]
+        durable = pending[0].size_before
+        sizes = [durable]
         for record in pending:
             sizes.append(record.size_after if record.size_after >= 0 else max(sizes[-1], record.offset + record.size))
+        kept = 0 if policy == "all" else rng.randint(0, len(pending))  # changes of the size
+        size = sizes[kept]
+        if policy in ("torn", "sectors") and kept and sizes[kept - 1] < size and pending[kept - 1].size_after < 0:
+            size = min(size, rng.randint(sizes[kept - 1] // SECTOR, size // SECTOR + 1) * SECTOR)
+            size = max(size, sizes[kept - 1])
         file = os.open(path, os.O_RDWR)
         settled = set()  # sectors that hold a later change
-        for record in reversed(pending):
-            self.lost["changes"] += self.take_back_bytes(file, record, policy, rng, settled)
-        size = sizes[0] if policy == "all" else rng.choice(sizes)
+        for number, record in reversed(list(enumerate(pending))):
+            appended = durable if number < kept else None
+            self.lost["changes"] += self.take_back_bytes(file, record, policy, rng, settled, appended)
         if size != os.fstat(file).st_size:
             os.ftruncate(file, size)
             self.lost["sizes"] += 1
         os.fsync(file)
         os.close(file)
 
-    def take_back_bytes(self, file, record, policy, rng, settled):
-        """In each sector the old bytes or the new ones. What is kept hides what was written there before."""
+    def take_back_bytes(self, file, record, policy, rng, settled, appended):
+        """In each sector the old bytes or the new ones. What is kept hides what was written there before; what was
+        appended from a place on, and is shown by the size, is kept."""
         first, last = record.offset // SECTOR, (record.offset + record.size - 1) // SECTOR
         if record.size <= 0:
             return 0
@@ -112,6 +120,8 @@ class PowerCut:
         else:
             share = rng.random()
             kept = {sector for sector in range(first, last + 1) if rng.random() < share}
+        if appended is not None and record.offset + record.size > appended:
+            kept |= set(range(max(first, appended // SECTOR), last + 1))
         settled |= kept
         lost = [sector for sector in range(first, last + 1) if sector not in settled]
         old = record.bytes.ljust(record.size, b"\0")

@@ -15,7 +15,7 @@ import pytest
 from conftest import BINARY
 from images import Gone, Web
 from power_cut import PowerCut
-from test_crash import Client, Rounds
+from test_crash import Client, Keeper, Rounds
 from upper_layer import Receiver
 
 ROUNDS = int(os.environ.get("HOUNSFIELD_ROUNDS", 10))
@@ -46,8 +46,8 @@ def ask(daemon, name, **options):
     raise Gone
 
 
-class Keeper(Client):
-    """Compacts, and makes backups, beside the others."""
+class AskingKeeper(Client):
+    """As a Keeper; but nothing is done to the data directory once the daemon is dead."""
 
     def __init__(self, cuts, rng, begun):
         super().__init__(cuts.daemon, cuts.model, rng, begun)
@@ -79,9 +79,9 @@ class Cuts(Rounds):
         self.keeping = False
 
     def clients(self, begun):
-        clients = super().clients(begun)
+        clients = [client for client in super().clients(begun) if not isinstance(client, Keeper)]
         if self.keeping:
-            clients.insert(0, Keeper(self, random.Random(self.rng.random()), begun))
+            clients.insert(0, AskingKeeper(self, random.Random(self.rng.random()), begun))
         return clients
 
     def check(self, receiver):
