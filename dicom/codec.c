@@ -28,6 +28,7 @@ static const struct {
     { "1.2.840.10008.1.2.4.202", codec_jpeg2000_decode },
     { "1.2.840.10008.1.2.4.203", codec_jpeg2000_decode },
     { "1.2.840.10008.1.2.5", codec_rle_decode },
+    { "1.2.840.10008.1.2.8.1", codec_deflated_decode },
 };
 
 static frame_decoder *find_decoder(const struct transfer_syntax *syntax)
@@ -79,9 +80,9 @@ bool codec_decode_frame(const struct transfer_syntax *syntax, struct pixel_forma
     struct space space = buffer_reserve(out, size);
     if (!space.data)
         return error_set(err, ERROR_LIMIT, "a frame of %zu bytes", size);
-    decoded.planar_configuration = 0;
     if (!decode(syntax->uid, &decoded, encoded, space, err))
         return false;
+    decoded.planar_configuration = 0;
     buffer_advance(out, size);
     *format = decoded;
     return true;

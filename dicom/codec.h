@@ -2,7 +2,7 @@
 #pragma once
 /* Frames decoded (PS3.5 8.2, annex A.4). A façade: DCMTK for JPEG (codec_dcmtk.cc), OpenJPEG for
  * JPEG 2000 and HTJ2K (codec_jpeg2000.c); JPEG-LS (codec_jpeg_ls.c) and RLE (codec_rle.c) are our
- * own. Thread-safe. Plain C: no C++ type comes out. */
+ * own, deflated frames go through zlib. Thread-safe. Plain C: no C++ type comes out. */
 
 #include <stdbool.h>
 #include <stdint.h>

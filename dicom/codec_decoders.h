@@ -22,6 +22,7 @@ frame_decoder codec_jpeg_decode;     /* by DCMTK */
 frame_decoder codec_jpeg_ls_decode;  /* ours */
 frame_decoder codec_rle_decode;      /* ours */
 frame_decoder codec_jpeg2000_decode; /* and HTJ2K, by OpenJPEG */
+frame_decoder codec_deflated_decode; /* by zlib */
 
 /* What a stream says about its image. */
 struct stream_header {

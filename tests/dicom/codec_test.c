@@ -151,6 +151,39 @@ TEST(rle_decodes_to_the_same_pixels)
     CHECK_INT(DISTANCE("5", rgb, rle_rgb), 0);
 }
 
+/* The image as raw deflate, stored blocks only, and a byte to make the length even. */
+static struct buffer deflated_frame(struct slice native)
+{
+    struct buffer out = buffer_up_to(MAX_FRAME);
+    buffer_append_byte(&out, 1);
+    buffer_append_u16le(&out, (uint16_t)native.size);
+    buffer_append_u16le(&out, (uint16_t)~native.size);
+    buffer_append(&out, native);
+    buffer_append_byte(&out, 0);
+    return out;
+}
+
+TEST(deflated_frames_are_inflated_and_their_planes_put_together)
+{
+    static const uint8_t pixels[] = { 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12 };
+    static const uint8_t mixed[] = { 1, 5, 9, 2, 6, 10, 3, 7, 11, 4, 8, 12 };
+    const struct transfer_syntax *syntax = syntax_of("1.2.840.10008.1.2.8.1");
+    struct buffer encoded = deflated_frame(slice_of(pixels, sizeof(pixels)));
+    for (int planar = 0; planar < 2; planar++) {
+        struct pixel_format format = { 2, 2, 3, 8, 8, 0, (uint16_t)planar, "RGB" };
+        struct buffer out = buffer_up_to(MAX_FRAME);
+        struct error err;
+        CHECK_OK(codec_decode_frame(syntax, &format, buffer_slice(&encoded), &out, &err), err);
+        CHECK(slice_equal(buffer_slice(&out), slice_of(planar ? mixed : pixels, sizeof(pixels))));
+        CHECK_INT(format.planar_configuration, 0);
+        format.rows = 3;
+        CHECK(!codec_decode_frame(syntax, &format, buffer_slice(&encoded), &out, &err));
+        CHECK_INT(err.code, ERROR_INVALID);
+        buffer_release(&out);
+    }
+    buffer_release(&encoded);
+}
+
 TEST(jpeg_2000_decodes_to_the_same_pixels)
 {
     CHECK_INT(DISTANCE("4.90", u8, j2k90_u8), 0);
