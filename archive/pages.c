@@ -22,18 +22,27 @@ void pages_open_kind(struct pages *pages, struct storage *storage, enum table ta
     pages_open(pages, storage, table, slice_of(lower, 1), slice_of(upper, 1));
 }
 
+static bool open_page(struct pages *pages, struct error *err)
+{
+    pages->taken = 0;
+    return storage_cursor_open(pages->storage, pages->table, buffer_slice(&pages->lower),
+                               buffer_slice(&pages->upper), &pages->cursor, err);
+}
+
+bool pages_hold(struct pages *pages, struct error *err)
+{
+    pages->whole = true;
+    return open_page(pages, err);
+}
+
 bool pages_next(struct pages *pages, struct slice *key, struct slice *value, bool *found,
                 struct error *err)
 {
-    if (!pages->cursor) {
-        if (!storage_cursor_open(pages->storage, pages->table, buffer_slice(&pages->lower),
-                                 buffer_slice(&pages->upper), &pages->cursor, err))
-            return false;
-        pages->taken = 0;
-    }
+    if (!pages->cursor && !open_page(pages, err))
+        return false;
     if (!storage_cursor_next(pages->cursor, key, value, found, err))
         return false;
-    if (!*found || ++pages->taken <= PAGE_KEYS)
+    if (!*found || pages->whole || ++pages->taken <= PAGE_KEYS)
         return true;
     /* This key is the first of the next page. */
     buffer_clear(&pages->lower);

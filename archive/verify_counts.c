@@ -9,6 +9,23 @@
 #include "archive/terms.h"
 #include "archive/verify_work.h"
 
+/* Records of one kind in the order of their keys. */
+struct stream {
+    struct pages pages;
+    struct slice key; /* of the next one; data NULL at the end */
+    struct slice value;
+};
+
+static bool stream_next(struct stream *stream, struct error *err)
+{
+    bool found;
+    if (!pages_next(&stream->pages, &stream->key, &stream->value, &found, err))
+        return false;
+    if (!found)
+        stream->key = slice_of(NULL, 0);
+    return true;
+}
+
 /* One look at one study. */
 struct study_look {
     struct verify *verify;
@@ -17,13 +34,8 @@ struct study_look {
     bool suspect; /* something was wrong */
     struct buffer record_bytes;
     bool has_record;
-    struct storage_cursor *series;
-    struct storage_cursor *instances;
-
-    struct slice instance_key; /* the next ones; data NULL at the end */
-    struct slice instance_value;
-    struct slice series_key;
-    struct slice series_value;
+    struct stream *series; /* the study's come next */
+    struct stream *instances;
 
     struct instance_record instance; /* to decode into */
     struct series_record series_record;
@@ -45,8 +57,6 @@ static void look_init(struct study_look *look, struct verify *verify, const char
 
 static void look_release(struct study_look *look)
 {
-    storage_cursor_close(look->series);
-    storage_cursor_close(look->instances);
     buffer_release(&look->record_bytes);
     buffer_release(&look->modalities);
     buffer_release(&look->sop_classes);
@@ -66,47 +76,13 @@ static void wrong(struct study_look *look, enum verify_kind kind, const char *se
     verify_found(look->verify, kind, &identity, NULL, "%s", message);
 }
 
-static bool next_instance(struct study_look *look, struct error *err)
+/* The next key of a stream belongs to the study (or, of a study record, is it). */
+static bool is_here(const struct study_look *look, const struct stream *stream)
 {
-    bool found;
-    if (!storage_cursor_next(look->instances, &look->instance_key, &look->instance_value, &found,
-                             err))
-        return false;
-    if (!found)
-        look->instance_key = slice_of(NULL, 0);
-    return true;
-}
-
-static bool next_series(struct study_look *look, struct error *err)
-{
-    bool found;
-    if (!storage_cursor_next(look->series, &look->series_key, &look->series_value, &found, err))
-        return false;
-    if (!found)
-        look->series_key = slice_of(NULL, 0);
-    return true;
-}
-
-/* Record, series and instances as of one moment, when it is done in the write turn. */
-static bool look_open(struct study_look *look, struct error *err)
-{
-    struct storage *storage = look->verify->archive->storage;
-    struct key key, series, instances;
-    key_place(&key, RECORD_STUDY, look->uid, NULL, NULL);
-    key_children(&series, RECORD_SERIES, look->uid, NULL);
-    key_children(&instances, RECORD_INSTANCE, look->uid, NULL);
-    return storage_get(storage, TABLE_RECORD, key_slice(&key), &look->record_bytes,
-                       &look->has_record, err) &&
-           storage_cursor_open_prefix(storage, TABLE_RECORD, key_slice(&series), &look->series,
-                                      err) &&
-           storage_cursor_open_prefix(storage, TABLE_RECORD, key_slice(&instances),
-                                      &look->instances, err) &&
-           next_instance(look, err) && next_series(look, err);
-}
-
-static bool look_sees_anything(const struct study_look *look)
-{
-    return look->has_record || look->instance_key.data || look->series_key.data;
+    size_t size = strlen(look->uid);
+    struct slice key = stream->key;
+    return key.data && key.size > size && memcmp(key.data + 1, look->uid, size) == 0 &&
+           (key.size == size + 1 || key.data[size + 1] == 0);
 }
 
 /* The UID that stands behind the study's in a key of a series or instance; "" when none does. */
@@ -126,18 +102,18 @@ static bool count_instances(struct study_look *look, const char *uid, uint64_t *
     *count = 0;
     *bytes = 0;
     for (;;) {
-        if (!look->instance_key.data)
+        if (!is_here(look, look->instances))
             return true;
-        series_of(look->instance_key, other);
+        series_of(look->instances->key, other);
         if (strcmp(other, uid) != 0)
             return true;
         ++*count;
         /* One that cannot be read is told by the walk over the instances. */
-        if (instance_record_decode(look->instance_value, &look->instance, NULL)) {
+        if (instance_record_decode(look->instances->value, &look->instance, NULL)) {
             *bytes += look->instance.blob.size;
             tally_add(&look->sop_classes, slice_text(look->instance.sop_class), 1);
         }
-        if (!next_instance(look, err))
+        if (!stream_next(look->instances, err))
             return false;
     }
 }
@@ -146,7 +122,7 @@ static void compare_series(struct study_look *look, const char *uid, uint64_t co
 {
     struct series_record *record = &look->series_record;
     char message[128];
-    if (!series_record_decode(look->series_value, record, NULL)) {
+    if (!series_record_decode(look->series->value, record, NULL)) {
         wrong(look, VERIFY_INDEX_CORRUPT, uid, "the series record cannot be read");
         return;
     }
@@ -164,12 +140,14 @@ static bool count_series(struct study_look *look, struct error *err)
 {
     char of_record[UID_SIZE], of_instance[UID_SIZE];
     uint64_t count, bytes;
-    while (look->instance_key.data || look->series_key.data) {
-        series_of(look->series_key, of_record);
-        series_of(look->instance_key, of_instance);
-        int order = !look->series_key.data     ? 1
-                    : !look->instance_key.data ? -1
-                                               : strcmp(of_record, of_instance);
+    for (;;) {
+        bool has_record = is_here(look, look->series);
+        bool has_instance = is_here(look, look->instances);
+        if (!has_record && !has_instance)
+            return true;
+        series_of(has_record ? look->series->key : slice_of(NULL, 0), of_record);
+        series_of(has_instance ? look->instances->key : slice_of(NULL, 0), of_instance);
+        int order = !has_record ? 1 : !has_instance ? -1 : strcmp(of_record, of_instance);
         const char *uid = order <= 0 ? of_record : of_instance;
         if (!count_instances(look, uid, &count, &bytes, err))
             return false;
@@ -180,10 +158,9 @@ static bool count_series(struct study_look *look, struct error *err)
         look->series_count++;
         look->instance_count += count;
         look->bytes += bytes;
-        if (order <= 0 && !next_series(look, err))
+        if (order <= 0 && !stream_next(look->series, err))
             return false;
     }
-    return true;
 }
 
 static void compare_study(struct study_look *look, const struct study_record *record)
@@ -269,71 +246,76 @@ static bool compare_record(struct study_look *look, struct error *err)
     return ok;
 }
 
+/* Opens what stands below a study, as of this moment. */
+static bool hold_below(struct stream *stream, struct archive *archive, char kind, const char *uid,
+                       struct error *err)
+{
+    struct key lower, upper;
+    key_children(&lower, kind, uid, NULL);
+    key_after_prefix(&upper, key_slice(&lower));
+    pages_open(&stream->pages, archive->storage, TABLE_RECORD, key_slice(&lower),
+               key_slice(&upper));
+    return pages_hold(&stream->pages, err) && stream_next(stream, err);
+}
+
 /* The turn is kept only while the moment is taken: counting a large study may take long. */
-static bool look_once(struct verify *verify, const char *uid, bool final, bool *suspect,
-                      struct error *err)
+static bool confirm_study(struct verify *verify, const char *uid, struct error *err)
 {
     struct transaction *turn = NULL;
+    struct stream series = { 0 }, instances = { 0 };
     struct study_look look;
+    struct key key;
     look_init(&look, verify, uid);
-    look.final = final;
-    bool ok = !final || verify_turn_open(verify, &turn, err);
-    ok = ok && look_open(&look, err);
-    bool exists = ok && look_sees_anything(&look); /* else it was just deleted */
+    look.final = true;
+    look.series = &series;
+    look.instances = &instances;
+    key_place(&key, RECORD_STUDY, uid, NULL, NULL);
+    bool ok = verify_turn_open(verify, &turn, err) &&
+              storage_get(verify->archive->storage, TABLE_RECORD, key_slice(&key),
+                          &look.record_bytes, &look.has_record, err) &&
+              hold_below(&series, verify->archive, RECORD_SERIES, uid, err) &&
+              hold_below(&instances, verify->archive, RECORD_INSTANCE, uid, err);
+    /* Else it was just deleted. */
+    bool exists = ok && (look.has_record || series.key.data || instances.key.data);
     ok = ok && (!exists || look_at_record(&look, err));
     transaction_close(turn);
     ok = ok && (!exists || compare_record(&look, err));
-    *suspect = look.suspect;
+    pages_close(&series.pages);
+    pages_close(&instances.pages);
     look_release(&look);
     return ok;
 }
 
-static bool check_study(struct verify *verify, const char *uid, struct error *err)
-{
-    bool suspect;
-    return look_once(verify, uid, false, &suspect, err) &&
-           (!suspect || look_once(verify, uid, true, &suspect, err));
-}
-
-/* Every study that has a record, a series or an instance, in ascending order. */
+/* Every study that has a record, a series or an instance, in ascending order: three streams side by
+ * side, each as of moments of its own. */
 struct studies {
     struct verify *verify;
-    struct buffer lower[3];
+    struct stream streams[3];
 };
 
 static const char study_kinds[] = { RECORD_STUDY, RECORD_SERIES, RECORD_INSTANCE };
 
-/* The study of the first key of a kind from `lower` on. */
-static bool first_study(struct studies *studies, int kind, char uid[UID_SIZE], bool *found,
-                        struct error *err)
+/* The study of the next key of a stream; keys that cannot be read are told and stepped over. */
+static bool peek_study(struct studies *studies, int kind, char uid[UID_SIZE], bool *found,
+                       struct error *err)
 {
-    struct buffer *lower = &studies->lower[kind];
-    const uint8_t upper = (uint8_t)(study_kinds[kind] + 1);
+    struct stream *stream = &studies->streams[kind];
     for (;;) {
-        struct storage_cursor *cursor = NULL;
-        struct slice key;
-        bool ok = storage_cursor_open(studies->verify->archive->storage, TABLE_RECORD,
-                                      buffer_slice(lower), slice_of(&upper, 1), &cursor, err) &&
-                  storage_cursor_next(cursor, &key, NULL, found, err);
-        bool usable = true;
-        if (ok && *found) {
-            const uint8_t *end = memchr(key.data, 0, key.size);
-            size_t size = end ? (size_t)(end - key.data) - 1 : key.size - 1;
-            usable = size && size < UID_SIZE && !end == (kind == 0);
-            if (usable) {
-                memcpy(uid, key.data + 1, size);
-                uid[size] = '\0';
-            } else {
-                verify_found(studies->verify, VERIFY_INDEX_CORRUPT, NULL, NULL,
-                             "a key of table record, kind %c, cannot be read", study_kinds[kind]);
-                buffer_clear(lower);
-                buffer_append(lower, key);
-                buffer_append_byte(lower, 0);
-            }
+        struct slice key = stream->key;
+        *found = key.data != NULL;
+        if (!*found)
+            return true;
+        const uint8_t *end = memchr(key.data, 0, key.size);
+        size_t size = end ? (size_t)(end - key.data) - 1 : key.size - 1;
+        if (size && size < UID_SIZE && !end == (kind == 0)) {
+            memcpy(uid, key.data + 1, size);
+            uid[size] = '\0';
+            return true;
         }
-        storage_cursor_close(cursor);
-        if (!ok || usable)
-            return ok;
+        verify_found(studies->verify, VERIFY_INDEX_CORRUPT, NULL, NULL,
+                     "a key of table record, kind %c, cannot be read", study_kinds[kind]);
+        if (!stream_next(stream, err))
+            return false;
     }
 }
 
@@ -343,20 +325,33 @@ static bool next_study(struct studies *studies, char uid[UID_SIZE], bool *found,
     *found = false;
     for (int kind = 0; kind < 3; kind++) {
         bool here;
-        if (!first_study(studies, kind, candidate, &here, err))
+        if (!peek_study(studies, kind, candidate, &here, err))
             return false;
         if (here && (!*found || strcmp(candidate, uid) < 0))
             memcpy(uid, candidate, UID_SIZE);
         *found |= here;
     }
-    for (int kind = 0; *found && kind < 3; kind++) {
-        struct buffer *lower = &studies->lower[kind];
-        buffer_clear(lower);
-        buffer_append_byte(lower, (uint8_t)study_kinds[kind]);
-        buffer_append_text(lower, uid);
-        buffer_append_byte(lower, kind ? 1 : 0); /* behind all that begins with the UID and a NUL */
-    }
     return true;
+}
+
+/* What looks wrong at first is looked at once more as of one moment. */
+static bool check_study(struct studies *studies, const char *uid, struct error *err)
+{
+    struct stream *records = &studies->streams[0];
+    struct study_look look;
+    bool ok = true;
+    look_init(&look, studies->verify, uid);
+    look.series = &studies->streams[1];
+    look.instances = &studies->streams[2];
+    look.has_record = is_here(&look, records);
+    if (look.has_record) {
+        buffer_append(&look.record_bytes, records->value);
+        ok = stream_next(records, err);
+    }
+    ok = ok && look_at_record(&look, err) && compare_record(&look, err);
+    bool is_suspect = look.suspect;
+    look_release(&look);
+    return ok && (!is_suspect || confirm_study(studies->verify, uid, err));
 }
 
 static bool check_studies(struct verify *verify, struct error *err)
@@ -366,15 +361,16 @@ static bool check_studies(struct verify *verify, struct error *err)
     bool found = true;
     bool ok = true;
     for (int kind = 0; kind < 3; kind++) {
-        studies.lower[kind] = buffer_up_to(SIZE_MAX / 2);
-        buffer_append_byte(&studies.lower[kind], (uint8_t)study_kinds[kind]);
+        pages_open_kind(&studies.streams[kind].pages, verify->archive->storage, TABLE_RECORD,
+                        study_kinds[kind]);
+        ok = ok && stream_next(&studies.streams[kind], err);
     }
     while (ok && (ok = next_study(&studies, uid, &found, err)) && found)
-        ok = check_study(verify, uid, err) &&
+        ok = check_study(&studies, uid, err) &&
              verify_step(verify, PHASE_STUDIES, "studies", ++verify->report->studies,
                          verify->expected.studies, 0, err);
     for (int kind = 0; kind < 3; kind++)
-        buffer_release(&studies.lower[kind]);
+        pages_close(&studies.streams[kind].pages);
     return ok;
 }
 

@@ -49,6 +49,15 @@ static bool is_damage(const struct error *reason)
            reason->code == ERROR_IO;
 }
 
+static bool has_segment(struct look *look, uint32_t number)
+{
+    struct storage_segment_figures figures = { 0 };
+    bool found = false;
+    if (number)
+        storage_segment_figures(look->verify->archive->storage, number - 1, &figures, &found);
+    return found && figures.number == number;
+}
+
 static bool look_at_blob(struct look *look, struct blob **blob, struct error *err)
 {
     const struct blob_id *id = &look->record.blob;
@@ -58,8 +67,9 @@ static bool look_at_blob(struct look *look, struct blob **blob, struct error *er
         *blob = NULL;
         if (!is_damage(&reason))
             return error_set(err, reason.code, "%s", reason.message);
-        suspect(look, reason.code == ERROR_NOT_FOUND ? VERIFY_BLOB_MISSING : VERIFY_BLOB_CORRUPT,
-                "%.180s", reason.message);
+        bool missing = reason.code == ERROR_NOT_FOUND || !has_segment(look, id->segment);
+        suspect(look, missing ? VERIFY_BLOB_MISSING : VERIFY_BLOB_CORRUPT, "%.180s",
+                reason.message);
         return true;
     }
     struct file_range range = blob_range(*blob, 0, id->size);
