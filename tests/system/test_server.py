@@ -186,7 +186,7 @@ def test_metrics_are_prometheus_text_and_count(start_server):
             if not line.startswith("#"):
                 assert re.fullmatch(r'[a-z_]+(\{[a-z_]+="[^"]*"\})? -?\d+(\.\d+)?', line), line
                 name, number = line.split()
-                values[name] = int(number)
+                values[name] = float(number)
         return values
 
     assert metrics()["hounsfield_instances_stored_total"] == 0
