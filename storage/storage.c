@@ -152,7 +152,13 @@ static bool open_index(struct storage *storage, const struct storage_options *op
         return false;
     snprintf(path, sizeof(path), "%s/%s", storage->path,
              options->rebuild ? INDEX_NEW_FOLDER : INDEX_FOLDER);
-    return rocks_open(path, &storage->keyvalue, err);
+    struct error why = { 0 };
+    if (rocks_open(path, &storage->keyvalue, &why))
+        return true;
+    return error_set(err, why.code, "%.160s%s", why.message,
+                     why.code == ERROR_CORRUPT && !options->rebuild
+                         ? "; put it back from a backup, or run `hounsfield rebuild`"
+                         : "");
 }
 
 static bool open_parts(struct storage *storage, const struct storage_options *options,

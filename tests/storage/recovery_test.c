@@ -580,3 +580,23 @@ TEST(file_system_that_cannot_punch_keeps_the_records_as_dead)
     CHECK_INT(figures.dead_bytes, 303104);
     storage_close(storage);
 }
+
+TEST(broken_index_is_refused_with_the_way_out)
+{
+    char path[128];
+    char command[512];
+    struct error err = { 0 };
+    struct storage *storage = NULL;
+    snprintf(path, sizeof(path), "%s", test_folder());
+    const struct storage_options options = { .path = path };
+    storage_close(open_store(path, false));
+    snprintf(
+        command, sizeof(command),
+        "printf '\\377' | dd of=$(ls %s/index/MANIFEST-* | tail -n 1) bs=1 seek=40 conv=notrunc "
+        "2>&1 | cat >/dev/null",
+        path);
+    CHECK(system(command) == 0);
+    CHECK(!storage_open(&options, &storage, &err));
+    CHECK_INT(err.code, ERROR_CORRUPT);
+    CHECK(strstr(err.message, "hounsfield rebuild"));
+}
