@@ -50,6 +50,9 @@ static const struct route routes[] = {
       .pattern = INSTANCE "/frames/{frames}/thumbnail",
       .respond = wado_thumbnail },
 
+    /* WADO-URI (PS3.18 9) */
+    { .method = "GET", .pattern = "/wado", .respond = wado_uri },
+
     /* STOW-RS (PS3.18 10.5) */
     { "POST", "/studies", stow_respond, stow_open, stow_body, stow_close },
     { "POST", STUDY, stow_respond, stow_open, stow_body, stow_close },

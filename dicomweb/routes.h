@@ -71,6 +71,9 @@ void wado_bulk_data(struct request *request, struct response *response);
 void wado_rendered(struct request *request, struct response *response);
 void wado_thumbnail(struct request *request, struct response *response);
 
+/* WADO-URI (PS3.18 9): wado_uri.c */
+void wado_uri(struct request *request, struct response *response);
+
 /* Not in the standard: delete.c, changefeed.c */
 void delete_instances(struct request *request, struct response *response);
 void changefeed_list(struct request *request, struct response *response);

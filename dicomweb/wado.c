@@ -11,6 +11,7 @@
 #include "dicomweb/routes.h"
 #include "dicomweb/wado_accept.h"
 #include "dicomweb/wado_part10.h"
+#include "dicomweb/wado_values.h"
 #include "http/multipart_writer.h"
 
 struct transfer {
@@ -224,7 +225,7 @@ static void close_single(void *state)
 }
 
 /* One instance as one file: `Accept: application/dicom` (PS3.18 10.4.4). */
-static bool answer_single(struct request *request, struct response *response,
+bool wado_answer_instance(struct request *request, struct response *response,
                           const struct path_uids *uids, const char *asked, struct error *err)
 {
     struct dicomweb *dicomweb = request_context(request);
@@ -309,7 +310,7 @@ void wado_instances(struct request *request, struct response *response)
         char asked[UID_SIZE];
         memcpy(asked, accept.ranges[range].transfer_syntax, sizeof(asked));
         answered = choice == 0 ? answer_multipart(request, response, &selection, asked, &err)
-                               : answer_single(request, response, &uids, asked, &err);
+                               : wado_answer_instance(request, response, &uids, asked, &err);
         if (!answered && err.code != ERROR_UNSUPPORTED)
             break;
         forget_range(&accept, range);

@@ -35,3 +35,8 @@ bool picture_draw(struct dicomweb *dicomweb, struct instance *instance, uint32_t
                   enum picture_type type, const struct picture_options *options,
                   struct picture *picture, struct error *err);
 void picture_release(struct picture *picture);
+
+/* One picture as the whole answer, or 304: wado_rendered.c */
+bool wado_answer_picture(struct request *request, struct response *response,
+                         struct instance *instance, uint32_t number, enum picture_type type,
+                         const struct picture_options *options, struct error *err);

@@ -198,9 +198,9 @@ static void close_sheet(void *state)
     free(sheet);
 }
 
-static bool answer_single(struct request *request, struct response *response,
-                          struct instance *instance, uint32_t number, enum picture_type type,
-                          const struct picture_options *options, struct error *err)
+bool wado_answer_picture(struct request *request, struct response *response,
+                         struct instance *instance, uint32_t number, enum picture_type type,
+                         const struct picture_options *options, struct error *err)
 {
     if (dicomweb_is_known(request, response, instance, picture_media_type(type)))
         return true;
@@ -283,8 +283,8 @@ static void rendered_instance(struct request *request, struct response *response
         answer_gallery(request, response, gallery);
         return;
     }
-    if (!answer_single(request, response, gallery->instance, list ? gallery->numbers[0] : 0,
-                       gallery->type, options, &err))
+    if (!wado_answer_picture(request, response, gallery->instance, list ? gallery->numbers[0] : 0,
+                             gallery->type, options, &err))
         goto failed;
     close_gallery(gallery);
     return;
@@ -386,7 +386,7 @@ static bool draw_middle(struct request *request, struct response *response,
         if (!instance)
             break;
     }
-    ok = ok && instance && answer_single(request, response, instance, 0, type, options, err);
+    ok = ok && instance && wado_answer_picture(request, response, instance, 0, type, options, err);
     retrieve_close(retrieve);
     return ok;
 }
@@ -400,7 +400,7 @@ static bool draw_one(struct request *request, struct response *response,
     if (!instance_open(dicomweb->archive, uids->study, uids->series, uids->instance, &instance,
                        err))
         return false;
-    bool ok = answer_single(request, response, instance, number, type, options, err);
+    bool ok = wado_answer_picture(request, response, instance, number, type, options, err);
     instance_close(instance);
     return ok;
 }

@@ -21,3 +21,7 @@ static inline bool value_is_undecodable(struct error *err)
 /* The frames answer, also for encapsulated pixel data asked for as bulk data: wado_frames.c */
 void wado_answer_frames(struct request *request, struct response *response,
                         const struct path_uids *uids, const char *list);
+
+/* One instance as one file, in the transfer syntax asked for ("": the default): wado.c */
+bool wado_answer_instance(struct request *request, struct response *response,
+                          const struct path_uids *uids, const char *asked, struct error *err);

@@ -1,0 +1,271 @@
+/* SPDX-License-Identifier: MIT */
+/* WADO-URI (PS3.18 clause 9): one instance, named and described by the query alone; as a picture or
+ * as its file. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "dicomweb/routes.h"
+#include "dicomweb/wado_picture.h"
+#include "dicomweb/wado_values.h"
+
+enum { SIDE_MAX = 16384 };
+
+enum form { FORM_DICOM, FORM_JPEG, FORM_PNG };
+
+struct uri_request {
+    struct path_uids uids;
+    const char *transfer_syntax; /* NULL: none asked for */
+    uint32_t frame;              /* 0: none asked for */
+    bool has_region;
+    double region[4];   /* left, top, right, bottom, of 1 */
+    bool wants_picture; /* something is asked for that only a picture has */
+    struct picture_options options;
+};
+
+/* The one value of a parameter. ERROR_INVALID when it is given twice. */
+static bool read_once(const struct request *request, const char *name, const char **value,
+                      struct error *err)
+{
+    size_t count;
+    const struct query_pair *query = request_query(request, &count);
+    *value = NULL;
+    for (size_t i = 0; i < count; i++) {
+        if (strcmp(query[i].name, name) != 0)
+            continue;
+        if (*value)
+            return error_set(err, ERROR_INVALID, "%s is given twice", name);
+        *value = query[i].value;
+    }
+    return true;
+}
+
+static bool read_uid(const struct request *request, const char *name, const char **uid,
+                     struct error *err)
+{
+    if (!read_once(request, name, uid, err))
+        return false;
+    if (!*uid || !uid_is_safe(slice_text(*uid)))
+        return error_set(err, ERROR_INVALID, "%s is missing or no UID", name);
+    return true;
+}
+
+static bool read_identity(const struct request *request, struct uri_request *uri, struct error *err)
+{
+    const char *type;
+    if (!read_once(request, "requestType", &type, err))
+        return false;
+    if (!type || strcmp(type, "WADO") != 0)
+        return error_set(err, ERROR_INVALID, "requestType is WADO");
+    return read_uid(request, "studyUID", &uri->uids.study, err) &&
+           read_uid(request, "seriesUID", &uri->uids.series, err) &&
+           read_uid(request, "objectUID", &uri->uids.instance, err);
+}
+
+static bool is_decimal(const char *text, double *value)
+{
+    char *end;
+    *value = strtod(text, &end);
+    return *text && !*end && strspn(text, "+-.0123456789eE") == strlen(text) && isfinite(*value);
+}
+
+/* *value stays as it is when the parameter is absent. */
+static bool read_whole(const struct request *request, const char *name, uint32_t most,
+                       uint32_t *value, bool *given, struct error *err)
+{
+    const char *text;
+    char *end;
+    if (!read_once(request, name, &text, err))
+        return false;
+    if (!text)
+        return true;
+    unsigned long number = strtoul(text, &end, 10);
+    if (!*text || *end || strspn(text, "0123456789") != strlen(text) || !number || number > most)
+        return error_set(err, ERROR_INVALID, "%s is a whole number from 1 to %u", name, most);
+    *value = (uint32_t)number;
+    *given = true;
+    return true;
+}
+
+/* Center and width belong together (9.5.1.2.5). */
+static bool read_window(const struct request *request, struct uri_request *uri, struct error *err)
+{
+    const char *center;
+    const char *width;
+    if (!read_once(request, "windowCenter", &center, err) ||
+        !read_once(request, "windowWidth", &width, err))
+        return false;
+    if (!center && !width)
+        return true;
+    struct voi_window *window = &uri->options.window;
+    if (!center || !width || !is_decimal(center, &window->center) ||
+        !is_decimal(width, &window->width) || window->width < 1)
+        return error_set(err, ERROR_INVALID,
+                         "windowCenter and windowWidth are numbers and come together, the width at "
+                         "least 1");
+    uri->options.has_window = true;
+    uri->wants_picture = true;
+    return true;
+}
+
+/* region=left,top,right,bottom, each of 0 to 1 (9.5.1.2.4). */
+static bool read_region(const struct request *request, struct uri_request *uri, struct error *err)
+{
+    const char *text;
+    if (!read_once(request, "region", &text, err))
+        return false;
+    if (!text)
+        return true;
+    for (int i = 0; i < 4; i++) {
+        char number[32];
+        size_t size = strcspn(text, ",");
+        if (size < sizeof(number))
+            memcpy(number, text, size);
+        number[size < sizeof(number) ? size : 0] = '\0';
+        if (!is_decimal(number, &uri->region[i]) || uri->region[i] < 0 || uri->region[i] > 1 ||
+            (i < 3) != (text[size] == ','))
+            return error_set(err, ERROR_INVALID, "region is four numbers from 0.0 to 1.0");
+        text += size + (i < 3);
+    }
+    if (uri->region[2] <= uri->region[0] || uri->region[3] <= uri->region[1])
+        return error_set(err, ERROR_INVALID, "the region is empty");
+    uri->has_region = true;
+    uri->wants_picture = true;
+    return true;
+}
+
+static bool read_picture(const struct request *request, struct uri_request *uri, struct error *err)
+{
+    uint32_t quality = 90;
+    const char *annotation;
+    struct viewport *viewport = &uri->options.viewport;
+    bool *given = &uri->wants_picture;
+    if (!read_whole(request, "frameNumber", UINT32_MAX - 1, &uri->frame, given, err) ||
+        !read_whole(request, "rows", SIDE_MAX, &viewport->height, given, err) ||
+        !read_whole(request, "columns", SIDE_MAX, &viewport->width, given, err) ||
+        !read_whole(request, "imageQuality", 100, &quality, given, err) ||
+        !read_window(request, uri, err) || !read_region(request, uri, err) ||
+        !read_once(request, "annotation", &annotation, err))
+        return false;
+    uri->options.quality = (int)quality;
+    uri->wants_picture |= annotation != NULL;
+    if (annotation)
+        snprintf(uri->options.warning, sizeof(uri->options.warning),
+                 "annotation is ignored: nothing is burned in");
+    return true;
+}
+
+/* What is not offered is said, not left undone in silence. */
+static bool refuse_others(const struct request *request, struct error *err)
+{
+    static const char *const names[] = { "anonymize", "presentationUID", "presentationSeriesUID" };
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+        if (request_query_value(request, names[i]))
+            return error_set(err, ERROR_INVALID, "%s is not offered here", names[i]);
+    return true;
+}
+
+static bool read_syntax(const struct request *request, struct uri_request *uri, struct error *err)
+{
+    if (!read_once(request, "transferSyntax", &uri->transfer_syntax, err))
+        return false;
+    if (!uri->transfer_syntax)
+        return true;
+    if (!uid_is_safe(slice_text(uri->transfer_syntax)) ||
+        !strcmp(uri->transfer_syntax, UID_IMPLICIT_LITTLE_ENDIAN) ||
+        !strcmp(uri->transfer_syntax, UID_EXPLICIT_BIG_ENDIAN))
+        return error_set(err, ERROR_INVALID,
+                         "transferSyntax is a UID, and neither Implicit VR nor Big Endian");
+    return true;
+}
+
+/* The best of what contentType, or else Accept, takes; 9.1.3 has the defaults: a single-frame image
+ * is a picture, all else its file. */
+static bool choose_form(const struct request *request, const struct uri_request *uri,
+                        uint32_t frames, enum form *form, struct error *err)
+{
+    static const struct offer picture_first[] = {
+        { "image/jpeg", NULL, NULL, false },
+        { "image/png", NULL, NULL, false },
+        { "application/dicom", NULL, NULL, false },
+    };
+    static const struct offer file_first[] = {
+        { "application/dicom", NULL, NULL, false },
+        { "image/jpeg", NULL, NULL, false },
+        { "image/png", NULL, NULL, false },
+    };
+    static const enum form forms[2][3] = { { FORM_DICOM, FORM_JPEG, FORM_PNG },
+                                           { FORM_JPEG, FORM_PNG, FORM_DICOM } };
+    const char *types;
+    struct accept accept;
+    bool picture = (frames == 1 || uri->wants_picture) && !uri->transfer_syntax;
+    if (!read_once(request, "contentType", &types, err))
+        return false;
+    if (types)
+        accept_parse(types, &accept);
+    else if (!accept_of_request(request, &accept, err))
+        return false;
+    int choice = accept_choose(&accept, picture ? picture_first : file_first, 3, NULL);
+    if (choice < 0)
+        return error_set(err, ERROR_UNSUPPORTED,
+                         "available: image/jpeg, image/png, application/dicom");
+    *form = forms[picture][choice];
+    if (*form == FORM_DICOM && uri->wants_picture)
+        return error_set(err, ERROR_INVALID, "what a picture is to look like goes with a picture");
+    if (*form != FORM_DICOM && uri->transfer_syntax)
+        return error_set(err, ERROR_INVALID, "transferSyntax goes with application/dicom");
+    return true;
+}
+
+static void place_region(struct uri_request *uri, const struct dataset *header)
+{
+    int64_t rows = 0;
+    int64_t columns = 0;
+    struct viewport *viewport = &uri->options.viewport;
+    if (!uri->has_region)
+        return;
+    dataset_integer(header, TAG_ROWS, &rows);
+    dataset_integer(header, TAG_COLUMNS, &columns);
+    viewport->has_region = true;
+    viewport->left = uri->region[0] * (double)columns;
+    viewport->top = uri->region[1] * (double)rows;
+    viewport->region_width = uri->region[2] * (double)columns - viewport->left;
+    viewport->region_height = uri->region[3] * (double)rows - viewport->top;
+}
+
+static bool answer(struct request *request, struct response *response, struct uri_request *uri,
+                   struct error *err)
+{
+    struct dicomweb *dicomweb = request_context(request);
+    struct instance *instance;
+    const struct dataset *header;
+    struct slice table;
+    enum form form;
+    if (!instance_open(dicomweb->archive, uri->uids.study, uri->uids.series, uri->uids.instance,
+                       &instance, err))
+        return false;
+    bool ok = instance_header(instance, &header, err) && instance_frames(instance, &table, err) &&
+              choose_form(request, uri, frame_table_count(table), &form, err);
+    if (ok && form == FORM_DICOM) {
+        ok = wado_answer_instance(request, response, &uri->uids,
+                                  uri->transfer_syntax ? uri->transfer_syntax : "", err);
+    } else if (ok) {
+        place_region(uri, header);
+        ok = wado_answer_picture(request, response, instance, uri->frame,
+                                 form == FORM_PNG ? PICTURE_PNG : PICTURE_JPEG, &uri->options, err);
+    }
+    instance_close(instance);
+    return ok;
+}
+
+void wado_uri(struct request *request, struct response *response)
+{
+    struct uri_request uri = { .options = { .quality = 0 } };
+    struct error err;
+    if (read_identity(request, &uri, &err) && refuse_others(request, &err) &&
+        read_syntax(request, &uri, &err) && read_picture(request, &uri, &err) &&
+        answer(request, response, &uri, &err))
+        return;
+    response_error(response, request, http_status_of(err.code), err.message);
+}
