@@ -44,12 +44,12 @@ def fault_points(*folders):
     names = set()
     for folder in folders:
         for path in (ROOT / folder).glob("*.c"):
-            names |= set(re.findall(r'FAULT_POINT\("([a-z-]+)"\)', path.read_text()))
+            names |= set(re.findall(r'FAULT_POINT\("([a-z_-]+)"\)', path.read_text()))
     return sorted(names)
 
 
-# Those of backup and restore are met in tests/storage/backup_test.c.
-POINTS = [name for name in fault_points("storage", "archive") if not name.startswith(("backup-", "restore-"))]
+# Those of backup, restore and rebuild are met in tests/storage/backup_test.c and tests/archive/rebuild_test.c.
+POINTS = [name for name in fault_points("storage", "archive") if not name.startswith(("backup-", "restore-", "rebuild_"))]
 
 
 def has_fault_points():
@@ -340,7 +340,7 @@ class Rounds:
         for i, kind in enumerate(writers):
             rng = random.Random(self.rng.random())
             clients.append(kind(self.daemon, self.model, rng, begun, i + 1, study, old[i::len(writers)][:4]))
-        if self.rng.random() < 0.4:
+        if self.rng.random() < 0.4 or self.daemon.env.get("HOUNSFIELD_FAULT", "").startswith("compact"):
             clients.append(Keeper(self.daemon, self.model, random.Random(self.rng.random()), begun, self.backup))
         clients.append(Watcher(self.daemon, self.model, random.Random(self.rng.random()), begun))
         return clients
