@@ -185,17 +185,15 @@ static bool open_range(struct plan *plan, const struct source *source, size_t in
                                key_slice(&upper), cursor, err);
 }
 
-/* Counts the terms of a source, up to PROBE_MAX. */
-static bool probe(struct plan *plan, struct source *source, struct error *err)
+/* Counts the terms of a source, up to `most`. */
+static bool probe(struct plan *plan, struct source *source, uint64_t most, struct error *err)
 {
     bool ok = true;
-    if (source->kind >= SOURCE_STUDIES)
-        return true;
-    for (size_t i = 0; ok && i < range_count(source) && source->cost < PROBE_MAX; i++) {
+    for (size_t i = 0; ok && i < range_count(source) && source->cost < most; i++) {
         struct storage_cursor *cursor = NULL;
         bool found = true;
         ok = open_range(plan, source, i, &cursor, err);
-        while (ok && found && source->cost < PROBE_MAX) {
+        while (ok && found && source->cost < most) {
             ok = storage_cursor_next(cursor, NULL, NULL, &found, err);
             source->cost += ok && found;
         }
@@ -224,15 +222,20 @@ static bool is_better(const struct source *a, const struct source *b)
     return a->cost < b->cost || (a->cost == b->cost && preference(a) < preference(b));
 }
 
+/* UIDs first, whose candidates are known without a look; of the others no more are counted than it
+ * takes to see that they are not better. */
 static bool choose(struct plan *plan, const struct query_keys *keys, struct source *chosen,
                    struct error *err)
 {
     struct source source;
     *chosen = (struct source){ .kind = SOURCE_ALL, .cost = UINT64_MAX };
-    for (size_t i = 0; i < keys->count; i++) {
-        if (!source_of(&keys->keys[i], plan->level, &source))
+    for (size_t i = 0; i < 2 * keys->count; i++) {
+        bool of_uids = i < keys->count;
+        if (!source_of(&keys->keys[i % keys->count], plan->level, &source) ||
+            (source.kind >= SOURCE_STUDIES) != of_uids)
             continue;
-        if (!probe(plan, &source, err))
+        uint64_t most = chosen->cost < PROBE_MAX ? chosen->cost + 1 : PROBE_MAX;
+        if (!of_uids && !probe(plan, &source, most, err))
             return false;
         if (is_better(&source, chosen))
             *chosen = source;
