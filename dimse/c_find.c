@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* C-FIND as SCP of the Query/Retrieve models (PS3.4 C.4.1). */
 #include "archive/query.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "dicom/encode.h"
 #include "dimse/identifier.h"
@@ -149,12 +150,15 @@ static void set_options(struct find *find)
         query_combine_date_time(find->query);
 }
 
-/* Responses in the requester's character set; NULL leaves them in UTF-8, with which nothing is lost
- * (PS3.4 C.4.1.1.3). */
+/* Responses in the character set of the request, else that of the peer table; NULL leaves them in
+ * UTF-8, with which nothing is lost (PS3.4 C.4.1.1.3). */
 static void choose_charset(struct find *find)
 {
     find->charset_name = buffer_up_to(CHARSET_LIMIT);
-    dataset_text(find->identifier.dataset, TAG_SPECIFIC_CHARACTER_SET, &find->charset_name);
+    const struct peer *peer = find->session->peer;
+    if (!dataset_text(find->identifier.dataset, TAG_SPECIFIC_CHARACTER_SET, &find->charset_name) &&
+        peer && peer->character_set)
+        buffer_append_text(&find->charset_name, peer->character_set);
     if (find->charset_name.size)
         find->charset = charset_writer_open(buffer_slice(&find->charset_name));
 }
@@ -229,6 +233,7 @@ static bool send_match(const struct find *find, const struct dataset *match, str
 struct watch {
     struct session *session;
     const struct message *request;
+    int64_t deadline_ms; /* for the next match */
     bool cancelled;
     bool ended;
 };
@@ -237,20 +242,26 @@ static bool watch_peer(void *context, struct error *err)
 {
     struct watch *watch = context;
     watch->ended = !session_poll(watch->session, watch->request, &watch->cancelled, err);
-    return !watch->ended && !watch->cancelled;
+    if (watch->ended || watch->cancelled)
+        return false;
+    return clock_monotonic_ms() < watch->deadline_ms ||
+           error_set(err, ERROR_TIMEOUT, "no match within the time limit of a query");
 }
 
 /* All matches. Leaves the final status; false when the association has ended. */
 static bool send_matches(struct find *find, struct status *status, struct error *err)
 {
     struct buffer data = buffer_up_to(RESPONSE_LIMIT);
-    struct watch watch = { find->session, find->request, false, false };
+    struct watch watch = { .session = find->session, .request = find->request };
     struct error failure = { .code = ERROR_NONE };
     bool ok = true;
     *status = status_make(STATUS_SUCCESS, "");
     query_set_watch(find->query, watch_peer, &watch);
-    while (ok && watch_peer(&watch, &failure)) {
+    while (ok) {
         const struct dataset *match = NULL;
+        watch.deadline_ms = clock_monotonic_ms() + find->session->options->query_timeout_ms;
+        if (!watch_peer(&watch, &failure))
+            break;
         if (!query_next(find->query, &match, &failure)) {
             *status = status_from_error(SERVICE_FIND, &failure);
             break;

@@ -19,21 +19,6 @@ struct move {
     int64_t looked_ms;
 };
 
-/* One sub-operation. False when the requester has gone. */
-static bool deliver(struct move *move, struct instance *instance, struct error *err)
-{
-    struct error failure;
-    enum delivery delivery = NOT_DELIVERED;
-    if (destination_begin(move->destination, instance, &failure)) {
-        while (!destination_is_answered(move->destination, RETRIEVAL_REPORT_MS))
-            if (!retrieval_report(&move->retrieval, err))
-                return false;
-        delivery = destination_finish(move->destination, &failure);
-    }
-    retrieval_count(&move->retrieval, instance, delivery, &failure);
-    return retrieval_report(&move->retrieval, err);
-}
-
 /* Has it been cancelled? False when the requester has gone. */
 static bool look(struct move *move, struct error *err)
 {
@@ -43,6 +28,38 @@ static bool look(struct move *move, struct error *err)
         return true;
     move->looked_ms = now_ms;
     return session_poll(retrieval->session, retrieval->request, &retrieval->cancelled, err);
+}
+
+/* Waits until the destination takes instances, or is given up. False when the requester has gone.
+ */
+static bool await_destination(struct move *move, struct error *err)
+{
+    while (!destination_is_ready(move->destination, RETRIEVAL_REPORT_MS)) {
+        if (!look(move, err) || !retrieval_report(&move->retrieval, err))
+            return false;
+        if (move->retrieval.cancelled)
+            return true;
+    }
+    return true;
+}
+
+/* One sub-operation. False when the requester has gone. */
+static bool deliver(struct move *move, struct instance *instance, struct error *err)
+{
+    struct error failure;
+    enum delivery delivery = NOT_DELIVERED;
+    if (!await_destination(move, err))
+        return false;
+    if (move->retrieval.cancelled)
+        return true;
+    if (destination_begin(move->destination, instance, &failure)) {
+        while (!destination_is_answered(move->destination, RETRIEVAL_REPORT_MS))
+            if (!retrieval_report(&move->retrieval, err))
+                return false;
+        delivery = destination_finish(move->destination, &failure);
+    }
+    retrieval_count(&move->retrieval, instance, delivery, &failure);
+    return retrieval_report(&move->retrieval, err);
 }
 
 /* All instances that go over the contexts of this round. False when the requester has gone. */

@@ -16,6 +16,7 @@ enum {
     DEFAULT_IDLE_MS = 10 * 60 * 1000,
     DEFAULT_MESSAGE_MS = 60 * 1000,
     DEFAULT_CONNECT_MS = 10 * 1000,
+    DEFAULT_QUERY_MS = 60 * 1000,
     DEFAULT_RETRY_MS = 10 * 1000,
     DEFAULT_OPERATIONS = 16,
 };
@@ -52,6 +53,7 @@ static void complete(struct dimse_options *options)
     set_default(&options->idle_timeout_ms, DEFAULT_IDLE_MS);
     set_default(&options->message_timeout_ms, DEFAULT_MESSAGE_MS);
     set_default(&options->connect_timeout_ms, DEFAULT_CONNECT_MS);
+    set_default(&options->query_timeout_ms, DEFAULT_QUERY_MS);
     set_default(&options->commitment_retry_ms, DEFAULT_RETRY_MS);
     if (options->operations == 0)
         options->operations = DEFAULT_OPERATIONS;

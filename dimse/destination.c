@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "dimse/destination.h"
 
+#include <pthread.h>
 #include <stdlib.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -18,6 +20,18 @@ struct combination {
     char transfer_syntax[UID_SIZE];
 };
 
+/* A call that is being made, on a thread of its own: a destination may take as long to answer as
+ * the requester must not be left without a sign. */
+struct call {
+    struct destination *destination;
+    pthread_t thread;
+    pthread_mutex_t lock;
+    pthread_cond_t ended;
+    bool has_ended;                  /* guarded by lock; what follows is the thread's until then */
+    struct association *association; /* NULL: see err */
+    struct error err;
+};
+
 struct destination {
     struct session *session;
     const struct command *request;
@@ -27,6 +41,7 @@ struct destination {
     size_t round_start; /* the combinations of this round */
     size_t round_end;
     struct association *association;
+    struct call *call; /* NULL: none is being made */
     unsigned losses;
     bool is_given_up;
     struct error reason; /* why it was given up */
@@ -46,8 +61,11 @@ struct destination *destination_new(struct session *session, const struct comman
     return destination;
 }
 
+static void end_call(struct destination *destination);
+
 static void hang_up(struct destination *destination)
 {
+    end_call(destination);
     if (!destination->association)
         return;
     association_release(destination->association, RELEASE_TIMEOUT_MS);
@@ -148,7 +166,7 @@ static size_t make_proposals(const struct destination *destination, struct propo
     return count;
 }
 
-static bool dial(struct destination *destination, struct error *err)
+static bool dial(const struct destination *destination, struct association **out, struct error *err)
 {
     struct proposal proposals[PDU_CONTEXTS];
     const struct dimse_options *options = destination->session->options;
@@ -170,21 +188,84 @@ static bool dial(struct destination *destination, struct error *err)
         .stop_fd = -1,
         .kill_fd = destination->session->kill_fd,
     };
-    return association_open(&request, &settings, &destination->association, err) ||
-           error_add_context(err, "destination");
+    return association_open(&request, &settings, out, err) || error_add_context(err, "destination");
 }
 
-static bool connect_if_needed(struct destination *destination, struct error *err)
+static void *call(void *context)
 {
-    if (destination->association)
-        return true;
-    if (!destination->is_given_up && dial(destination, err))
-        return true;
-    if (!destination->is_given_up)
-        destination->reason = *err;
+    struct call *call = context;
+    struct association *association = NULL;
+    struct error err = { .code = ERROR_NONE };
+    dial(call->destination, &association, &err);
+    pthread_mutex_lock(&call->lock);
+    call->association = association;
+    call->err = err;
+    call->has_ended = true;
+    pthread_cond_signal(&call->ended);
+    pthread_mutex_unlock(&call->lock);
+    return NULL;
+}
+
+static void begin_call(struct destination *destination)
+{
+    struct call *made = mem_alloc(sizeof(*made));
+    pthread_condattr_t attributes;
+    made->destination = destination;
+    pthread_mutex_init(&made->lock, NULL);
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(&made->ended, &attributes);
+    pthread_condattr_destroy(&attributes);
+    int failure = pthread_create(&made->thread, NULL, call, made);
+    if (!failure) {
+        destination->call = made;
+        return;
+    }
+    error_set_errno(&destination->reason, failure, "a thread for the destination");
     destination->is_given_up = true;
-    *err = destination->reason;
-    return false;
+    pthread_cond_destroy(&made->ended);
+    pthread_mutex_destroy(&made->lock);
+    free(made);
+}
+
+/* Waits for the thread, and takes what came of the call. */
+static void end_call(struct destination *destination)
+{
+    struct call *made = destination->call;
+    if (!made)
+        return;
+    pthread_join(made->thread, NULL);
+    destination->association = made->association;
+    if (!made->association) {
+        destination->is_given_up = true;
+        destination->reason = made->err;
+    }
+    pthread_cond_destroy(&made->ended);
+    pthread_mutex_destroy(&made->lock);
+    free(made);
+    destination->call = NULL;
+}
+
+bool destination_is_ready(struct destination *destination, int64_t timeout_ms)
+{
+    if (destination->association || destination->is_given_up)
+        return true;
+    if (!destination->call)
+        begin_call(destination);
+    struct call *made = destination->call;
+    if (!made)
+        return true;
+    int64_t until_ms = clock_monotonic_ms() + timeout_ms;
+    struct timespec until = { .tv_sec = until_ms / 1000, .tv_nsec = until_ms % 1000 * 1000000 };
+    int failure = 0;
+    pthread_mutex_lock(&made->lock);
+    while (!made->has_ended && !failure)
+        failure = pthread_cond_timedwait(&made->ended, &made->lock, &until);
+    bool has_ended = made->has_ended;
+    pthread_mutex_unlock(&made->lock);
+    if (has_ended)
+        end_call(destination);
+    return has_ended;
 }
 
 /* The association is of no more use; the next instance gets another, a few times. */
@@ -265,8 +346,10 @@ static void note_failure(struct destination *destination, const struct error *fa
 bool destination_begin(struct destination *destination, struct instance *instance,
                        struct error *failure)
 {
-    if (!connect_if_needed(destination, failure))
+    if (!destination->association) {
+        *failure = destination->reason;
         return false;
+    }
     if (!send_request(destination, instance, failure)) {
         note_failure(destination, failure);
         return false;

@@ -22,7 +22,10 @@ void destination_plan(struct destination *destination, const struct instance *in
 bool destination_next_round(struct destination *destination);
 bool destination_has_round(const struct destination *destination, const struct instance *instance);
 
-/* Sends an instance; connects when needed. False with the reason when it is not delivered. */
+/* Calls the destination when there is no association to it. False while it has not answered within
+ * `timeout_ms`; true when instances can be sent, or when none can because it was given up. */
+bool destination_is_ready(struct destination *destination, int64_t timeout_ms);
+/* Sends an instance, after destination_is_ready. False with the reason when it is not delivered. */
 bool destination_begin(struct destination *destination, struct instance *instance,
                        struct error *failure);
 /* After that: has the destination answered (or taken too long for it) within `timeout_ms`? */

@@ -66,6 +66,7 @@ struct dimse_options {
     unsigned idle_timeout_ms;            /* 0: 10 min: nothing begun on an association */
     unsigned message_timeout_ms; /* 0: 60 s: a message begun and not going on; a blocked write */
     unsigned connect_timeout_ms; /* 0: 10 s: as requester */
+    unsigned query_timeout_ms;   /* 0: 60 s: from one match of a C-FIND to the next */
     bool refuse_unknown_sop_classes; /* default false */
     unsigned commitment_wait_ms;     /* for instances that are not here yet; 0: not at all */
     unsigned commitment_retry_ms;    /* 0: 10 s: the first pause, each next one is twice as long */

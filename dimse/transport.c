@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "dimse/resolver.h"
 #include "dimse/tls.h"
 
 enum { FILE_PIECE = 16 << 10 }; /* of a file that is sent over TLS */
@@ -116,14 +117,10 @@ fail:
 bool transport_connect(struct transport *transport, const char *host, uint16_t port,
                        int64_t deadline_ms, struct error *err)
 {
-    char service[8];
-    struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV };
     struct addrinfo *addresses = NULL;
     bool ok = false;
-    snprintf(service, sizeof(service), "%u", port);
-    int failure = getaddrinfo(host, service, &hints, &addresses);
-    if (failure)
-        return error_set(err, ERROR_IO, "%s: %s", host, gai_strerror(failure));
+    if (!resolver_find(host, port, deadline_ms, &addresses, err))
+        return false;
     for (const struct addrinfo *next = addresses; next && !ok; next = next->ai_next)
         ok = connect_one(transport, next, deadline_ms, err);
     freeaddrinfo(addresses);

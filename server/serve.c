@@ -179,6 +179,7 @@ static struct dimse_options dimse_options(const struct settings *settings)
         .idle_timeout_ms = milliseconds(settings->idle_timeout_seconds),
         .message_timeout_ms = milliseconds(settings->message_timeout_seconds),
         .connect_timeout_ms = milliseconds(settings->connect_timeout_seconds),
+        .query_timeout_ms = milliseconds(settings->query_timeout_seconds),
         .commitment_wait_ms = milliseconds(settings->commitment_wait_seconds),
         .commitment_retry_ms = milliseconds(settings->commitment_retry_seconds),
         .refuse_unknown_sop_classes = settings->refuse_unknown_sop_classes,

@@ -71,6 +71,8 @@ static const struct setting table[] = {
       NULL },
     { "dimse.connectTimeoutSeconds", NUMBER, AT(connect_timeout_seconds), 0.01, 3600, NULL, NULL,
       NULL },
+    { "dimse.queryTimeoutSeconds", NUMBER, AT(query_timeout_seconds), 0.01, 86400, NULL, NULL,
+      NULL },
     { "dimse.commitmentWaitSeconds", NUMBER, AT(commitment_wait_seconds), 0, 86400 * 7, NULL, NULL,
       NULL },
     { "dimse.commitmentRetrySeconds", NUMBER, AT(commitment_retry_seconds), 0.01, 3600, NULL, NULL,

@@ -51,6 +51,7 @@ struct settings {
     double idle_timeout_seconds;
     double message_timeout_seconds;
     double connect_timeout_seconds;
+    double query_timeout_seconds;
     double commitment_wait_seconds;
     double commitment_retry_seconds;
 

@@ -115,6 +115,53 @@ def test_MOV_02_no_second_without_a_sign_of_life_however_slow_the_destination_is
         association.release()
 
 
+class Hesitant(Receiver):
+    """Takes its time to answer the association request."""
+
+    def __init__(self, port, hesitation):
+        self.hesitation = hesitation
+        super().__init__(port)
+
+    def _negotiate(self, body):
+        time.sleep(self.hesitation)
+        return super()._negotiate(body)
+
+
+def test_MOV_02_signs_of_life_while_the_destination_is_being_called(server, tree):
+    query = keys(QueryRetrieveLevel="STUDY", StudyInstanceUID=tree[0].StudyInstanceUID)
+    with Hesitant(server.destination_ports["MOVEDEST1"], 1.6):
+        answers = move(server, query)
+    waiting = [answer for answer, _ in answers[:-1] if counters(answer) == (3, 0, 0, 0)]
+    assert len(waiting) >= 2 and all(answer[0x0900] == 0xFF00 for answer in waiting)
+    assert answers[-1][0][0x0900] == 0 and answers[-1][0][0x1021] == 3
+
+
+def test_MOV_08_cancel_while_the_destination_is_being_called(server, tree):
+    with Hesitant(server.destination_ports["MOVEDEST1"], 3) as receiver:
+        association = Association(server, [(1, STUDY_MOVE, [EXPLICIT])])
+        identity = association.request(1, 0x21, STUDY_MOVE, keys(QueryRetrieveLevel="STUDY",
+                                                                 StudyInstanceUID=tree[0].StudyInstanceUID),
+                                       elements={0x0600: "MOVEDEST1"})
+        assert association.read_message()[1][0x0900] == 0xFF00
+        association.cancel(1, identity)
+        began = time.monotonic()
+        final = association.answers(1)[-1][0]
+        assert final[0x0900] == 0xFE00 and counters(final) == (3, 0, 0, 0) and time.monotonic() - began < 2
+        association.release()
+        receiver.wait_ended()
+        assert receiver.stored == []
+
+
+def test_MOV_04_a_destination_whose_name_is_unknown(start_server, tree):
+    server = start_server(settings={"dimse": {"peers": [{"aeTitle": "NAMELESS", "host": "no.such.host.invalid",
+                                                         "port": 104}]}})
+    ds = make()
+    store_all(server, [ds])
+    final, data = move(server, keys(QueryRetrieveLevel="STUDY", StudyInstanceUID=ds.StudyInstanceUID),
+                       destination="NAMELESS")[-1]
+    assert final[0x0900] == 0xA702 and data.FailedSOPInstanceUIDList == ds.SOPInstanceUID
+
+
 def test_MOV_04_a_destination_that_never_answers(start_server):
     server = start_server(settings={"dimse": {"messageTimeoutSeconds": 0.4}})
     ds = make()
