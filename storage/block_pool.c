@@ -11,7 +11,7 @@ enum {
     IDLE_MAX = 16,       /* blocks kept */
     WARM_SIZE = 4 << 20, /* memory kept in each */
     HUGE_SIZE = 2 << 20,
-    BUDGET = 512 << 20,
+    BUDGET = 128 << 20,
 };
 
 struct block_pool {

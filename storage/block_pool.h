@@ -19,7 +19,7 @@ uint8_t *block_pool_take(struct block_pool *pool);
  * is allowed to all blocks together is taken. Given back with block_pool_return. */
 bool block_pool_grant(struct block_pool *pool, size_t size);
 void block_pool_return(struct block_pool *pool, size_t size);
-/* Bytes for all together, 512 MiB unless set. */
+/* Bytes for all together, 128 MiB unless set. */
 void block_pool_set_budget(struct block_pool *pool, size_t budget);
 
 /* Gives the memory back, but for the first pages; the block stays usable. */

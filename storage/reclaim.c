@@ -12,7 +12,7 @@
 
 enum {
     BUCKETS = 16384,
-    BATCH_MAX = 1024,
+    BATCH_MAX = 4096,
     LOOK_MS = 60000, /* for a segment in which the last record died before it was full */
     RETRY_MS = 1000, /* when the index could not be written, as on a full disk */
 };
