@@ -3,7 +3,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <glob.h>
 #include <signal.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "tests/storage/support.h"
@@ -220,5 +222,40 @@ TEST(full_index_refuses_a_commit_without_a_trace_and_goes_on_later)
     CHECK_INT(feed_latest(storage), before);
     atomic_store(&watched->fail_write, false);
     CHECK_INT(append_feed(storage, "two"), before + 1);
+    storage_close(storage);
+}
+
+/* Else the next opening would read all of it again. */
+TEST(orderly_stop_leaves_nothing_in_the_log_of_the_index)
+{
+    char path[128];
+    char pattern[160];
+    char value[1001];
+    glob_t logs;
+    struct stat status;
+    struct error err = { 0 };
+    struct transaction *transaction = NULL;
+    snprintf(path, sizeof(path), "%s", test_folder());
+    memset(value, 'v', 1000);
+    value[1000] = '\0';
+    struct storage *storage = open_store(path, false);
+    CHECK_OK(transaction_open(storage, &transaction, &err), err);
+    for (int i = 0; i < 1000; i++) {
+        char key[16];
+        snprintf(key, sizeof(key), "%d", i);
+        put_text(transaction, TABLE_RECORD, key, value);
+    }
+    CHECK_OK(transaction_commit(transaction, &err), err);
+    transaction_close(transaction);
+    storage_close(storage);
+    snprintf(pattern, sizeof(pattern), "%s/index/*.log", path);
+    CHECK(glob(pattern, 0, NULL, &logs) == 0);
+    for (size_t i = 0; i < logs.gl_pathc; i++) {
+        CHECK(stat(logs.gl_pathv[i], &status) == 0);
+        CHECK(status.st_size < 1000);
+    }
+    globfree(&logs);
+    storage = open_store(path, false);
+    CHECK(value_is(storage, TABLE_RECORD, "999", value));
     storage_close(storage);
 }
