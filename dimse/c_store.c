@@ -72,8 +72,10 @@ static void note(struct session *session, const struct message *request,
         return;
     }
     session->stored++;
-    log_debug("dimse: stored instance=%s calling_ae=%s bytes=%llu us=%lld",
+    /* Who had it sent, if it comes of a C-MOVE (PS3.7 9.1.1.1.9). */
+    log_debug("dimse: stored instance=%s calling_ae=%s originator=%s/%u bytes=%llu us=%lld",
               request->command.sop_instance, association_calling_ae(session->association),
+              request->command.originator, request->command.originator_id,
               (unsigned long long)bytes, (long long)(clock_monotonic_us() - began_us));
 }
 

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: MIT
 """C-STORE (PS3.4 annex B)."""
+import copy
 import io
 import random
+import struct
 import subprocess
 import threading
 import time
@@ -15,8 +17,8 @@ from pynetdicom import AE, build_context
 from pynetdicom.presentation import AllStoragePresentationContexts
 
 from upper_layer import (
-    BIG_ENDIAN, CT, DEFLATED, EXPLICIT, IMPLICIT, JPEG, LAST, STUDY_MOVE, Association, Receiver,
-    data_pdu, encode, find, is_stored, keys, pdv, store_all,
+    BIG_ENDIAN, CT, DEFLATED, EXPLICIT, IMPLICIT, JPEG, LAST, STUDY_FIND, STUDY_MOVE, VERIFICATION, Association,
+    Receiver, data_pdu, encode, find, is_stored, keys, pdv, store_all,
 )
 from web import make, new_uid, part10, url_of
 
@@ -365,3 +367,130 @@ def test_STO_12_an_ordinary_peer_sees_no_stalls(server, tmp_path):
     subprocess.run(["storescu", "-aec", server.ae_title, "127.0.0.1", str(server.dimse_port),
                     *[str(path) for path in tmp_path.iterdir()]], check=True, timeout=60)
     assert time.monotonic() - began < reference + count * 0.015
+
+
+def test_STO_09_the_same_instance_elsewhere_is_a_conflict_and_the_first_stays(server):
+    ds = make()
+    store_all(server, [ds])
+    for keyword, value in (("StudyInstanceUID", new_uid()), ("SeriesInstanceUID", new_uid()), ("PatientID", "ANOTHER")):
+        other = copy.deepcopy(ds)
+        setattr(other, keyword, value)
+        association = Association(server)
+        assert association.store(other)[0x0900] == 0x0111, keyword
+        association.release()
+        found = find(server, keys(QueryRetrieveLevel="STUDY", StudyInstanceUID=ds.StudyInstanceUID, PatientID=""))[0][0]
+        assert found.PatientID == ds.PatientID
+        if keyword == "StudyInstanceUID":
+            assert not find(server, keys(QueryRetrieveLevel="STUDY", StudyInstanceUID=value))[0]
+    assert is_stored(server, ds)
+
+
+def test_STO_10_nothing_is_coerced_so_nothing_is_called_coerced(server):
+    """The one way to be right without coercion: bytes as they came, 0000, no Original Attributes of ours."""
+    ds = make(PatientID="  spaces ", PatientName="lower^case")
+    store_all(server, [ds])
+    url = f"{server.dicomweb}/studies/{ds.StudyInstanceUID}/series/{ds.SeriesInstanceUID}/instances/{ds.SOPInstanceUID}"
+    got = requests.get(url, headers={"Accept": 'multipart/related; type="application/dicom"; transfer-syntax=*'})
+    assert encode(ds) in got.content
+
+
+@pytest.mark.parametrize("tag, vr, value", [
+    ((0x0028, 0x0010), b"US", b"\x10\0\x10"),  # three bytes
+    ((0x0008, 0x0060), b"CS", b"ct lower"),
+    ((0x0018, 0x0050), b"DS", b"not a number"),
+    ((0x0020, 0x0013), b"IS", b"1\\2\\3 "),
+    ((0x0008, 0x0020), b"DA", b"2026-13-45"),
+    ((0x0010, 0x0040), b"CS", b"\xff\xfe"),
+])
+def test_STO_11_wrong_but_harmless_values_are_stored_as_they_are(server, tag, vr, value):
+    ds = make()
+    group, number = tag
+    if tag in ds:
+        del ds[tag]
+    content = encode(ds)
+    broken = struct.pack("<HH2sH", group, number, vr, len(value)) + value
+    at = 0
+    while at < len(content):  # in its place, ascending
+        g, n = struct.unpack_from("<HH", content, at)
+        if (g, n) > tag:
+            break
+        kind = content[at + 4:at + 6]
+        if kind in (b"OB", b"OW", b"SQ", b"UN", b"UT", b"OF"):
+            at += 12 + struct.unpack_from("<I", content, at + 8)[0]
+        else:
+            at += 8 + struct.unpack_from("<H", content, at + 6)[0]
+    content = content[:at] + broken + content[at:]
+    association = Association(server)
+    assert association.store(content, 3, sop_class=ds.SOPClassUID, sop_instance=ds.SOPInstanceUID)[0x0900] == 0
+    association.release()
+    url = f"{server.dicomweb}/studies/{ds.StudyInstanceUID}/series/{ds.SeriesInstanceUID}/instances/{ds.SOPInstanceUID}"
+    got = requests.get(url, headers={"Accept": 'multipart/related; type="application/dicom"; transfer-syntax=*'})
+    assert content in got.content
+    assert requests.get(url + "/metadata").status_code == 200
+
+
+def test_STO_16_the_move_originator_is_recorded(start_server):
+    server = start_server()
+    ds = make()
+    association = Association(server)
+    association.send_message(3, {0x0002: ds.SOPClassUID, 0x1000: ds.SOPInstanceUID, 0x0100: 1, 0x0110: 1, 0x0700: 0,
+                                 0x0800: 1, 0x1030: "MOVER", 0x1031: 77}, encode(ds))
+    assert association.read_message()[1][0x0900] == 0
+    association.release()
+    assert f"stored instance={ds.SOPInstanceUID} calling_ae=TEST originator=MOVER/77" in server.log()
+
+
+def test_STO_14_two_hundred_associations_at_once_with_every_service(start_server):
+    from test_scm import COMMITMENT, action, ask, hear
+    server = start_server(settings={"dimse": {"associationLimit": 256, "associationLimitPerPeer": 256,
+                                              "commitmentWaitSeconds": 0}})
+    study, series = new_uid(), [new_uid() for _ in range(4)]
+    first = [make(study=study, series=one, PatientID="MIXED") for one in series]
+    store_all(server, first)
+    contexts = [(1, VERIFICATION, [IMPLICIT]), (3, CT, [EXPLICIT]), (5, STUDY_FIND, [EXPLICIT]),
+                (7, STUDY_MOVE, [EXPLICIT]), (9, COMMITMENT, [EXPLICIT])]
+    held = [Association(server, contexts) for _ in range(200)]
+    stored, lock, failures = [], threading.Lock(), []
+
+    def work(at):
+        association = held[at]
+        try:
+            association.sock.settimeout(120)
+            for _ in range(2):
+                if at % 5 == 0:
+                    assert association.echo(1) == 0
+                elif at % 5 == 1:
+                    ds = make(study=study, series=series[at % 4], PatientID="MIXED")
+                    assert association.store(ds, 3)[0x0900] == 0
+                    with lock:
+                        stored.append(ds.SOPInstanceUID)
+                elif at % 5 == 2:
+                    association.request(5, 0x20, STUDY_FIND,
+                                        keys(QueryRetrieveLevel="SERIES", StudyInstanceUID=study, SeriesInstanceUID=""))
+                    answers = association.answers(5)
+                    assert len(answers) == 5 and answers[-1][0][0x0900] == 0
+                elif at % 5 == 3:
+                    association.request(7, 0x21, STUDY_MOVE,
+                                        keys(QueryRetrieveLevel="IMAGE", StudyInstanceUID=study,
+                                             SeriesInstanceUID=first[0].SeriesInstanceUID,
+                                             SOPInstanceUID=first[0].SOPInstanceUID), elements={0x0600: "MOVEDEST1"})
+                    assert association.answers(7)[-1][0][0x0900] == 0
+                else:
+                    assert ask(association, action(new_uid(), [(ds.SOPClassUID, ds.SOPInstanceUID) for ds in first]),
+                               number=9) == 0
+                    assert hear(association).kind == 1
+            association.release()
+        except BaseException as failure:  # pylint: disable=broad-except
+            failures.append((at % 5, failure))
+
+    with Receiver(server.destination_ports["MOVEDEST1"]) as receiver:
+        threads = [threading.Thread(target=work, args=(at,)) for at in range(200)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert not failures, failures[:5]
+        assert len(receiver.stored) == 80
+    answer = find(server, keys(QueryRetrieveLevel="STUDY", StudyInstanceUID=study,
+                               NumberOfStudyRelatedInstances=""))[0][0]
+    assert int(answer.NumberOfStudyRelatedInstances) == 4 + len(stored) == 84
