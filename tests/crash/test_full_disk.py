@@ -134,7 +134,7 @@ def test_HOS_49_a_full_disk_refuses_stores_and_all_else_goes_on(start_server, di
     clients.check()
     until(lambda: health.health().json()["status"] == "full")
     log = server.log()
-    assert log.index("storage: the disk is nearly full") < log.index("MiB must stay free")
+    assert log.index("storage: the disk is nearly full") < log.index("instance refused")
 
     # Deleting makes room.
     clients.delete(clients.model.alive()[:10])
