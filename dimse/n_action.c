@@ -1,75 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* N-ACTION of the Storage Commitment Push Model as SCP (PS3.4 J.3.2): the list is checked and kept,
  * and answered at once. What becomes of it: dimse/commitment.h. */
-#include <stdlib.h>
-
 #include "base/log.h"
-#include "base/memory.h"
-#include "dicom/dataset.h"
+#include "dimse/commitment_action.h"
 #include "dimse/service.h"
 
-enum {
-    DATA_LIMIT = 4 << 20,
-    ELEMENT_LIMIT = 100000,
-    REFERENCE_LIMIT = 20000,
-    ACTION_REQUEST_COMMITMENT = 1,
-};
-
-struct action {
-    struct scan *scan;
-    struct dataset *dataset;
-    char transaction[UID_SIZE];
-    struct reference *references;
-    size_t count;
-};
-
-static void release(struct action *action)
-{
-    dataset_close(action->dataset);
-    scan_free(action->scan);
-    free(action->references);
-}
-
-static bool parse(struct action *action, const struct transfer_syntax *syntax, struct slice bytes,
-                  struct error *err)
-{
-    struct scan_limits limits = scan_default_limits;
-    limits.header_size = DATA_LIMIT;
-    limits.value_size = DATA_LIMIT;
-    limits.elements = ELEMENT_LIMIT;
-    action->scan = scan_new(syntax, &limits);
-    return scan_write(action->scan, bytes, err) && scan_finish(action->scan, err) &&
-           dataset_open(scan_header(action->scan), syntax, NULL, 0, &action->dataset, err);
-}
-
-static bool read_references(struct action *action, struct error *err)
-{
-    struct dataset_items items = dataset_items(action->dataset, TAG_REFERENCED_SOP_SEQUENCE);
-    struct dataset *item;
-    bool ok = true;
-    if (!dataset_uid(action->dataset, TAG_TRANSACTION_UID, action->transaction))
-        return error_set_tag(err, ERROR_INVALID, TAG_TRANSACTION_UID,
-                             "Transaction UID is missing or malformed");
-    while (ok && (item = dataset_items_next(&items))) {
-        if (action->count == REFERENCE_LIMIT)
-            ok = error_set(err, ERROR_LIMIT, "more than %d references", REFERENCE_LIMIT);
-        if (ok && action->count % 256 == 0)
-            action->references = mem_resize_array(action->references, action->count + 256,
-                                                  sizeof(*action->references));
-        if (ok) {
-            struct reference *reference = &action->references[action->count++];
-            ok = (dataset_uid(item, TAG_REFERENCED_SOP_CLASS_UID, reference->sop_class) &&
-                  dataset_uid(item, TAG_REFERENCED_SOP_INSTANCE_UID, reference->sop_instance)) ||
-                 error_set_tag(err, ERROR_INVALID, TAG_REFERENCED_SOP_SEQUENCE,
-                               "a reference without its UIDs");
-        }
-        dataset_close(item);
-    }
-    if (ok && !action->count)
-        return error_set_tag(err, ERROR_INVALID, TAG_REFERENCED_SOP_SEQUENCE,
-                             "Referenced SOP Sequence is missing or empty");
-    return ok;
-}
+enum { ACTION_REQUEST_COMMITMENT = 1 };
 
 static size_t count_references(struct slice text)
 {
@@ -80,9 +16,9 @@ static size_t count_references(struct slice text)
     return count;
 }
 
-static bool keep(struct session *session, struct action *action, struct error *err)
+static bool keep(struct session *session, struct commitment_action *action, struct error *err)
 {
-    struct buffer text = buffer_up_to(DATA_LIMIT);
+    struct buffer text = buffer_up_to(COMMITMENT_ACTION_SIZE);
     if (!session->line)
         session->line = commitment_line_new(session->commitment);
     references_write(action->references, action->count, &text);
@@ -128,9 +64,9 @@ static struct status check(const struct message *request)
 bool n_action(struct session *session, struct message *request, struct error *err)
 {
     struct status status = check(request);
-    struct action action = { .scan = NULL };
+    struct commitment_action action = { .scan = NULL };
     struct error refusal = { .code = ERROR_NONE };
-    struct buffer bytes = buffer_up_to(DATA_LIMIT);
+    struct buffer bytes = buffer_up_to(COMMITMENT_ACTION_SIZE);
     bool ok = false;
     if (status.code != STATUS_SUCCESS) {
         ok = session_refuse(session, request, &status, err);
@@ -140,8 +76,8 @@ bool n_action(struct session *session, struct message *request, struct error *er
         goto out;
     if (bytes.overflowed)
         error_set(&refusal, ERROR_LIMIT, "the action information is too long");
-    else if (parse(&action, request->context->syntax, buffer_slice(&bytes), &refusal) &&
-             read_references(&action, &refusal))
+    else if (commitment_action_read(&action, request->context->syntax, buffer_slice(&bytes),
+                                    &refusal))
         keep(session, &action, &refusal);
     if (refusal.code != ERROR_NONE) {
         status = status_make(code_of(&refusal), refusal.message);
@@ -153,7 +89,7 @@ bool n_action(struct session *session, struct message *request, struct error *er
              status.code);
     ok = message_respond(request, &status, err);
 out:
-    release(&action);
+    commitment_action_release(&action);
     buffer_release(&bytes);
     return ok;
 }

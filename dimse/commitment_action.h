@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+/* The action information of a storage commitment request (PS3.4 J.3.2.1.1), read with limits. One
+ * thread at a time. */
+
+#include "dicom/dataset.h"
+#include "dimse/commitment_report.h"
+
+enum { COMMITMENT_ACTION_SIZE = 4 << 20 }; /* bytes of the data set */
+
+struct commitment_action {
+    struct scan *scan;
+    struct dataset *dataset;
+    char transaction[UID_SIZE];
+    struct reference *references; /* as they came */
+    size_t count;
+};
+
+/* `action` is zeroed before and released after it, whatever the outcome. ERROR_INVALID when the
+ * data set or what must stand in it is missing or malformed, ERROR_LIMIT. `bytes` are borrowed
+ * until the release. */
+bool commitment_action_read(struct commitment_action *action, const struct transfer_syntax *syntax,
+                            struct slice bytes, struct error *err);
+void commitment_action_release(struct commitment_action *action);
