@@ -11,8 +11,12 @@
 #include "storage/feed.h"
 
 enum {
-    PROBE_MAX = 1000,   /* terms that are counted before choosing an index */
-    SKIP_STEP = 10000,  /* keys that are stepped over at once */
+    PROBE_MAX = 1000, /* terms that are counted before choosing an index */
+    /* A walk that passes over many keys notes a place after so many of them, far from its beginning
+     * after more. */
+    SKIP_STEP = 2000,
+    SKIP_STEP_FAR = 10000,
+    SKIP_FAR = 20000,
     RESUME_LEAST = 200, /* what stands nearer to the beginning is soon found again */
 };
 
@@ -610,8 +614,9 @@ bool plan_skip(struct plan *plan, uint64_t at_most, uint64_t *skipped, struct er
     if (!begin && at_most >= RESUME_LEAST && !resume_walk(plan, at_most, err))
         return false;
     uint64_t end = begin + at_most;
-    if (end > plan->passed + SKIP_STEP)
-        end = plan->passed + SKIP_STEP;
+    uint64_t step_size = plan->passed < SKIP_FAR ? SKIP_STEP : SKIP_STEP_FAR;
+    if (end > plan->passed + step_size)
+        end = plan->passed + step_size;
     note_place(plan);
     while (found && plan->passed < end) {
         if (!step(plan, &key, &found, err))
