@@ -5,6 +5,9 @@
 
 #include "dicom/codec_encoders.h"
 
+/* To encode takes longer than to decode: a larger frame would hold its receiver up. */
+enum { MAX_NATIVE = 64 << 20 };
+
 static const struct encoder_row {
     const char *uid;
     frame_encoder *encode;
@@ -67,6 +70,9 @@ static bool check(const struct pixel_format *format, struct slice native, size_t
                          format->samples_per_pixel, format->bits_allocated);
     *size = (size_t)format->rows * format->columns * format->samples_per_pixel *
             (format->bits_allocated / 8u);
+    if (*size > MAX_NATIVE)
+        return error_set(err, ERROR_LIMIT, "a frame of more than %d bytes to be encoded",
+                         MAX_NATIVE);
     if (!*size || native.size < *size || format->rows > UINT16_MAX || format->columns > UINT16_MAX)
         return error_set(err, ERROR_INVALID, "a frame of %zu bytes instead of %zu", native.size,
                          *size);

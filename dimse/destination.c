@@ -144,8 +144,36 @@ bool destination_has_round(const struct destination *destination, const struct i
     return index >= destination->round_start && index < destination->round_end;
 }
 
-/* Each SOP class with each transfer syntax that is stored, and once with those into which we can
- * transcode, first the ones that every receiver knows. */
+static void add_syntax(struct proposal *proposal, const char *uid)
+{
+    size_t count = 0;
+    for (; count < PROPOSED_SYNTAXES && proposal->transfer_syntaxes[count]; count++)
+        if (strcmp(proposal->transfer_syntaxes[count], uid) == 0)
+            return;
+    if (count < PROPOSED_SYNTAXES)
+        proposal->transfer_syntaxes[count] = uid;
+}
+
+/* Those into which we can transcode: what the destination likes best, what every receiver knows,
+ * and what else we can encode. */
+static struct proposal propose_transcoded(const struct destination *destination,
+                                          const char *sop_class)
+{
+    static const char *const ours[] = { UID_EXPLICIT_LITTLE_ENDIAN, UID_IMPLICIT_LITTLE_ENDIAN,
+                                        UID_JPEG_LS_LOSSLESS, UID_JPEG_2000_LOSSLESS,
+                                        UID_RLE_LOSSLESS };
+    struct proposal proposal = { .abstract_syntax = sop_class };
+    const char *const *liked = destination->peer->transfer_syntaxes;
+    for (; liked && *liked; liked++)
+        for (size_t i = 0; i < sizeof(ours) / sizeof(ours[0]); i++)
+            if (strcmp(ours[i], *liked) == 0)
+                add_syntax(&proposal, ours[i]);
+    for (size_t i = 0; i < sizeof(ours) / sizeof(ours[0]); i++)
+        add_syntax(&proposal, ours[i]);
+    return proposal;
+}
+
+/* Each SOP class with each transfer syntax that is stored, and once to be transcoded. */
 static size_t make_proposals(const struct destination *destination, struct proposal *proposals)
 {
     size_t count = 0;
@@ -156,12 +184,7 @@ static size_t make_proposals(const struct destination *destination, struct propo
             .transfer_syntaxes = { combination->transfer_syntax },
         };
         if (is_new_class(destination, i))
-            proposals[count++] = (struct proposal){
-                .abstract_syntax = combination->sop_class,
-                .transfer_syntaxes = { UID_EXPLICIT_LITTLE_ENDIAN, UID_IMPLICIT_LITTLE_ENDIAN,
-                                       UID_JPEG_LS_LOSSLESS, UID_JPEG_2000_LOSSLESS,
-                                       UID_RLE_LOSSLESS },
-            };
+            proposals[count++] = propose_transcoded(destination, combination->sop_class);
     }
     return count;
 }

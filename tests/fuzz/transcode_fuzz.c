@@ -9,12 +9,15 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-enum { MAX_RESULT = 16 << 20, TARGETS = 2, ALL_IN_HEADER = 1 << 20, FEW_IN_HEADER = 16 };
+enum { MAX_RESULT = 16 << 20, ALL_IN_HEADER = 1 << 20, FEW_IN_HEADER = 16 };
 
 static const char *const syntaxes[] = {
     UID_IMPLICIT_LITTLE_ENDIAN, UID_EXPLICIT_LITTLE_ENDIAN, UID_EXPLICIT_BIG_ENDIAN,
     UID_DEFLATED_EXPLICIT,      UID_JPEG_LS_LOSSLESS,       UID_RLE_LOSSLESS,
 };
+static const char *const targets[] = { UID_IMPLICIT_LITTLE_ENDIAN, UID_EXPLICIT_LITTLE_ENDIAN,
+                                       UID_RLE_LOSSLESS, UID_JPEG_LS_LOSSLESS,
+                                       UID_JPEG_2000_LOSSLESS };
 static const struct scan_limits fuzz_limits = {
     .header_size = 1 << 20,
     .elements = 20000,
@@ -73,13 +76,16 @@ static bool transcode(struct slice bytes, const struct transfer_syntax *from,
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    enum { COUNT = sizeof(syntaxes) / sizeof(syntaxes[0]) };
+    enum {
+        COUNT = sizeof(syntaxes) / sizeof(syntaxes[0]),
+        TARGETS = sizeof(targets) / sizeof(targets[0])
+    };
     if (!size)
         return 0;
     const struct transfer_syntax *from = transfer_syntax_find(
         slice_text(syntaxes[data[0] % COUNT]));
     const struct transfer_syntax *to = transfer_syntax_find(
-        slice_text(syntaxes[data[0] / COUNT % TARGETS]));
+        slice_text(targets[data[0] / COUNT % TARGETS]));
     struct buffer once = buffer_up_to(MAX_RESULT);
     struct buffer twice = buffer_up_to(MAX_RESULT);
     bool valid;
