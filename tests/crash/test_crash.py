@@ -247,7 +247,8 @@ class Keeper(Client):
         self.backup = backup
 
     def open(self):
-        self.begun.wait(30)
+        while not self.begun.wait(0.05):
+            Association(self.server).release()
 
     def step(self):
         Association(self.server).release()  # without a server the commands work on the data directory themselves
