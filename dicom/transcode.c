@@ -33,6 +33,7 @@ struct transcoder {
         frame_reader; /* native frames are read twice, and ahead of what is before */
     struct element_writer writer;
     struct frame_reader frames;
+    bool without_bulk;
     bool has_frames;             /* the pixel data is to be decoded, or encoded, or both */
     struct pixel_format written; /* what the attributes have to say of it */
     struct buffer encoded;       /* the first frame, when it is to be encoded */
@@ -272,10 +273,34 @@ static bool can_be_said(const struct transcoder *transcoder, const struct elemen
     return vr != VR_SQ || !element->size || (element->vr == VR_UN && element->elided);
 }
 
+/* PS3.4 table Z.1-1, with what only tells where frames stand. */
+static bool is_bulk(uint32_t tag)
+{
+    static const uint32_t bulk[] = {
+        TAG_PIXEL_DATA, TAG_EXTENDED_OFFSET_TABLE, TAG_EXTENDED_OFFSET_TABLE_LENGTHS,
+        0x7FE00008, /* Float Pixel Data */
+        0x7FE00009, /* Double Float Pixel Data */
+        0x00287FE0, /* Pixel Data Provider URL */
+        0x56000020, /* Spectroscopy Data */
+        0x00420011, /* Encapsulated Document */
+        0x54001010, /* Waveform Data */
+    };
+    uint32_t group = tag >> 16 & 0xFF01, number = tag & 0xFFFF;
+    if ((group == 0x6000 && number == 0x3000) ||                     /* Overlay Data */
+        (group == 0x5000 && (number == 0x3000 || number == 0x200C))) /* Curve, Audio Sample Data */
+        return true;
+    for (size_t i = 0; i < sizeof(bulk) / sizeof(bulk[0]); i++)
+        if (bulk[i] == tag)
+            return true;
+    return false;
+}
+
 static bool write_element(struct transcoder *transcoder, const struct element *element,
                           size_t depth, struct error *err)
 {
     if ((element->tag & 0xFFFF) == 0) /* group lengths are retired, and would be wrong now */
+        return true;
+    if (transcoder->without_bulk && is_bulk(element->tag))
         return true;
     if (depth == 0 && !write_changes(transcoder, element->tag, err))
         return false;
@@ -401,26 +426,44 @@ static bool prepare(struct transcoder *transcoder, struct slice frames, struct e
     return true;
 }
 
+static bool run(struct transcoder *transcoder, struct slice frames,
+                const struct transcode_source *source, const struct transcode_sink *sink,
+                struct error *err)
+{
+    bool deflated = transcoder->from->deflated;
+    transcoder->piece = mem_alloc(PIECE);
+    transcoder->reader = value_reader_init(source, deflated);
+    transcoder->frame_reader = value_reader_init(source, deflated);
+    transcoder->writer = element_writer_init(sink, transcoder->to->explicit_vr);
+    bool ok = (transcoder->without_bulk || prepare(transcoder, frames, err)) &&
+              write_dataset(transcoder, err);
+    frame_reader_close(&transcoder->frames);
+    buffer_release(&transcoder->encoded);
+    element_writer_release(&transcoder->writer);
+    value_reader_release(&transcoder->frame_reader);
+    value_reader_release(&transcoder->reader);
+    free(transcoder->piece);
+    return ok;
+}
+
 bool transcode_dataset(const struct dataset *header, struct slice frames,
                        const struct transfer_syntax *to, const struct transcode_source *source,
                        const struct transcode_sink *sink, struct error *err)
 {
     const struct transfer_syntax *from = dataset_syntax(header);
+    struct transcoder transcoder = { .header = header, .from = from, .to = to };
     if (!transcode_is_possible(from, to))
         return error_set(err, ERROR_UNSUPPORTED, "no way from transfer syntax %s to %s", from->uid,
                          to->uid);
+    return run(&transcoder, frames, source, sink, err);
+}
+
+bool transcode_without_bulk(const struct dataset *header, const struct transfer_syntax *to,
+                            const struct transcode_source *source,
+                            const struct transcode_sink *sink, struct error *err)
+{
     struct transcoder transcoder = {
-        .header = header, .from = from, .to = to, .piece = mem_alloc(PIECE)
+        .header = header, .from = dataset_syntax(header), .to = to, .without_bulk = true
     };
-    transcoder.reader = value_reader_init(source, from->deflated);
-    transcoder.frame_reader = value_reader_init(source, from->deflated);
-    transcoder.writer = element_writer_init(sink, to->explicit_vr);
-    bool ok = prepare(&transcoder, frames, err) && write_dataset(&transcoder, err);
-    frame_reader_close(&transcoder.frames);
-    buffer_release(&transcoder.encoded);
-    element_writer_release(&transcoder.writer);
-    value_reader_release(&transcoder.frame_reader);
-    value_reader_release(&transcoder.reader);
-    free(transcoder.piece);
-    return ok;
+    return run(&transcoder, slice_of(NULL, 0), source, sink, err);
 }

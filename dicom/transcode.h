@@ -32,3 +32,9 @@ bool transcode_is_possible(const struct transfer_syntax *from, const struct tran
 bool transcode_dataset(const struct dataset *header, struct slice frames,
                        const struct transfer_syntax *to, const struct transcode_source *source,
                        const struct transcode_sink *sink, struct error *err);
+
+/* All but pixels, overlays, curves, waveforms, spectra, audio and documents (PS3.4 Z.1.3), whatever
+ * the stored transfer syntax is, as `to` encodes attributes: little endian and not deflated. */
+bool transcode_without_bulk(const struct dataset *header, const struct transfer_syntax *to,
+                            const struct transcode_source *source,
+                            const struct transcode_sink *sink, struct error *err);

@@ -26,6 +26,7 @@ enum { UID_SIZE = 65 }; /* 64 characters and a NUL */
 #define UID_STUDY_ROOT_MOVE        "1.2.840.10008.5.1.4.1.2.2.2"
 #define UID_PATIENT_ROOT_GET       "1.2.840.10008.5.1.4.1.2.1.3"
 #define UID_STUDY_ROOT_GET         "1.2.840.10008.5.1.4.1.2.2.3"
+#define UID_WITHOUT_BULK_GET       "1.2.840.10008.5.1.4.1.2.5.3"
 #define UID_PATIENT_STUDY_FIND     "1.2.840.10008.5.1.4.1.2.3.1" /* retired, and used */
 #define UID_PATIENT_STUDY_MOVE     "1.2.840.10008.5.1.4.1.2.3.2"
 #define UID_PATIENT_STUDY_GET      "1.2.840.10008.5.1.4.1.2.3.3"

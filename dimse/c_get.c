@@ -152,6 +152,7 @@ static bool run(struct get *get, struct error *err)
 bool c_get(struct session *session, struct message *request, struct error *err)
 {
     struct get get = { .way = { .association = session->association, .role = ROLE_SCP } };
+    get.way.without_bulk = strcmp(request->context->abstract_syntax, UID_WITHOUT_BULK_GET) == 0;
     struct identifier identifier;
     struct error refusal = { .code = ERROR_NONE };
     bool ok = false;

@@ -6,6 +6,12 @@
 #include "dicom/transcode.h"
 #include "dimse/status.h"
 
+/* A data set without its pixels can go out in every syntax that has no other encoding. */
+static bool takes_without_bulk(const struct transfer_syntax *syntax)
+{
+    return !syntax->deflated && !syntax->big_endian;
+}
+
 /* A context that takes the stored bytes, else one into whose syntax they can be brought, a native
  * one if there is any; NULL. */
 static const struct presentation_context *choose(const struct delivery_way *way,
@@ -18,6 +24,10 @@ static const struct presentation_context *choose(const struct delivery_way *way,
     for (size_t i = 0; (context = association_context_at(way->association, i)); i++) {
         if (context->result != CONTEXT_ACCEPTED || !(context->roles & way->role) ||
             strcmp(context->abstract_syntax, sop_class) != 0)
+            continue;
+        if (way->without_bulk && takes_without_bulk(context->syntax))
+            return context;
+        if (way->without_bulk)
             continue;
         *as_is = strcmp(context->transfer_syntax, instance_syntax_uid(instance)) == 0;
         if (*as_is)
@@ -39,7 +49,7 @@ static bool write_fragment(void *context, struct slice bytes, struct error *err)
     return message_write(context, bytes, err);
 }
 
-static bool send_transcoded(struct association *association, struct instance *instance,
+static bool send_transcoded(const struct delivery_way *way, struct instance *instance,
                             const struct presentation_context *context, struct slice command,
                             bool *broken, struct error *err)
 {
@@ -49,11 +59,13 @@ static bool send_transcoded(struct association *association, struct instance *in
     if (!instance_header(instance, &header, err) || !instance_frames(instance, &frames, err) ||
         !instance_dataset(instance, &stored, err))
         return false;
-    struct message_writer writer = message_writer_init(association, context->id, command);
+    struct message_writer writer = message_writer_init(way->association, context->id, command);
     struct transcode_source source = { read_instance, instance, stored.size };
     struct transcode_sink sink = { write_fragment, &writer };
-    bool ok = transcode_dataset(header, frames, context->syntax, &source, &sink, err) &&
-              message_end_data(&writer, err);
+    bool ok = way->without_bulk
+                  ? transcode_without_bulk(header, context->syntax, &source, &sink, err)
+                  : transcode_dataset(header, frames, context->syntax, &source, &sink, err);
+    ok = ok && message_end_data(&writer, err);
     *broken = !ok && writer.begun;
     message_writer_release(&writer);
     return ok;
@@ -96,7 +108,7 @@ bool delivery_send(struct delivery_way *way, struct instance *instance, struct c
     command_encode_store(command, &bytes);
     struct slice encoded = buffer_slice(&bytes);
     bool ok = as_is ? send_stored(way, instance, context, encoded, broken, err)
-                    : send_transcoded(way->association, instance, context, encoded, broken, err);
+                    : send_transcoded(way, instance, context, encoded, broken, err);
     buffer_release(&bytes);
     return ok;
 }

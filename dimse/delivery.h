@@ -13,7 +13,8 @@ enum delivery { DELIVERED, DELIVERED_WITH_WARNING, NOT_DELIVERED };
 /* How instances go over an association. */
 struct delivery_way {
     struct association *association;
-    enum role role; /* of the association's requestor in the contexts that may be used */
+    enum role role;    /* of the association's requestor in the contexts that may be used */
+    bool without_bulk; /* pixels and the like stay here (PS3.4 Z.1.3) */
     struct read_ahead ahead;
 };
 

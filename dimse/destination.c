@@ -328,7 +328,9 @@ static bool send_request(struct destination *destination, struct instance *insta
     };
     memcpy(command.originator, association_calling_ae(destination->session->association),
            AE_TITLE_SIZE);
-    struct delivery_way way = { destination->association, ROLE_SCU, destination->ahead };
+    struct delivery_way way = { .association = destination->association,
+                                .role = ROLE_SCU,
+                                .ahead = destination->ahead };
     bool ok = delivery_send(&way, instance, &command, &broken, err);
     destination->ahead = way.ahead;
     if (broken)

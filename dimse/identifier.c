@@ -35,6 +35,8 @@ static const struct model {
     { LEVEL_PATIENT,
       LEVEL_STUDY,
       { UID_PATIENT_STUDY_FIND, UID_PATIENT_STUDY_MOVE, UID_PATIENT_STUDY_GET } },
+    /* Composite Instance Retrieve Without Bulk Data (PS3.4 Z.1.3) */
+    { LEVEL_INSTANCE, LEVEL_INSTANCE, { UID_WITHOUT_BULK_GET, "", "" } },
 };
 
 static const struct model *find_model(const char *abstract_syntax)

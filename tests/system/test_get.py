@@ -291,6 +291,46 @@ def test_GET_02_a_file_that_cannot_be_read_costs_its_own_sub_operation_only(star
     association.release()
 
 
+WITHOUT_BULK = "1.2.840.10008.5.1.4.1.2.5.3"
+
+
+@pytest.mark.parametrize("syntax", [EXPLICIT, IMPLICIT, "1.2.840.10008.1.2.5"])
+def test_GET_05_without_bulk_data(server, syntax):
+    """Everything but pixels, overlays and waveforms, also where these are in a syntax that nobody decodes."""
+    wave = keys(WaveformBitsAllocated=16)
+    wave.add_new(0x54001010, "OW", b"\1\2\3\4")
+    ds = make(Rows=8, Columns=8, WaveformSequence=[wave], StudyDescription="Kept")
+    ds.add_new(0x60003000, "OW", bytes(8))
+    ds.add_new(0x60000010, "US", 8)
+    other = make(ds.StudyInstanceUID, ds.SeriesInstanceUID, InstanceNumber=2)
+    content = encode(other)
+    at = content.index(b"\xE0\x7F\x10\x00OW")
+    content = content[:at] + b"\xE0\x7F\x10\x00OB\0\0\xff\xff\xff\xff" + b"\xFE\xFF\x00\xE0\0\0\0\0" \
+        b"\xFE\xFF\x00\xE0\x04\0\0\0\1\2\3\4" + b"\xFE\xFF\xDD\xE0\0\0\0\0"
+    association = Association(server, [(1, CT, [EXPLICIT]), (3, CT, ["1.2.840.10008.1.2.4.110"])])
+    assert association.store(ds, 1)[0x0900] == 0
+    assert association.store(content, 3, sop_class=CT, sop_instance=other.SOPInstanceUID)[0x0900] == 0
+    association.release()
+    association = Getter(server, WITHOUT_BULK, storage=((CT, syntax),), roles=(CT,))
+    final, _ = association.get(keys(QueryRetrieveLevel="IMAGE",
+                                    SOPInstanceUID=[ds.SOPInstanceUID, other.SOPInstanceUID]))[-1]
+    assert final[0x0900] == 0 and counters(final) == (None, 2, 0, 0)
+    got = {request[0x1000]: decode(content, syntax) for request, _, content in association.got}
+    for sent in (ds, other):
+        expected = decode(encode(sent))
+        for tag in (0x7FE00010, 0x60003000):
+            if tag in expected:
+                del expected[tag]
+        if "WaveformSequence" in expected:
+            del expected.WaveformSequence[0][0x54001010]
+        found = got[sent.SOPInstanceUID]
+        assert [element.tag for element in found.iterall()] == [element.tag for element in expected.iterall()]
+        assert all(str(a.value) == str(b.value) for a, b in zip(found.iterall(), expected.iterall()) if a.VR != "SQ")
+    for query in (keys(QueryRetrieveLevel="STUDY", StudyInstanceUID=ds.StudyInstanceUID), keys(QueryRetrieveLevel="IMAGE")):
+        assert association.get(query)[-1][0][0x0900] == 0xA900
+    association.release()
+
+
 def pynetdicom_get(server, ds, got):
     """(final status, counters) of a C-GET by pynetdicom with role selection."""
     ae = AE("PYNETDICOM")
