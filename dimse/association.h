@@ -36,8 +36,8 @@ enum { PROPOSED_SYNTAXES = 6 };
 struct proposal {
     const char *abstract_syntax;
     const char *transfer_syntaxes[PROPOSED_SYNTAXES]; /* up to the first NULL */
-    uint8_t roles;                    /* ROLE_SCU, ROLE_SCP: what we want to be; ROLE_DEFAULT: not
-                                         negotiated, SCU. The same in all contexts of a SOP class */
+    uint8_t roles; /* ROLE_SCU, ROLE_SCP: what we want to be; ROLE_DEFAULT: not
+                      negotiated, SCU. The same in all contexts of a SOP class */
 };
 struct association_request {
     const char *host;
