@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* WADO-RS, metadata (PS3.18 10.4.1.1.2): DICOM JSON of every instance, written from the stored
- * headers while it is sent. No pixel data is read. What is sent compressed of a study or series is
- * kept for those who ask next (metadata_cache.h). */
+ * headers while it is sent. No pixel data is read. What is sent of a study or series, compressed or
+ * not, is kept for those who ask next (metadata_cache.h), and named by an ETag. */
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "archive/headers.h"
@@ -132,7 +134,7 @@ static bool open_metadata(struct dicomweb *dicomweb, const char *base_url,
 /* What is sent and kept. */
 struct keeping {
     struct dicomweb *dicomweb;
-    struct body_source inner;       /* compressed */
+    struct body_source inner;       /* as it is sent, compressed or not */
     struct metadata_answer *answer; /* NULL: it cannot be kept */
     uint64_t change;
     char study[UID_SIZE];
@@ -183,11 +185,11 @@ static void close_kept(void *state)
 
 static struct body_source keep_source(struct dicomweb *dicomweb, const struct path_uids *uids,
                                       const char *key, uint64_t change,
-                                      const struct body_source *inner)
+                                      const struct body_source *inner_take)
 {
     struct keeping *keeping = mem_alloc(sizeof(*keeping));
     keeping->dicomweb = dicomweb;
-    keeping->inner = gzip_source(inner);
+    keeping->inner = *inner_take;
     keeping->answer = metadata_cache_begin(dicomweb->metadata_cache, key, change);
     keeping->change = change;
     memcpy(keeping->study, uids->study, strlen(uids->study) + 1);
@@ -219,12 +221,6 @@ static void close_of_kept(void *state)
     free(kept);
 }
 
-static void say_compressed(struct response *response)
-{
-    response_header(response, "Content-Encoding", "gzip");
-    response_header(response, "Vary", "Accept-Encoding");
-}
-
 /* The answer is filled when one of this state was kept. */
 static bool answer_kept(struct dicomweb *dicomweb, struct response *response, const char *key,
                         uint64_t change)
@@ -236,46 +232,85 @@ static bool answer_kept(struct dicomweb *dicomweb, struct response *response, co
     kept->cache = dicomweb->metadata_cache;
     kept->answer = answer;
     const struct body_source source = { next_of_kept, close_of_kept, kept };
-    say_compressed(response);
     response_stream_take(response, &source, metadata_answer_bytes(answer).size);
     return true;
 }
 
-/* A study or series for a client that takes gzip. */
-static bool answer_compressed(struct dicomweb *dicomweb, struct response *response,
-                              const char *base_url, const struct path_uids *uids, struct error *err)
+/* Weak: compressed and not it is the same (RFC 9110 8.8.1). */
+static bool is_known(struct request *request, struct response *response, const char *base_url,
+                     uint64_t change)
 {
+    char etag[64];
+    uint64_t hash = 0xCBF29CE484222325u; /* FNV-1a: the URL stands in the answer */
+    for (const char *c = base_url; *c; c++)
+        hash = (hash ^ (unsigned char)*c) * 0x100000001B3u;
+    snprintf(etag, sizeof(etag), "W/\"%" PRIx64 "-%016" PRIx64 "\"", change, hash);
+    return response_etag(response, request, etag);
+}
+
+/* A study or series. */
+static bool answer_many(struct request *request, struct response *response, const char *base_url,
+                        const struct path_uids *uids, struct error *err)
+{
+    struct dicomweb *dicomweb = request_context(request);
     struct body_source source;
+    bool compressed = request_accepts_gzip(request);
     uint64_t change;
     if (!headers_change(dicomweb->archive, uids->study, uids->series, &change, err))
         return false;
-    char *key = mem_format("%s %s %s", base_url, uids->study, uids->series);
+    if (is_known(request, response, base_url, change))
+        return true;
+    char *key = mem_format("%s %s %s %s", compressed ? "gzip" : "plain", base_url, uids->study,
+                           uids->series);
     bool ok = answer_kept(dicomweb, response, key, change);
     if (!ok && (ok = open_metadata(dicomweb, base_url, uids, &source, err))) {
+        if (compressed)
+            source = gzip_source(&source);
         source = keep_source(dicomweb, uids, key, change, &source);
-        say_compressed(response);
         response_stream_take(response, &source, UINT64_MAX);
     }
     free(key);
-    return ok;
+    if (!ok)
+        return false;
+    response_status(response, 200);
+    response_header(response, "Vary", "Accept-Encoding");
+    if (compressed)
+        response_header(response, "Content-Encoding", "gzip");
+    return true;
+}
+
+static bool answer_one(struct request *request, struct response *response, const char *base_url,
+                       const struct path_uids *uids, struct error *err)
+{
+    struct body_source source;
+    struct instance *instance;
+    if (!instance_open(((struct dicomweb *)request_context(request))->archive, uids->study,
+                       uids->series, uids->instance, &instance, err))
+        return false;
+    bool known = dicomweb_is_known(request, response, instance, base_url);
+    instance_close(instance);
+    if (known)
+        return true;
+    if (!open_metadata(request_context(request), base_url, uids, &source, err))
+        return false;
+    response_status(response, 200);
+    response_stream_take(response, &source, UINT64_MAX);
+    return true;
 }
 
 static bool answer(struct request *request, struct response *response, const struct path_uids *uids,
                    struct error *err)
 {
     struct dicomweb *dicomweb = request_context(request);
-    struct body_source source;
     struct buffer url = buffer_up_to(4096);
-    bool ok = *uids->instance || archive_find(dicomweb->archive, uids->study,
-                                              *uids->series ? uids->series : NULL, err);
+    bool ok;
     dicomweb_base_url(dicomweb, request, &url);
-    if (ok && !*uids->instance && request_accepts_gzip(request)) {
-        ok = answer_compressed(dicomweb, response, buffer_text(&url), uids, err);
-    } else if (ok) {
-        ok = open_metadata(dicomweb, buffer_text(&url), uids, &source, err);
-        if (ok)
-            response_stream_take(response, &source, UINT64_MAX);
-    }
+    if (*uids->instance)
+        ok = answer_one(request, response, buffer_text(&url), uids, err);
+    else
+        ok = archive_find(dicomweb->archive, uids->study, *uids->series ? uids->series : NULL,
+                          err) &&
+             answer_many(request, response, buffer_text(&url), uids, err);
     buffer_release(&url);
     return ok;
 }
@@ -296,6 +331,5 @@ void wado_metadata(struct request *request, struct response *response)
         response_error(response, request, http_status_of(err.code), err.message);
         return;
     }
-    response_status(response, 200);
     response_content_type(response, offers[offer].type);
 }

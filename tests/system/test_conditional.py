@@ -118,6 +118,29 @@ def test_WADO_14_the_tag_changes_when_the_instance_is_replaced(server):
     assert ask(url, "application/dicom", 200, If_None_Match=etag).headers["ETag"] != etag
 
 
+@pytest.mark.parametrize("level", ["study", "series", "instance"])
+@pytest.mark.parametrize("coding", ["gzip", "identity"])
+def test_WADO_14_metadata_that_the_client_has_is_304_until_something_changes(server, level, coding):
+    first = make()
+    store(server, part10(first))
+    url = url_of(server, first, level) + "/metadata"
+    accept = "application/dicom+json"
+    answer = ask(url, accept, 200, Accept_Encoding=coding)
+    etag = answer.headers["ETag"]
+    for _ in range(2):
+        assert ask(url, accept, 304, Accept_Encoding=coding, If_None_Match=etag).content == b""
+        assert ask(url, accept, 200, Accept_Encoding=coding).json() == answer.json()
+    assert ask(url, accept, 200, Host="other.example:81", If_None_Match=etag).headers["ETag"] != etag
+    second = make(study=first.StudyInstanceUID, series=first.SeriesInstanceUID, InstanceNumber=2)
+    store(server, part10(second))
+    if level == "instance":
+        ask(url, accept, 304, Accept_Encoding=coding, If_None_Match=etag)
+        return
+    assert len(ask(url, accept, 200, Accept_Encoding=coding, If_None_Match=etag).json()) == 2
+    assert requests.delete(url_of(server, second), timeout=30).status_code in (200, 204)
+    assert ask(url, accept, 200, Accept_Encoding=coding, If_None_Match=etag).headers["ETag"] != etag
+
+
 def test_WADO_14_an_error_has_no_tag(instance):
     answer = ask(instance[2] + "/rendered?viewport=4,4,0,0,99,99", "image/png", 400)
     assert "ETag" not in answer.headers
