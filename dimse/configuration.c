@@ -30,6 +30,7 @@ struct counted {
     struct peer *peers;
     struct user *users;
     char **calling_ae_titles;
+    char **refused_sop_classes;
     struct tls_credentials *tls;
 };
 
@@ -155,10 +156,13 @@ bool configuration_new(const struct dimse_options *options, const struct configu
     copy->users = counted->users;
     counted->calling_ae_titles = copy_list(options->calling_ae_titles);
     copy->calling_ae_titles = (const char *const *)counted->calling_ae_titles;
+    counted->refused_sop_classes = copy_list(options->refused_sop_classes);
+    copy->refused_sop_classes = (const char *const *)counted->refused_sop_classes;
     counted->configuration.policy = (struct policy){
         .ae_title = copy->ae_title,
         .accept_any_called_ae = copy->accept_any_called_ae,
         .refuse_unknown_sop_classes = copy->refuse_unknown_sop_classes,
+        .refused_sop_classes = copy->refused_sop_classes,
         .max_pdu = copy->max_pdu,
         .operations = copy->operations,
         .knows_users = copy->user_count > 0,
@@ -191,6 +195,7 @@ void configuration_release(const struct configuration *configuration)
     }
     free(counted->users);
     free_list(counted->calling_ae_titles);
+    free_list(counted->refused_sop_classes);
     tls_credentials_free(counted->tls);
     free(counted->ae_title);
     free(counted->address);

@@ -93,6 +93,14 @@ static bool same_uid(struct slice value, const char *uid)
     return uid_copy(value, copy) && strcmp(copy, uid) == 0;
 }
 
+static bool is_refused(const struct policy *policy, const char *abstract_syntax)
+{
+    for (const char *const *uid = policy->refused_sop_classes; uid && *uid; uid++)
+        if (strcmp(*uid, abstract_syntax) == 0)
+            return true;
+    return false;
+}
+
 /* An unknown SOP class is what its common extended negotiation says it is; storage is all that can
  * be served without knowing it (PS3.4 B.3.1.4). */
 static bool is_of_other_service(const struct associate *request, const char *abstract_syntax)
@@ -166,7 +174,8 @@ static void negotiate_context(const struct associate *request, const struct poli
     }
     context->service = negotiate_service(context->abstract_syntax,
                                          policy->refuse_unknown_sop_classes);
-    if (context->service == SERVICE_NONE || is_of_other_service(request, context->abstract_syntax))
+    if (context->service == SERVICE_NONE || is_refused(policy, context->abstract_syntax) ||
+        is_of_other_service(request, context->abstract_syntax))
         return;
     context->result = CONTEXT_NO_TRANSFER_SYNTAX;
     if (!choose_syntax(context->service, proposed->syntaxes, context->transfer_syntax))

@@ -62,9 +62,10 @@ struct policy {
     const char *ae_title;
     bool accept_any_called_ae;
     bool refuse_unknown_sop_classes;
-    uint32_t max_pdu;    /* what we announce */
-    uint16_t operations; /* that a requestor may have outstanding */
-    bool knows_users;    /* identities that come as far as this were found right */
+    const char *const *refused_sop_classes; /* NULL-terminated; NULL: none */
+    uint32_t max_pdu;                       /* what we announce */
+    uint16_t operations;                    /* that a requestor may have outstanding */
+    bool knows_users; /* identities that come as far as this were found right */
 };
 
 /* The service behind an abstract syntax. Unknown and private UIDs are taken for storage classes

@@ -68,8 +68,10 @@ struct dimse_options {
     unsigned connect_timeout_ms; /* 0: 10 s: as requester */
     unsigned query_timeout_ms;   /* 0: 60 s: from one match of a C-FIND to the next */
     bool refuse_unknown_sop_classes; /* default false */
-    unsigned commitment_wait_ms;     /* for instances that are not here yet; 0: not at all */
-    unsigned commitment_retry_ms;    /* 0: 10 s: the first pause, each next one is twice as long */
+    const char *const
+        *refused_sop_classes;     /* NULL-terminated list of those switched off; or NULL */
+    unsigned commitment_wait_ms;  /* for instances that are not here yet; 0: not at all */
+    unsigned commitment_retry_ms; /* 0: 10 s: the first pause, each next one is twice as long */
 };
 
 /* Options are copied. */

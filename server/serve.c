@@ -165,6 +165,7 @@ static struct dimse_options dimse_options(const struct settings *settings)
         .calling_ae_titles = settings->calling_ae_titles.count
                                  ? (const char *const *)settings->calling_ae_titles.items
                                  : NULL,
+        .refused_sop_classes = (const char *const *)settings->refused_sop_classes.items,
         .peers = settings->peers,
         .peer_count = settings->peer_count,
         .users = settings->users,

@@ -16,7 +16,7 @@
 
 enum { SETTINGS_FILE_LIMIT = 1 << 20 };
 
-enum setting_type { TEXT, NUMBER, BOOLEAN, TITLES, ORIGINS, PEERS, USERS };
+enum setting_type { TEXT, NUMBER, BOOLEAN, TITLES, ORIGINS, UIDS, PEERS, USERS };
 
 struct setting {
     const char *key; /* "group.name", or "name" at the top */
@@ -59,6 +59,7 @@ static const struct setting table[] = {
     { "dimse.trustNetwork", BOOLEAN, AT(trust_network), 0, 0, NULL, NULL, NULL },
     { "dimse.refuseUnknownSopClasses", BOOLEAN, AT(refuse_unknown_sop_classes), 0, 0, NULL, NULL,
       NULL },
+    { "dimse.refusedSopClasses", UIDS, AT(refused_sop_classes), 0, 0, NULL, NULL, NULL },
     { "dimse.associationLimit", NUMBER, AT(association_limit), 1, 10000, NULL, NULL, NULL },
     { "dimse.associationLimitPerPeer", NUMBER, AT(association_limit_per_peer), 1, 10000, NULL, NULL,
       NULL },
@@ -229,8 +230,11 @@ static bool apply_list(struct settings *settings, const struct setting *setting,
                        struct error *err)
 {
     struct text_list *list = (struct text_list *)((char *)settings + setting->offset);
-    bool (*is_valid)(const char *) = setting->type == TITLES ? is_ae_title : is_origin;
+    bool (*is_valid)(const char *) = setting->type == TITLES ? is_ae_title
+                                     : setting->type == UIDS ? uid_is_valid
+                                                             : is_origin;
     const char *kind = setting->type == TITLES ? "AE titles"
+                       : setting->type == UIDS ? "UIDs"
                                                : "origins, such as https://viewer.example.org";
     const cJSON *text;
     clear_list(list);
@@ -440,6 +444,7 @@ static bool apply(struct settings *settings, const struct setting *setting, cons
         return true;
     case TITLES:
     case ORIGINS:
+    case UIDS:
     case PEERS:
     case USERS:
         if (!cJSON_IsArray(value))
@@ -714,6 +719,7 @@ void settings_free(struct settings *settings)
         if (table[i].type == TEXT)
             free(*(char **)((char *)settings + table[i].offset));
     clear_list(&settings->calling_ae_titles);
+    clear_list(&settings->refused_sop_classes);
     clear_list(&settings->cors_origins);
     for (size_t i = 0; i < settings->peer_count; i++)
         free_peer(&settings->peers[i]);

@@ -37,6 +37,7 @@ struct settings {
     bool accept_any_called_ae;
     bool trust_network;
     struct text_list calling_ae_titles;
+    struct text_list refused_sop_classes;
     struct peer peers[SETTINGS_MAX_PEERS];
     size_t peer_count;
     struct user users[SETTINGS_MAX_USERS];

@@ -494,3 +494,17 @@ def test_STO_14_two_hundred_associations_at_once_with_every_service(start_server
     answer = find(server, keys(QueryRetrieveLevel="STUDY", StudyInstanceUID=study,
                                NumberOfStudyRelatedInstances=""))[0][0]
     assert int(answer.NumberOfStudyRelatedInstances) == 4 + len(stored) == 84
+
+
+def test_STO_17_a_sop_class_that_is_switched_off_is_not_negotiated(start_server):
+    mr = "1.2.840.10008.5.1.4.1.1.4"
+    server = start_server(settings={"dimse": {"refusedSopClasses": [mr, STUDY_MOVE]}})
+    association = Association(server, [(1, mr, [EXPLICIT]), (3, CT, [EXPLICIT]), (5, STUDY_MOVE, [EXPLICIT])])
+    assert [association.accepted.contexts[number][0] for number in (1, 3, 5)] == [3, 0, 3]
+    ds = make()
+    ds.SOPClassUID = mr
+    # over another context
+    assert association.store(ds, 3)[0x0900] == 0x0122
+    assert association.store(make(), 3)[0x0900] == 0
+    association.release()
+    assert not is_stored(server, ds)
