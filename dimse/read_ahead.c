@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <stdbool.h>
+#include <sys/uio.h>
 
 enum {
     GAP = 64 << 10, /* records are aligned and have headers */
@@ -16,6 +17,21 @@ static uint64_t next_window(uint64_t window)
     return twice < MAX_WINDOW ? twice : MAX_WINDOW;
 }
 
+/* Behind the end of the file there is nothing to wait for. */
+static bool is_in_memory(int fd, uint64_t offset)
+{
+    uint8_t byte;
+    struct iovec space = { &byte, 1 };
+    return preadv2(fd, &space, 1, (off_t)offset, RWF_NOWAIT) >= 0;
+}
+
+/* What is in memory costs a look at each of its pages to ask for: both ends tell it is there. */
+static void ask_for(int fd, uint64_t start, uint64_t end)
+{
+    if (!is_in_memory(fd, start) || !is_in_memory(fd, end - 1))
+        posix_fadvise(fd, (off_t)start, (off_t)(end - start), POSIX_FADV_WILLNEED);
+}
+
 void read_ahead_note(struct read_ahead *ahead, const struct file_range *range)
 {
     bool in_order = ahead->fd == range->fd && range->offset >= ahead->last_end &&
@@ -27,8 +43,7 @@ void read_ahead_note(struct read_ahead *ahead, const struct file_range *range)
     uint64_t wanted = range->offset + size + ahead->window;
     /* One call for several instances: half a window may be used up before. */
     if (ahead->advised_end + ahead->window / 2 < wanted) {
-        posix_fadvise(range->fd, (off_t)ahead->advised_end, (off_t)(wanted - ahead->advised_end),
-                      POSIX_FADV_WILLNEED);
+        ask_for(range->fd, ahead->advised_end, wanted);
         ahead->advised_end = wanted;
     }
     ahead->fd = range->fd;
