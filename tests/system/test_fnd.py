@@ -247,6 +247,26 @@ def test_FND_10_person_names_without_case_and_accents(server):
         assert len(find(server, query)[0]) == 1, name
 
 
+@pytest.mark.parametrize("key, matches", [
+    ("YAMADA*", True), ("Yamada^Tarou=山田^太郎=やまだ^たろう", True), ("=山田^太郎", True), ("==やまだ^たろう", True),
+    ("山田^太郎", True), ("やまだ*", True), ("Yamada^Tarou", True), ("Yamada^Tarou^^^", True), ("Yamada^Tarou==", True),
+    ("=やまだ^たろう", False), ("Yamada^Jirou=山田^太郎", False), ("Yamada", False), ("山田^次郎", False),
+])
+def test_FND_10_component_groups_of_names(server, japanese, key, matches):
+    query = keys(SpecificCharacterSet="ISO_IR 192", QueryRetrieveLevel="STUDY", PatientID=japanese.PatientID,
+                 StudyInstanceUID="", PatientName=key)
+    found, final = find(server, query)
+    assert final[0x0900] == 0 and len(found) == matches
+
+
+@pytest.fixture(scope="module")
+def japanese(server):
+    ds = make(PatientID="GRP" + token(), PatientName="Yamada^Tarou=山田^太郎=やまだ^たろう",
+              SpecificCharacterSet="ISO_IR 192")
+    store_all(server, [ds])
+    return ds
+
+
 def test_FND_12_ten_thousand_uids_in_one_key(server, tree):
     uids = [f"1.2.3.4.5.6.7.8.9.{i}" for i in range(10000)]
     for at in (0, 5000, 9999):
