@@ -59,6 +59,16 @@ static void copy_title(struct slice value, char title[AE_TITLE_SIZE])
     title[value.size] = '\0';
 }
 
+static void copy_comment(struct slice value, char comment[COMMENT_SIZE])
+{
+    value = slice_take(value, COMMENT_SIZE - 1);
+    for (size_t i = 0; i < value.size; i++)
+        comment[i] = value.data[i] < ' ' || value.data[i] > '~' ? '?' : (char)value.data[i];
+    while (value.size && comment[value.size - 1] == ' ')
+        value.size--;
+    comment[value.size] = '\0';
+}
+
 static bool take_u16(struct slice value, uint16_t *number, struct command *command)
 {
     if (value.size != 2) {
@@ -107,6 +117,21 @@ static void take_element(uint32_t tag, struct slice value, struct command *comma
     case TAG_EVENT_TYPE_ID:
     case TAG_ACTION_TYPE_ID:
         take_u16(value, &command->type_id, command);
+        break;
+    case TAG_REMAINING:
+        take_u16(value, &command->counts.remaining, command);
+        break;
+    case TAG_COMPLETED:
+        take_u16(value, &command->counts.completed, command);
+        break;
+    case TAG_FAILED:
+        take_u16(value, &command->counts.failed, command);
+        break;
+    case TAG_WARNING:
+        take_u16(value, &command->counts.warning, command);
+        break;
+    case TAG_ERROR_COMMENT:
+        copy_comment(value, command->comment);
         break;
     case TAG_MOVE_ORIGINATOR:
         copy_title(value, command->originator);
@@ -236,6 +261,25 @@ void command_encode_store(const struct command *command, struct buffer *out)
         append_element(out, TAG_MOVE_ORIGINATOR, slice_text(command->originator), ' ');
         append_u16(out, TAG_MOVE_ORIGINATOR_ID, command->originator_id);
     }
+    end_command(out, start);
+}
+
+void command_encode_request(const struct command *command, struct buffer *out)
+{
+    size_t start = begin_command(out);
+    bool is_cancel = command->field == C_CANCEL_RQ;
+    if (!is_cancel)
+        append_uid(out, TAG_AFFECTED_SOP_CLASS, command->sop_class);
+    append_u16(out, TAG_COMMAND_FIELD, command->field);
+    if (is_cancel)
+        append_u16(out, TAG_MESSAGE_ID_RESPONDED, command->responded_id);
+    else
+        append_u16(out, TAG_MESSAGE_ID, command->message_id);
+    if (command->field == C_MOVE_RQ)
+        append_element(out, TAG_MOVE_DESTINATION, slice_text(command->destination), ' ');
+    if (!is_cancel && command->field != C_ECHO_RQ)
+        append_u16(out, TAG_PRIORITY, command->priority);
+    append_u16(out, TAG_DATA_SET_TYPE, command->has_data_set ? HAS_DATA_SET : NO_DATA_SET);
     end_command(out, start);
 }
 

@@ -25,6 +25,16 @@ enum {
     NO_DATA_SET = 0x0101, /* (0000,0800): any other value means that one follows */
 };
 
+/* Sub-operations of C-MOVE (PS3.7 9.3.4.2). */
+struct suboperations {
+    uint16_t remaining;
+    uint16_t completed;
+    uint16_t failed;
+    uint16_t warning;
+};
+
+enum { COMMENT_SIZE = 65 };
+
 struct command {
     uint16_t field;
     uint16_t message_id;   /* of a request */
@@ -39,6 +49,9 @@ struct command {
     uint16_t type_id;                /* (0000,1002) event type or (0000,1008) action type */
     uint16_t originator_id;          /* (0000,1031) */
     char originator[AE_TITLE_SIZE];  /* (0000,1030) */
+    struct suboperations counts;     /* of a response, 0 where absent */
+    char comment[COMMENT_SIZE];      /* (0000,0902), "" when absent: what the peer says, to be shown
+                                        to people and never logged */
 };
 
 static inline bool command_is_response(const struct command *command)
@@ -57,16 +70,6 @@ static inline bool command_is_normalized(const struct command *command)
  * data set type; or when it is a response without a status. */
 bool command_decode(struct slice bytes, struct command *command, struct error *err);
 
-/* Sub-operations of C-MOVE (PS3.7 9.3.4.2). */
-struct suboperations {
-    uint16_t remaining;
-    uint16_t completed;
-    uint16_t failed;
-    uint16_t warning;
-};
-
-enum { COMMENT_SIZE = 65 };
-
 /* How a request is answered. */
 struct status {
     uint16_t code;
@@ -80,5 +83,8 @@ void command_encode_response(const struct command *request, const struct status 
                              bool has_data_set, struct buffer *out);
 /* C-STORE-RQ; with a Move Originator unless that title is "". */
 void command_encode_store(const struct command *command, struct buffer *out);
+/* Any other request of DIMSE-C, and C-CANCEL-RQ, which names its request by responded_id: SOP
+ * class, destination and priority go with those fields that have them (PS3.7 9.3). */
+void command_encode_request(const struct command *command, struct buffer *out);
 /* N-EVENT-REPORT-RQ with a data set. */
 void command_encode_event(const struct command *command, struct buffer *out);

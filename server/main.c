@@ -4,6 +4,7 @@
 
 #include "base/log.h"
 #include "server/command.h"
+#include "server/scu.h"
 #include "server/serve.h"
 #include "server/settings.h"
 
@@ -14,6 +15,7 @@ static void print_help(void)
          "Usage: hounsfield serve [FLAG VALUE]...   run the server\n"
          "       hounsfield settings                print the commented settings file");
     command_print_list(stdout);
+    scu_print_list(stdout);
     puts("       hounsfield COMMAND --help           what a command takes\n"
          "       hounsfield --help | --version\n"
          "\n"
@@ -64,6 +66,8 @@ int main(int count, char **arguments)
     const struct operation *operation = operation_find(command);
     if (operation)
         return command_run(operation, count - 2, arguments + 2);
+    if (scu_find(command))
+        return scu_run(scu_find(command), count - 2, arguments + 2);
     for (int i = 1; i < count; i++) {
         if (!strcmp(arguments[i], "--help") || !strcmp(arguments[i], "-h")) {
             print_help();
@@ -74,6 +78,8 @@ int main(int count, char **arguments)
         operation = count > 2 ? operation_find(arguments[2]) : NULL;
         if (operation)
             command_print_help(operation, stdout);
+        else if (count > 2 && scu_find(arguments[2]))
+            scu_print_help(scu_find(arguments[2]), stdout);
         else
             print_help();
         return 0;
