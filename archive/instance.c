@@ -116,6 +116,11 @@ const char *instance_syntax_uid(const struct instance *instance)
     return instance->record.transfer_syntax;
 }
 
+const char *instance_source_ae(const struct instance *instance)
+{
+    return instance->record.source_ae;
+}
+
 uint64_t instance_stored_at_ms(const struct instance *instance)
 {
     return (uint64_t)instance->record.stored_at_ms;

@@ -46,7 +46,9 @@ bool archive_find(struct archive *archive, const char *study, const char *series
 const struct identity *instance_identity(const struct instance *instance);
 const struct transfer_syntax *instance_syntax(const struct instance *instance);
 const char *
-instance_syntax_uid(const struct instance *instance);            /* as received, private ones too */
+instance_syntax_uid(const struct instance *instance); /* as received, private ones too */
+/* Who sent it to us: an AE title, "" when that is not known. */
+const char *instance_source_ae(const struct instance *instance);
 uint64_t instance_stored_at_ms(const struct instance *instance); /* Unix time */
 /* Of the stored bytes: fit for an ETag. */
 uint32_t instance_checksum(const struct instance *instance);

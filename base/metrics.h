@@ -27,6 +27,9 @@ enum metric {
     METRIC_COMMITMENTS_WAITING, /* gauge */
     METRIC_COMMITMENTS_REPORTED,
     METRIC_COMMITMENT_FAILURES, /* references reported as not committed */
+    METRIC_FORWARD_SENT,
+    METRIC_FORWARD_FAILED, /* that a peer refused for good */
+    METRIC_FORWARD_LAG,    /* gauge: feed entries not yet looked at, of all destinations */
     METRIC_HTTP_REQUESTS,
     METRIC_HTTP_ERRORS, /* answered 5xx */
     METRIC_CAST_TRANSACTIONS,

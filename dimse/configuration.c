@@ -18,6 +18,7 @@ enum {
     DEFAULT_CONNECT_MS = 10 * 1000,
     DEFAULT_QUERY_MS = 60 * 1000,
     DEFAULT_RETRY_MS = 10 * 1000,
+    DEFAULT_FORWARD_RETRY_MS = 5 * 1000,
     DEFAULT_OPERATIONS = 16,
 };
 
@@ -29,6 +30,7 @@ struct counted {
     char *ae_title;
     struct peer *peers;
     struct user *users;
+    struct forward_rule *forward_rules;
     char **calling_ae_titles;
     char **refused_sop_classes;
     struct tls_credentials *tls;
@@ -56,6 +58,7 @@ static void complete(struct dimse_options *options)
     set_default(&options->connect_timeout_ms, DEFAULT_CONNECT_MS);
     set_default(&options->query_timeout_ms, DEFAULT_QUERY_MS);
     set_default(&options->commitment_retry_ms, DEFAULT_RETRY_MS);
+    set_default(&options->forward_retry_ms, DEFAULT_FORWARD_RETRY_MS);
     if (options->operations == 0)
         options->operations = DEFAULT_OPERATIONS;
     if (options->max_pdu < MIN_MAX_PDU)
@@ -108,6 +111,20 @@ static void release_peer(struct peer *peer)
     free_list((char **)(uintptr_t)peer->transfer_syntaxes);
 }
 
+static void copy_rule(struct forward_rule *rule, const struct forward_rule *from)
+{
+    rule->to = mem_copy_text(from->to);
+    rule->modalities = (const char *const *)copy_list(from->modalities);
+    rule->calling_ae_titles = (const char *const *)copy_list(from->calling_ae_titles);
+}
+
+static void release_rule(struct forward_rule *rule)
+{
+    free((void *)(uintptr_t)rule->to);
+    free_list((char **)(uintptr_t)rule->modalities);
+    free_list((char **)(uintptr_t)rule->calling_ae_titles);
+}
+
 static bool load_tls(struct counted *counted, struct error *err)
 {
     struct dimse_options *options = &counted->configuration.options;
@@ -154,6 +171,11 @@ bool configuration_new(const struct dimse_options *options, const struct configu
                                            mem_copy_text(options->users[i].passcode),
                                            options->users[i].rights };
     copy->users = counted->users;
+    counted->forward_rules = mem_alloc_array(options->forward_rule_count,
+                                             sizeof(*counted->forward_rules));
+    for (size_t i = 0; i < options->forward_rule_count; i++)
+        copy_rule(&counted->forward_rules[i], &options->forward_rules[i]);
+    copy->forward_rules = counted->forward_rules;
     counted->calling_ae_titles = copy_list(options->calling_ae_titles);
     copy->calling_ae_titles = (const char *const *)counted->calling_ae_titles;
     counted->refused_sop_classes = copy_list(options->refused_sop_classes);
@@ -194,6 +216,9 @@ void configuration_release(const struct configuration *configuration)
         free((void *)(uintptr_t)counted->users[i].passcode);
     }
     free(counted->users);
+    for (size_t i = 0; i < configuration->options.forward_rule_count; i++)
+        release_rule(&counted->forward_rules[i]);
+    free(counted->forward_rules);
     free_list(counted->calling_ae_titles);
     free_list(counted->refused_sop_classes);
     tls_credentials_free(counted->tls);

@@ -11,6 +11,7 @@
 #include "base/memory.h"
 #include "dimse/commitment.h"
 #include "dimse/configuration.h"
+#include "dimse/forward.h"
 #include "dimse/listener.h"
 
 enum { BACKLOG = 4096 }; /* the kernel's own limit is less; thousands may come at once */
@@ -18,6 +19,7 @@ enum { BACKLOG = 4096 }; /* the kernel's own limit is less; thousands may come a
 struct dimse_server {
     struct configuration_place *place;
     struct commitment *commitment;
+    struct forward *forward;
     struct workers *workers;
     struct listener *listener;
     uint16_t port;
@@ -103,7 +105,8 @@ bool dimse_server_open(struct archive *archive, const struct dimse_options *opti
     if (!commitment_open(archive, server->place, &server->commitment, err))
         goto fail;
     server->workers = workers_new(archive, server->commitment);
-    if (!open_listener(server, options, err))
+    if (!open_listener(server, options, err) ||
+        !forward_open(archive, server->place, &server->forward, err))
         goto fail;
     *out = server;
     return true;
@@ -124,6 +127,7 @@ bool dimse_server_reload(struct dimse_server *server, const struct dimse_options
     if (!configuration_new(options, &next, err))
         return false;
     configuration_replace_take(server->place, next);
+    forward_reload(server->forward);
     return true;
 }
 
@@ -132,6 +136,7 @@ void dimse_server_close(struct dimse_server *server, int64_t grace_ms)
     if (!server)
         return;
     listener_close(server->listener);
+    forward_close(server->forward);
     workers_close(server->workers, grace_ms);
     commitment_close(server->commitment);
     configuration_place_free(server->place);

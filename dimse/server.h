@@ -42,6 +42,14 @@ struct user {
     uint8_t rights;       /* enum right; what the peer has not, the user has not either */
 };
 
+/* What is stored from now on goes to a peer as well (dimse/forward.h). Several rules of one peer:
+ * one of them is enough. */
+struct forward_rule {
+    const char *to;                       /* AE title of a peer that can be sent to */
+    const char *const *modalities;        /* NULL-terminated; NULL or empty: all */
+    const char *const *calling_ae_titles; /* who sent it to us; likewise */
+};
+
 struct dimse_options {
     const char *address; /* "127.0.0.1", "::", ... */
     uint16_t port;       /* 0: any free one, see dimse_server_port */
@@ -72,6 +80,9 @@ struct dimse_options {
         *refused_sop_classes;     /* NULL-terminated list of those switched off; or NULL */
     unsigned commitment_wait_ms;  /* for instances that are not here yet; 0: not at all */
     unsigned commitment_retry_ms; /* 0: 10 s: the first pause, each next one is twice as long */
+    const struct forward_rule *forward_rules;
+    size_t forward_rule_count;
+    unsigned forward_retry_ms; /* 0: 5 s: the first pause, each next one is twice as long */
 };
 
 /* Options are copied. */

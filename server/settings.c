@@ -16,7 +16,7 @@
 
 enum { SETTINGS_FILE_LIMIT = 1 << 20 };
 
-enum setting_type { TEXT, NUMBER, BOOLEAN, TITLES, ORIGINS, UIDS, PEERS, USERS };
+enum setting_type { TEXT, NUMBER, BOOLEAN, TITLES, ORIGINS, UIDS, PEERS, USERS, FORWARDS };
 
 struct setting {
     const char *key; /* "group.name", or "name" at the top */
@@ -54,6 +54,9 @@ static const struct setting table[] = {
     { "dimse.peers", PEERS, AT(peers), 0, 0, "--peer", "TITLE=HOST:PORT",
       "a peer that we know; may be given several times" },
     { "dimse.users", USERS, AT(users), 0, 0, NULL, NULL, NULL },
+    { "dimse.forward", FORWARDS, AT(forward_rules), 0, 0, NULL, NULL, NULL },
+    { "dimse.forwardRetrySeconds", NUMBER, AT(forward_retry_seconds), 0.01, 3600, NULL, NULL,
+      NULL },
     { "dimse.requireUser", BOOLEAN, AT(require_user), 0, 0, NULL, NULL, NULL },
     { "dimse.async", NUMBER, AT(operations), 1, 1000, NULL, NULL, NULL },
     { "dimse.trustNetwork", BOOLEAN, AT(trust_network), 0, 0, NULL, NULL, NULL },
@@ -279,21 +282,22 @@ static bool take_rights(const cJSON *value, uint8_t *rights)
     return true;
 }
 
-static bool take_uids(const cJSON *value, const char *const **list)
+static bool take_list(const cJSON *value, bool (*is_valid)(const char *text),
+                      const char *const **list)
 {
-    const cJSON *uid;
+    const cJSON *text;
     size_t count = 0;
     if (!cJSON_IsArray(value) || *list)
         return false;
-    cJSON_ArrayForEach(uid, value)
+    cJSON_ArrayForEach(text, value)
     {
-        if (!cJSON_IsString(uid) || !uid_is_valid(uid->valuestring))
+        if (!cJSON_IsString(text) || !is_valid(text->valuestring))
             return false;
         count++;
     }
     const char **copy = mem_alloc_array(count + 1, sizeof(*copy));
     count = 0;
-    cJSON_ArrayForEach(uid, value) copy[count++] = mem_copy_text(uid->valuestring);
+    cJSON_ArrayForEach(text, value) copy[count++] = mem_copy_text(text->valuestring);
     *list = copy;
     return true;
 }
@@ -328,7 +332,7 @@ static bool take_peer_member(const cJSON *value, struct peer *peer, struct error
     } else if (!strcmp(key, "characterSet")) {
         takes = take_text(value, &peer->character_set) ? NULL : "a text";
     } else if (!strcmp(key, "transferSyntaxes")) {
-        takes = take_uids(value, &peer->transfer_syntaxes) ? NULL : "a list of UIDs";
+        takes = take_list(value, uid_is_valid, &peer->transfer_syntaxes) ? NULL : "a list of UIDs";
     } else if (!strcmp(key, "async")) {
         takes = take_count(value, 1000, &count) ? NULL : "1 to 1000";
         peer->operations = (uint16_t)count;
@@ -412,6 +416,83 @@ static bool apply_users(struct settings *settings, const struct setting *setting
     return true;
 }
 
+static void free_list(const char *const *list)
+{
+    for (size_t i = 0; list && list[i]; i++)
+        free((char *)list[i]);
+    free((void *)list);
+}
+
+static void free_rule(struct forward_rule *rule)
+{
+    free((char *)rule->to);
+    free_list(rule->modalities);
+    free_list(rule->calling_ae_titles);
+}
+
+/* Code String (PS3.5 6.2). */
+static bool is_modality(const char *text)
+{
+    size_t size = strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_ ");
+    return size && size <= 16 && !text[size];
+}
+
+static bool take_rule(const cJSON *object, struct forward_rule *rule, struct error *err)
+{
+    const cJSON *member;
+    bool ok = cJSON_IsObject(object);
+    cJSON_ArrayForEach(member, object)
+    {
+        const char *key = member->string ? member->string : "";
+        if (!strcmp(key, "to"))
+            ok = ok && take_text(member, &rule->to);
+        else if (!strcmp(key, "modalities"))
+            ok = ok && take_list(member, is_modality, &rule->modalities);
+        else if (!strcmp(key, "callingAe"))
+            ok = ok && take_list(member, is_ae_title, &rule->calling_ae_titles);
+        else
+            ok = false;
+    }
+    return (ok && rule->to) ||
+           error_set(err, ERROR_INVALID,
+                     "takes a list of { \"to\": AE title, \"modalities\": list, "
+                     "\"callingAe\": list }");
+}
+
+static bool apply_forwards(struct settings *settings, const struct setting *setting,
+                           const cJSON *value, struct error *err)
+{
+    const cJSON *object;
+    cJSON_ArrayForEach(object, value)
+    {
+        struct forward_rule rule = { .to = NULL };
+        bool ok = take_rule(object, &rule, err);
+        if (ok && settings->forward_rule_count == SETTINGS_MAX_FORWARDS)
+            ok = error_set(err, ERROR_LIMIT, "more than %d rules", SETTINGS_MAX_FORWARDS);
+        if (!ok) {
+            free_rule(&rule);
+            return error_add_context(err, "%s", setting->key);
+        }
+        settings->forward_rules[settings->forward_rule_count++] = rule;
+    }
+    return true;
+}
+
+static bool check_forwards(const struct settings *settings, struct error *err)
+{
+    for (size_t i = 0; i < settings->forward_rule_count; i++) {
+        const char *to = settings->forward_rules[i].to;
+        bool found = false;
+        for (size_t j = 0; j < settings->peer_count; j++)
+            found |= !strcmp(settings->peers[j].ae_title, to) && settings->peers[j].host &&
+                     settings->peers[j].port;
+        if (!found)
+            return error_set(err, ERROR_INVALID,
+                             "dimse.forward: %.32s is no peer with a host and a port", to);
+    }
+    return true;
+}
+
 static bool apply_number(struct settings *settings, const struct setting *setting, double number,
                          struct error *err)
 {
@@ -447,11 +528,13 @@ static bool apply(struct settings *settings, const struct setting *setting, cons
     case UIDS:
     case PEERS:
     case USERS:
+    case FORWARDS:
         if (!cJSON_IsArray(value))
             return error_set(err, ERROR_INVALID, "%s takes a list", setting->key);
-        return setting->type == PEERS   ? apply_peers(settings, setting, value, err)
-               : setting->type == USERS ? apply_users(settings, setting, value, err)
-                                        : apply_list(settings, setting, value, err);
+        return setting->type == PEERS      ? apply_peers(settings, setting, value, err)
+               : setting->type == USERS    ? apply_users(settings, setting, value, err)
+               : setting->type == FORWARDS ? apply_forwards(settings, setting, value, err)
+                                           : apply_list(settings, setting, value, err);
     }
     return false;
 }
@@ -679,7 +762,7 @@ static bool check(struct settings *settings, struct error *err)
         return error_set(err, ERROR_INVALID, "data.directory is empty");
     if (settings->bearer_token[0] && settings->user[0])
         return error_set(err, ERROR_INVALID, "fhir.bearerToken and fhir.user: give one of them");
-    return check_addresses(settings, err);
+    return check_addresses(settings, err) && check_forwards(settings, err);
 }
 
 bool settings_load(int flag_count, char **flags, struct settings **out, struct error *err)
@@ -725,6 +808,8 @@ void settings_free(struct settings *settings)
         free_peer(&settings->peers[i]);
     for (size_t i = 0; i < settings->user_count; i++)
         free_user(&settings->users[i]);
+    for (size_t i = 0; i < settings->forward_rule_count; i++)
+        free_rule(&settings->forward_rules[i]);
     free(settings);
 }
 

@@ -8,7 +8,12 @@
 #include "base/error.h"
 #include "dimse/server.h"
 
-enum { SETTINGS_MAX_PEERS = 256, SETTINGS_MAX_TEXTS = 256, SETTINGS_MAX_USERS = 256 };
+enum {
+    SETTINGS_MAX_PEERS = 256,
+    SETTINGS_MAX_TEXTS = 256,
+    SETTINGS_MAX_USERS = 256,
+    SETTINGS_MAX_FORWARDS = 64
+};
 
 struct text_list {
     char *items[SETTINGS_MAX_TEXTS + 1]; /* NULL-terminated */
@@ -43,6 +48,9 @@ struct settings {
     struct user users[SETTINGS_MAX_USERS];
     size_t user_count;
     bool require_user;
+    struct forward_rule forward_rules[SETTINGS_MAX_FORWARDS];
+    size_t forward_rule_count;
+    double forward_retry_seconds;
     double operations;
     bool refuse_unknown_sop_classes;
     double association_limit;

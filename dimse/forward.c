@@ -1,0 +1,439 @@
+/* SPDX-License-Identifier: MIT */
+#include "dimse/forward.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "archive/changes.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include "base/metrics.h"
+#include "dimse/forward_lane.h"
+#include "dimse/peers.h"
+#include "dimse/status.h"
+
+enum {
+    ATTEMPTS = 3, /* with an instance that the destination refuses, or over which it hangs up */
+    MAX_PAUSE_MS = 5 * 60 * 1000,
+    LOOK_MS = 1000, /* between two looks at the feed when nothing comes */
+    SAVE_INSTANCES = 64,
+    SAVE_MS = 1000,
+    MODALITY_SIZE = 17,
+    FOLLOWER_SIZE = 8 + AE_TITLE_SIZE,
+};
+
+struct destination_thread {
+    struct destination_thread *next;
+    struct forward *forward;
+    pthread_t thread;
+    char to[AE_TITLE_SIZE];
+    char follower[FOLLOWER_SIZE];
+    uint64_t position;
+    uint64_t saved; /* position */
+    int64_t saved_ms;
+    uint64_t lag;        /* what of the metric is ours */
+    unsigned attempts;   /* with the instance at hand */
+    unsigned pauses;     /* since it went well */
+    unsigned generation; /* of the rules that were seen last */
+    struct forward_lane lane;
+};
+
+struct forward {
+    struct archive *archive;
+    struct configuration_place *place;
+    int kill_fd; /* never read: once written, readable for all waits */
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    bool stopping;                      /* guarded by lock */
+    unsigned generation;                /* of the rules and peers, guarded by lock */
+    struct destination_thread *threads; /* guarded by lock; they stay until the end */
+};
+
+/* --- rules --------------------------------------------------------------------------------- */
+
+static bool is_listed(const char *const *list, const char *text)
+{
+    if (!list || !*list)
+        return true;
+    for (; *list; list++)
+        if (strcmp(*list, text) == 0)
+            return true;
+    return false;
+}
+
+bool forward_wants(const struct dimse_options *options, const char *to, const char *source_ae,
+                   const char *modality)
+{
+    if (strcmp(to, source_ae) == 0)
+        return false;
+    for (size_t i = 0; i < options->forward_rule_count; i++) {
+        const struct forward_rule *rule = &options->forward_rules[i];
+        if (strcmp(rule->to, to) == 0 && is_listed(rule->modalities, modality) &&
+            is_listed(rule->calling_ae_titles, source_ae))
+            return true;
+    }
+    return false;
+}
+
+enum forward_outcome forward_judge(uint16_t status)
+{
+    if (status == STATUS_SUCCESS || status_is_warning(status) ||
+        status == STATUS_DUPLICATE_INSTANCE)
+        return FORWARD_SENT;
+    if (status >> 8 == STATUS_OUT_OF_RESOURCES >> 8 || status == STATUS_RESOURCE_LIMITATION)
+        return FORWARD_LATER;
+    return FORWARD_REFUSED;
+}
+
+static bool has_rules(const struct dimse_options *options, const char *to)
+{
+    for (size_t i = 0; i < options->forward_rule_count; i++)
+        if (strcmp(options->forward_rules[i].to, to) == 0)
+            return true;
+    return false;
+}
+
+/* --- one destination ----------------------------------------------------------------------- */
+
+static bool is_stopping(struct forward *forward)
+{
+    pthread_mutex_lock(&forward->lock);
+    bool stopping = forward->stopping;
+    pthread_mutex_unlock(&forward->lock);
+    return stopping;
+}
+
+static void set_lag(struct destination_thread *thread, uint64_t lag)
+{
+    metric_add(METRIC_FORWARD_LAG, (int64_t)lag - (int64_t)thread->lag);
+    thread->lag = lag;
+}
+
+static void measure(struct destination_thread *thread)
+{
+    uint64_t latest = changes_latest(thread->forward->archive);
+    set_lag(thread, latest > thread->position ? latest - thread->position : 0);
+}
+
+/* Until the time is over, the rules have changed, or all ends. */
+static void pause_for(struct destination_thread *thread, int64_t ms)
+{
+    struct forward *forward = thread->forward;
+    int64_t until_ms = clock_monotonic_ms() + ms;
+    pthread_mutex_lock(&forward->lock);
+    while (!forward->stopping && thread->generation == forward->generation) {
+        int64_t left_ms = until_ms - clock_monotonic_ms();
+        if (left_ms <= 0)
+            break;
+        struct timespec deadline = clock_deadline(left_ms < LOOK_MS ? left_ms : LOOK_MS);
+        pthread_cond_clockwait(&forward->changed, &forward->lock, CLOCK_MONOTONIC, &deadline);
+        pthread_mutex_unlock(&forward->lock);
+        measure(thread);
+        pthread_mutex_lock(&forward->lock);
+    }
+    thread->generation = forward->generation;
+    pthread_mutex_unlock(&forward->lock);
+}
+
+static void back_off(struct destination_thread *thread)
+{
+    const struct configuration *configuration = configuration_current(thread->forward->place);
+    int64_t pause_ms = configuration->options.forward_retry_ms;
+    configuration_release(configuration);
+    for (unsigned i = 0; i < thread->pauses && pause_ms < MAX_PAUSE_MS; i++)
+        pause_ms *= 2;
+    thread->pauses++;
+    pause_for(thread, pause_ms < MAX_PAUSE_MS ? pause_ms : MAX_PAUSE_MS);
+}
+
+static void save(struct destination_thread *thread)
+{
+    struct error err;
+    if (thread->position == thread->saved)
+        return;
+    if (!follower_save(thread->forward->archive, thread->follower, thread->position, &err)) {
+        log_error("dimse: the position of a forward cannot be saved to=%s why=\"%s\"", thread->to,
+                  err.message);
+        return;
+    }
+    thread->saved = thread->position;
+    thread->saved_ms = clock_monotonic_ms();
+}
+
+static void advance(struct destination_thread *thread, uint64_t position)
+{
+    thread->position = position;
+    thread->attempts = 0;
+    if (position - thread->saved < SAVE_INSTANCES &&
+        clock_monotonic_ms() - thread->saved_ms < SAVE_MS)
+        return;
+    save(thread);
+    measure(thread);
+}
+
+static void note_sent(struct destination_thread *thread)
+{
+    metric_add(METRIC_FORWARD_SENT, 1);
+    if (thread->pauses)
+        log_info("dimse: forward goes on to=%s", thread->to);
+    thread->pauses = 0;
+}
+
+/* Is that the end of it, or is it tried again after a pause? */
+static bool note_refused(struct destination_thread *thread, const struct instance *instance,
+                         const struct error *failure)
+{
+    bool for_good = failure->code == ERROR_UNSUPPORTED || ++thread->attempts >= ATTEMPTS;
+    if (for_good) {
+        metric_add(METRIC_FORWARD_FAILED, 1);
+        log_warn("dimse: not forwarded to=%s instance=%s study=%s why=\"%s\"", thread->to,
+                 instance_identity(instance)->instance, instance_identity(instance)->study,
+                 failure->message);
+        thread->pauses = 0;
+    }
+    return for_good;
+}
+
+static bool is_wanted(const struct destination_thread *thread,
+                      const struct configuration *configuration, struct instance *instance,
+                      bool *wanted, struct error *err)
+{
+    const struct dataset *header;
+    char modality[MODALITY_SIZE] = "";
+    if (!instance_header(instance, &header, err))
+        return false;
+    dataset_string(header, TAG_MODALITY, modality, sizeof(modality));
+    *wanted = forward_wants(&configuration->options, thread->to, instance_source_ae(instance),
+                            modality);
+    return true;
+}
+
+/* True: done with this instance, one way or the other. */
+static bool forward_instance(struct destination_thread *thread,
+                             const struct configuration *configuration, struct instance *instance)
+{
+    struct error failure = { .code = ERROR_NONE };
+    const struct peer *peer = peers_find(&configuration->options, thread->to);
+    bool wanted = false;
+    bool reached = false;
+    if (!is_wanted(thread, configuration, instance, &wanted, &failure))
+        return failure.code == ERROR_GONE || note_refused(thread, instance, &failure);
+    if (!wanted)
+        return true;
+    enum forward_outcome outcome = FORWARD_REFUSED;
+    if (peer && peer->host && peer->port)
+        outcome = forward_lane_send(&thread->lane, configuration, peer, instance, &reached,
+                                    &failure);
+    else
+        error_set(&failure, ERROR_NOT_FOUND, "it is no peer that can be sent to");
+    if (outcome == FORWARD_SENT) {
+        note_sent(thread);
+        return true;
+    }
+    /* What we were about when the server stopped is tried again by the next one. */
+    if (is_stopping(thread->forward))
+        return false;
+    if (outcome == FORWARD_REFUSED && reached)
+        return failure.code == ERROR_GONE || note_refused(thread, instance, &failure);
+    log_warn("dimse: forward waits to=%s behind=%llu why=\"%s\"", thread->to,
+             (unsigned long long)thread->lag, failure.message);
+    return false;
+}
+
+static bool forward_change(struct destination_thread *thread, const struct change *change)
+{
+    struct instance *instance = NULL;
+    struct error err;
+    const struct identity *identity = &change->identity;
+    if (change->action == CHANGE_DELETE)
+        return true;
+    if (!instance_open(thread->forward->archive, identity->study, identity->series,
+                       identity->instance, &instance, &err)) {
+        if (err.code == ERROR_NOT_FOUND || err.code == ERROR_GONE)
+            return true;
+        log_error("dimse: not forwarded yet to=%s instance=%s why=\"%s\"", thread->to,
+                  identity->instance, err.message);
+        return false;
+    }
+    const struct configuration *configuration = configuration_current(thread->forward->place);
+    bool done = forward_instance(thread, configuration, instance);
+    configuration_release(configuration);
+    instance_close(instance);
+    return done;
+}
+
+/* What is in the feed by now. False: a pause is due. */
+static bool catch_up(struct destination_thread *thread)
+{
+    struct archive *archive = thread->forward->archive;
+    struct changes *changes = NULL;
+    struct change change;
+    struct error err;
+    bool found = true;
+    bool ok = changes_open(archive, thread->position, &changes, &err);
+    bool done = true;
+    while (ok && done && !is_stopping(thread->forward)) {
+        ok = changes_next(changes, &change, &found, &err);
+        if (!ok || !found)
+            break;
+        done = forward_change(thread, &change);
+        if (done)
+            advance(thread, change.sequence);
+    }
+    if (changes)
+        changes_close(changes);
+    if (!ok)
+        log_error("dimse: forward cannot read the change feed to=%s why=\"%s\"", thread->to,
+                  err.message);
+    save(thread);
+    measure(thread);
+    return ok && done;
+}
+
+static bool is_ruled(struct destination_thread *thread)
+{
+    const struct configuration *configuration = configuration_current(thread->forward->place);
+    bool ruled = has_rules(&configuration->options, thread->to);
+    configuration_release(configuration);
+    return ruled;
+}
+
+static void *run(void *context)
+{
+    struct destination_thread *thread = context;
+    struct forward *forward = thread->forward;
+    while (!is_stopping(forward)) {
+        if (!is_ruled(thread)) {
+            forward_lane_hang_up(&thread->lane);
+            set_lag(thread, 0);
+            pause_for(thread, LOOK_MS);
+        } else if (!catch_up(thread)) {
+            forward_lane_hang_up(&thread->lane);
+            back_off(thread);
+        } else if (!changes_wait(forward->archive, thread->position, LOOK_MS)) {
+            forward_lane_hang_up(&thread->lane);
+        }
+    }
+    forward_lane_hang_up(&thread->lane);
+    set_lag(thread, 0);
+    return NULL;
+}
+
+/* --- life ---------------------------------------------------------------------------------- */
+
+/* Where it stopped, or, when it is named for the first time, at the end of the feed. */
+static bool load(struct destination_thread *thread, struct error *err)
+{
+    struct archive *archive = thread->forward->archive;
+    struct buffer value = buffer_up_to(16);
+    bool begun = false;
+    bool ok = follower_get(archive, thread->follower, "begun", &value, &begun, err);
+    buffer_release(&value);
+    if (ok && begun) {
+        ok = follower_position(archive, thread->follower, &thread->position, err);
+    } else if (ok) {
+        thread->position = changes_latest(archive);
+        ok = follower_save(archive, thread->follower, thread->position, err) &&
+             follower_put(archive, thread->follower, "begun", slice_text("1"), err);
+    }
+    thread->saved = thread->position;
+    thread->saved_ms = clock_monotonic_ms();
+    return ok;
+}
+
+/* With the lock held. */
+static bool start(struct forward *forward, const char *to, struct error *err)
+{
+    for (struct destination_thread *thread = forward->threads; thread; thread = thread->next)
+        if (strcmp(thread->to, to) == 0)
+            return true;
+    struct destination_thread *thread = mem_alloc(sizeof(*thread));
+    thread->forward = forward;
+    thread->lane.kill_fd = forward->kill_fd;
+    thread->generation = forward->generation;
+    memcpy(thread->to, to, strnlen(to, AE_TITLE_SIZE - 1));
+    snprintf(thread->follower, sizeof(thread->follower), "forward.%s", thread->to);
+    bool ok = load(thread, err);
+    int failure = ok ? pthread_create(&thread->thread, NULL, run, thread) : 0;
+    if (failure)
+        ok = error_set_errno(err, failure, "thread");
+    if (!ok) {
+        free(thread);
+        return error_add_context(err, "forward to %s", to);
+    }
+    log_info("dimse: forward begins to=%s position=%llu", thread->to,
+             (unsigned long long)thread->saved);
+    thread->next = forward->threads;
+    forward->threads = thread;
+    return true;
+}
+
+static bool start_all(struct forward *forward, struct error *err)
+{
+    const struct configuration *configuration = configuration_current(forward->place);
+    const struct dimse_options *options = &configuration->options;
+    bool ok = true;
+    pthread_mutex_lock(&forward->lock);
+    forward->generation++;
+    for (size_t i = 0; ok && i < options->forward_rule_count; i++)
+        ok = start(forward, options->forward_rules[i].to, err);
+    pthread_cond_broadcast(&forward->changed);
+    pthread_mutex_unlock(&forward->lock);
+    configuration_release(configuration);
+    return ok;
+}
+
+void forward_reload(struct forward *forward)
+{
+    struct error err;
+    if (!start_all(forward, &err))
+        log_error("dimse: %s", err.message);
+}
+
+bool forward_open(struct archive *archive, struct configuration_place *place, struct forward **out,
+                  struct error *err)
+{
+    struct forward *forward = mem_alloc(sizeof(*forward));
+    forward->archive = archive;
+    forward->place = place;
+    forward->kill_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    pthread_mutex_init(&forward->lock, NULL);
+    pthread_cond_init(&forward->changed, NULL);
+    bool ok = forward->kill_fd >= 0 || error_set(err, ERROR_IO, "eventfd");
+    ok = ok && start_all(forward, err);
+    if (!ok) {
+        forward_close(forward);
+        forward = NULL;
+    }
+    *out = forward;
+    return ok;
+}
+
+void forward_close(struct forward *forward)
+{
+    uint64_t one = 1;
+    if (!forward)
+        return;
+    pthread_mutex_lock(&forward->lock);
+    forward->stopping = true;
+    pthread_cond_broadcast(&forward->changed);
+    pthread_mutex_unlock(&forward->lock);
+    if (forward->kill_fd >= 0 && write(forward->kill_fd, &one, sizeof(one)) < 0)
+        log_error("dimse: forward: eventfd");
+    changes_wake(forward->archive);
+    while (forward->threads) {
+        struct destination_thread *thread = forward->threads;
+        forward->threads = thread->next;
+        pthread_join(thread->thread, NULL);
+        free(thread);
+    }
+    if (forward->kill_fd >= 0)
+        close(forward->kill_fd);
+    pthread_cond_destroy(&forward->changed);
+    pthread_mutex_destroy(&forward->lock);
+    free(forward);
+}

@@ -1,0 +1,205 @@
+# SPDX-License-Identifier: MIT
+"""Forwarding by rule: what comes in goes to other nodes as well, in order, over restarts and outages."""
+import json
+import re
+import signal
+import time
+
+import pytest
+import requests
+
+from conftest import free_port
+from upper_layer import BIG_ENDIAN, Receiver, encode, store_all
+from web import MR, make, new_uid, store
+
+pytestmark = pytest.mark.filterwarnings("ignore:Invalid value", "ignore:The value")
+WAIT = 30
+
+
+def until(condition, what="it"):
+    deadline = time.monotonic() + WAIT
+    while not condition():
+        assert time.monotonic() < deadline, f"{what} did not come about"
+        time.sleep(0.02)
+
+
+def metric(server, name):
+    text = requests.get(server.url + "/metrics", timeout=10).text
+    return float(re.search(rf"^hounsfield_forward_{name} (\S+)$", text, re.M).group(1))
+
+
+def forwarding(start_server, *rules, ports=None, **more):
+    """A server whose peers A and B are destinations, with these rules. Its port_a and port_b."""
+    ports = ports or (free_port(), free_port())
+    peers = [{"aeTitle": title, "host": "127.0.0.1", "port": port} for title, port in zip("AB", ports)]
+    server = start_server({"dimse": {"peers": peers, "forward": list(rules), "forwardRetrySeconds": 0.1, **more}})
+    server.port_a, server.port_b = ports
+    return server
+
+
+def rule(server, to, port):
+    """Another rule, and its peer, while the server runs."""
+    server.settings["dimse"]["peers"].append({"aeTitle": to, "host": "127.0.0.1", "port": port})
+    server.settings["dimse"]["forward"] = [{"to": to}]
+    (server.folder / "hounsfield.json").write_text(json.dumps(server.settings))
+    server.process.send_signal(signal.SIGHUP)
+    until(lambda: f"forward begins to={to}" in server.log(), "the rule")
+
+
+def uids(receiver):
+    return [one.command[0x1000] for one in receiver.stored]
+
+
+def test_what_is_stored_is_sent_on_in_order_by_whatever_door_it_came(start_server):
+    server = forwarding(start_server, {"to": "A"})
+    study, series = new_uid(), new_uid()
+    images = [make(study, series, InstanceNumber=n) for n in range(12)]
+    with Receiver(server.port_a) as a:
+        store_all(server, images[:10])
+        store(server, *images[10:])
+        until(lambda: len(a.stored) == 12, "the last instance")
+        assert uids(a) == [ds.SOPInstanceUID for ds in images]
+        assert [one.content for one in a.stored[:10]] == [encode(ds) for ds in images[:10]]
+        until(lambda: metric(server, "sent_total") == 12 and metric(server, "lag") == 0, "the metric")
+        store_all(server, images[:3])  # nothing new
+        time.sleep(0.3)
+        assert len(a.stored) == 12
+        assert a.wait_ended(1)[0] == "released"
+    assert metric(server, "failed_total") == 0
+
+
+def test_rules_choose_by_modality_and_by_who_sent_it(start_server):
+    server = forwarding(start_server, {"to": "A", "modalities": ["MR", "US"], "callingAe": []},
+                        {"to": "B", "callingAe": ["SCANNER"]})
+    ct, mr, other = make(), make(Modality="MR", SOPClassUID=MR), make()
+    with Receiver(server.port_a) as a, Receiver(server.port_b) as b:
+        store_all(server, [ct], calling="SCANNER")
+        store_all(server, [mr, other], calling="ELSE")
+        until(lambda: metric(server, "sent_total") == 2 and metric(server, "lag") == 0, "forwarding")
+        assert uids(a) == [mr.SOPInstanceUID] and uids(b) == [ct.SOPInstanceUID]
+
+
+def test_nothing_goes_back_to_who_sent_it(start_server):
+    first, second = (start_server({"dimse": {"aeTitle": title, "forwardRetrySeconds": 0.1}}) for title in "AB")
+    rule(first, "B", second.dimse_port)
+    rule(second, "A", first.dimse_port)
+    one, other = make(), make()
+    store(first, one)
+    store(second, other)
+    for server in (first, second):
+        until(lambda: metric(server, "sent_total") == 1 and metric(server, "lag") == 0, "the other's instance")
+    time.sleep(0.5)
+    for server in (first, second):
+        assert metric(server, "sent_total") == 1 and metric(server, "failed_total") == 0
+        text = requests.get(server.url + "/metrics", timeout=10).text
+        assert "\nhounsfield_instances_stored_total 2\n" in text
+        assert "\nhounsfield_instances_duplicate_total 0\n" in text
+
+
+def test_an_unreachable_destination_gets_all_of_it_later_and_holds_nobody_up(start_server):
+    server = forwarding(start_server, {"to": "A"}, {"to": "B"})
+    images = [make() for _ in range(5)]
+    with Receiver(server.port_b) as b:
+        store_all(server, images)
+        until(lambda: len(b.stored) == 5, "the destination that is there")
+        until(lambda: metric(server, "lag") == 5, "the lag")
+        assert "dimse: forward waits to=A" in server.log()
+        with Receiver(server.port_a) as a:
+            until(lambda: len(a.stored) == 5, "the destination that was not")
+            assert uids(a) == uids(b) == [ds.SOPInstanceUID for ds in images]
+        until(lambda: metric(server, "lag") == 0, "the end of the lag")
+    assert "dimse: forward goes on to=A" in server.log() and metric(server, "failed_total") == 0
+
+
+@pytest.mark.parametrize("how", ["stop", "kill"])
+def test_a_restart_in_the_middle_loses_nothing(start_server, how):
+    server = forwarding(start_server, {"to": "A"})
+    images = [make() for _ in range(30)]
+    with Receiver(server.port_a, delay=0.05) as a:
+        store_all(server, images)
+        until(lambda: len(a.stored) >= 5, "some")
+        getattr(server, how)()
+        assert len(a.stored) < 30
+        time.sleep(0.2)
+        before = len(a.stored)
+        a.delay = 0
+        server.start()
+        until(lambda: set(uids(a)) == {ds.SOPInstanceUID for ds in images}, "the rest")
+        sent = uids(a)
+        assert sent[before:] == [ds.SOPInstanceUID for ds in images][30 - len(sent[before:]):], "on from where it was"
+        if how == "stop":
+            assert len(sent) <= 31, "at most what was under way is sent again"
+    assert metric(server, "failed_total") == 0
+
+
+def test_what_is_refused_for_good_is_tried_a_few_times_and_left_out(start_server):
+    server = forwarding(start_server, {"to": "A"})
+    images = [make() for _ in range(4)]
+    statuses = {images[0].SOPInstanceUID: 0xA900, images[2].SOPInstanceUID: 0xC001}
+    with Receiver(server.port_a, status=lambda number, command: statuses.get(command[0x1000], 0)) as a:
+        store_all(server, images)
+        until(lambda: metric(server, "lag") == 0 and metric(server, "sent_total") == 2, "the end")
+        order = [ds.SOPInstanceUID for ds in images]
+        assert uids(a) == [order[0]] * 3 + [order[1]] + [order[2]] * 3 + [order[3]]
+    assert metric(server, "failed_total") == 2
+    for uid, status in statuses.items():
+        assert re.search(rf"not forwarded to=A instance={uid} .*status {status:04X}", server.log())
+
+
+def test_a_destination_that_takes_no_such_class_is_told_once(start_server):
+    server = forwarding(start_server, {"to": "A"})
+    with Receiver(server.port_a, syntaxes=[BIG_ENDIAN]) as a:
+        store_all(server, [make(), make()])
+        until(lambda: metric(server, "failed_total") == 2, "both refusals")
+        assert a.stored == [] and len(a.requests) == 2
+
+
+def test_a_full_destination_is_asked_again_until_it_has_room(start_server):
+    server = forwarding(start_server, {"to": "A"})
+    ds = make()
+    with Receiver(server.port_a, status=lambda number, command: 0xA700 if number < 5 else 0) as a:
+        store_all(server, [ds])
+        until(lambda: metric(server, "sent_total") == 1, "room")
+        assert uids(a) == [ds.SOPInstanceUID] * 6
+    assert metric(server, "failed_total") == 0
+
+
+def test_an_instance_at_which_the_peer_hangs_up_is_left_out(start_server):
+    server = forwarding(start_server, {"to": "A"})
+    with Receiver(server.port_a, abort_at=0) as a:
+        store_all(server, [make()])
+        until(lambda: metric(server, "failed_total") == 1, "the end of patience")
+        assert a.ended == ["aborted"] * 3
+
+
+def test_what_was_stored_before_the_rule_stays_and_a_reload_brings_rules(start_server):
+    port = free_port()
+    server = start_server({"dimse": {"forwardRetrySeconds": 0.1}})
+    before, after = make(), make()
+    store_all(server, [before])
+    rule(server, "A", port)
+    with Receiver(port) as a:
+        store_all(server, [after])
+        until(lambda: metric(server, "sent_total") == 1, "the new one")
+        assert uids(a) == [after.SOPInstanceUID]
+
+
+def test_what_was_deleted_meanwhile_is_not_sent(start_server):
+    server = forwarding(start_server, {"to": "A"})
+    gone, kept = make(), make()
+    store_all(server, [gone, kept])
+    requests.delete(f"{server.dicomweb}/studies/{gone.StudyInstanceUID}", timeout=10).raise_for_status()
+    with Receiver(server.port_a) as a:
+        until(lambda: metric(server, "sent_total") == 1 and metric(server, "lag") == 0, "the other one")
+        assert uids(a) == [kept.SOPInstanceUID]
+    assert metric(server, "failed_total") == 0
+
+
+@pytest.mark.parametrize("rule, complaint", [
+    ({"to": "NOBODY"}, "no peer with a host"), ({"to": 1}, "takes a list of"), ({"modalities": ["CT"]}, "takes a list of"),
+    ({"to": "MOVEDEST1", "modalities": ["ct"]}, "takes a list of"), ({"to": "MOVEDEST1", "what": 1}, "takes a list of"),
+])
+def test_a_wrong_rule_is_told_at_the_start(start_server, rule, complaint):
+    server = start_server({"dimse": {"forward": [rule]}}, wait=False)
+    assert server.process.wait(20) == 2
+    assert complaint in server.log() and "dimse.forward" in server.log()
