@@ -184,15 +184,14 @@ static void note_sent(struct destination_thread *thread)
 }
 
 /* Is that the end of it, or is it tried again after a pause? */
-static bool note_refused(struct destination_thread *thread, const struct instance *instance,
+static bool note_refused(struct destination_thread *thread, const struct identity *identity,
                          const struct error *failure)
 {
     bool for_good = failure->code == ERROR_UNSUPPORTED || ++thread->attempts >= ATTEMPTS;
     if (for_good) {
         metric_add(METRIC_FORWARD_FAILED, 1);
         log_warn("dimse: not forwarded to=%s instance=%s study=%s why=\"%s\"", thread->to,
-                 instance_identity(instance)->instance, instance_identity(instance)->study,
-                 failure->message);
+                 identity->instance, identity->study, failure->message);
         thread->pauses = 0;
     }
     return for_good;
@@ -221,7 +220,8 @@ static bool forward_instance(struct destination_thread *thread,
     bool wanted = false;
     bool reached = false;
     if (!is_wanted(thread, configuration, instance, &wanted, &failure))
-        return failure.code == ERROR_GONE || note_refused(thread, instance, &failure);
+        return failure.code == ERROR_GONE ||
+               note_refused(thread, instance_identity(instance), &failure);
     if (!wanted)
         return true;
     enum forward_outcome outcome = FORWARD_REFUSED;
@@ -238,7 +238,8 @@ static bool forward_instance(struct destination_thread *thread,
     if (is_stopping(thread->forward))
         return false;
     if (outcome == FORWARD_REFUSED && reached)
-        return failure.code == ERROR_GONE || note_refused(thread, instance, &failure);
+        return failure.code == ERROR_GONE ||
+               note_refused(thread, instance_identity(instance), &failure);
     log_warn("dimse: forward waits to=%s behind=%llu why=\"%s\"", thread->to,
              (unsigned long long)thread->lag, failure.message);
     return false;
@@ -253,11 +254,8 @@ static bool forward_change(struct destination_thread *thread, const struct chang
         return true;
     if (!instance_open(thread->forward->archive, identity->study, identity->series,
                        identity->instance, &instance, &err)) {
-        if (err.code == ERROR_NOT_FOUND || err.code == ERROR_GONE)
-            return true;
-        log_error("dimse: not forwarded yet to=%s instance=%s why=\"%s\"", thread->to,
-                  identity->instance, err.message);
-        return false;
+        return err.code == ERROR_NOT_FOUND || err.code == ERROR_GONE ||
+               note_refused(thread, identity, &err);
     }
     const struct configuration *configuration = configuration_current(thread->forward->place);
     bool done = forward_instance(thread, configuration, instance);

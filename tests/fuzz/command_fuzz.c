@@ -20,7 +20,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         if (strnlen(command.sop_class, UID_SIZE) == UID_SIZE ||
             strnlen(command.sop_instance, UID_SIZE) == UID_SIZE ||
             strnlen(command.destination, AE_TITLE_SIZE) == AE_TITLE_SIZE ||
-            strnlen(command.originator, AE_TITLE_SIZE) == AE_TITLE_SIZE)
+            strnlen(command.originator, AE_TITLE_SIZE) == AE_TITLE_SIZE ||
+            strnlen(command.comment, COMMENT_SIZE) == COMMENT_SIZE)
             abort();
         command_encode_response(&command, &status, NULL, false, false, &out);
         if (!command_decode(buffer_slice(&out), &answer, &err) || answer.is_faulty)

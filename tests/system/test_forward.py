@@ -56,7 +56,8 @@ def test_what_is_stored_is_sent_on_in_order_by_whatever_door_it_came(start_serve
     images = [make(study, series, InstanceNumber=n) for n in range(12)]
     with Receiver(server.port_a) as a:
         store_all(server, images[:10])
-        store(server, *images[10:])
+        for ds in images[10:]:
+            store(server, ds)
         until(lambda: len(a.stored) == 12, "the last instance")
         assert uids(a) == [ds.SOPInstanceUID for ds in images]
         assert [one.content for one in a.stored[:10]] == [encode(ds) for ds in images[:10]]
