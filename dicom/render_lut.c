@@ -10,6 +10,7 @@ enum {
     ENTRIES_MAX = 65536,
     DATA_MAX = ENTRIES_MAX * 2,
     SEGMENTED_MAX = 1 << 20,
+    SEGMENTS_MAX = 2 * ENTRIES_MAX, /* expanded: each of use makes an entry at least */
 };
 
 static uint16_t word(const struct element *element, const uint8_t *bytes)
@@ -40,6 +41,7 @@ struct segments {
     struct slice words;
     struct lut *lut;
     uint32_t filled;
+    uint32_t steps; /* segments that make nothing could be repeated for minutes */
 };
 
 static bool take(struct segments *segments, size_t *at, uint16_t *value)
@@ -86,7 +88,8 @@ static bool expand_one(struct segments *segments, size_t *at, bool may_repeat)
     uint16_t length;
     uint16_t low;
     uint16_t high;
-    if (!take(segments, at, &opcode) || !take(segments, at, &length))
+    if (++segments->steps > SEGMENTS_MAX || !take(segments, at, &opcode) ||
+        !take(segments, at, &length))
         return false;
     if (opcode == 0)
         return expand_discrete(segments, at, length);
@@ -104,7 +107,7 @@ static bool expand_one(struct segments *segments, size_t *at, bool may_repeat)
 static bool expand(const struct element *element, struct slice words, struct lut *lut,
                    struct error *err)
 {
-    struct segments segments = { element, words, lut, 0 };
+    struct segments segments = { element, words, lut, 0, 0 };
     size_t at = 0;
     while (segments.filled < lut->count)
         if (!expand_one(&segments, &at, true))

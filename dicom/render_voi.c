@@ -76,12 +76,23 @@ void voi_show_all(struct voi *voi, double lowest, double highest)
     voi->window.width = highest > lowest ? highest - lowest : 1;
 }
 
+/* Of a value of any size; what is no number is black. */
+static double table_value(const struct lut *lut, double value)
+{
+    double index = value - lut->first;
+    if (isnan(index))
+        return 0;
+    uint32_t entry = index < 0.5 ? 0 : index >= lut->count ? lut->count - 1 : (uint32_t)index;
+    if (entry + 1 < lut->count && index - entry >= 0.5)
+        entry++;
+    return (double)lut->entries[entry] * 255 / (double)((1u << lut->bits) - 1);
+}
+
 static double scaled(const struct voi *voi, double value)
 {
     const struct voi_window *window = &voi->window;
     if (!voi->has_window)
-        return (double)lut_value(voi->lut, (int64_t)lround(value)) * 255 /
-               (double)((1u << voi->lut->bits) - 1);
+        return table_value(voi->lut, value);
     switch (window->function) {
     case VOI_SIGMOID:
         return 255 / (1 + exp(-4 * (value - window->center) / window->width));

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "dicom/render.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -282,6 +283,24 @@ TEST(REN_02_segments_that_refer_to_themselves_are_refused)
     CHECK_TEXT(drawn(&picture), "invalid");
 }
 
+TEST(REN_02_segments_that_make_nothing_are_not_repeated_for_long)
+{
+    enum { EMPTY = 65535, REPEATS = 98000 };
+    struct buffer segments = buffer_up_to(1 << 20);
+    struct picture picture = picture_of(1, 8, "PALETTE COLOR", BYTES("\x00"));
+    picture.bytes = buffer_up_to(4 << 20);
+    for (int i = 0; i < EMPTY; i++)
+        buffer_append(&segments, BYTES("\x00\x00\x00\x00"));
+    for (int i = 0; i < REPEATS; i++)
+        buffer_append(&segments, BYTES("\x02\x00\xFF\xFF\x00\x00\x00\x00"));
+    struct slice table = buffer_slice(&segments);
+    add_palettes(encoder_of(&picture), BYTES("\x05\x00\x00\x00\x10\x00"), table, table, table,
+                 true);
+    /* Thousands of millions of steps if each were taken. */
+    CHECK_TEXT(drawn(&picture), "invalid");
+    buffer_release(&segments);
+}
+
 TEST(REN_02_colour_by_pixel_and_by_plane_is_the_same_picture)
 {
     struct picture picture = picture_of(2, 8, "RGB", BYTES("\x01\x02\x03\x04\x05\x06"));
@@ -317,6 +336,21 @@ TEST(REN_02_real_values_are_shown_from_lowest_to_highest)
     encode_bytes(encoder_of(&picture), TAG_FLOAT_PIXEL_DATA, VR_OF,
                  slice_of(values, sizeof(values)));
     CHECK_TEXT(drawn(&picture), "0 128 255");
+}
+
+TEST(REN_02_a_table_of_real_values_has_an_answer_to_all_of_them)
+{
+    static const double values[] = { 0, 2.4, 2.6, 1e308, -1e308, (double)NAN };
+    struct picture picture = picture_of(6, 64, "MONOCHROME2", slice_of(values, sizeof(values)));
+    struct encoder *encoder = encoder_of(&picture);
+    encode_sequence_begin(encoder, TAG_VOI_LUT_SEQUENCE);
+    encode_item_begin(encoder);
+    encode_bytes(encoder, TAG_LUT_DESCRIPTOR, VR_US, BYTES("\x03\x00\x01\x00\x08\x00"));
+    encode_bytes(encoder, TAG_LUT_DATA, VR_OW, BYTES("\x05\x00\x40\x00\xFF\x00"));
+    encode_item_end(encoder);
+    encode_sequence_end(encoder);
+    encode_bytes(encoder, TAG_DOUBLE_FLOAT_PIXEL_DATA, VR_OD, slice_of(values, sizeof(values)));
+    CHECK_TEXT(drawn(&picture), "5 64 255 255 5 0");
 }
 
 TEST(REN_02_a_frame_that_is_too_short_is_refused)
