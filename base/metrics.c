@@ -49,6 +49,9 @@ static const struct {
                               "Instances forwarded by rule" },
     [METRIC_FORWARD_FAILED] = { "hounsfield_forward_failed_total", "counter",
                                 "Instances that a destination of dimse.forward refused for good" },
+    [METRIC_FORWARD_PARKED] = { "hounsfield_forward_parked", "gauge",
+                                "Refused instances that are tried again at the next start or "
+                                "reload" },
     [METRIC_FORWARD_LAG] = { "hounsfield_forward_lag", "gauge",
                              "Feed entries not yet forwarded, of all destinations" },
     [METRIC_HTTP_REQUESTS] = { "hounsfield_http_requests_total", "counter", "HTTP requests" },

@@ -29,6 +29,7 @@ enum metric {
     METRIC_COMMITMENT_FAILURES, /* references reported as not committed */
     METRIC_FORWARD_SENT,
     METRIC_FORWARD_FAILED, /* that a peer refused for good */
+    METRIC_FORWARD_PARKED, /* gauge: of those, the ones that were not sent since */
     METRIC_FORWARD_LAG,    /* gauge: feed entries not yet looked at, of all destinations */
     METRIC_HTTP_REQUESTS,
     METRIC_HTTP_ERRORS, /* answered 5xx */

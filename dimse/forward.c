@@ -13,6 +13,7 @@
 #include "base/memory.h"
 #include "base/metrics.h"
 #include "dimse/forward_lane.h"
+#include "dimse/forward_parked.h"
 #include "dimse/peers.h"
 #include "dimse/status.h"
 
@@ -37,8 +38,14 @@ struct destination_thread {
     int64_t saved_ms;
     uint64_t lag;        /* what of the metric is ours */
     unsigned attempts;   /* with the instance at hand */
+    uint64_t sequence;   /* of its change */
+    bool was_parked;     /* it was refused before */
+    bool was_refused;    /* it was now */
+    uint64_t parked;     /* what of the metric is ours */
+    bool parked_due;     /* those that were refused before are to be tried */
     unsigned pauses;     /* since it went well */
     unsigned generation; /* of the rules that were seen last */
+    unsigned tried;      /* generation in which the refused ones were tried */
     struct forward_lane lane;
 };
 
@@ -183,12 +190,32 @@ static void note_sent(struct destination_thread *thread)
     thread->pauses = 0;
 }
 
+static void set_parked(struct destination_thread *thread, uint64_t parked)
+{
+    metric_add(METRIC_FORWARD_PARKED, (int64_t)parked - (int64_t)thread->parked);
+    thread->parked = parked;
+}
+
+static void park(struct destination_thread *thread, const struct identity *identity)
+{
+    const struct change change = { .sequence = thread->sequence, .identity = *identity };
+    struct error err;
+    if (forward_parked_put(thread->forward->archive, thread->follower, &change, &err))
+        set_parked(thread, thread->parked + 1);
+    else
+        log_error("dimse: a refused forward cannot be kept to=%s instance=%s why=\"%s\"",
+                  thread->to, identity->instance, err.message);
+}
+
 /* Is that the end of it, or is it tried again after a pause? */
 static bool note_refused(struct destination_thread *thread, const struct identity *identity,
                          const struct error *failure)
 {
-    bool for_good = failure->code == ERROR_UNSUPPORTED || ++thread->attempts >= ATTEMPTS;
-    if (for_good) {
+    bool for_good = thread->was_parked || failure->code == ERROR_UNSUPPORTED ||
+                    ++thread->attempts >= ATTEMPTS;
+    thread->was_refused = for_good;
+    if (for_good && !thread->was_parked) {
+        park(thread, identity);
         metric_add(METRIC_FORWARD_FAILED, 1);
         log_warn("dimse: not forwarded to=%s instance=%s study=%s why=\"%s\"", thread->to,
                  identity->instance, identity->study, failure->message);
@@ -250,6 +277,8 @@ static bool forward_change(struct destination_thread *thread, const struct chang
     struct instance *instance = NULL;
     struct error err;
     const struct identity *identity = &change->identity;
+    thread->sequence = change->sequence;
+    thread->was_refused = false;
     if (change->action == CHANGE_DELETE)
         return true;
     if (!instance_open(thread->forward->archive, identity->study, identity->series,
@@ -292,6 +321,58 @@ static bool catch_up(struct destination_thread *thread)
     return ok && done;
 }
 
+/* What was refused before, once each: the destination may take it by now. False: a pause is due. */
+static bool retry_parked(struct destination_thread *thread)
+{
+    struct archive *archive = thread->forward->archive;
+    struct change change;
+    struct error err;
+    bool found = true;
+    bool done = true;
+    uint64_t left = 0;
+    for (uint64_t after = 0; done && !is_stopping(thread->forward); after = change.sequence) {
+        bool ok = forward_parked_next(archive, thread->follower, after, &change, &found, &err);
+        if (ok && !found)
+            break;
+        thread->was_parked = true;
+        done = ok && forward_change(thread, &change);
+        thread->was_parked = false;
+        left += thread->was_refused;
+        if (done && !thread->was_refused)
+            ok = forward_parked_remove(archive, thread->follower, &change, &err);
+        if (!ok) {
+            log_error("dimse: refused forwards are not tried again to=%s why=\"%s\"", thread->to,
+                      err.message);
+            break;
+        }
+    }
+    if (done)
+        set_parked(thread, left);
+    thread->attempts = 0;
+    return done;
+}
+
+/* At the start, and when rules or peers were read again. */
+static bool is_due(struct destination_thread *thread)
+{
+    pthread_mutex_lock(&thread->forward->lock);
+    unsigned generation = thread->forward->generation;
+    pthread_mutex_unlock(&thread->forward->lock);
+    thread->parked_due |= thread->tried != generation;
+    thread->tried = generation;
+    return thread->parked_due;
+}
+
+static bool work(struct destination_thread *thread)
+{
+    if (is_due(thread)) {
+        if (!retry_parked(thread))
+            return false;
+        thread->parked_due = false;
+    }
+    return catch_up(thread);
+}
+
 static bool is_ruled(struct destination_thread *thread)
 {
     const struct configuration *configuration = configuration_current(thread->forward->place);
@@ -309,7 +390,7 @@ static void *run(void *context)
             forward_lane_hang_up(&thread->lane);
             set_lag(thread, 0);
             pause_for(thread, LOOK_MS);
-        } else if (!catch_up(thread)) {
+        } else if (!work(thread)) {
             forward_lane_hang_up(&thread->lane);
             back_off(thread);
         } else if (!changes_wait(forward->archive, thread->position, LOOK_MS)) {
@@ -318,6 +399,7 @@ static void *run(void *context)
     }
     forward_lane_hang_up(&thread->lane);
     set_lag(thread, 0);
+    set_parked(thread, 0);
     return NULL;
 }
 
@@ -353,6 +435,8 @@ static bool start(struct forward *forward, const char *to, struct error *err)
     thread->forward = forward;
     thread->lane.kill_fd = forward->kill_fd;
     thread->generation = forward->generation;
+    thread->parked_due = true;
+    thread->tried = forward->generation;
     memcpy(thread->to, to, strnlen(to, AE_TITLE_SIZE - 1));
     snprintf(thread->follower, sizeof(thread->follower), "forward.%s", thread->to);
     bool ok = load(thread, err);

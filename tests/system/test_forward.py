@@ -147,6 +147,28 @@ def test_what_is_refused_for_good_is_tried_a_few_times_and_left_out(start_server
         assert re.search(rf"not forwarded to=A instance={uid} .*status {status:04X}", server.log())
 
 
+@pytest.mark.parametrize("how", ["reload", "restart"])
+def test_what_was_refused_is_tried_again_at_a_reload_and_at_a_start(start_server, how):
+    server = forwarding(start_server, {"to": "A"})
+    images = [make() for _ in range(3)]
+    refused = {ds.SOPInstanceUID for ds in images[:2]}
+    with Receiver(server.port_a, status=lambda number, command: 0xC001 if command[0x1000] in refused else 0) as a:
+        store_all(server, images)
+        until(lambda: metric(server, "parked") == 2 and metric(server, "sent_total") == 1, "the refusals")
+        refused.remove(images[0].SOPInstanceUID)
+        before = len(a.stored)
+        if how == "reload":
+            server.process.send_signal(signal.SIGHUP)
+        else:
+            server.restart()
+        until(lambda: metric(server, "parked") == 1 and len(a.stored) == before + 2, "another attempt")
+        assert uids(a)[before:] == [ds.SOPInstanceUID for ds in images[:2]]
+        refused.clear()
+        server.restart()
+        until(lambda: len(a.stored) == before + 3 and metric(server, "sent_total") == 1, "the last one")
+        assert uids(a)[-1] == images[1].SOPInstanceUID and metric(server, "parked") == 0
+
+
 def test_a_destination_that_takes_no_such_class_is_told_once(start_server):
     server = forwarding(start_server, {"to": "A"})
     with Receiver(server.port_a, syntaxes=[BIG_ENDIAN]) as a:
