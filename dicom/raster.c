@@ -55,7 +55,9 @@ static struct stretch *stretches(uint32_t view, double from, double length, bool
         list[i].count = (uint32_t)(last - first) + 1;
         list[i].first_weight = (uint32_t)lround((first + 1 - begin) * 256);
         list[i].last_weight = (uint32_t)lround((end - last) * 256);
-        if (list[i].count == 1 || list[i].first_weight > 256)
+        /* A stretch that has little of two pixels has something of one, or it would be black. */
+        bool nothing = list[i].count == 2 && !list[i].first_weight && !list[i].last_weight;
+        if (list[i].count == 1 || list[i].first_weight > 256 || nothing)
             list[i].first_weight = 256;
         if (list[i].last_weight > 256)
             list[i].last_weight = 256;
@@ -124,6 +126,33 @@ static uint32_t at_least_one(double size)
     return size < 1 ? 1 : (uint32_t)lround(size);
 }
 
+/* Square pixels: the longer side of each stays as it is, the other grows. */
+static void make_square(double pixel_height, double *columns, double *rows)
+{
+    if (!(pixel_height > 0.001 && pixel_height < 1000))
+        return;
+    if (pixel_height < 1)
+        *columns /= pixel_height;
+    else
+        *rows *= pixel_height;
+}
+
+static double least(double a, double b)
+{
+    return a < b ? a : b;
+}
+
+uint64_t raster_view_pixels(uint32_t rows, uint32_t columns, const struct viewport *viewport,
+                            double pixel_height)
+{
+    double width = columns;
+    double height = rows;
+    make_square(pixel_height, &width, &height);
+    width = least(width + 1, viewport->width ? viewport->width : UINT16_MAX);
+    height = least(height + 1, viewport->height ? viewport->height : UINT16_MAX);
+    return (uint64_t)least(width * height, RASTER_LIMIT);
+}
+
 bool raster_view(const struct raster *source, const struct viewport *viewport, double pixel_height,
                  struct raster *view, struct error *err)
 {
@@ -135,11 +164,9 @@ bool raster_view(const struct raster *source, const struct viewport *viewport, d
     if (!(left >= 0 && top >= 0 && width > 0 && height > 0 && left + width <= source->columns &&
           top + height <= source->rows))
         return error_set(err, ERROR_INVALID, "the region of the viewport is not within the image");
-    if (!(pixel_height > 0.001 && pixel_height < 1000))
-        pixel_height = 1;
-    /* Square pixels: the longer side of each stays as it is, the other grows. */
-    double columns = pixel_height < 1 ? width / pixel_height : width;
-    double rows = pixel_height > 1 ? height * pixel_height : height;
+    double columns = width;
+    double rows = height;
+    make_square(pixel_height, &columns, &rows);
     double scale = 1;
     if (viewport->width && columns * scale > viewport->width)
         scale = viewport->width / columns;

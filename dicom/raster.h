@@ -31,6 +31,11 @@ struct viewport {
     double region_height;
 };
 
+/* How many pixels such a view of a picture can have at most, whatever the region: square pixels out
+ * of long ones make it larger than its source. */
+uint64_t raster_view_pixels(uint32_t rows, uint32_t columns, const struct viewport *viewport,
+                            double pixel_height);
+
 /* The picture of `source` in the viewport: cut out, mirrored, scaled by one factor in both
  * directions, never enlarged. `pixel_height` is that of a pixel in widths of it (1: square); the
  * result has square ones. ERROR_INVALID when the region is not within the source. */

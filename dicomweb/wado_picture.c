@@ -13,7 +13,8 @@
 
 enum {
     PICTURE_LIMIT = 1 << 30,
-    PICTURE_SHARE = 12, /* of its pixels: drawn, scaled, and written, in three colours */
+    DRAWN_SHARE = 3, /* bytes of a pixel in three colours */
+    VIEW_SHARE = 9,  /* of one that is seen: itself, and in a file that grows */
     VIEWPORT_MAX = 16384,
     THUMBNAIL_SIDE = 128,
     QUALITY_DEFAULT = 90,
@@ -164,13 +165,15 @@ static bool find_frame(struct drawing *drawing, struct error *err)
                             err);
 }
 
-static uint64_t memory_needed(const struct drawing *drawing)
+static uint64_t memory_needed(const struct drawing *drawing, const struct viewport *viewport)
 {
     const struct pixel_format *format = &drawing->format;
     uint64_t pixels = (uint64_t)format->rows * format->columns;
     uint64_t frame = pixels * format->samples_per_pixel * (format->bits_allocated + 7u) / 8;
+    uint64_t seen = raster_view_pixels(format->rows, format->columns, viewport,
+                                       render_pixel_height(drawing->header));
     bool decode = frame_table_is_encapsulated(drawing->table);
-    return pixels_size(&drawing->fragments) + pixels * PICTURE_SHARE +
+    return pixels_size(&drawing->fragments) + pixels * DRAWN_SHARE + seen * VIEW_SHARE +
            frame * (decode ? PIXELS_DECODER_SHARE : 1);
 }
 
@@ -248,13 +251,14 @@ bool picture_draw(struct dicomweb *dicomweb, struct instance *instance, uint32_t
     *picture = (struct picture){ .dicomweb = dicomweb, .bytes = buffer_up_to(PICTURE_LIMIT) };
     bool ok = instance_header(instance, &drawing.header, err) &&
               instance_frames(instance, &drawing.table, err) && find_frame(&drawing, err) &&
-              decode_budget_take(dicomweb->decoding, memory_needed(&drawing), PIXELS_MEMORY_WAIT_MS,
-                                 &taken, err);
+              decode_budget_take(dicomweb->decoding, memory_needed(&drawing, &options->viewport),
+                                 PIXELS_MEMORY_WAIT_MS, &taken, err);
     if (ok)
         ok = read_pixels(&drawing, err) && draw(&drawing, type, options, &picture->bytes, err);
     buffer_release(&drawing.fragments);
     buffer_release(&drawing.pixels);
-    picture->memory = ok && picture->bytes.size < taken ? picture->bytes.size : 0;
+    if (ok)
+        picture->memory = picture->bytes.size < taken ? picture->bytes.size : taken;
     decode_budget_give_back(dicomweb->decoding, taken - picture->memory);
     if (!ok)
         picture_release(picture);

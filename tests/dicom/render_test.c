@@ -425,6 +425,27 @@ TEST(REN_02_pixels_that_are_not_square_are_made_so)
                "2x2: 1 1 2 2");
 }
 
+/* Memory is taken by what is seen, and a picture of a megabyte can grow to a thousand of them. */
+TEST(HOS_42_how_large_a_view_can_be_is_known_before_it_is_drawn)
+{
+    const struct viewport whole = { .width = 0 };
+    const struct viewport small = { .width = 128, .height = 128 };
+    CHECK_INT(raster_view_pixels(100, 200, &whole, 1), 101 * 201);
+    CHECK_INT(raster_view_pixels(32, 32000, &whole, 900), 28801LL * 32001);
+    CHECK_INT(raster_view_pixels(32000, 32, &whole, 0.01), 32001 * 3201);
+    CHECK_INT(raster_view_pixels(65535, 65535, &whole, 1), RASTER_LIMIT);
+    CHECK_INT(raster_view_pixels(65535, 65535, &small, 900), 128 * 128);
+    CHECK_INT(raster_view_pixels(100, 200, &whole, (double)NAN), 101 * 201);
+}
+
+TEST(REN_05_a_region_that_has_little_of_two_pixels_is_not_black)
+{
+    const struct viewport thin = {
+        .has_region = true, .left = 0.9999, .region_width = 0.0002, .region_height = 1
+    };
+    CHECK_TEXT(viewed(BYTES("\xC8\x64"), 1, 2, thin, 1), "1x1: 200");
+}
+
 TEST(REN_01_pictures_are_written_as_jpeg_and_png)
 {
     struct raster raster = raster_of(2, 2, BYTES("\x00\x80\x80\xFF"));
