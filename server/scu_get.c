@@ -23,8 +23,44 @@ struct get {
     uint64_t received;
 };
 
-/* Every storage class that is in use, as many as there is room for, in what every node can make of
- * an image; or one class in whatever syntax it may be stored. */
+/* There are more storage classes than contexts. These come last: measurements of eyes, templates,
+ * instructions, and what few make. */
+static bool is_rare(const char *uid)
+{
+    static const char root[] = "1.2.840.10008.5.1.4.";
+    static const char *const rare[] = {
+        "1.1.11.10",    "1.1.11.11",    "1.1.11.12",    "1.1.11.9",     "1.1.131",
+        "1.1.200.",     "1.1.201.",     "1.1.481.12",   "1.1.481.13",   "1.1.481.14",
+        "1.1.481.15",   "1.1.481.16",   "1.1.481.17",   "1.1.481.18",   "1.1.481.19",
+        "1.1.481.20",   "1.1.501.",     "1.1.6.3",      "1.1.601.",     "1.1.68.",
+        "1.1.77.1.5.3", "1.1.77.1.5.5", "1.1.77.1.5.6", "1.1.77.1.5.7", "1.1.77.1.5.8",
+        "1.1.78.",      "1.1.79.",      "1.1.80.",      "1.1.81.",      "1.1.82.",
+        "1.1.88.77",    "1.1.9.100.",   "1.1.9.5.",     "1.1.9.6.",     "1.1.9.7.",
+        "1.1.9.8.",     "1.1.90.",      "1.1.91.",      "34.",          "38.",
+        "39.",          "43.",          "44.",          "45.",
+    };
+    struct slice rest = slice_skip(slice_text(uid), sizeof(root) - 1);
+    for (size_t i = 0; i < sizeof(rare) / sizeof(rare[0]); i++)
+        if (slice_starts_with(rest, slice_text(rare[i])))
+            return true;
+    return false;
+}
+
+static void propose_classes(struct get *get, bool rare)
+{
+    size_t count;
+    const struct sop_class *classes = sop_class_all(&count);
+    for (size_t i = 0; i < count && get->proposal_count < PDU_CONTEXTS - 1; i++)
+        if (classes[i].kind == SOP_CLASS_STORAGE && is_rare(classes[i].uid) == rare)
+            get->proposals[get->proposal_count++] = (struct proposal){
+                .abstract_syntax = classes[i].uid,
+                .transfer_syntaxes = { UID_EXPLICIT_LITTLE_ENDIAN, UID_IMPLICIT_LITTLE_ENDIAN },
+                .roles = ROLE_SCP,
+            };
+}
+
+/* As many storage classes as there is room for, in what every node can make of an image; or one
+ * class in whatever syntax it may be stored. */
 static void make_proposals(struct get *get)
 {
     static const char *const syntaxes[] = {
@@ -36,8 +72,6 @@ static void make_proposals(struct get *get)
         "1.2.840.10008.1.2.4.201",  "1.2.840.10008.1.2.4.202",  "1.2.840.10008.1.2.4.203",
         UID_RLE_LOSSLESS,
     };
-    size_t count;
-    const struct sop_class *classes = sop_class_all(&count);
     if (get->scu->sop_class) {
         for (size_t i = 0; i < sizeof(syntaxes) / sizeof(syntaxes[0]); i++)
             get->proposals[get->proposal_count++] = (struct proposal){
@@ -47,13 +81,8 @@ static void make_proposals(struct get *get)
             };
         return;
     }
-    for (size_t i = 0; i < count && get->proposal_count < PDU_CONTEXTS - 1; i++)
-        if (classes[i].kind == SOP_CLASS_STORAGE)
-            get->proposals[get->proposal_count++] = (struct proposal){
-                .abstract_syntax = classes[i].uid,
-                .transfer_syntaxes = { UID_EXPLICIT_LITTLE_ENDIAN, UID_IMPLICIT_LITTLE_ENDIAN },
-                .roles = ROLE_SCP,
-            };
+    propose_classes(get, false);
+    propose_classes(get, true);
 }
 
 static bool write_all(int fd, const uint8_t *data, size_t size, struct error *err)

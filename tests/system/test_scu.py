@@ -203,6 +203,17 @@ def test_get_writes_part_10_files(server, files, tmp_path):
     assert [path.name for path in only.iterdir()] == [f"{images[3].SOPInstanceUID}.dcm"]
 
 
+def test_get_asks_for_the_usual_classes(server, tmp_path):
+    usual = [CT, MR, "1.2.840.10008.5.1.4.1.1.88.67", "1.2.840.10008.5.1.4.1.1.481.5", "1.2.840.10008.5.1.4.1.1.104.1",
+             "1.2.840.10008.5.1.4.1.1.9.1.1", "1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.11.1",
+             "1.2.840.10008.5.1.4.1.1.128", "1.2.840.10008.5.1.4.1.1.88.59", "1.2.840.10008.5.1.4.1.1.77.1.6"]
+    study = new_uid()
+    write(tmp_path / "in", *[make(study, SOPClassUID=uid) for uid in usual])
+    run("send", *at(server), tmp_path / "in")
+    done = run("get", *at(server), "--out", tmp_path / "out", f"StudyInstanceUID={study}")
+    assert f"{len(usual)} instances fetched, 0 with a warning, 0 failed" in done.stdout
+
+
 def test_what_cannot_be_written_is_answered_and_leaves_nothing(server, files, tmp_path):
     folder, images = files
     run("send", *at(server), folder)
