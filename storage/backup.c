@@ -123,9 +123,9 @@ static bool copy_index_file(struct backup *backup, struct backup_file *file, str
         return true;
     }
     int from = openat(backup->source.index_fd, file->name, O_RDONLY | O_CLOEXEC);
-    int to = from < 0
-                 ? -1
-                 : openat(index_fd, file->stored, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0640);
+    int to = from < 0 ? -1
+                      : openat(index_fd, file->stored,
+                               O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0640);
     bool ok = to >= 0 || error_set_errno(err, errno, "index/%.60s", file->name);
     ok = ok && copy_file(&backup->copy, from, to, file->size, &file->crc32c, err) &&
          copy_finish(to, file->stored, err);
@@ -160,7 +160,8 @@ static bool note_segments(struct backup *backup, struct error *err)
 static bool copy_into(struct backup *backup, int from, const char *name,
                       const struct backup_segment *segment, uint64_t have, struct error *err)
 {
-    int to = openat(backup->target.segments_fd, name, O_RDWR | O_CREAT | O_CLOEXEC, 0640);
+    int to = openat(backup->target.segments_fd, name, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC,
+                    0640);
     if (to < 0)
         return error_set_errno(err, errno, "segments/%s", name);
     bool ok = true;

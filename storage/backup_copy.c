@@ -23,7 +23,8 @@ void backup_segment_name(uint32_t number, char name[32])
 bool backup_file_size(int folder_fd, const char *name, uint64_t *size)
 {
     struct stat status;
-    bool ok = fstatat(folder_fd, name, &status, 0) == 0;
+    /* What is no file has no end, or none that comes. */
+    bool ok = fstatat(folder_fd, name, &status, 0) == 0 && S_ISREG(status.st_mode);
     *size = ok ? (uint64_t)status.st_size : 0;
     return ok;
 }

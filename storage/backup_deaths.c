@@ -125,7 +125,7 @@ static bool apply_to_segment(const struct blob_id *ids, size_t count, int segmen
     char name[32];
     backup_segment_name(segment->number, name);
     bool *there = mem_alloc_array(count, sizeof(*there));
-    int fd = openat(segments_fd, name, O_RDWR | O_CLOEXEC);
+    int fd = openat(segments_fd, name, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
     bool ok = fd >= 0;
     if (!ok)
         error_set_errno(err, errno, "segments/%s of the backup", name);

@@ -151,7 +151,11 @@ static bool parse_segment(const char *line, struct backup_manifest *manifest)
     if (sscanf(line, "segment %" SCNu32 " %d %32s %" SCNu64 " %" SCNu64, &segment.number, &kind,
                nonce, &segment.end, &segment.dead) != 5 ||
         (kind != SEGMENT_SHARED && kind != SEGMENT_SINGLE) || !identity_is_valid(nonce) ||
-        segment.end < SEGMENT_BLOCK || segment.end % SEGMENT_BLOCK != 0)
+        segment.end < SEGMENT_BLOCK || segment.end % SEGMENT_BLOCK != 0 || segment.end > INT64_MAX)
+        return false;
+    /* They are written in order: to put millions in order would take hours. */
+    if (manifest->segment_count &&
+        manifest->segments[manifest->segment_count - 1].number >= segment.number)
         return false;
     segment.kind = (enum segment_kind)kind;
     for (size_t i = 0; i < NONCE_SIZE; i++) {
@@ -229,7 +233,7 @@ static bool read_all(int fd, struct buffer *text, struct error *err)
     struct stat status;
     if (fstat(fd, &status) != 0)
         return error_set_errno(err, errno, "the backup's manifest");
-    if (status.st_size > MANIFEST_MAX)
+    if (status.st_size > MANIFEST_MAX || !S_ISREG(status.st_mode))
         return error_set(err, ERROR_CORRUPT, "the backup's manifest is damaged");
     uint8_t *bytes = mem_alloc((size_t)status.st_size + 1);
     bool ok = segment_read(fd, (struct space){ bytes, (size_t)status.st_size }, 0, err) &&
@@ -244,7 +248,7 @@ bool backup_manifest_load(int folder_fd, const char *name, struct backup_manifes
 {
     struct buffer text = buffer_up_to(MANIFEST_MAX);
     *manifest = (struct backup_manifest){ 0 };
-    int fd = openat(folder_fd, name, O_RDONLY | O_CLOEXEC);
+    int fd = openat(folder_fd, name, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
     *found = fd >= 0;
     if (fd < 0)
         return errno == ENOENT || error_set_errno(err, errno, "%s", name);

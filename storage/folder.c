@@ -29,7 +29,7 @@ bool folder_replace_file(int folder_fd, const char *name, struct slice bytes, st
 {
     char fresh[64];
     snprintf(fresh, sizeof(fresh), "%s.new", name);
-    int fd = openat(folder_fd, fresh, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0640);
+    int fd = openat(folder_fd, fresh, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0640);
     if (fd < 0)
         return error_set_errno(err, errno, "%s", fresh);
     bool ok = write_all(fd, bytes) && fsync(fd) == 0 &&
@@ -137,8 +137,8 @@ bool folder_remove(int folder_fd, const char *name, struct error *err)
 
 bool folder_lock(int folder_fd, const char *name, bool shared, int *fd, struct error *err)
 {
-    *fd = openat(folder_fd, name, shared ? O_RDONLY | O_CLOEXEC : O_RDWR | O_CREAT | O_CLOEXEC,
-                 0640);
+    int mode = shared ? O_RDONLY : O_RDWR | O_CREAT;
+    *fd = openat(folder_fd, name, mode | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0640);
     if (*fd < 0)
         return error_set_errno(err, errno, "%s", name);
     if (flock(*fd, (shared ? LOCK_SH : LOCK_EX) | LOCK_NB) == 0)

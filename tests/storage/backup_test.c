@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "storage/backup_manifest.h"
 #include "storage/blob_limits.h"
 #include "storage/folder.h"
 #include "storage/space.h"
@@ -874,6 +875,64 @@ TEST(backup_of_a_newer_program_is_not_restored)
     CHECK(system(command) == 0);
     CHECK(!storage_restore(places.backup, places.restored, false, NULL, &report, &err));
     CHECK_INT(err.code, ERROR_UNSUPPORTED);
+}
+
+/* A backup may lie where others can write. */
+TEST(links_in_a_backup_lead_nothing_of_it_elsewhere)
+{
+    static const char *const names[] = { "LOCK", "BACKUP.new", "segments/00000001" };
+    struct places places = make_places();
+    struct storage *storage = open_at(places.data);
+    char path[600];
+    char victim[600];
+    char content[16] = "";
+    store(storage, "one", BLOB, 1);
+    snprintf(victim, sizeof(victim), "%s.victim", places.data);
+    for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
+        FILE *file = fopen(victim, "w");
+        CHECK(file && fputs("precious", file) >= 0 && fclose(file) == 0);
+        if (i) {
+            back_up(storage, places.backup);
+            store(storage, names[i], BLOB, 2);
+        } else {
+            CHECK(mkdir(places.backup, 0750) == 0);
+        }
+        snprintf(path, sizeof(path), "%s/%s", places.backup, names[i]);
+        if (i == 2)
+            segment_file(places.backup, 1, path);
+        unlink(path);
+        CHECK(symlink(victim, path) == 0);
+        CHECK_INT(refused_backup(storage, places.backup).code, ERROR_IO);
+        file = fopen(victim, "r");
+        CHECK(file && fgets(content, sizeof(content), file) && fclose(file) == 0);
+        CHECK_TEXT(content, "precious");
+        remove_tree(places.backup);
+    }
+    storage_close(storage);
+}
+
+TEST(a_backup_of_pipes_or_with_segments_out_of_order_is_damaged)
+{
+    struct places places = make_places();
+    struct error err = { 0 };
+    struct backup_manifest manifest = { 0 };
+    bool found = false;
+    struct storage *storage = open_at(places.data);
+    store(storage, "one", BLOB, 1);
+    back_up(storage, places.backup);
+    storage_close(storage);
+    int folder = open(places.backup, O_RDONLY | O_DIRECTORY);
+    CHECK_OK(backup_manifest_load(folder, BACKUP_MANIFEST, &manifest, &found, &err), err);
+    CHECK(found && manifest.segment_count);
+    struct backup_segment again = manifest.segments[0];
+    backup_manifest_add_segment(&manifest, &again);
+    CHECK_OK(backup_manifest_save(folder, BACKUP_MANIFEST, &manifest, &err), err);
+    backup_manifest_release(&manifest);
+    CHECK_INT(refused_verify(places.backup).code, ERROR_CORRUPT);
+    CHECK(unlinkat(folder, BACKUP_MANIFEST, 0) == 0);
+    CHECK(mkfifoat(folder, BACKUP_MANIFEST, 0600) == 0);
+    CHECK_INT(refused_verify(places.backup).code, ERROR_CORRUPT);
+    close(folder);
 }
 
 TEST(two_backups_at_once_are_refused)
