@@ -8,7 +8,9 @@
 
 enum {
     FAMILY_COUNT = TABLE_COUNT + 1, /* RocksDB insists on a family named "default" */
-    BLOCK_CACHE_SIZE = 64 << 20,
+    BLOCK_CACHE_SIZE = 128 << 20,
+    BLOCK_CACHE_SHARD_BITS = 4, /* parts of 8 MiB: the largest block is far below that */
+    METADATA_BLOCK_SIZE = 8 << 10,
     WRITE_BUFFER_SIZE = 16 << 20, /* per table */
     WRITE_BUFFERS_TOTAL = 64 << 20,
     WAL_SIZE = 128 << 20, /* bounds the time that opening takes after a crash */
@@ -292,7 +294,16 @@ static rocksdb_options_t *table_options(enum table table, rocksdb_cache_t *cache
     rocksdb_block_based_options_set_block_cache(blocks, cache);
     rocksdb_block_based_options_set_filter_policy(blocks,
                                                   rocksdb_filterpolicy_create_bloom_full(10));
+    /* Filters and indices lie in the cache too, so that memory does not grow with the archive; in
+     * small parts, because the whole filter of a large table does not fit there, and would be read
+     * anew by every get. */
+    rocksdb_block_based_options_set_index_type(
+        blocks, rocksdb_block_based_table_index_type_two_level_index_search);
+    rocksdb_block_based_options_set_partition_filters(blocks, 1);
+    rocksdb_block_based_options_set_metadata_block_size(blocks, METADATA_BLOCK_SIZE);
     rocksdb_block_based_options_set_cache_index_and_filter_blocks(blocks, 1);
+    rocksdb_block_based_options_set_cache_index_and_filter_blocks_with_high_priority(blocks, 1);
+    rocksdb_block_based_options_set_pin_top_level_index_and_filter(blocks, 1);
     rocksdb_block_based_options_set_pin_l0_filter_and_index_blocks_in_cache(blocks, 1);
     rocksdb_block_based_options_set_block_size(blocks, documents ? 16 << 10 : 8 << 10);
     rocksdb_block_based_options_set_format_version(blocks, 5);
@@ -322,7 +333,11 @@ bool rocks_open(const char *path, struct keyvalue **out, struct error *err)
     struct rocks *rocks = mem_alloc(sizeof(*rocks));
     rocksdb_options_t *options = database_options();
     rocksdb_options_t *family_options[FAMILY_COUNT];
-    rocksdb_cache_t *cache = rocksdb_cache_create_lru(BLOCK_CACHE_SIZE);
+    rocksdb_lru_cache_options_t *cache_options = rocksdb_lru_cache_options_create();
+    rocksdb_lru_cache_options_set_capacity(cache_options, BLOCK_CACHE_SIZE);
+    rocksdb_lru_cache_options_set_num_shard_bits(cache_options, BLOCK_CACHE_SHARD_BITS);
+    rocksdb_cache_t *cache = rocksdb_cache_create_lru_opts(cache_options);
+    rocksdb_lru_cache_options_destroy(cache_options);
     char *message = NULL;
     for (int i = 0; i < FAMILY_COUNT; i++)
         family_options[i] = table_options((enum table)i, cache);
