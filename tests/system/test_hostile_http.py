@@ -104,3 +104,56 @@ def test_CAP_03_what_was_answered_arrives_whole_though_the_instance_is_deleted_a
             while piece := client.recv(1 << 20):
                 answer += piece
         assert answer.split(b"\r\n\r\n", 1)[1] == content
+
+
+def picture_of(rows, columns, **attributes):
+    return make(Rows=rows, Columns=columns, BitsAllocated=8, BitsStored=8, HighBit=7, PixelRepresentation=0,
+                SamplesPerPixel=1, PhotometricInterpretation="MONOCHROME2", PixelData=b"\x64" * (rows * columns), **attributes)
+
+
+def test_HOS_42_pictures_that_cannot_be_asked_for_are_refused(server):
+    ds = picture_of(2, 4)
+    store(server, part10(ds))
+    url = url_of(server, ds)
+    for region, status in (
+        ("0.9999,0,0.0002,1", 200), ("0,0,1e-320,1", 200), ("3.9999999999,0,,", 200), ("-0,-0,1,1", 200), ("0,0,-4,-2", 200),
+        ("1e308,0,1,1", 400), ("0,0,-0,1", 400), ("0,0,1e308,1e308", 400), ("4,0,,", 400), ("5,0,,", 400), ("0,0,nan,1", 400),
+    ):
+        assert requests.get(f"{url}/rendered?viewport=4,4,{region}", timeout=60).status_code == status, region
+    for viewport in ("1000000000,1000000000", "0x10,1", ",,,,,", ",".join("1" * 5000), "1,1,1,1,1,1,1"):
+        assert requests.get(f"{url}/rendered?viewport={viewport}", timeout=60).status_code == 400, viewport
+    for frames, status in (("1," * 999 + "1", 200), ("1," * 1000 + "1", 400), ("4294967296", 400), ("18446744073709551617", 400),
+                           ("1,,1", 400), ("1-99999999", 400)):
+        answer = requests.get(f"{url}/frames/{frames}/rendered", timeout=60)
+        assert answer.status_code == status, (frames[:20], answer.status_code)
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [{"Rows": 65535, "Columns": 65535}, {"Rows": 0, "Columns": 0}, {"BitsAllocated": 0, "BitsStored": 0}, {"SamplesPerPixel": 65535},
+     {"BitsAllocated": 64, "BitsStored": 64}, {"SamplesPerPixel": 3, "PlanarConfiguration": 9, "PhotometricInterpretation": "RGB"}],
+)
+def test_HOS_42_images_that_lie_have_no_picture(server, attributes):
+    ds = picture_of(2, 4)
+    for name, content in attributes.items():
+        setattr(ds, name, content)
+    store(server, part10(ds))
+    assert requests.get(url_of(server, ds) + "/rendered", timeout=60).status_code == 406
+    assert requests.get(url_of(server, ds) + "/thumbnail", timeout=60).status_code == 404
+
+
+def test_HOS_45_what_was_kept_for_one_host_is_given_to_no_other(server):
+    study, series = new_uid(), new_uid()
+    files = [picture_of(2, 4, study=study, series=series, InstanceNumber=n, ImageComments=new_uid()) for n in range(60)]
+    store(server, *(part10(ds) for ds in files))
+    url = url_of(server, files[0], "series") + "/metadata"
+    tags = set()
+    for coding in ("gzip", "identity"):
+        for host in ("evil.example", "evil.example", "other.example", "other.example"):
+            answer = requests.get(url, headers={**JSON, "Host": host, "Accept-Encoding": coding}, timeout=60)
+            assert answer.status_code == 200 and f"http://{host}/" in answer.text
+            assert ("evil" in answer.text) == (host == "evil.example")
+            tags.add(answer.headers["ETag"])
+    assert len(tags) == 2
+    for host in ('e"vil', "e vil", "a/../b", "x@evil"):
+        assert requests.get(url, headers={**JSON, "Host": host}, timeout=60).status_code == 400
