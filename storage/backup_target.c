@@ -137,6 +137,10 @@ static bool check_contents(int folder_fd, const char *path, struct error *err)
 static bool make_parts(struct backup_target *target, const char *path, struct error *err)
 {
     struct error why = { 0 };
+    /* Before the lock, which would be a file more in a folder of others; and with it. */
+    if (!target->has_backup && faccessat(target->fd, "LOCK", F_OK, AT_SYMLINK_NOFOLLOW) != 0 &&
+        !check_contents(target->fd, path, err))
+        return false;
     if (!folder_lock(target->fd, "LOCK", false, &target->lock_fd, &why))
         return why.code == ERROR_BUSY
                    ? error_set(err, ERROR_BUSY, "%.100s is in use by another process", path)

@@ -377,6 +377,23 @@ TEST(backup_of_another_archive_and_other_things_are_left_alone)
     storage_close(storage);
 }
 
+TEST(a_refused_backup_leaves_nothing_in_a_folder_of_others)
+{
+    static const char *const others[] = { "passwd", "segments" };
+    struct places places = make_places();
+    char path[600];
+    struct storage *storage = open_at(places.data);
+    for (size_t i = 0; i < 2; i++) {
+        CHECK(mkdir(places.backup, 0750) == 0);
+        snprintf(path, sizeof(path), "%s/%s", places.backup, others[i]);
+        CHECK(mkdir(path, 0750) == 0);
+        CHECK_INT(refused_backup(storage, places.backup).code, ERROR_CONFLICT);
+        CHECK(rmdir(path) == 0);
+        CHECK(rmdir(places.backup) == 0); /* it is empty */
+    }
+    storage_close(storage);
+}
+
 TEST(backup_onto_the_data_directory_or_within_it_is_refused)
 {
     struct places places = make_places();
