@@ -6,6 +6,8 @@
 #include <netinet/in.h>
 #include <string.h>
 
+#include "dimse/resolver.h"
+
 const struct peer *peers_find(const struct dimse_options *options, const char *ae_title)
 {
     for (size_t i = 0; i < options->peer_count; i++)
@@ -82,12 +84,11 @@ enum admission peers_admit(const struct dimse_options *options, const char *call
     return peers_same_host(&host, address) ? ADMITTED : ADMISSION_WRONG_ADDRESS;
 }
 
-bool peers_resolve(const char *host, const struct sockaddr_storage *address)
+bool peers_resolve(const char *host, const struct sockaddr_storage *address, int64_t deadline_ms)
 {
-    struct addrinfo hints = { .ai_socktype = SOCK_STREAM };
     struct addrinfo *addresses = NULL;
     bool found = false;
-    if (getaddrinfo(host, NULL, &hints, &addresses) != 0)
+    if (!resolver_find(host, 0, deadline_ms, &addresses, NULL))
         return false;
     for (const struct addrinfo *next = addresses; next && !found; next = next->ai_next)
         found = (next->ai_family == AF_INET || next->ai_family == AF_INET6) &&

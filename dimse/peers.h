@@ -23,8 +23,8 @@ enum admission {
 };
 enum admission peers_admit(const struct dimse_options *options, const char *calling_ae,
                            const struct sockaddr_storage *address);
-/* Is this address one of the name's? Takes as long as the resolver does. */
-bool peers_resolve(const char *host, const struct sockaddr_storage *address);
+/* Is this address one of the name's? No, when the resolver has not said so until then. */
+bool peers_resolve(const char *host, const struct sockaddr_storage *address, int64_t deadline_ms);
 
 /* The same host, an IPv4 address and its IPv6 spelling (::ffff:192.0.2.7) being one. */
 bool peers_same_host(const struct sockaddr_storage *a, const struct sockaddr_storage *b);

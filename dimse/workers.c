@@ -17,6 +17,7 @@
 #include "dimse/transport.h"
 
 enum {
+    RESOLVE_MS = 5000, /* for the name of a caller's host */
     STACK_SIZE = 256 << 10,
     /* Kept for our own peers (those in the settings) when strangers have taken all. */
     RESERVED = 8,
@@ -127,7 +128,8 @@ static struct association *accept_call(struct worker *worker, const struct peer 
 static bool is_stranger(const struct worker *worker)
 {
     const struct peer *peer = peers_find(&worker->configuration->options, worker->call.calling_ae);
-    return worker->call.to_resolve && !peers_resolve(peer->host, &worker->call.address);
+    return worker->call.to_resolve &&
+           !peers_resolve(peer->host, &worker->call.address, clock_monotonic_ms() + RESOLVE_MS);
 }
 
 /* Sends our last PDU; the listener drains what comes after it. */

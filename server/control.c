@@ -276,8 +276,10 @@ static void accept_client(struct control *control)
     const struct timeval timeout = { .tv_sec = SEND_TIMEOUT_S };
     struct client *client = NULL;
     int fd = accept4(control->listen_fd, NULL, NULL, SOCK_CLOEXEC);
-    if (fd < 0)
+    if (fd < 0) {
+        poll(NULL, 0, POLL_MS); /* out of descriptors: they come back, the client waits */
         return;
+    }
     setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout));
     pthread_mutex_lock(&control->lock);
     for (int i = 0; i < CLIENTS_MAX; i++) {
