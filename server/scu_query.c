@@ -102,8 +102,8 @@ int scu_query_summary(struct scu *scu, const struct command *answer, const char 
 {
     const struct suboperations *counts = &answer->counts;
     progress_end(&scu->progress);
-    printf("%u instances %s, %u with a warning, %u failed\n", counts->completed + counts->warning,
-           verb, counts->warning, counts->failed);
+    printf("%u instances %s, %u with a warning, %u failed\n",
+           (unsigned)counts->completed + counts->warning, verb, counts->warning, counts->failed);
     if (answer->status != STATUS_SUCCESS)
         fprintf(stderr, "hounsfield: %s: the peer ended with status %04X%s%s\n", scu->command->name,
                 answer->status, *answer->comment ? ": " : "", answer->comment);

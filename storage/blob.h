@@ -80,7 +80,7 @@ bool blob_walk_open_segment(struct storage *storage, uint32_t segment, struct bl
                             struct error *err);
 bool blob_walk_next(struct blob_walk *walk, struct blob_record *record, bool *found,
                     struct error *err);
-/* After a step that failed: the next one goes on behind the block (or the segment) that could not be
- * read. */
+/* After a step that failed: the next one goes on behind the block (or the segment) that could not
+ * be read. */
 void blob_walk_skip(struct blob_walk *walk);
 void blob_walk_close(struct blob_walk *walk);
