@@ -66,7 +66,7 @@ bool instance_dataset(struct instance *instance, struct file_range *dataset, str
 /* Reads a part of the data set; `space` is filled whole. */
 bool instance_read(struct instance *instance, uint64_t offset, struct space space,
                    struct error *err);
-/* A part of the data set as a range for sendfile. The offset must lie within it (an elision, a
+/* A part of the data set as a range of a file. The offset must lie within it (an elision, a
  * fragment). Not for deflated objects: ERROR_UNSUPPORTED; read those by instance_read_inflated. */
 bool instance_range(struct instance *instance, uint64_t offset, uint64_t size,
                     struct file_range *range, struct error *err);

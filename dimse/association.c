@@ -76,7 +76,7 @@ void association_abort(struct association *association, enum abort_source source
     if (!association->open)
         return;
     association->open = false;
-    if (association->transport.has_pages) {
+    if (association->transport.is_unheard) {
         transport_close(&association->transport); /* an A-ABORT would wait behind them */
         return;
     }

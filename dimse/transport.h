@@ -21,7 +21,8 @@ struct transport {
     int fd;          /* -1: none */
     struct tls *tls; /* NULL: plain */
     int kill_fd;     /* borrowed; readable: give up at once; -1: none */
-    bool has_pages;  /* pages of a file were sent, and nothing was heard since */
+    bool is_unheard; /* bytes of a file were sent, and nothing was heard since */
+    uint8_t *piece;  /* of a file on its way; NULL until one is sent */
 };
 
 /* Sets a socket up: non-blocking, TCP_NODELAY, keep-alive. */

@@ -58,7 +58,7 @@ bool blob_open(struct storage *storage, const struct blob_id *id, struct blob **
 uint64_t blob_size(const struct blob *blob);
 /* `space` is filled whole, or it is an error. */
 bool blob_read(struct blob *blob, uint64_t offset, struct space space, struct error *err);
-/* A part of the payload for sendfile; valid until blob_close. The caller keeps within blob_size. */
+/* A part of the payload in its file; valid until blob_close. The caller keeps within blob_size. */
 struct file_range blob_range(const struct blob *blob, uint64_t offset, uint64_t size);
 /* Reads all of it and compares the checksum: ERROR_CORRUPT. */
 bool blob_verify(struct blob *blob, struct error *err);
