@@ -16,10 +16,10 @@ static void print_help(void)
          "       hounsfield settings                print the commented settings file");
     command_print_list(stdout);
     scu_print_list(stdout);
-    puts("       hounsfield COMMAND --help           what a command takes\n"
+    puts("       hounsfield COMMAND --help          what a command takes\n"
          "       hounsfield --help | --version\n"
          "\n"
-         "Flags of serve (they go before the settings file):\n"
+         "Flags of serve (what they say counts, whatever the settings file says):\n"
          "  --config FILE              read this settings file (JSON with comments)");
     settings_print_flags(stdout);
     puts(
@@ -32,8 +32,7 @@ static void print_help(void)
         "  curl http://127.0.0.1:8080/dicomweb/studies            find it\n"
         "\n"
         "SIGHUP reads the DICOM settings again, the peers above all. SIGTERM or Ctrl-C stops the\n"
-        "server in order. Exit status: 0 stopped, 1 failed,\n"
-        "2 wrong usage or settings.");
+        "server in order. Exit status: 0 stopped, 1 failed, 2 wrong usage or settings.");
 }
 
 static void set_log_level(const char *name)
