@@ -11,7 +11,7 @@ struct dicomweb_options {
     const char *ae_title;
     uint64_t query_limit;          /* most results of one answer, 0: 1000 */
     uint64_t part_limit;           /* most parts of one STOW request, 0: 100,000 */
-    uint64_t metadata_cache_bytes; /* for metadata kept compressed, 0: none is kept */
+    uint64_t metadata_cache_bytes; /* for metadata as it was sent, 0: none is kept */
 };
 
 struct dicomweb *dicomweb_new(struct archive *archive, const struct dicomweb_options *options);

@@ -201,16 +201,16 @@ static struct body_source keep_source(struct dicomweb *dicomweb, const struct pa
 struct kept {
     struct metadata_cache *cache;
     struct metadata_answer *answer;
-    bool given;
+    size_t given;
 };
 
 static bool next_of_kept(void *state, struct piece *piece, struct error *err)
 {
     struct kept *kept = state;
     (void)err;
-    piece->kind = kept->given ? PIECE_END : PIECE_BYTES;
-    piece->bytes = metadata_answer_bytes(kept->answer);
-    kept->given = true;
+    piece->bytes = metadata_answer_piece(kept->cache, kept->answer, kept->given);
+    piece->kind = piece->bytes.size ? PIECE_BYTES : PIECE_END;
+    kept->given += piece->bytes.size;
     return true;
 }
 
@@ -232,7 +232,7 @@ static bool answer_kept(struct dicomweb *dicomweb, struct response *response, co
     kept->cache = dicomweb->metadata_cache;
     kept->answer = answer;
     const struct body_source source = { next_of_kept, close_of_kept, kept };
-    response_stream_take(response, &source, metadata_answer_bytes(answer).size);
+    response_stream_take(response, &source, metadata_answer_size(answer));
     return true;
 }
 

@@ -10,13 +10,19 @@
 
 enum { BUDGET = 1 << 20 };
 
+static uint8_t byte_at(uint64_t change, size_t at)
+{
+    return (uint8_t)(change + at / 7);
+}
+
 /* Gathers an answer of `size` bytes and keeps it, if it can be kept. */
 static bool put(struct metadata_cache *cache, const char *key, uint64_t change, size_t size)
 {
     struct metadata_answer *answer = metadata_cache_begin(cache, key, change);
     uint8_t *bytes = mem_alloc(size);
     bool ok = true;
-    memset(bytes, (int)change, size);
+    for (size_t i = 0; i < size; i++)
+        bytes[i] = byte_at(change, i);
     for (size_t done = 0; ok && done < size; done += 1000)
         ok = metadata_answer_append(cache, answer,
                                     slice_take(slice_of(bytes + done, size - done), 1000));
@@ -27,11 +33,23 @@ static bool put(struct metadata_cache *cache, const char *key, uint64_t change, 
     return ok;
 }
 
+static void check_bytes(struct metadata_cache *cache, const struct metadata_answer *answer,
+                        uint64_t change)
+{
+    struct slice piece;
+    size_t at = 0, wrong = 0;
+    while ((piece = metadata_answer_piece(cache, answer, at)).size)
+        for (size_t i = 0; i < piece.size; i++)
+            wrong += piece.data[i] != byte_at(change, at++);
+    CHECK_INT(wrong, 0);
+    CHECK_INT(at, metadata_answer_size(answer));
+}
+
 static bool has(struct metadata_cache *cache, const char *key, uint64_t change)
 {
     struct metadata_answer *answer = metadata_cache_find(cache, key, change);
     if (answer)
-        CHECK_INT(metadata_answer_bytes(answer).data[0], (uint8_t)change);
+        check_bytes(cache, answer, change);
     metadata_answer_release(cache, answer);
     return answer != NULL;
 }
@@ -53,7 +71,7 @@ TEST(a_newer_answer_takes_the_place_of_the_older)
     CHECK(put(cache, "a", 7, 50000));
     CHECK(put(cache, "a", 9, 60000));
     struct metadata_answer *answer = metadata_cache_find(cache, "a", 9);
-    CHECK_INT(metadata_answer_bytes(answer).size, 60000);
+    CHECK_INT(metadata_answer_size(answer), 60000);
     metadata_answer_release(cache, answer);
     metadata_cache_free(cache);
 }
@@ -86,8 +104,8 @@ TEST(an_answer_that_is_being_sent_counts_until_it_was_sent)
         CHECK(sent[i] != NULL);
     }
     CHECK(!put(cache, "more", 1, 200000));
-    CHECK_INT(metadata_answer_bytes(sent[0]).size, 200000);
-    CHECK_INT(metadata_answer_bytes(sent[0]).data[199999], 1);
+    CHECK_INT(metadata_answer_size(sent[0]), 200000);
+    check_bytes(cache, sent[0], 1);
     for (int i = 0; i < 4; i++)
         metadata_answer_release(cache, sent[i]);
     CHECK(put(cache, "more", 1, 200000));
@@ -100,6 +118,27 @@ TEST(an_answer_larger_than_its_share_is_not_kept)
     CHECK(put(cache, "small", 1, 50000));
     CHECK(!put(cache, "large", 1, BUDGET / 2));
     CHECK(has(cache, "small", 1));
+    metadata_cache_free(cache);
+}
+
+TEST(an_answer_is_kept_in_the_gaps_that_others_left)
+{
+    struct metadata_cache *cache = metadata_cache_new(BUDGET + 5000);
+    char key[16];
+    for (int i = 0; i < 60; i++) {
+        snprintf(key, sizeof(key), "%d", i);
+        CHECK(put(cache, key, 3, 16000));
+    }
+    for (int i = 0; i < 60; i += 3) {
+        snprintf(key, sizeof(key), "%d", i);
+        CHECK(!has(cache, key, 4)); /* gone */
+    }
+    CHECK(put(cache, "scattered", 11, 250000));
+    CHECK(has(cache, "scattered", 11));
+    for (int i = 0; i < 60; i++) {
+        snprintf(key, sizeof(key), "%d", i);
+        CHECK_INT(has(cache, key, 3), i % 3 != 0);
+    }
     metadata_cache_free(cache);
 }
 
