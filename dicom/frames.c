@@ -275,16 +275,15 @@ static bool corrupt(struct error *err)
     return error_set(err, ERROR_CORRUPT, "frame table is broken");
 }
 
-static bool append_range(struct buffer *fragments, uint64_t offset, uint64_t size,
-                         struct error *err)
-{
-    struct fragment64 range = { offset, size };
-    buffer_append(fragments, slice_of(&range, sizeof(range)));
-    return buffer_check(fragments, "list of fragments", err);
-}
+/* Where a frame lies: its native bytes, or its part of the list of fragments. */
+struct place {
+    struct fragment64 native;
+    unsigned bit_shift;
+    struct slice list; /* FRAGMENT_SIZE bytes each; empty of a native one */
+};
 
-static bool find_native(struct slice table, uint32_t number, struct buffer *fragments,
-                        unsigned *bit_shift, struct error *err)
+static bool locate_native(struct slice table, uint32_t number, struct place *place,
+                          struct error *err)
 {
     if (table.size != NATIVE_SIZE)
         return corrupt(err);
@@ -297,29 +296,26 @@ static bool find_native(struct slice table, uint32_t number, struct buffer *frag
         return error_set(err, ERROR_NOT_FOUND, "frame %u is not there", number);
     if (end / 8 + (end % 8 != 0) > size)
         return error_set(err, ERROR_CORRUPT, "frame %u is cut short", number);
-    *bit_shift = begin % 8;
-    return append_range(fragments, offset + begin / 8, end / 8 + (end % 8 != 0) - begin / 8, err);
-}
-
-static bool append_fragments(struct slice list, uint64_t first, uint64_t end,
-                             struct buffer *fragments, struct error *err)
-{
-    if (first >= end || end > list.size / FRAGMENT_SIZE)
-        return corrupt(err);
-    for (uint64_t i = first; i < end; i++) {
-        const uint8_t *p = list.data + i * FRAGMENT_SIZE;
-        if (!append_range(fragments, get_u64le(p), get_u32le(p + 8), err))
-            return false;
-    }
+    place->bit_shift = begin % 8;
+    place->native.offset = offset + begin / 8;
+    place->native.size = end / 8 + (end % 8 != 0) - begin / 8;
     return true;
 }
 
-bool frame_table_find(struct slice table, uint32_t number, struct buffer *fragments,
-                      unsigned *bit_shift, struct error *err)
+static bool locate_fragments(struct slice list, uint64_t first, uint64_t end, struct place *place,
+                             struct error *err)
 {
-    *bit_shift = 0;
+    if (first >= end || end > list.size / FRAGMENT_SIZE)
+        return corrupt(err);
+    place->list = slice_of(list.data + first * FRAGMENT_SIZE, (end - first) * FRAGMENT_SIZE);
+    return true;
+}
+
+static bool locate(struct slice table, uint32_t number, struct place *place, struct error *err)
+{
     uint64_t count = frame_table_count(table);
     uint64_t expected = count;
+    *place = (struct place){ .bit_shift = 0 };
     if (kind_of(table) == NATIVE && table.size == NATIVE_SIZE)
         expected = get_u32le(table.data + HEAD + 24);
     if (!number || number > expected)
@@ -328,16 +324,70 @@ bool frame_table_find(struct slice table, uint32_t number, struct buffer *fragme
     uint64_t index = (count + 1) * INDEX_SIZE;
     switch (kind_of(table)) {
     case NATIVE:
-        return find_native(table, number, fragments, bit_shift, err);
+        return locate_native(table, number, place, err);
     case SINGLE:
-        return append_fragments(rest, number - 1, number, fragments, err);
+        return locate_fragments(rest, number - 1, number, place, err);
     case SEVERAL:
         if (rest.size < index)
             return corrupt(err);
-        return append_fragments(
-            slice_skip(rest, index), get_u32le(rest.data + ((uint64_t)number - 1) * INDEX_SIZE),
-            get_u32le(rest.data + (uint64_t)number * INDEX_SIZE), fragments, err);
+        return locate_fragments(slice_skip(rest, index),
+                                get_u32le(rest.data + ((uint64_t)number - 1) * INDEX_SIZE),
+                                get_u32le(rest.data + (uint64_t)number * INDEX_SIZE), place, err);
     default:
         return corrupt(err);
     }
+}
+
+bool frame_table_check(struct slice table, uint32_t number, struct error *err)
+{
+    struct place place;
+    return locate(table, number, &place, err);
+}
+
+static void append_range(struct buffer *fragments, uint64_t offset, uint64_t size)
+{
+    struct fragment64 range = { offset, size };
+    buffer_append(fragments, slice_of(&range, sizeof(range)));
+}
+
+bool frame_table_find(struct slice table, uint32_t number, struct buffer *fragments,
+                      unsigned *bit_shift, struct error *err)
+{
+    struct place place;
+    bool found = locate(table, number, &place, err);
+    *bit_shift = place.bit_shift;
+    if (!found)
+        return false;
+    if (!place.list.size)
+        append_range(fragments, place.native.offset, place.native.size);
+    for (size_t at = 0; at < place.list.size && !fragments->overflowed; at += FRAGMENT_SIZE)
+        append_range(fragments, get_u64le(place.list.data + at),
+                     get_u32le(place.list.data + at + 8));
+    return buffer_check(fragments, "list of fragments", err);
+}
+
+uint64_t fragments_size(const struct buffer *fragments)
+{
+    const struct fragment64 *list = (const struct fragment64 *)fragments->data;
+    uint64_t size = 0;
+    for (size_t i = 0; i < fragments->size / sizeof(*list); i++)
+        size += list[i].size;
+    return size;
+}
+
+bool fragments_gather(const struct buffer *fragments, const struct value_source *source,
+                      struct buffer *bytes, struct error *err)
+{
+    const struct fragment64 *list = (const struct fragment64 *)fragments->data;
+    for (size_t i = 0; i < fragments->size / sizeof(*list); i++) {
+        if (!list[i].size)
+            continue; /* of no bytes there may be no room either */
+        struct space space = buffer_reserve(bytes, (size_t)list[i].size);
+        if (!space.data)
+            return buffer_check(bytes, "a frame", err);
+        if (!source->read(source->context, list[i].offset, space, err))
+            return false;
+        buffer_advance(bytes, space.size);
+    }
+    return true;
 }

@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "dicom/dataset.h"
 #include "dicom/scan.h"
+#include "dicom/value_source.h"
 
 /* The table of an instance, ready to keep; empty for an object without frames. `header` is the
  * scanned header, `eot` and `eot_lengths` the values of (7FE0,0001) and (7FE0,0002), empty when
@@ -28,3 +29,11 @@ struct fragment64 {
 };
 bool frame_table_find(struct slice table, uint32_t number, struct buffer *fragments,
                       unsigned *bit_shift, struct error *err);
+/* Would the frame be found? Costs the same however many fragments it has. */
+bool frame_table_check(struct slice table, uint32_t number, struct error *err);
+
+/* Of an array of struct fragment64: the sum of their sizes; and their bytes, appended. ERROR_LIMIT
+ * when those are more than `bytes` takes. */
+uint64_t fragments_size(const struct buffer *fragments);
+bool fragments_gather(const struct buffer *fragments, const struct value_source *source,
+                      struct buffer *bytes, struct error *err);

@@ -7,12 +7,7 @@
 #include "dicom/codec.h"
 #include "dicom/dataset.h"
 #include "dicom/raster.h"
-
-/* Reads values of the data set that its header leaves out. */
-struct value_source {
-    bool (*read)(void *context, uint64_t offset, struct space space, struct error *err);
-    void *context;
-};
+#include "dicom/value_source.h"
 
 enum voi_function { VOI_LINEAR, VOI_LINEAR_EXACT, VOI_SIGMOID };
 

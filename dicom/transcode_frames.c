@@ -52,31 +52,19 @@ static bool check_count(const struct dataset *header, uint32_t count, struct err
     return true;
 }
 
+static bool read_encoded(void *context, uint64_t offset, struct space space, struct error *err)
+{
+    return value_reader_read(context, offset, space, err);
+}
+
 static bool gather(struct frame_reader *frames, uint32_t number, struct error *err)
 {
     unsigned shift;
+    const struct value_source source = { read_encoded, frames->reader };
     buffer_clear(&frames->fragments);
     buffer_clear(&frames->encoded);
-    if (!frame_table_find(frames->table, number, &frames->fragments, &shift, err))
-        return false;
-    size_t count = frames->fragments.size / sizeof(struct fragment64);
-    for (size_t i = 0; i < count; i++) {
-        struct fragment64 fragment;
-        memcpy(&fragment, frames->fragments.data + i * sizeof(fragment), sizeof(fragment));
-        if (!fragment.size)
-            continue;
-        if (fragment.size > MAX_ENCODED)
-            return error_set(err, ERROR_LIMIT, "frame %u is larger than %d bytes", number,
-                             MAX_ENCODED);
-        struct space space = buffer_reserve(&frames->encoded, (size_t)fragment.size);
-        if (!space.data)
-            return error_set(err, ERROR_LIMIT, "frame %u is larger than %d bytes", number,
-                             MAX_ENCODED);
-        if (!value_reader_read(frames->reader, fragment.offset, space, err))
-            return false;
-        buffer_advance(&frames->encoded, space.size);
-    }
-    return true;
+    return frame_table_find(frames->table, number, &frames->fragments, &shift, err) &&
+           fragments_gather(&frames->fragments, &source, &frames->encoded, err);
 }
 
 static size_t native_size(const struct pixel_format *format)

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* WADO-RS, frames (PS3.18 10.4.1.1.1, 8.7.3): each frame as it is stored, straight from the
  * segment, or decoded to native little endian. */
-#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +9,7 @@
 #include "base/metrics.h"
 #include "dicom/codec.h"
 #include "dicomweb/routes.h"
+#include "dicomweb/wado_frame_list.h"
 #include "dicomweb/wado_pixels.h"
 #include "dicomweb/wado_values.h"
 #include "http/multipart_writer.h"
@@ -24,8 +24,7 @@ struct frames {
     struct instance *instance;
     const struct dataset *header;
     struct slice table;
-    uint32_t *numbers;
-    size_t count;
+    struct frame_list list;
     size_t next;
     bool multipart;
     bool decode;
@@ -48,56 +47,24 @@ static void close_frames(void *state)
     buffer_release(&frames->head);
     buffer_release(&frames->bytes);
     buffer_release(&frames->fragments);
-    free(frames->numbers);
+    frame_list_release(&frames->list);
     free(frames->base_url);
     free(frames);
-}
-
-/* "3,1,2": whole numbers from 1, commas between (PS3.18 10.4.1.1.1). */
-static bool parse_numbers(const char *list, struct frames *frames, struct error *err)
-{
-    for (const char *c = list;; c++) {
-        uint64_t number = 0;
-        const char *start = c;
-        while (isdigit((unsigned char)*c) && number <= UINT32_MAX)
-            number = number * 10 + (uint64_t)(*c++ - '0');
-        if (c == start || !number || number > UINT32_MAX || (*c && *c != ','))
-            return error_set(err, ERROR_INVALID,
-                             "frames are whole numbers from 1, with commas between them");
-        if (frames->count == MAX_FRAMES_ASKED)
-            return error_set(err, ERROR_INVALID, "more than %d frames are asked for",
-                             MAX_FRAMES_ASKED);
-        if ((frames->count & (frames->count - 1)) == 0)
-            frames->numbers = mem_resize_array(
-                frames->numbers, frames->count ? frames->count * 2 : 1, sizeof(frames->numbers[0]));
-        frames->numbers[frames->count++] = (uint32_t)number;
-        if (!*c)
-            return true;
-    }
 }
 
 static bool find_frame(struct frames *frames, size_t index, unsigned *shift, struct error *err)
 {
     buffer_clear(&frames->fragments);
     frames->fragment = 0;
-    return frame_table_find(frames->table, frames->numbers[index], &frames->fragments, shift, err);
-}
-
-/* Nothing is sent before it is sure that every frame is there (WADO-06). */
-static bool check_frames(struct frames *frames, struct error *err)
-{
-    unsigned shift;
-    for (size_t i = 0; i < frames->count; i++)
-        if (!find_frame(frames, i, &shift, err))
-            return false;
-    return true;
+    return frame_table_find(frames->table, frame_list_at(&frames->list, index), &frames->fragments,
+                            shift, err);
 }
 
 /* Before a frame is made in memory; it is held until the frame has been sent. */
 static bool take_memory(struct frames *frames, struct error *err)
 {
     struct pixel_format format = pixels_format(frames->header);
-    uint64_t bytes = pixels_size(&frames->fragments);
+    uint64_t bytes = fragments_size(&frames->fragments);
     if (frames->decode)
         bytes += PIXELS_DECODER_SHARE *
                  ((uint64_t)format.rows * format.columns * format.samples_per_pixel *
@@ -142,7 +109,7 @@ static void write_head(struct frames *frames)
     struct buffer location = buffer_up_to(4096);
     buffer_append_format(&location, "%s/studies/%s/series/%s/instances/%s/frames/%u",
                          frames->base_url, identity->study, identity->series, identity->instance,
-                         frames->numbers[frames->next]);
+                         frame_list_at(&frames->list, frames->next));
     multipart_begin_part(&frames->writer, frames->type, buffer_text(&location), &frames->head);
     buffer_release(&location);
 }
@@ -150,7 +117,7 @@ static void write_head(struct frames *frames)
 static bool begin_frame(struct frames *frames, struct error *err)
 {
     buffer_clear(&frames->head);
-    if (frames->next == frames->count) {
+    if (frames->next == frames->list.count) {
         if (frames->multipart)
             multipart_end(&frames->writer, &frames->head);
         frames->state = DONE;
@@ -251,7 +218,7 @@ static size_t make_offers(const struct frames *frames, struct offer offers[MAX_O
                                    simple[i].named_only };
         offers[count++] = multipart;
     }
-    for (size_t i = 0; i < simple_count && frames->count == 1; i++)
+    for (size_t i = 0; i < simple_count && frames->list.count == 1; i++)
         offers[count++] = simple[i];
     return count;
 }
@@ -265,7 +232,7 @@ static uint64_t size_of_answer(struct frames *frames)
     if (frames->multipart || frames->decode || syntax->deflated ||
         !find_frame(frames, 0, &shift, &err))
         return UINT64_MAX;
-    return pixels_size(&frames->fragments);
+    return fragments_size(&frames->fragments);
 }
 
 static void start_answer(struct frames *frames, struct request *request, struct response *response,
@@ -316,25 +283,23 @@ void wado_answer_frames(struct request *request, struct response *response,
     frames->head = buffer_up_to(8192);
     frames->bytes = buffer_up_to(PIXELS_MAX_FRAME);
     frames->fragments = buffer_up_to(PIXELS_MAX_FRAGMENTS);
-    if (list && !parse_numbers(list, frames, &err))
+    if (list && !frame_list_parse(&frames->list, list, MAX_FRAMES_ASKED, &err))
         goto failed;
     if (!instance_open(dicomweb->archive, uids->study, uids->series, uids->instance,
                        &frames->instance, &err) ||
         !instance_header(frames->instance, &frames->header, &err) ||
         !instance_frames(frames->instance, &frames->table, &err))
         goto failed;
-    if (!list) {
-        frames->count = frame_table_count(frames->table);
-        frames->numbers = mem_alloc_array(frames->count, sizeof(frames->numbers[0]));
-        for (size_t i = 0; i < frames->count; i++)
-            frames->numbers[i] = (uint32_t)i + 1;
-    }
-    if (!frames->count) {
+    if (!list)
+        frames->list.count = frame_table_count(frames->table);
+    if (!frames->list.count) {
         error_set(&err, ERROR_NOT_FOUND, "the instance has no frames");
         goto failed;
     }
-    /* Opened now, the bytes can be read to their end even when the instance is deleted. */
-    if (!check_frames(frames, &err) || !instance_dataset(frames->instance, &stored, &err))
+    /* Nothing is sent before it is sure that every frame is there (WADO-06). Opened now, the bytes
+     * can be read to their end even when the instance is deleted. */
+    if (!frame_list_check(&frames->list, frames->table, &err) ||
+        !instance_dataset(frames->instance, &stored, &err))
         goto failed;
     if (!dicomweb_choose(request, response, offers, make_offers(frames, offers), &offer)) {
         close_frames(frames);

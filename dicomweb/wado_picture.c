@@ -173,7 +173,7 @@ static uint64_t memory_needed(const struct drawing *drawing, const struct viewpo
     uint64_t seen = raster_view_pixels(format->rows, format->columns, viewport,
                                        render_pixel_height(drawing->header));
     bool decode = frame_table_is_encapsulated(drawing->table);
-    return pixels_size(&drawing->fragments) + pixels * DRAWN_SHARE + seen * VIEW_SHARE +
+    return fragments_size(&drawing->fragments) + pixels * DRAWN_SHARE + seen * VIEW_SHARE +
            frame * (decode ? PIXELS_DECODER_SHARE : 1);
 }
 

@@ -26,35 +26,23 @@ struct pixel_format pixels_format(const struct dataset *header)
     return format;
 }
 
-uint64_t pixels_size(const struct buffer *fragments)
+static bool read_stored(void *context, uint64_t offset, struct space space, struct error *err)
 {
-    const struct fragment64 *list = (const struct fragment64 *)fragments->data;
-    uint64_t size = 0;
-    for (size_t i = 0; i < fragments->size / sizeof(*list); i++)
-        size += list[i].size;
-    return size;
+    return instance_read_inflated(context, offset, space, err);
 }
 
-bool pixels_gather(struct instance *instance, const struct buffer *fragments, struct buffer *bytes,
+static bool gather(struct instance *instance, const struct buffer *fragments, struct buffer *bytes,
                    struct error *err)
 {
-    const struct fragment64 *list = (const struct fragment64 *)fragments->data;
-    for (size_t i = 0; i < fragments->size / sizeof(*list); i++) {
-        struct space space = buffer_reserve(bytes, (size_t)list[i].size);
-        if (!space.data)
-            return buffer_check(bytes, "a frame", err);
-        if (!instance_read_inflated(instance, list[i].offset, space, err))
-            return false;
-        buffer_advance(bytes, space.size);
-    }
-    return true;
+    const struct value_source source = { read_stored, instance };
+    return fragments_gather(fragments, &source, bytes, err);
 }
 
 static bool decode_frame(struct instance *instance, const struct buffer *fragments,
                          struct pixel_format *format, struct buffer *bytes, struct error *err)
 {
     struct buffer encoded = buffer_up_to(PIXELS_MAX_FRAME);
-    bool ok = pixels_gather(instance, fragments, &encoded, err) &&
+    bool ok = gather(instance, fragments, &encoded, err) &&
               codec_decode_frame(instance_syntax(instance), format, buffer_slice(&encoded), bytes,
                                  err);
     buffer_release(&encoded);
@@ -76,7 +64,7 @@ bool pixels_read(struct instance *instance, const struct dataset *header,
 {
     if (decode)
         return decode_frame(instance, fragments, format, bytes, err);
-    if (!pixels_gather(instance, fragments, bytes, err))
+    if (!gather(instance, fragments, bytes, err))
         return false;
     if (bit_shift)
         align_bits(bytes, bit_shift);

@@ -15,11 +15,6 @@ enum {
 /* As the attributes say; 0 or "" for what is absent. */
 struct pixel_format pixels_format(const struct dataset *header);
 
-/* The sum of an array of struct fragment64 (dicom/frames.h). */
-uint64_t pixels_size(const struct buffer *fragments);
-/* Appends the bytes of all fragments. */
-bool pixels_gather(struct instance *instance, const struct buffer *fragments, struct buffer *bytes,
-                   struct error *err);
 /* To native bytes in little endian, pixels of one bit from bit 0 on: what frame_table_find found.
  * `decode`: encapsulated ones are decoded, and *format tells what they are then. */
 bool pixels_read(struct instance *instance, const struct dataset *header,

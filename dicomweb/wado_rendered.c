@@ -9,6 +9,7 @@
 #include "base/memory.h"
 #include "base/metrics.h"
 #include "dicomweb/routes.h"
+#include "dicomweb/wado_frame_list.h"
 #include "dicomweb/wado_picture.h"
 #include "dicomweb/wado_values.h"
 #include "http/multipart_writer.h"
@@ -32,8 +33,7 @@ struct gallery {
     struct dicomweb *dicomweb;
     struct retrieve *retrieve; /* NULL: the frames of `instance` */
     struct instance *instance; /* of the cursor, or our own */
-    uint32_t numbers[MAX_FRAMES_ASKED];
-    size_t count;
+    struct frame_list list;
     size_t next;
     enum picture_type type;
     struct picture_options options;
@@ -54,6 +54,7 @@ static void close_gallery(void *state)
     else
         instance_close(gallery->instance);
     buffer_release(&gallery->head);
+    frame_list_release(&gallery->list);
     free(gallery->base_url);
     free(gallery);
 }
@@ -79,10 +80,10 @@ static bool draw_next(struct gallery *gallery, bool *found, struct error *err)
     picture_release(&gallery->picture);
     if (gallery->retrieve)
         return draw_next_instance(gallery, found, err);
-    *found = gallery->next < gallery->count;
-    return !*found ||
-           picture_draw(gallery->dicomweb, gallery->instance, gallery->numbers[gallery->next++],
-                        gallery->type, &gallery->options, &gallery->picture, err);
+    *found = gallery->next < gallery->list.count;
+    return !*found || picture_draw(gallery->dicomweb, gallery->instance,
+                                   frame_list_at(&gallery->list, gallery->next++), gallery->type,
+                                   &gallery->options, &gallery->picture, err);
 }
 
 static void write_head(struct gallery *gallery)
@@ -92,7 +93,8 @@ static void write_head(struct gallery *gallery)
     buffer_append_format(&location, "%s/studies/%s/series/%s/instances/%s", gallery->base_url,
                          identity->study, identity->series, identity->instance);
     if (!gallery->retrieve)
-        buffer_append_format(&location, "/frames/%u", gallery->numbers[gallery->next - 1]);
+        buffer_append_format(&location, "/frames/%u",
+                             frame_list_at(&gallery->list, gallery->next - 1));
     buffer_append_text(&location, "/rendered");
     multipart_begin_part(&gallery->writer, picture_media_type(gallery->type),
                          buffer_text(&location), &gallery->head);
@@ -218,38 +220,12 @@ bool wado_answer_picture(struct request *request, struct response *response,
     return true;
 }
 
-static bool parse_frames(const char *list, uint32_t *numbers, size_t *count, struct error *err)
-{
-    *count = 0;
-    for (const char *c = list;;) {
-        char *end;
-        unsigned long number = strtoul(c, &end, 10);
-        if (*c < '0' || *c > '9' || !number || number > UINT32_MAX || (*end && *end != ','))
-            return error_set(err, ERROR_INVALID,
-                             "frames are whole numbers from 1, with commas between them");
-        if (*count == MAX_FRAMES_ASKED)
-            return error_set(err, ERROR_INVALID, "more than %d frames are asked for",
-                             MAX_FRAMES_ASKED);
-        numbers[(*count)++] = (uint32_t)number;
-        if (!*end)
-            return true;
-        c = end + 1;
-    }
-}
-
 /* A frame beyond the end is found out before anything is sent. */
-static bool check_frames(struct instance *instance, const struct gallery *gallery,
+static bool check_frames(struct instance *instance, const struct frame_list *list,
                          struct error *err)
 {
-    struct buffer fragments = buffer_up_to(1 << 28);
     struct slice table;
-    unsigned shift;
-    bool ok = instance_frames(instance, &table, err);
-    for (size_t i = 0; ok && i < gallery->count; i++) {
-        buffer_clear(&fragments);
-        ok = frame_table_find(table, gallery->numbers[i], &fragments, &shift, err);
-    }
-    buffer_release(&fragments);
+    bool ok = instance_frames(instance, &table, err) && frame_list_check(list, table, err);
     /* A frame that is cut short is not there (DAT-08). */
     if (!ok && err->code == ERROR_CORRUPT)
         err->code = ERROR_NOT_FOUND;
@@ -269,10 +245,10 @@ static void rendered_instance(struct request *request, struct response *response
     gallery->head = buffer_up_to(8192);
     if (!instance_open(dicomweb->archive, uids->study, uids->series, uids->instance,
                        &gallery->instance, &err) ||
-        (list && (!parse_frames(list, gallery->numbers, &gallery->count, &err) ||
-                  !check_frames(gallery->instance, gallery, &err))))
+        (list && (!frame_list_parse(&gallery->list, list, MAX_FRAMES_ASKED, &err) ||
+                  !check_frames(gallery->instance, &gallery->list, &err))))
         goto failed;
-    bool several = gallery->count > 1;
+    bool several = gallery->list.count > 1;
     if (!dicomweb_choose(request, response, several ? multipart_offers : single_offers,
                          PICTURE_TYPE_COUNT, &choice)) {
         close_gallery(gallery);
@@ -283,8 +259,9 @@ static void rendered_instance(struct request *request, struct response *response
         answer_gallery(request, response, gallery);
         return;
     }
-    if (!wado_answer_picture(request, response, gallery->instance, list ? gallery->numbers[0] : 0,
-                             gallery->type, options, &err))
+    if (!wado_answer_picture(request, response, gallery->instance,
+                             list ? frame_list_at(&gallery->list, 0) : 0, gallery->type, options,
+                             &err))
         goto failed;
     close_gallery(gallery);
     return;
@@ -427,17 +404,18 @@ void wado_thumbnail(struct request *request, struct response *response)
     struct path_uids uids;
     struct picture_options options;
     struct error err;
-    uint32_t numbers[MAX_FRAMES_ASKED] = { 0 };
-    size_t count = 0;
+    struct frame_list frames = { NULL, 0 };
     size_t choice;
     const char *list = request_parameter(request, "frames");
     if (!begin(request, response, true, &uids, &options) ||
         !dicomweb_choose(request, response, single_offers, PICTURE_TYPE_COUNT, &choice))
         return;
     enum picture_type type = (enum picture_type)choice;
-    bool ok = (!list || parse_frames(list, numbers, &count, &err)) &&
-              (*uids.instance ? draw_one(request, response, &uids, numbers[0], type, &options, &err)
-                              : thumbnail_of_many(request, response, &uids, type, &options, &err));
+    bool ok = !list || frame_list_parse(&frames, list, MAX_FRAMES_ASKED, &err);
+    uint32_t number = frames.count ? frame_list_at(&frames, 0) : 0;
+    frame_list_release(&frames);
+    ok = ok && (*uids.instance ? draw_one(request, response, &uids, number, type, &options, &err)
+                               : thumbnail_of_many(request, response, &uids, type, &options, &err));
     if (ok)
         return;
     /* An instance without an image has none (PS3.18 10.4.1.1.4). */

@@ -48,10 +48,13 @@ static const char *frame_of(const struct buffer *table, uint32_t number)
     struct buffer found = buffer_up_to(1 << 16);
     unsigned shift;
     struct error err;
+    bool is_there = frame_table_check(buffer_slice(table), number, NULL);
     if (!frame_table_find(buffer_slice(table), number, &found, &shift, &err)) {
         buffer_release(&found);
+        CHECK(!is_there);
         return error_name(err.code);
     }
+    CHECK(is_there);
     size_t size = 0;
     text[0] = '\0';
     for (size_t i = 0; i < found.size / sizeof(struct fragment64); i++) {
@@ -291,4 +294,45 @@ TEST(broken_frame_table_is_corrupt)
     table.data[0] = 9;
     CHECK_TEXT(frame_of(&table, 1), "corrupt");
     buffer_release(&table);
+}
+
+static bool read_letters(void *context, uint64_t offset, struct space space, struct error *err)
+{
+    (void)context;
+    if (offset + space.size > 26)
+        return error_set(err, ERROR_CORRUPT, "there are 26 letters");
+    for (size_t i = 0; i < space.size; i++)
+        space.data[i] = (uint8_t)('a' + offset + i);
+    return true;
+}
+
+static const char *gathered(const struct fragment64 *list, size_t count, size_t limit)
+{
+    static char text[32];
+    static const struct value_source source = { read_letters, NULL };
+    struct buffer fragments = buffer_up_to(1 << 10);
+    struct buffer bytes = buffer_up_to(limit);
+    struct error err;
+    buffer_append(&fragments, slice_of(list, count * sizeof(*list)));
+    bool ok = fragments_gather(&fragments, &source, &bytes, &err);
+    snprintf(text, sizeof(text), "%s", ok ? buffer_text(&bytes) : error_name(err.code));
+    buffer_release(&fragments);
+    buffer_release(&bytes);
+    return text;
+}
+
+TEST(fragments_are_gathered_in_order_those_without_a_byte_too)
+{
+    static const struct fragment64 list[] = { { 0, 0 }, { 3, 2 }, { 9, 0 }, { 1, 3 }, { 2, 0 } };
+    CHECK_TEXT(gathered(list, 5, 10), "debcd");
+    CHECK_TEXT(gathered(list, 1, 10), "");
+    CHECK_TEXT(gathered(list, 5, 4), "limit");
+}
+
+TEST(a_fragment_that_cannot_be_read_fails_the_frame)
+{
+    static const struct fragment64 list[] = { { 0, 2 }, { 25, 2 } };
+    static const struct fragment64 huge[] = { { 0, UINT64_MAX } };
+    CHECK_TEXT(gathered(list, 2, 10), "corrupt");
+    CHECK_TEXT(gathered(huge, 1, 10), "limit");
 }
