@@ -182,3 +182,29 @@ void lut_release(struct lut *lut)
     free(lut->entries);
     lut->entries = NULL;
 }
+
+bool lut_find(const struct dataset *place, uint32_t sequence_tag, const struct render_input *input,
+              struct lut **out, struct error *err)
+{
+    bool found = false;
+    struct lut lut;
+    *out = NULL;
+    struct dataset *item = dataset_item(place, sequence_tag, 0);
+    if (!item)
+        return true;
+    bool ok = lut_read(item, TAG_LUT_DESCRIPTOR, TAG_LUT_DATA, 0,
+                       input->format->pixel_representation == 1, input->source, &lut, &found, err);
+    dataset_close(item);
+    if (ok && found) {
+        *out = mem_alloc(sizeof(lut));
+        **out = lut;
+    }
+    return ok;
+}
+
+void lut_free(struct lut *lut)
+{
+    if (lut)
+        lut_release(lut);
+    free(lut);
+}

@@ -19,6 +19,11 @@ bool lut_read(const struct dataset *dataset, uint32_t descriptor_tag, uint32_t d
               uint32_t segmented_tag, bool is_signed, const struct value_source *source,
               struct lut *lut, bool *found, struct error *err);
 void lut_release(struct lut *lut);
+/* That of the first item of a LUT sequence. NULL without an error when there is none; free it by
+ * lut_free. */
+bool lut_find(const struct dataset *place, uint32_t sequence_tag, const struct render_input *input,
+              struct lut **out, struct error *err);
+void lut_free(struct lut *lut);
 
 static inline uint16_t lut_value(const struct lut *lut, int64_t input)
 {

@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "base/memory.h"
 #include "dicom/render_lut.h"
 #include "dicom/render_parts.h"
 
@@ -21,24 +19,6 @@ static bool read_window(const struct dataset *place, struct voi_window *window)
             window->function = VOI_SIGMOID;
     }
     return window->width >= 1 || (window->function != VOI_LINEAR && window->width > 0);
-}
-
-static bool read_table(const struct render_input *input, const struct dataset *place,
-                       struct voi *voi, struct error *err)
-{
-    bool found = false;
-    struct lut lut;
-    struct dataset *item = dataset_item(place, TAG_VOI_LUT_SEQUENCE, 0);
-    if (!item)
-        return true;
-    bool ok = lut_read(item, TAG_LUT_DESCRIPTOR, TAG_LUT_DATA, 0,
-                       input->format->pixel_representation == 1, input->source, &lut, &found, err);
-    dataset_close(item);
-    if (ok && found) {
-        voi->lut = mem_alloc(sizeof(lut));
-        *voi->lut = lut;
-    }
-    return ok;
 }
 
 /* PS3.3 C.7.6.3.1.2: MONOCHROME1 shows its lowest value white; Presentation LUT Shape says the same
@@ -63,7 +43,7 @@ bool voi_find(const struct render_input *input, struct voi *voi, struct error *e
     struct group_item group = group_find(input, TAG_FRAME_VOI_LUT_SEQUENCE);
     const struct dataset *place = group.item ? group.item : input->header;
     voi->has_window = read_window(place, &voi->window);
-    bool ok = voi->has_window || read_table(input, place, voi, err);
+    bool ok = voi->has_window || lut_find(place, TAG_VOI_LUT_SEQUENCE, input, &voi->lut, err);
     group_close(&group);
     return ok;
 }
@@ -120,8 +100,6 @@ uint8_t voi_apply(const struct voi *voi, double value)
 
 void voi_release(struct voi *voi)
 {
-    if (voi->lut)
-        lut_release(voi->lut);
-    free(voi->lut);
+    lut_free(voi->lut);
     voi->lut = NULL;
 }
