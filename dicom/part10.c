@@ -5,8 +5,7 @@
 #include "dicom/encode.h"
 
 enum {
-    PREAMBLE_SIZE = 128,
-    PREFIX_END = PREAMBLE_SIZE + 4,
+    PREFIX_END = PART10_PREAMBLE_SIZE + 4,
     META_GROUP = 0x0002,
     TAG_META_GROUP_LENGTH = 0x00020000,
     TAG_META_VERSION = 0x00020001,
@@ -20,7 +19,7 @@ enum {
 
 void file_meta_write(const struct file_meta *meta, struct buffer *out)
 {
-    static const uint8_t preamble[PREAMBLE_SIZE];
+    static const uint8_t preamble[PART10_PREAMBLE_SIZE];
     static const uint8_t version[2] = { 0, 1 };
     struct buffer group = buffer_up_to(1 << 10); /* five UIDs and two names */
     struct encoder encoder = { &group, .explicit_vr = true };
@@ -106,7 +105,7 @@ bool file_meta_read(struct slice bytes, struct file_meta *meta, bool *complete, 
     *complete = false;
     if (bytes.size < PREFIX_END)
         return true;
-    if (memcmp(bytes.data + PREAMBLE_SIZE, "DICM", 4) != 0)
+    if (memcmp(bytes.data + PART10_PREAMBLE_SIZE, "DICM", 4) != 0)
         return error_set(err, ERROR_INVALID, "no DICOM file: no DICM behind the preamble");
     size_t position = PREFIX_END;
     size_t stated_end = 0;

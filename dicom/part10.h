@@ -7,6 +7,8 @@
 #include "base/slice.h"
 #include "dicom/uid.h"
 
+enum { PART10_PREAMBLE_SIZE = 128 };
+
 struct file_meta {
     char sop_class[UID_SIZE];
     char sop_instance[UID_SIZE];

@@ -8,6 +8,7 @@
 
 #include "base/memory.h"
 #include "base/metrics.h"
+#include "dicom/part10.h"
 #include "dicomweb/routes.h"
 #include "dicomweb/wado_accept.h"
 #include "dicomweb/wado_part10.h"
@@ -73,6 +74,22 @@ static void write_part_head(struct transfer *transfer, const char *syntax)
     buffer_release(&location);
 }
 
+/* The preamble is the sender's, and could be the head of a program or a page: zeros go out in its
+ * place (PS3.10 7.1, 7.5). */
+static const uint8_t zero_preamble[PART10_PREAMBLE_SIZE];
+
+static bool open_behind_preamble(struct instance *instance, struct file_range *file,
+                                 struct error *err)
+{
+    if (!instance_file(instance, file, err))
+        return false;
+    if (file->size < PART10_PREAMBLE_SIZE)
+        return error_set(err, ERROR_CORRUPT, "a stored file is shorter than its preamble");
+    file->offset += PART10_PREAMBLE_SIZE;
+    file->size -= PART10_PREAMBLE_SIZE;
+    return true;
+}
+
 static bool open_body(struct transfer *transfer, int how, const struct transfer_syntax *to,
                       struct error *err)
 {
@@ -83,7 +100,7 @@ static bool open_body(struct transfer *transfer, int how, const struct transfer_
         return true;
     }
     transfer->body = (struct piece){ .kind = PIECE_FILE };
-    return instance_file(transfer->instance, &transfer->body.file, err);
+    return open_behind_preamble(transfer->instance, &transfer->body.file, err);
 }
 
 /* The body is opened before the head is sent: an instance that is deleted meanwhile is left out,
@@ -112,6 +129,8 @@ static bool next_part(struct transfer *transfer, struct piece *piece, struct err
         transfer->state = DONE;
     } else {
         write_part_head(transfer, to ? to->uid : instance_syntax_uid(transfer->instance));
+        if (!transfer->copy)
+            buffer_append(&transfer->head, slice_of(zero_preamble, sizeof(zero_preamble)));
         transfer->state = PART_BODY;
     }
     *piece = bytes_piece(&transfer->head);
@@ -196,24 +215,33 @@ static bool answer_multipart(struct request *request, struct response *response,
 struct single {
     struct instance *instance;
     struct part10_copy *copy;
-    bool done;
+    struct file_range file; /* behind the preamble, when there is no copy */
+    enum { SINGLE_PREAMBLE, SINGLE_FILE, SINGLE_DONE } state;
 };
 
 static bool next_single(void *state, struct piece *piece, struct error *err)
 {
     struct single *single = state;
-    if (single->done) {
-        piece->kind = PIECE_END;
-        return true;
+    (void)err;
+    *piece = (struct piece){ .kind = PIECE_END };
+    switch (single->state) {
+    case SINGLE_PREAMBLE:
+        metric_add(METRIC_INSTANCES_SENT, 1);
+        single->state = single->copy ? SINGLE_DONE : SINGLE_FILE;
+        if (single->copy)
+            *piece = part10_copy_piece(single->copy);
+        else
+            *piece = (struct piece){ .kind = PIECE_BYTES,
+                                     .bytes = slice_of(zero_preamble, sizeof(zero_preamble)) };
+        break;
+    case SINGLE_FILE:
+        single->state = SINGLE_DONE;
+        *piece = (struct piece){ .kind = PIECE_FILE, .file = single->file };
+        break;
+    case SINGLE_DONE:
+        break;
     }
-    single->done = true;
-    metric_add(METRIC_INSTANCES_SENT, 1);
-    if (single->copy) {
-        *piece = part10_copy_piece(single->copy);
-        return true;
-    }
-    piece->kind = PIECE_FILE;
-    return instance_file(single->instance, &piece->file, err);
+    return true;
 }
 
 static void close_single(void *state)
@@ -224,6 +252,16 @@ static void close_single(void *state)
     free(single);
 }
 
+/* A file that ends before its record says is found out while there is still a status to say so. */
+static bool check_end(struct instance *instance, struct error *err)
+{
+    uint8_t last;
+    struct file_range dataset;
+    return instance_dataset(instance, &dataset, err) &&
+           (!dataset.size ||
+            instance_read(instance, dataset.size - 1, (struct space){ &last, 1 }, err));
+}
+
 /* One instance as one file: `Accept: application/dicom` (PS3.18 10.4.4). */
 bool wado_answer_instance(struct request *request, struct response *response,
                           const struct path_uids *uids, const char *asked, struct error *err)
@@ -231,7 +269,6 @@ bool wado_answer_instance(struct request *request, struct response *response,
     struct dicomweb *dicomweb = request_context(request);
     const struct transfer_syntax *to = NULL;
     struct single *single = mem_alloc(sizeof(*single));
-    struct file_range file = { 0 };
     char type[128];
     if (!instance_open(dicomweb->archive, uids->study, uids->series, uids->instance,
                        &single->instance, err))
@@ -249,13 +286,15 @@ bool wado_answer_instance(struct request *request, struct response *response,
         return true;
     }
     if (how == SYNTAX_TRANSCODED ? !part10_copy_open(single->instance, to, &single->copy, err)
-                                 : !instance_file(single->instance, &file, err))
+                                 : !open_behind_preamble(single->instance, &single->file, err) ||
+                                       !check_end(single->instance, err))
         goto failed;
     const struct body_source source = { next_single, close_single, single };
     response_status(response, 200);
     response_content_type(response, type);
     response_stream_take(response, &source,
-                         single->copy ? part10_copy_size(single->copy) : file.size);
+                         single->copy ? part10_copy_size(single->copy)
+                                      : sizeof(zero_preamble) + single->file.size);
     return true;
 failed:
     close_single(single);
