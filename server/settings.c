@@ -726,6 +726,8 @@ static bool check_addresses(const struct settings *settings, struct error *err)
         return error_set(err, ERROR_INVALID, "dimse.requireUser needs dimse.users");
     if (!*settings->tls_certificate != !*settings->tls_key)
         return error_set(err, ERROR_INVALID, "dimse.tlsCertificate and dimse.tlsKey go together");
+    if (settings->dimse_tls_port && !*settings->tls_certificate)
+        return error_set(err, ERROR_INVALID, "dimse.tlsPort needs dimse.tlsCertificate and tlsKey");
     if (settings->dimse_port == settings->http_port)
         return error_set(err, ERROR_INVALID, "dimse.port and http.port are the same");
     if (*settings->base_url && !is_web_url(settings->base_url))
