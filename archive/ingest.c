@@ -311,10 +311,11 @@ static bool fill_record(struct ingest *ingest, struct prepared *prepared, struct
     return build_summaries(ingest, prepared, err);
 }
 
-static bool conflict(const struct ingest *ingest, struct error *err)
+static bool conflict(struct error *err)
 {
+    /* Fits into an Error Comment, which is 64 characters; who logs it names the instance. */
     return error_set_tag(err, ERROR_CONFLICT, TAG_SOP_INSTANCE_UID,
-                         "other content is stored already under %s", ingest->identity.instance);
+                         "other content is stored already under this SOP Instance UID");
 }
 
 /* *is_duplicate is left false when nothing is stored under the SOP Instance UID (any more). */
@@ -326,7 +327,7 @@ static bool compare_with(struct ingest *ingest, const struct prepared *prepared,
                          ingest->transfer_syntax, place, &comparison, err))
         return false;
     *is_duplicate = comparison == COMPARISON_SAME;
-    return comparison != COMPARISON_OTHER || conflict(ingest, err);
+    return comparison != COMPARISON_OTHER || conflict(err);
 }
 
 /* An instance that is here already is found before anything is written, if it is small enough to
