@@ -41,7 +41,8 @@ static bool check_options(const struct cast_options *options, struct error *err)
     char zone[FHIR_TIME_SIZE];
     if (options->identifier_system && *options->identifier_system &&
         !text_is_uri(options->identifier_system))
-        return error_set(err, ERROR_INVALID, "the cast's identifier system is no URI");
+        return error_set(err, ERROR_INVALID,
+                         "the identifier system (fhir.identifierSystem) is no URI");
     if (options->timezone && *options->timezone && !fhir_zone(options->timezone, zone))
         return error_set(err, ERROR_INVALID,
                          "the time zone (fhir.timezone) is not of the form +01:00");

@@ -41,6 +41,9 @@ static bool url_is_safe(const char *url)
 {
     if (strncmp(url, "http://", 7) != 0 && strncmp(url, "https://", 8) != 0)
         return false;
+    char host = strstr(url, "://")[3];
+    if (!host || host == '/')
+        return false;
     for (const char *at = url; *at; at++)
         if ((uint8_t)*at <= ' ' || (uint8_t)*at >= 0x7F || *at == '?' || *at == '#')
             return false;
@@ -58,9 +61,10 @@ bool fhir_client_open(const struct fhir_client_options *options, struct fhir_cli
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     *out = NULL;
     if (!url_is_safe(options->url))
-        return error_set(err, ERROR_INVALID, "the URL of the FHIR server is no http(s) URL");
+        return error_set(err, ERROR_INVALID,
+                         "the URL of the FHIR server (fhir.url) is no http(s) URL");
     if (has_line_end(options->bearer_token))
-        return error_set(err, ERROR_INVALID, "the bearer token has a line end in it");
+        return error_set(err, ERROR_INVALID, "fhir.bearerToken has a line end in it");
     pthread_once(&once, curl_begin);
 
     struct fhir_client *client = mem_alloc(sizeof *client);

@@ -8,6 +8,7 @@
 #include <gnutls/x509.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/memory.h"
 
@@ -46,29 +47,45 @@ static bool fail(struct error *err, const char *what, int code)
     return error_set(err, ERROR_INVALID, "TLS: %s: %s", what, gnutls_strerror(code));
 }
 
+/* GnuTLS does not say which file it is, nor why it cannot be read. */
+static bool check_file(const char *path, struct error *err)
+{
+    if (!path || access(path, R_OK) == 0)
+        return true;
+    return error_set(err, ERROR_INVALID, "TLS: cannot read %.150s: %s", path, strerror(errno));
+}
+
+static bool fail_file(struct error *err, const char *what, const char *path, int code)
+{
+    return error_set(err, ERROR_INVALID, "TLS: %s %.150s: %s", what, path, gnutls_strerror(code));
+}
+
 static bool load_files(struct tls_credentials *credentials, const struct tls_files *files,
                        struct error *err)
 {
     int code;
+    if (!check_file(files->certificate, err) || !check_file(files->key, err) ||
+        !check_file(files->ca, err) || !check_file(files->crl, err))
+        return false;
     if (files->certificate) {
         code = gnutls_certificate_set_x509_key_file(credentials->certificates, files->certificate,
                                                     files->key, GNUTLS_X509_FMT_PEM);
         if (code < 0)
-            return fail(err, "certificate or key", code);
+            return fail_file(err, "key, or certificate", files->certificate, code);
         credentials->can_serve = true;
     }
     if (files->ca) {
         code = gnutls_certificate_set_x509_trust_file(credentials->certificates, files->ca,
                                                       GNUTLS_X509_FMT_PEM);
         if (code <= 0)
-            return fail(err, "CA", code ? code : GNUTLS_E_NO_CERTIFICATE_FOUND);
+            return fail_file(err, "CA", files->ca, code ? code : GNUTLS_E_NO_CERTIFICATE_FOUND);
         credentials->verifies = true;
     }
     if (files->crl) {
         code = gnutls_certificate_set_x509_crl_file(credentials->certificates, files->crl,
                                                     GNUTLS_X509_FMT_PEM);
         if (code < 0)
-            return fail(err, "CRL", code);
+            return fail_file(err, "CRL", files->crl, code);
     }
     return true;
 }

@@ -56,7 +56,8 @@ static int run_serve(int flag_count, char **flags)
     if (!ok)
         fprintf(stderr, "hounsfield: %s\n", err.message);
     settings_free(settings);
-    return ok ? 0 : 1;
+    /* What is found wrong with the settings on the way up is as wrong as what is found at once. */
+    return ok ? 0 : err.code == ERROR_INVALID ? 2 : 1;
 }
 
 int main(int count, char **arguments)

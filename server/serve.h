@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "server/settings.h"
 
+/* ERROR_INVALID: the settings are wrong in what only an opening finds, such as a certificate. */
 bool serve(const struct settings *settings, int flag_count, char **flags, struct error *err);
 
 /* Associations, connections, segments and tables cost descriptors: takes what we are allowed. */

@@ -96,6 +96,29 @@ def test_a_wrong_settings_file_is_refused_with_the_key(tmp_path, text, words):
     assert words in shown.stderr and "wrong.json" in shown.stderr, shown.stderr
 
 
+@pytest.mark.parametrize(
+    "settings,words",
+    [
+        ({"fhir": {"timezone": "Europe/Paris"}}, ["fhir.timezone", "+01:00"]),
+        ({"fhir": {"identifierSystem": "my hospital"}}, ["fhir.identifierSystem"]),
+        ({"fhir": {"url": "http://"}}, ["fhir.url"]),
+        ({"fhir": {"url": "http://fhir.example.org/a b"}}, ["fhir.url"]),
+        ({"dimse": {"tlsPort": 2762}}, ["dimse.tlsPort", "tlsCertificate"]),
+        ({"dimse": {"tlsPort": 2762, "tlsCertificate": "/none/server.pem", "tlsKey": "/none/server.key"}},
+         ["/none/server.pem", "No such file"]),
+        ({"dimse": {"tlsPort": 2762, "tlsCertificate": "/dev/null", "tlsKey": "/dev/null"}}, ["/dev/null"]),
+        ({"dimse": {"peers": [{"aeTitle": "A", "host": "h", "port": 104, "tls": True}]}}, ["peer A", "CA"]),
+    ],
+)
+def test_settings_that_only_the_start_finds_wrong_are_status_2_too(tmp_path, settings, words):
+    config = tmp_path / "wrong.json"
+    settings.setdefault("dimse", {})["port"] = free_port()
+    config.write_text(json.dumps({"log": "error", "http": {"port": free_port()}, **settings}))
+    shown = run("serve", "--config", str(config), "--data", str(tmp_path / "data"))
+    assert shown.returncode == 2, shown.stderr
+    assert shown.stderr.count("\n") == 1 and all(word in shown.stderr for word in words), shown.stderr
+
+
 def test_a_second_server_on_one_data_directory_is_refused(start_server):
     first = start_server()
     second = run("serve", "--data", str(first.data_dir), "--dimse-port", str(free_port()), "--http-port", str(free_port()))
