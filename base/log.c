@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -16,6 +17,38 @@ void log_set_level(enum log_level level)
     atomic_store(&highest_level, (int)level);
 }
 
+/* Puts together what is logged. With another mark in the place of the quotes of the format only
+ * these differ: whatever quote else is there came with a value. */
+static void fill(char text[LINE_SIZE], const char *format, va_list arguments, char mark)
+{
+    char marked[LINE_SIZE];
+    va_list copy;
+    size_t size = 0;
+    for (; format[size] && size < sizeof(marked) - 1; size++)
+        marked[size] = format[size] == '"' ? mark : format[size];
+    marked[size] = '\0';
+    va_copy(copy, arguments);
+    vsnprintf(text, LINE_SIZE, marked, copy);
+    va_end(copy);
+}
+
+static size_t escape(char *out, const char *text, const char *other)
+{
+    size_t size = 0;
+    for (size_t i = 0; text[i]; i++) {
+        unsigned char c = (unsigned char)text[i];
+        if (text[i] != other[i])
+            out[size++] = '"';
+        else if (c < 0x20 || c == 0x7f)
+            size += (size_t)snprintf(out + size, sizeof("\\x00"), "\\x%02x", c);
+        else if (c == '"' || c == '\\')
+            size += (size_t)snprintf(out + size, sizeof("\\x"), "\\%c", c);
+        else
+            out[size++] = text[i];
+    }
+    return size;
+}
+
 /* One write(2) per line, so that lines of several threads do not mix. */
 static void write_line(enum log_level level, const char *format, va_list arguments)
 {
@@ -25,20 +58,17 @@ static void write_line(enum log_level level, const char *format, va_list argumen
     struct timespec now;
     struct tm utc;
     char text[LINE_SIZE];
+    char other[LINE_SIZE];
     char line[LINE_SIZE * 4 + 64];
     clock_gettime(CLOCK_REALTIME, &now);
     gmtime_r(&now.tv_sec, &utc);
     size_t size = strftime(line, sizeof(line), "%Y-%m-%dT%H:%M:%S", &utc);
     size += (size_t)snprintf(line + size, sizeof(line) - size, ".%03ldZ %s ", now.tv_nsec / 1000000,
                              names[level]);
-    vsnprintf(text, sizeof(text), format, arguments);
-    for (const char *c = text; *c; c++) {
-        if ((unsigned char)*c < 0x20 || *c == 0x7f)
-            size += (size_t)snprintf(line + size, sizeof(line) - size, "\\x%02x",
-                                     (unsigned char)*c);
-        else
-            line[size++] = *c;
-    }
+    fill(text, format, arguments, '"');
+    if (strchr(format, '"'))
+        fill(other, format, arguments, '\'');
+    size += escape(line + size, text, strchr(format, '"') ? other : text);
     line[size++] = '\n';
     if (write(STDERR_FILENO, line, size) < 0)
         return; /* there is nobody left to tell */

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 /* One line per event on stderr, "time level text", key=value; UIDs, AE titles, counts, durations;
- * never a name, birth date or patient ID. Control characters are written as \xHH, so that no peer
- * can forge a line. Thread-safe; the one mutable global of the program. An error is logged at the
- * edge, once, by who does not return it. */
+ * never a name, birth date or patient ID. In a value control characters are written as \xHH, quotes
+ * and backslashes as \" and \\, so that no peer can forge a line, nor a key behind why="...".
+ * Thread-safe; the one mutable global of the program. An error is logged at the edge, once, by who
+ * does not return it. */
 
 enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARN, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
 
