@@ -98,6 +98,9 @@ static void write_localizer(const char *folder)
                                    { 0x00200032, VR_DS, "0\\-125\\125" },
                                    { 0x00200037, VR_DS, "0\\1\\0\\0\\0\\-1" },
                                    { 0x00280030, VR_DS, "1.953125\\1.953125" },
+                                   /* a mean along each ray, most of it air */
+                                   { 0x00281050, VR_DS, "-500" },
+                                   { 0x00281051, VR_DS, "1000" },
                                    { 0 },
                                });
     phantom_head_side(pixels, SIZE, SIZE);

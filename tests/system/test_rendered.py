@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Rendered resources and thumbnails, CONFORMANCE REN-01 to REN-09 (PS3.18 8.3.5, 10.4.1.1.3, 10.4.1.1.4)."""
 import io
+import pathlib
 import struct
 
 import pydicom.data
@@ -234,3 +235,19 @@ def test_REN_02_real_images_have_a_picture_of_their_size(server, name):
     shown = picture(rendered(server, dataset, accept=None))
     assert shown.size == (dataset.Columns, dataset.Rows)
     assert shown.getextrema() != ((0, 0),) * len(shown.getbands())
+
+
+def test_the_sample_studies_are_pictures_to_look_at(server, sample_data):
+    seen = 0
+    for path in sorted(pathlib.Path(sample_data).rglob("*.dcm")):
+        dataset = pydicom.dcmread(path, stop_before_pixels=False)
+        if "PixelData" not in dataset or path.name.startswith("axial-") and path.name != "axial-0030.dcm":
+            continue
+        store(server, path.read_bytes())
+        image = picture(rendered(server, dataset)).convert("L")
+        histogram = image.histogram()
+        pixels = sum(histogram)
+        grey = sum(histogram[8:248])
+        assert grey > pixels / 50, f"{path.name}: {grey} of {pixels} pixels are neither black nor white"
+        seen += 1
+    assert seen >= 8
