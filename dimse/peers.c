@@ -69,13 +69,23 @@ static bool is_listed(const struct dimse_options *options, const char *calling_a
     return false;
 }
 
+/* May titles that nobody knows call? */
+static bool is_open(const struct dimse_options *options)
+{
+    return !options->calling_ae_titles && (options->trust_network || is_loopback(options->address));
+}
+
+bool peers_admit_nobody(const struct dimse_options *options)
+{
+    return !options->peer_count && !options->calling_ae_titles && !is_open(options);
+}
+
 enum admission peers_admit(const struct dimse_options *options, const char *calling_ae,
                            const struct sockaddr_storage *address)
 {
     const struct peer *peer = peers_find(options, calling_ae);
     struct sockaddr_storage host;
-    bool is_open = options->trust_network || is_loopback(options->address);
-    if (!peer && !is_listed(options, calling_ae) && (options->calling_ae_titles || !is_open))
+    if (!peer && !is_listed(options, calling_ae) && !is_open(options))
         return ADMISSION_UNKNOWN_TITLE;
     if (!peer || !peer->host)
         return ADMITTED;

@@ -23,6 +23,8 @@ enum admission {
 };
 enum admission peers_admit(const struct dimse_options *options, const char *calling_ae,
                            const struct sockaddr_storage *address);
+/* True when nobody can call: no title is known, and the options are not open. */
+bool peers_admit_nobody(const struct dimse_options *options);
 /* Is this address one of the name's? No, when the resolver has not said so until then. */
 bool peers_resolve(const char *host, const struct sockaddr_storage *address, int64_t deadline_ms);
 

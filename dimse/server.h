@@ -65,8 +65,8 @@ struct dimse_options {
     size_t user_count;
     bool require_user;                   /* who gives no identity is rejected */
     uint16_t operations;                 /* that a requestor may have outstanding, 0: 16 */
-    bool trust_network;                  /* titles that nobody knows may call, too, though `address`
-                                            is more than the loopback */
+    bool trust_network;                  /* without calling_ae_titles anybody may call, though
+                                            `address` is more than the loopback */
     unsigned association_limit;          /* 0: 256 */
     unsigned association_limit_per_peer; /* 0: 64, by address */
     uint32_t max_pdu;                    /* what we announce, 0: 256 KiB (262144) */

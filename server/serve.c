@@ -14,6 +14,7 @@
 #include "base/memory.h"
 #include "cast/cast.h"
 #include "dicomweb/dicomweb.h"
+#include "dimse/peers.h"
 #include "server/control.h"
 #include "server/health.h"
 #include "server/restart.h"
@@ -190,9 +191,18 @@ static struct dimse_options dimse_options(const struct settings *settings)
     };
 }
 
+static void warn_of_nobody(const struct dimse_options *options)
+{
+    if (peers_admit_nobody(options))
+        log_warn(
+            "server: bind is more than this machine, and nobody may call by DICOM: name who may in "
+            "dimse.peers (--peer) or dimse.callingAeTitles, or set dimse.trustNetwork");
+}
+
 static bool open_dimse(struct server *server, const struct settings *settings, struct error *err)
 {
     const struct dimse_options options = dimse_options(settings);
+    warn_of_nobody(&options);
     return dimse_server_open(server->archive, &options, &server->dimse, err);
 }
 
@@ -208,6 +218,8 @@ static void reload(struct server *server, const struct settings *running, int fl
         struct dimse_options options = dimse_options(settings);
         options.address = running->bind; /* what is listened on decides who may call */
         ok = dimse_server_reload(server->dimse, &options, &err);
+        if (ok)
+            warn_of_nobody(&options);
     }
     if (ok)
         log_info("server: settings reloaded peers=%zu", settings->peer_count);

@@ -50,6 +50,26 @@ TEST(strangers_may_call_on_the_loopback_and_in_a_trusted_network_only)
     }
 }
 
+TEST(beyond_the_loopback_without_a_title_nobody_may_call)
+{
+    static const char *const titles[] = { "CT1", NULL };
+    static const struct peer peer = { .ae_title = "MR1" };
+    struct dimse_options options = { .address = "0.0.0.0" };
+    CHECK(peers_admit_nobody(&options));
+    options.trust_network = true;
+    CHECK(!peers_admit_nobody(&options));
+    options.trust_network = false;
+    options.calling_ae_titles = titles;
+    CHECK(!peers_admit_nobody(&options));
+    options.calling_ae_titles = NULL;
+    options.peers = &peer;
+    options.peer_count = 1;
+    CHECK(!peers_admit_nobody(&options));
+    options.peer_count = 0;
+    options.address = "127.0.0.1";
+    CHECK(!peers_admit_nobody(&options));
+}
+
 TEST(a_list_of_titles_closes_and_the_table_adds_to_it)
 {
     static const char *const titles[] = { "CT1", NULL };

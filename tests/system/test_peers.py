@@ -71,6 +71,19 @@ def test_ASC_04_closed_by_default_beyond_the_loopback(start_server):
         assert sock.recv(1) == bytes([AC])
 
 
+def test_a_server_that_nobody_may_call_says_so_at_the_start_and_when_it_is_told(start_server):
+    words = "nobody may call by DICOM"
+    nobody = start_server(settings={"bind": "0.0.0.0", "dimse": {"peers": []}})
+    assert call(nobody, "STRANGER") == NOT_RECOGNIZED
+    assert nobody.log().count(words) == 1 and "dimse.peers" in nobody.log()
+    rewrite(nobody, peers=[{"aeTitle": "CT1"}])
+    assert call(nobody, "CT1") == AC and nobody.log().count(words) == 1
+    rewrite(nobody, peers=[])
+    assert nobody.log().count(words) == 2
+    for dimse in ({"peers": [{"aeTitle": "CT1"}]}, {"peers": [], "trustNetwork": True}):
+        assert words not in start_server(settings={"bind": "0.0.0.0", "dimse": dimse}).log()
+
+
 def test_ASC_04_titles_of_the_list_and_of_the_table_may_call(start_server):
     server = start_server(settings={"bind": "0.0.0.0",
                                     "dimse": {"callingAeTitles": ["MR1"], "peers": [{"aeTitle": "CT1"}],
