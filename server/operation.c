@@ -35,7 +35,11 @@ const struct operation operations[] = {
             "time\n"
             "all is copied, then what has changed since. Until it ends the backup in DIR is the "
             "one\n"
-            "before. DIR should be on another disk; --check reads all of it when it is written.\n",
+            "before. DIR should be on another disk; it is made when missing, but what it is in "
+            "must "
+            "be\n"
+            "there: a disk that is not mounted is told. --check reads all of it when it is "
+            "written.\n",
         .run = operation_backup,
         .print = operation_backup_print,
     },

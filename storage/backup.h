@@ -18,7 +18,8 @@ struct backup_report {
 };
 
 struct backup_options {
-    const char *directory; /* made when missing; else a backup of the same archive, or empty */
+    const char *directory; /* made when missing (what it is in must be there); else a backup of the
+                            * same archive, or empty */
     bool dry_run;          /* tells what would be copied and writes nothing */
     bool verify;           /* reads all of the backup when it is written: storage_backup_verify */
 };

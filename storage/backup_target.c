@@ -44,40 +44,55 @@ static bool is_within(int folder_fd, const struct stat *place)
     return within;
 }
 
-/* The folder, or what is there of the way to it. */
-static int open_nearest(const char *path, bool *whole)
+/* The folder that the path's last name is in: "." or "/" at the least. */
+static void cut_last_name(char *path)
+{
+    size_t size = strlen(path);
+    while (size > 1 && path[size - 1] == '/')
+        size--;
+    while (size && path[size - 1] != '/')
+        size--;
+    while (size > 1 && path[size - 1] == '/')
+        size--;
+    path[size] = '\0';
+    if (!size)
+        memcpy(path, ".", sizeof("."));
+}
+
+/* The folder, or the one that it is to be made in. No more than that is made: a disk that is not
+ * mounted must not be taken for an empty one, nor a mistyped path be filled. */
+static int open_nearest(const char *path, bool *is_there)
 {
     char part[PATH_SIZE];
+    int fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    *is_there = fd >= 0;
+    if (fd >= 0 || errno != ENOENT)
+        return fd;
     snprintf(part, sizeof(part), "%s", path);
-    *whole = true;
-    for (;;) {
-        int fd = open(part, O_PATH | O_DIRECTORY | O_CLOEXEC);
-        char *slash = strrchr(part, '/');
-        if (fd >= 0 || errno != ENOENT || strcmp(part, ".") == 0 || strcmp(part, "/") == 0)
-            return fd;
-        *whole = false;
-        if (!slash)
-            snprintf(part, sizeof(part), ".");
-        else
-            slash[slash == part] = '\0';
-    }
+    cut_last_name(part);
+    return open(part, O_PATH | O_DIRECTORY | O_CLOEXEC);
 }
 
 static bool check_place(const char *path, const struct storage *storage, struct error *err)
 {
     struct stat data;
     struct stat target;
-    bool whole = false;
+    bool is_there = false;
     if (strlen(path) >= PATH_SIZE)
         return error_set(err, ERROR_INVALID, "the directory has no usable path");
-    int fd = open_nearest(path, &whole);
+    int fd = open_nearest(path, &is_there);
+    if (fd < 0 && errno == ENOENT)
+        return error_set(err, ERROR_NOT_FOUND,
+                         "%.100s cannot be made: the directory that it is to be in is not there; "
+                         "is the disk mounted?",
+                         path);
     if (fd < 0 || fstat(fd, &target) != 0 || fstat(storage->folder_fd, &data) != 0) {
         error_set_errno(err, errno, "%.100s", path);
         if (fd >= 0)
             close(fd);
         return false;
     }
-    bool apart = !is_within(fd, &data) && !(whole && is_within(storage->folder_fd, &target));
+    bool apart = !is_within(fd, &data) && !(is_there && is_within(storage->folder_fd, &target));
     close(fd);
     return apart || error_set(err, ERROR_INVALID,
                               "a backup cannot be where the data directory is, nor within it, nor "

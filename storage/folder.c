@@ -115,6 +115,32 @@ bool folder_each(int folder_fd, bool (*visit)(void *context, const char *name, s
     return ok;
 }
 
+struct search {
+    const char *const *known;
+    char *name;
+};
+
+static bool look_for_other(void *context, const char *name, struct error *err)
+{
+    const struct search *search = context;
+    (void)err;
+    if (search->name[0] || strcmp(name, "lost+found") == 0)
+        return true;
+    for (const char *const *known = search->known; *known; known++)
+        if (strcmp(name, *known) == 0)
+            return true;
+    snprintf(search->name, FOLDER_NAME_SIZE, "%s", name);
+    return true;
+}
+
+bool folder_find_other(int folder_fd, const char *const *known, char name[FOLDER_NAME_SIZE],
+                       struct error *err)
+{
+    struct search search = { known, name };
+    name[0] = '\0';
+    return folder_each(folder_fd, look_for_other, &search, err);
+}
+
 static bool remove_file(void *context, const char *name, struct error *err)
 {
     int fd = *(const int *)context;

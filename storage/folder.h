@@ -6,6 +6,8 @@
 #include "base/error.h"
 #include "base/slice.h"
 
+enum { FOLDER_NAME_SIZE = 64 }; /* for messages: a longer name is cut */
+
 /* Written under another name, made durable and renamed: it is there whole or as it was before. */
 bool folder_replace_file(int folder_fd, const char *name, struct slice bytes, struct error *err);
 
@@ -18,6 +20,11 @@ bool folder_sync(int folder_fd, struct error *err);
 /* Calls `visit` for each name but "." and ".."; stops when it returns false. */
 bool folder_each(int folder_fd, bool (*visit)(void *context, const char *name, struct error *err),
                  void *context, struct error *err);
+
+/* The first name that is none of the `known` (which end with NULL), nor one that a file system has
+ * in its root by itself (lost+found); "" when there is no other. */
+bool folder_find_other(int folder_fd, const char *const *known, char name[FOLDER_NAME_SIZE],
+                       struct error *err);
 
 /* A folder that has only files in it; one that is not there is fine. */
 bool folder_remove(int folder_fd, const char *name, struct error *err);

@@ -26,31 +26,29 @@ struct restore {
     int segments_fd;
 };
 
-static bool is_lock(void *context, const char *name, struct error *err)
+static bool check_empty(int folder_fd, const char *path, struct error *err)
 {
-    (void)err;
-    *(bool *)context |= strcmp(name, "LOCK") != 0 && strcmp(name, "lost+found") != 0;
-    return true;
+    static const char *const known[] = { "LOCK", NULL };
+    char name[FOLDER_NAME_SIZE];
+    if (!folder_find_other(folder_fd, known, name, err))
+        return error_add_context(err, "%.100s", path);
+    return !name[0] || error_set(err, ERROR_CONFLICT,
+                                 "%.100s is not empty: a restore fills an empty directory and "
+                                 "touches no other",
+                                 path);
 }
 
 /* With the lock, so that no server begins here meanwhile. */
 static bool open_target(struct restore *restore, struct error *err)
 {
-    bool filled = false;
     restore->made = access(restore->path, F_OK) != 0;
     if (!folder_make(restore->path, err))
         return false;
     restore->fd = open(restore->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (restore->fd < 0)
         return error_set_errno(err, errno, "%.100s", restore->path);
-    if (!folder_each(restore->fd, is_lock, &filled, err))
-        return false;
-    if (filled)
-        return error_set(err, ERROR_CONFLICT,
-                         "%.100s is not empty: a restore fills an empty directory and touches no "
-                         "other",
-                         restore->path);
-    return (folder_lock(restore->fd, "LOCK", false, &restore->lock_fd, err) ||
+    return check_empty(restore->fd, restore->path, err) &&
+           (folder_lock(restore->fd, "LOCK", false, &restore->lock_fd, err) ||
             error_add_context(err, "%.100s", restore->path)) &&
            folder_open_in(restore->fd, "index", true, &restore->index_fd, err) &&
            folder_open_in(restore->fd, "segments", true, &restore->segments_fd, err);
@@ -58,13 +56,12 @@ static bool open_target(struct restore *restore, struct error *err)
 
 static bool check_target(const char *path, struct error *err)
 {
-    bool filled = false;
     int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0)
         return errno == ENOENT || error_set_errno(err, errno, "%.100s", path);
-    bool ok = folder_each(fd, is_lock, &filled, err);
+    bool ok = check_empty(fd, path, err);
     close(fd);
-    return ok && (!filled || error_set(err, ERROR_CONFLICT, "%.100s is not empty", path));
+    return ok;
 }
 
 static bool restore_file(struct restore *restore, const struct backup_file *file, struct error *err)

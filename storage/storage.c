@@ -45,14 +45,34 @@ bool storage_write_format(int folder_fd, struct error *err)
     return folder_replace_file(folder_fd, "FORMAT", slice_of(text, (size_t)size), err);
 }
 
+static bool has(const struct storage *storage, const char *name)
+{
+    return faccessat(storage->folder_fd, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+/* A path that was mistyped must not be filled with an archive. Before the lock, which would be a
+ * file more in a folder of others. */
+static bool check_new(const struct storage *storage, struct error *err)
+{
+    static const char *const known[] = { "LOCK", "FORMAT.new", NULL };
+    char name[FOLDER_NAME_SIZE];
+    if (has(storage, "FORMAT") || has(storage, "index") || has(storage, "segments"))
+        return true;
+    if (!folder_find_other(storage->folder_fd, known, name, err))
+        return error_add_context(err, "%.100s", storage->path);
+    return !name[0] || error_set(err, ERROR_INVALID,
+                                 "%.100s holds something that is no archive: %.60s; choose a data "
+                                 "directory that is empty or not there yet",
+                                 storage->path, name);
+}
+
 static bool check_format(struct storage *storage, struct error *err)
 {
     char text[64] = "";
     int version = 0;
     int fd = openat(storage->folder_fd, "FORMAT", O_RDONLY | O_CLOEXEC);
     if (fd < 0 && errno == ENOENT) {
-        if (faccessat(storage->folder_fd, "index", F_OK, 0) == 0 ||
-            faccessat(storage->folder_fd, "segments", F_OK, 0) == 0)
+        if (has(storage, "index") || has(storage, "segments"))
             return error_set(err, ERROR_CORRUPT, "%.100s holds data but no FORMAT file",
                              storage->path);
         return storage_write_format(storage->folder_fd, err) ||
@@ -176,7 +196,7 @@ static bool open_parts(struct storage *storage, const struct storage_options *op
     storage->folder_fd = open(options->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (storage->folder_fd < 0)
         return error_set_errno(err, errno, "%.100s", options->path);
-    if (!lock_folder(storage, err) || !check_format(storage, err) ||
+    if (!check_new(storage, err) || !lock_folder(storage, err) || !check_format(storage, err) ||
         !identity_load(storage->folder_fd, &storage->identity, err) ||
         !backup_clean_up(storage, err))
         return false;

@@ -14,7 +14,7 @@
 struct storage;
 
 struct storage_options {
-    const char *path;      /* the data directory; made when missing */
+    const char *path;      /* the data directory; made when missing, taken when empty */
     uint64_t segment_size; /* bytes, 0: 1 GiB */
     bool index_in_memory;  /* the index is kept by the in-memory twin: for tests, and for walks */
     /* For the rebuilding of the index: it is made anew in index.new, whether there is another one
@@ -26,7 +26,8 @@ struct storage_options {
     bool cannot_punch;
 };
 
-/* ERROR_BUSY when another process holds the directory; ERROR_UNSUPPORTED when its format is newer
+/* ERROR_INVALID when the directory is not empty and no data directory, which changes nothing in it;
+ * ERROR_BUSY when another process holds it; ERROR_UNSUPPORTED when its format is newer
  * than this program. */
 bool storage_open(const struct storage_options *options, struct storage **out, struct error *err);
 void storage_close(

@@ -394,15 +394,50 @@ TEST(a_refused_backup_leaves_nothing_in_a_folder_of_others)
     storage_close(storage);
 }
 
+TEST(backup_makes_its_own_folder_and_none_above_it)
+{
+    static const char *const deep[] = { "disk/backup", "disk//backup//", "disk/../disk/backup" };
+    struct places places = make_places();
+    struct storage *storage = open_at(places.data);
+    char base[200];
+    char path[512];
+    snprintf(base, sizeof(base), "%s.beside", places.data);
+    CHECK(mkdir(base, 0700) == 0);
+    for (size_t i = 0; i < 3; i++) {
+        snprintf(path, sizeof(path), "%s/%s", base, deep[i]);
+        struct error err = refused_backup(storage, path);
+        CHECK_INT(err.code, ERROR_NOT_FOUND);
+        CHECK(strstr(err.message, "mounted"));
+    }
+    CHECK(rmdir(base) == 0 && mkdir(base, 0700) == 0); /* it is empty */
+    snprintf(path, sizeof(path), "%s/disk//", base);
+    back_up(storage, path);
+    back_up(storage, path);
+    storage_close(storage);
+}
+
+TEST(a_relative_path_of_a_backup_is_taken_from_here)
+{
+    struct places places = make_places();
+    struct storage *storage = open_at(places.data);
+    char *before = getcwd(NULL, 0);
+    CHECK(before && chdir(places.data) == 0 && chdir("..") == 0);
+    struct error err = refused_backup(storage, "elsewhere/backup");
+    back_up(storage, "beside");
+    CHECK(chdir(before) == 0);
+    free(before);
+    CHECK_INT(err.code, ERROR_NOT_FOUND);
+    storage_close(storage);
+}
+
 TEST(backup_onto_the_data_directory_or_within_it_is_refused)
 {
     struct places places = make_places();
     char path[512];
     struct storage *storage = open_at(places.data);
     CHECK_INT(refused_backup(storage, places.data).code, ERROR_INVALID);
-    snprintf(path, sizeof(path), "%s/here/it/is", places.data);
-    CHECK_INT(refused_backup(storage, path).code, ERROR_INVALID);
     snprintf(path, sizeof(path), "%s/here", places.data);
+    CHECK_INT(refused_backup(storage, path).code, ERROR_INVALID);
     CHECK(access(path, F_OK) != 0);
     snprintf(path, sizeof(path), "%s/../data/segments", places.data);
     CHECK_INT(refused_backup(storage, path).code, ERROR_INVALID);

@@ -113,6 +113,41 @@ static void write_text(const char *folder, const char *name, const char *text)
     fclose(file);
 }
 
+TEST(a_folder_that_holds_other_things_is_not_taken_for_a_new_data_directory)
+{
+    struct error err = { 0 };
+    char path[128];
+    char name[160];
+    struct storage *storage = NULL;
+    struct storage_options options = { .path = path };
+    snprintf(path, sizeof(path), "%s", test_folder());
+    CHECK(mkdir(path, 0700) == 0 || access(path, F_OK) == 0);
+    write_text(path, "letter.txt", "of somebody");
+    CHECK(!storage_open(&options, &storage, &err));
+    CHECK_INT(err.code, ERROR_INVALID);
+    CHECK(strstr(err.message, "letter.txt"));
+    snprintf(name, sizeof(name), "%s/letter.txt", path);
+    CHECK(unlink(name) == 0);
+    CHECK(rmdir(path) == 0); /* nothing of ours is in it */
+}
+
+TEST(an_empty_folder_and_one_of_an_opening_that_was_cut_off_become_data_directories)
+{
+    struct error err = { 0 };
+    char path[128];
+    char name[160];
+    struct storage *storage = NULL;
+    struct storage_options options = { .path = path };
+    snprintf(path, sizeof(path), "%s", test_folder());
+    CHECK(mkdir(path, 0700) == 0 || access(path, F_OK) == 0);
+    snprintf(name, sizeof(name), "%s/lost+found", path);
+    CHECK(mkdir(name, 0700) == 0);
+    write_text(path, "LOCK", "");
+    write_text(path, "FORMAT.new", "houn");
+    CHECK_OK(storage_open(&options, &storage, &err), err);
+    storage_close(storage);
+}
+
 TEST(newer_format_is_refused_and_left_alone)
 {
     struct error err = { 0 };

@@ -119,6 +119,13 @@ def test_settings_that_only_the_start_finds_wrong_are_status_2_too(tmp_path, set
     assert shown.stderr.count("\n") == 1 and all(word in shown.stderr for word in words), shown.stderr
 
 
+def test_a_directory_that_holds_other_things_is_not_filled(tmp_path):
+    (tmp_path / "letter.txt").write_text("of somebody")
+    shown = run("serve", "--data", str(tmp_path), "--dimse-port", str(free_port()), "--http-port", str(free_port()))
+    assert shown.returncode == 2 and "letter.txt" in shown.stderr, shown.stderr
+    assert [p.name for p in tmp_path.iterdir()] == ["letter.txt"]
+
+
 def test_a_second_server_on_one_data_directory_is_refused(start_server):
     first = start_server()
     second = run("serve", "--data", str(first.data_dir), "--dimse-port", str(free_port()), "--http-port", str(free_port()))
