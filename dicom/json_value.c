@@ -2,7 +2,6 @@
 #include "dicom/json_value.h"
 
 #include "base/bytes.h"
-#include "dicom/charset.h"
 #include "dicom/json.h"
 #include "dicom/utf8.h"
 
@@ -94,87 +93,19 @@ void json_put_tag(uint32_t tag, struct buffer *json)
 
 /* Text. */
 
-enum json_kind json_kind_of(uint16_t vr)
-{
-    switch (vr) {
-    case VR_LO:
-    case VR_SH:
-    case VR_UC:
-        return JSON_TEXT;
-    case VR_LT:
-    case VR_ST:
-    case VR_UT:
-    case VR_UR:
-        return JSON_PARAGRAPH;
-    case VR_PN:
-        return JSON_NAME;
-    case VR_DS:
-    case VR_IS:
-        return JSON_DECIMAL;
-    case VR_FD:
-    case VR_FL:
-    case VR_SL:
-    case VR_SS:
-    case VR_SV:
-    case VR_UL:
-    case VR_US:
-    case VR_UV:
-        return JSON_NUMBER;
-    case VR_AT:
-        return JSON_TAG;
-    case VR_OB:
-    case VR_OD:
-    case VR_OF:
-    case VR_OL:
-    case VR_OV:
-    case VR_OW:
-    case VR_UN:
-        return JSON_BINARY;
-    default:
-        return JSON_STRING;
-    }
-}
-
-static bool is_padding(uint8_t byte)
-{
-    return byte == ' ' || byte == 0;
-}
-
-/* Running text may begin with spaces that count (PS3.5 6.2). */
-static struct slice trim(struct slice text, bool leading)
-{
-    while (text.size && is_padding(text.data[text.size - 1]))
-        text.size--;
-    while (leading && text.size && text.data[0] == ' ')
-        text = slice_skip(text, 1);
-    return text;
-}
-
-static struct slice take_part(struct slice *rest, uint8_t separator, bool *more)
-{
-    const uint8_t *end = rest->size ? memchr(rest->data, separator, rest->size) : NULL;
-    struct slice part = slice_take(*rest, end ? (size_t)(end - rest->data) : rest->size);
-    *rest = slice_skip(*rest, part.size + (end != NULL));
-    *more = end != NULL;
-    return part;
-}
-
 /* PS3.18 F.2.2: an object of the component groups that are not empty. */
 static void put_name(struct slice name, struct buffer *json)
 {
-    static const char *const groups[] = { "\"Alphabetic\":", "\"Ideographic\":", "\"Phonetic\":" };
+    static const char *const keys[] = { "\"Alphabetic\":", "\"Ideographic\":", "\"Phonetic\":" };
+    struct slice groups[MODEL_NAME_GROUPS];
     size_t begin = json->size;
-    bool more = true;
-    for (size_t i = 0; i < 3 && more; i++) {
-        struct slice group = name;
-        if (i < 2)
-            group = take_part(&name, '=', &more);
-        group = trim(group, true);
-        if (!group.size)
+    model_split_name(name, groups);
+    for (size_t i = 0; i < MODEL_NAME_GROUPS; i++) {
+        if (!groups[i].size)
             continue;
         json_put(json, json->size == begin ? "{" : ",", 1);
-        json_put(json, groups[i], strlen(groups[i]));
-        json_write_string(group, json);
+        json_put(json, keys[i], strlen(keys[i]));
+        json_write_string(groups[i], json);
     }
     if (json->size == begin)
         JSON_PUT(json, "null");
@@ -182,112 +113,48 @@ static void put_name(struct slice name, struct buffer *json)
         JSON_PUT(json, "}");
 }
 
-static void put_text(const struct element *element, enum json_kind kind, struct slice text,
+static void put_text(const struct element *element, enum model_kind kind, struct slice text,
                      struct buffer *json)
 {
     if (!text.size)
         JSON_PUT(json, "null");
-    else if (kind == JSON_NAME)
+    else if (kind == MODEL_NAME)
         put_name(text, json);
-    else if (kind != JSON_DECIMAL || !json_put_decimal(text, element->vr == VR_IS, json))
+    else if (kind != MODEL_DECIMAL || !json_put_decimal(text, element->vr == VR_IS, json))
         json_write_string(text, json);
 }
 
-static void put_texts(const struct element *element, enum json_kind kind, struct slice text,
+static void put_texts(const struct element *element, enum model_kind kind, struct slice text,
                       struct buffer *json)
 {
-    bool more = false;
+    bool more;
     do {
-        struct slice one = text;
-        if (kind != JSON_PARAGRAPH)
-            one = trim(take_part(&text, '\\', &more), element->vr != VR_UC);
-        put_text(element, kind, one, json);
+        put_text(element, kind, model_next_value(element->vr, kind, &text, &more), json);
         if (more)
             JSON_PUT(json, ",");
     } while (more);
 }
 
-/* As UTF-8 and without the padding at its end; borrowed from the data set or from `scratch`. */
-static struct slice decode(const struct element *element, enum json_kind kind,
-                           struct buffer *scratch, bool *beyond_ascii)
-{
-    const struct charset *charset = element->charset;
-    bool leading = kind != JSON_PARAGRAPH && element->vr != VR_UC;
-    if (kind == JSON_STRING || kind == JSON_DECIMAL || element->vr == VR_UR || !charset)
-        charset = charset_find(slice_of(NULL, 0));
-    struct slice text = trim(element->value, leading);
-    *beyond_ascii = !charset_is_plain(charset, text);
-    if (!*beyond_ascii)
-        return text;
-    buffer_clear(scratch);
-    charset_decode(charset, element->vr, text, scratch);
-    return trim(buffer_slice(scratch), leading);
-}
-
-bool json_put_values(const struct element *element, enum json_kind kind, struct buffer *text,
+bool json_put_values(const struct element *element, enum model_kind kind, struct buffer *text,
                      struct buffer *json)
 {
     bool beyond_ascii = false;
     if (!element->value.size)
         return false;
-    if (kind == JSON_NUMBER || kind == JSON_TAG) {
+    if (kind == MODEL_NUMBER || kind == MODEL_TAG) {
         JSON_PUT(json, ",\"Value\":[");
-        if (kind == JSON_TAG)
+        if (kind == MODEL_TAG)
             json_put_tags(element, json);
         else
             json_put_numbers(element, json);
         JSON_PUT(json, "]");
         return false;
     }
-    struct slice decoded = decode(element, kind, text, &beyond_ascii);
+    struct slice decoded = model_text(element, kind, text, &beyond_ascii);
     if (decoded.size) {
         JSON_PUT(json, ",\"Value\":[");
         put_texts(element, kind, decoded, json);
         JSON_PUT(json, "]");
     }
     return beyond_ascii;
-}
-
-/* Binary values. */
-
-static void put_base64(struct slice bytes, struct buffer *json)
-{
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    struct space space = buffer_reserve(json, (bytes.size + 2) / 3 * 4);
-    if (!space.data)
-        return;
-    uint8_t *to = space.data;
-    for (size_t at = 0; at < bytes.size; at += 3) {
-        size_t left = bytes.size - at;
-        uint32_t three = (uint32_t)bytes.data[at] << 16;
-        if (left > 1)
-            three |= (uint32_t)bytes.data[at + 1] << 8;
-        if (left > 2)
-            three |= bytes.data[at + 2];
-        *to++ = (uint8_t)digits[three >> 18];
-        *to++ = (uint8_t)digits[three >> 12 & 63];
-        *to++ = left > 1 ? (uint8_t)digits[three >> 6 & 63] : '=';
-        *to++ = left > 2 ? (uint8_t)digits[three & 63] : '=';
-    }
-    buffer_advance(json, space.size);
-}
-
-void json_put_base64(const struct element *element, struct buffer *json)
-{
-    enum { PIECE = 24 * 16 }; /* whole units and whole groups of three bytes */
-    size_t unit = vr_unit_size(element->vr);
-    struct slice rest = element->value;
-    if (!element->big_endian || unit == 1) {
-        put_base64(rest, json);
-        return;
-    }
-    while (rest.size) {
-        uint8_t swapped[PIECE];
-        struct slice piece = slice_take(rest, PIECE);
-        rest = slice_skip(rest, PIECE);
-        size_t whole = piece.size / unit * unit;
-        for (size_t i = 0; i < piece.size; i++)
-            swapped[i] = piece.data[i < whole ? i / unit * unit + unit - 1 - i % unit : i];
-        put_base64(slice_of(swapped, piece.size), json);
-    }
 }

@@ -3,20 +3,7 @@
 /* Inside json*.c: values of one element as DICOM JSON (PS3.18 F.2.2 to F.2.7). */
 
 #include "base/buffer.h"
-#include "dicom/dataset.h"
-
-/* How values of a VR are written. */
-enum json_kind {
-    JSON_STRING,    /* several, by backslashes; default repertoire */
-    JSON_TEXT,      /* the same in the character set */
-    JSON_PARAGRAPH, /* one, leading spaces count (ST LT UT; UR) */
-    JSON_NAME,
-    JSON_DECIMAL, /* IS DS: numbers in text */
-    JSON_NUMBER,
-    JSON_TAG,
-    JSON_BINARY, /* in base64 or at a URI */
-};
-enum json_kind json_kind_of(uint16_t vr);
+#include "dicom/model_value.h"
 
 /* The common case of an append, inline. */
 static inline void json_put(struct buffer *json, const void *data, size_t size)
@@ -38,9 +25,9 @@ void json_put_escaped(struct slice text, struct buffer *json);
 void json_tag_digits(uint32_t tag, char digits[8]);
 void json_put_tag(uint32_t tag, struct buffer *json);
 
-/* Appends `,"Value":[...]`, or nothing when there is no value but padding. Not for JSON_BINARY.
+/* Appends `,"Value":[...]`, or nothing when there is no value but padding. Not for MODEL_BINARY.
  * `text` is a scratch buffer. True when the text is more than ASCII. */
-bool json_put_values(const struct element *element, enum json_kind kind, struct buffer *text,
+bool json_put_values(const struct element *element, enum model_kind kind, struct buffer *text,
                      struct buffer *json);
 
 /* The values with commas between. */
@@ -48,6 +35,3 @@ void json_put_numbers(const struct element *element, struct buffer *json);
 void json_put_tags(const struct element *element, struct buffer *json);
 /* A DS, or an IS, as a number; false and nothing appended when JSON has none for it. */
 bool json_put_decimal(struct slice text, bool integer, struct buffer *json);
-
-/* Appends the value in base64, as little endian. */
-void json_put_base64(const struct element *element, struct buffer *json);
