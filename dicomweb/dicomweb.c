@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <strings.h>
 
 #include "archive/retrieve.h"
 #include "base/memory.h"
@@ -111,6 +112,12 @@ bool dicomweb_choose(struct request *request, struct response *response, const s
 {
     struct accept accept;
     struct error err;
+    const char *charset = request_query_value(request, "charset");
+    /* All text that is sent is UTF-8 (PS3.18 8.8). */
+    if (charset && strcasecmp(charset, "utf-8") != 0) {
+        response_error(response, request, 400, "charset: only UTF-8 is sent");
+        return false;
+    }
     if (!accept_of_request(request, &accept, &err)) {
         response_error(response, request, 400, err.message);
         return false;

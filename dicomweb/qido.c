@@ -10,8 +10,10 @@
 #include "base/memory.h"
 #include "dicom/encode.h"
 #include "dicom/json.h"
+#include "dicom/xml.h"
 #include "dicomweb/attribute_path.h"
 #include "dicomweb/routes.h"
+#include "http/multipart_writer.h"
 #include "http/negotiate.h"
 
 enum {
@@ -77,6 +79,8 @@ struct search {
     uint64_t limit;
     uint64_t offset;
     char warning[MAX_WARNING]; /* names of what was ignored */
+    bool xml;                  /* the answer is multipart, a part for each match */
+    struct multipart_writer writer;
     bool fuzzy;
 };
 
@@ -233,34 +237,27 @@ static bool add_parameters(struct search *search, struct error *err)
     return true;
 }
 
-/* Where the match can be retrieved, in order of the tags among its attributes (PS3.18 10.6.3.3). */
-static void encode_retrieve_url(struct search *search, const struct dataset *match,
-                                struct encoder *encoder)
+/* Where the match can be retrieved (PS3.18 10.6.3.3). */
+static void write_retrieve_url(struct search *search, const struct dataset *match,
+                               struct buffer *url)
 {
     char uid[UID_SIZE];
-    struct buffer url = buffer_up_to(4096);
-    dicomweb_base_url(search->dicomweb, search->request, &url);
+    dicomweb_base_url(search->dicomweb, search->request, url);
     if (dataset_uid(match, TAG_STUDY_INSTANCE_UID, uid))
-        buffer_append_format(&url, "/studies/%s", uid);
+        buffer_append_format(url, "/studies/%s", uid);
     if (search->level >= LEVEL_SERIES && dataset_uid(match, TAG_SERIES_INSTANCE_UID, uid))
-        buffer_append_format(&url, "/series/%s", uid);
+        buffer_append_format(url, "/series/%s", uid);
     if (search->level >= LEVEL_INSTANCE && dataset_uid(match, TAG_SOP_INSTANCE_UID, uid))
-        buffer_append_format(&url, "/instances/%s", uid);
-    encode_text(encoder, TAG_RETRIEVE_URL, VR_UR, buffer_text(&url));
-    buffer_release(&url);
+        buffer_append_format(url, "/instances/%s", uid);
 }
 
-static bool write_match(struct search *search, const struct dataset *match, struct buffer *json,
-                        struct error *err)
+/* The attributes of a match with its URL among them, in order of the tags. */
+static void encode_match(const struct dataset *match, const char *url, struct buffer *bytes)
 {
-    const struct json_options options = { .bulk_data_prefix = NULL };
-    struct buffer bytes = buffer_up_to(MAX_RESULT_BYTES);
-    struct encoder encoder = { &bytes, true };
+    struct encoder encoder = { bytes, true };
     struct walk walk = dataset_walk(match);
     struct element element;
-    struct dataset *complete = NULL;
     bool written = false;
-    bool ok = false;
     for (enum walk_event event; (event = walk_next(&walk, &element)) != WALK_END;) {
         /* A sequence counts as open while its own event is reported. */
         bool top = (event == WALK_ELEMENT && walk.depth == 0) ||
@@ -268,43 +265,62 @@ static bool write_match(struct search *search, const struct dataset *match, stru
         if (!top)
             continue;
         if (!written && element.tag > TAG_RETRIEVE_URL) {
-            encode_retrieve_url(search, match, &encoder);
+            encode_text(&encoder, TAG_RETRIEVE_URL, VR_UR, url);
             written = true;
         }
         encode_copy(&encoder, match, element.tag);
     }
     if (!written)
-        encode_retrieve_url(search, match, &encoder);
-    if (buffer_check(&bytes, "a result", err) &&
-        dataset_open(buffer_slice(&bytes), dataset_syntax(match), NULL, 0, &complete, err)) {
-        json_write_dataset(complete, &options, json);
-        ok = true;
+        encode_text(&encoder, TAG_RETRIEVE_URL, VR_UR, url);
+}
+
+static bool write_match(struct search *search, const struct dataset *match, struct buffer *page,
+                        struct error *err)
+{
+    const struct json_options options = { .bulk_data_prefix = NULL };
+    struct buffer url = buffer_up_to(4096);
+    struct buffer bytes = buffer_up_to(MAX_RESULT_BYTES);
+    struct dataset *complete = NULL;
+    write_retrieve_url(search, match, &url);
+    encode_match(match, buffer_text(&url), &bytes);
+    bool ok = buffer_check(&bytes, "a result", err) &&
+              dataset_open(buffer_slice(&bytes), dataset_syntax(match), NULL, 0, &complete, err);
+    if (ok && search->xml) {
+        multipart_begin_part(&search->writer, "application/dicom+xml", buffer_text(&url), page);
+        xml_write_dataset(complete, &options, page);
+    } else if (ok) {
+        json_write_dataset(complete, &options, page);
     }
     dataset_close(complete);
     buffer_release(&bytes);
+    buffer_release(&url);
     return ok;
 }
 
 /* The whole page is made before the first byte goes out: the Warning field counts what is left. */
-static bool write_page(struct search *search, struct buffer *json, uint64_t *count,
+static bool write_page(struct search *search, struct buffer *page, uint64_t *count,
                        struct error *err)
 {
     const struct dataset *match;
     query_set_page(search->query, search->offset, search->limit);
     query_combine_date_time(search->query);
-    buffer_append_byte(json, '[');
+    if (!search->xml)
+        buffer_append_byte(page, '[');
     for (*count = 0; *count < search->limit; (*count)++) {
         if (!query_next(search->query, &match, err))
             return false;
         if (!match)
             break;
-        if (*count)
-            buffer_append_byte(json, ',');
-        if (!write_match(search, match, json, err))
+        if (*count && !search->xml)
+            buffer_append_byte(page, ',');
+        if (!write_match(search, match, page, err))
             return false;
     }
-    buffer_append_byte(json, ']');
-    return buffer_check(json, "the result", err);
+    if (search->xml)
+        multipart_end(&search->writer, page);
+    else
+        buffer_append_byte(page, ']');
+    return buffer_check(page, "the result", err);
 }
 
 static bool add_warnings(struct search *search, uint64_t count, struct response *response,
@@ -336,20 +352,32 @@ static bool add_warnings(struct search *search, uint64_t count, struct response 
     return true;
 }
 
+static void answer_type(const struct search *search, struct response *response, const char *type)
+{
+    struct buffer text = buffer_up_to(256);
+    if (search->xml)
+        multipart_content_type(&search->writer, &text);
+    else
+        buffer_append_text(&text, type);
+    response_content_type(response, buffer_text(&text));
+    buffer_release(&text);
+}
+
 static void search_level(struct request *request, struct response *response, enum level level)
 {
     static const struct offer offers[] = {
         { "application/dicom+json", NULL, NULL, false },
         { "application/json", NULL, NULL, false },
+        { "multipart/related", "application/dicom+xml", NULL, false },
     };
     struct dicomweb *dicomweb = request_context(request);
-    struct buffer json = buffer_up_to(MAX_RESULT_BYTES);
+    struct buffer page = buffer_up_to(MAX_RESULT_BYTES);
     struct error err = { 0 };
     uint64_t count = 0;
     struct path_uids place;
     size_t offer;
     if (!dicomweb_path_uids(request, response, &place) ||
-        !dicomweb_choose(request, response, offers, 2, &offer))
+        !dicomweb_choose(request, response, offers, sizeof(offers) / sizeof(offers[0]), &offer))
         return;
     struct search *search = mem_alloc(sizeof(*search));
     search->dicomweb = dicomweb;
@@ -358,19 +386,22 @@ static void search_level(struct request *request, struct response *response, enu
     search->level = level;
     search->limit = dicomweb->query_limit;
     search->query = query_new(dicomweb->archive, level);
-    if (!add_parameters(search, &err) || !write_page(search, &json, &count, &err) ||
+    search->xml = offers[offer].inner != NULL;
+    if (search->xml)
+        search->writer = multipart_writer_for(offers[offer].inner);
+    if (!add_parameters(search, &err) || !write_page(search, &page, &count, &err) ||
         !add_warnings(search, count, response, &err)) {
         response_error(response, request, http_status_of(err.code), err.message);
     } else if (!count) {
         response_status(response, 204);
     } else {
         response_status(response, 200);
-        response_content_type(response, offers[offer].type);
-        response_body_take(response, &json);
+        answer_type(search, response, offers[offer].type);
+        response_body_take(response, &page);
     }
     query_close(search->query);
     free(search);
-    buffer_release(&json);
+    buffer_release(&page);
 }
 
 void qido_studies(struct request *request, struct response *response)

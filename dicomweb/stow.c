@@ -12,15 +12,17 @@
 #include "dicomweb/stow_commit.h"
 #include "http/media_type.h"
 #include "http/multipart_reader.h"
+#include "http/multipart_writer.h"
 
 enum { MAX_REPORT = 256 << 20 }; /* bounded by the part limit long before */
 
-enum answer_type { ANSWER_JSON, ANSWER_PLAIN_JSON, ANSWER_XML };
+enum answer_type { ANSWER_JSON, ANSWER_PLAIN_JSON, ANSWER_XML, ANSWER_XML_PART };
 
 static const struct offer answers[] = {
     [ANSWER_JSON] = { "application/dicom+json", NULL, NULL, false },
     [ANSWER_PLAIN_JSON] = { "application/json", NULL, NULL, false },
     [ANSWER_XML] = { "application/dicom+xml", NULL, NULL, false },
+    [ANSWER_XML_PART] = { "multipart/related", "application/dicom+xml", NULL, false },
 };
 
 /* One request. */
@@ -205,6 +207,29 @@ static void finish_body(struct stow *stow)
         error_set(&stow->fault, ERROR_INVALID, "the request has no parts");
 }
 
+/* In what was negotiated (PS3.18 10.5.3.3). */
+static void write_report(const struct stow *stow, const struct stow_report *report,
+                         struct response *response, struct buffer *body)
+{
+    struct multipart_writer writer = { .inner_type = answers[stow->answer].inner };
+    struct buffer type = buffer_up_to(256);
+    if (writer.inner_type) {
+        writer = multipart_writer_for(writer.inner_type);
+        multipart_begin_part(&writer, writer.inner_type, NULL, body);
+        multipart_content_type(&writer, &type);
+    } else {
+        buffer_append_text(&type, answers[stow->answer].type);
+    }
+    if (stow->answer == ANSWER_XML || stow->answer == ANSWER_XML_PART)
+        stow_report_write_xml(report, stow->base_url, stow->study, body);
+    else
+        stow_report_write_json(report, stow->base_url, stow->study, body);
+    if (writer.inner_type)
+        multipart_end(&writer, body);
+    response_content_type(response, buffer_text(&type));
+    buffer_release(&type);
+}
+
 void stow_respond(struct request *request, struct response *response)
 {
     struct stow *stow = request_state(request);
@@ -219,13 +244,9 @@ void stow_respond(struct request *request, struct response *response)
         response_error(response, request, http_status_of(stow->fault.code), stow->fault.message);
         return;
     }
-    if (stow->answer == ANSWER_XML)
-        stow_report_write_xml(report, stow->base_url, stow->study, &body);
-    else
-        stow_report_write_json(report, stow->base_url, stow->study, &body);
+    write_report(stow, report, response, &body);
     response_status(response,
                     fault ? http_status_of(stow->fault.code) : stow_report_status(report));
-    response_content_type(response, answers[stow->answer].type);
     if (fault)
         response_header(response, "Warning", "299 - \"the body broke off behind these instances\"");
     response_body_take(response, &body);

@@ -238,7 +238,9 @@ void stow_report_write_xml(const struct stow_report *report, const char *base_ur
                            const char *study, struct buffer *xml)
 {
     const char *common = common_study(report, study);
-    buffer_append_text(xml, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<NativeDicomModel>");
+    buffer_append_text(xml, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<NativeDicomModel "
+                            "xmlns=\"http://dicom.nema.org/PS3.19/models/NativeDICOM\" "
+                            "xml:space=\"preserve\">");
     begin_attribute("00081190", "UR", "RetrieveURL", xml);
     if (common[0])
         buffer_append_format(xml, "<Value number=\"1\">%s/studies/%s</Value>", base_url, common);

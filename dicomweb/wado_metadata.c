@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* WADO-RS, metadata (PS3.18 10.4.1.1.2): DICOM JSON of every instance, written from the stored
- * headers while it is sent. No pixel data is read. What is sent of a study or series, compressed or
- * not, is kept for those who ask next (metadata_cache.h), and named by an ETag. */
+/* WADO-RS, metadata (PS3.18 10.4.1.1.2): DICOM JSON of every instance, or its Native DICOM Model
+ * each in a part, written from the stored headers while it is sent. No pixel data is read. What is
+ * sent as JSON of a study or series, compressed or not, is kept for those who ask next
+ * (metadata_cache.h), and named by an ETag. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,10 +10,11 @@
 #include "archive/headers.h"
 #include "archive/retrieve.h"
 #include "base/memory.h"
-#include "dicom/json.h"
+#include "dicom/xml.h"
 #include "dicomweb/metadata_cache.h"
 #include "dicomweb/routes.h"
 #include "http/gzip.h"
+#include "http/multipart_writer.h"
 
 enum {
     MAX_INSTANCE_JSON = 512 << 20,
@@ -20,13 +22,23 @@ enum {
     HEADERS_MEMORY = 16 << 20, /* for the headers of one series, where there is room */
 };
 
+/* How it is written. */
+enum form { FORM_JSON, FORM_XML_PARTS, FORM_XML };
+
+struct answer_form {
+    enum form form;
+    struct multipart_writer writer; /* of FORM_XML_PARTS */
+};
+
 struct metadata {
     struct dicomweb *dicomweb;
+    enum form form;
+    struct multipart_writer writer;
     struct headers *headers;   /* of a study or series */
     struct instance *instance; /* or one instance; NULL when it was written */
     uint64_t memory;           /* that the headers may take */
     char *base_url;
-    struct buffer json;
+    struct buffer text;
     bool first;
     bool done;
 };
@@ -37,21 +49,31 @@ static void close_metadata(void *state)
     headers_close(metadata->headers);
     instance_close(metadata->instance);
     decode_budget_give_back(metadata->dicomweb->metadata_memory, metadata->memory);
-    buffer_release(&metadata->json);
+    buffer_release(&metadata->text);
     free(metadata->base_url);
     free(metadata);
 }
 
+static void write_instance_url(const char *base_url, const struct identity *identity,
+                               const char *behind, struct buffer *url)
+{
+    buffer_append_format(url, "%s/studies/%s/series/%s/instances/%s%s", base_url, identity->study,
+                         identity->series, identity->instance, behind);
+}
+
 static bool write_header(const char *base_url, const struct identity *identity,
-                         const struct dataset *header, struct buffer *json, struct error *err)
+                         const struct dataset *header, bool xml, struct buffer *text,
+                         struct error *err)
 {
     struct buffer prefix = buffer_up_to(4096);
-    buffer_append_format(&prefix, "%s/studies/%s/series/%s/instances/%s/bulkdata/", base_url,
-                         identity->study, identity->series, identity->instance);
+    write_instance_url(base_url, identity, "/bulkdata/", &prefix);
     const struct json_options options = { .bulk_data_prefix = buffer_text(&prefix) };
-    json_write_dataset(header, &options, json);
+    if (xml)
+        xml_write_dataset(header, &options, text);
+    else
+        json_write_dataset(header, &options, text);
     buffer_release(&prefix);
-    return buffer_check(json, "the metadata of an instance", err);
+    return buffer_check(text, "the metadata of an instance", err);
 }
 
 bool dicomweb_write_metadata(const char *base_url, struct instance *instance, struct buffer *json,
@@ -59,7 +81,7 @@ bool dicomweb_write_metadata(const char *base_url, struct instance *instance, st
 {
     const struct dataset *header;
     return instance_header(instance, &header, err) &&
-           write_header(base_url, instance_identity(instance), header, json, err);
+           write_header(base_url, instance_identity(instance), header, false, json, err);
 }
 
 /* *header NULL at the end. Of what is deleted meanwhile the client gets the rest. */
@@ -75,43 +97,55 @@ static bool next_header(struct metadata *metadata, const struct identity **ident
     return instance_header(metadata->instance, header, err);
 }
 
+/* What stands between the instances, and behind the last one. */
+static void write_separator(struct metadata *metadata, const struct identity *identity)
+{
+    struct buffer *text = &metadata->text;
+    if (metadata->form == FORM_JSON) {
+        buffer_append_byte(text, !identity ? ']' : metadata->first ? '[' : ',');
+    } else if (metadata->form == FORM_XML_PARTS && !identity) {
+        multipart_end(&metadata->writer, text);
+    } else if (metadata->form == FORM_XML_PARTS) {
+        struct buffer location = buffer_up_to(4096);
+        write_instance_url(metadata->base_url, identity, "/metadata", &location);
+        multipart_begin_part(&metadata->writer, metadata->writer.inner_type, buffer_text(&location),
+                             text);
+        buffer_release(&location);
+    }
+}
+
 static bool next_piece(void *state, struct piece *piece, struct error *err)
 {
     struct metadata *metadata = state;
     const struct identity *identity;
     const struct dataset *header;
-    buffer_clear(&metadata->json);
-    if (metadata->done) {
-        piece->kind = PIECE_END;
-        return true;
-    }
-    while (!metadata->done && metadata->json.size < PIECE_SIZE) {
+    buffer_clear(&metadata->text);
+    while (!metadata->done && metadata->text.size < PIECE_SIZE) {
         if (!next_header(metadata, &identity, &header, err))
             return false;
-        if (!header) {
-            if (metadata->first)
-                return error_set(err, ERROR_GONE, "the instances were deleted");
-            buffer_append_byte(&metadata->json, ']');
-            metadata->done = true;
-            break;
-        }
-        buffer_append_byte(&metadata->json, metadata->first ? '[' : ',');
+        if (!header && metadata->first)
+            return error_set(err, ERROR_GONE, "the instances were deleted");
+        write_separator(metadata, header ? identity : NULL);
+        metadata->done = !header;
         metadata->first = false;
-        if (!write_header(metadata->base_url, identity, header, &metadata->json, err))
+        if (header && !write_header(metadata->base_url, identity, header,
+                                    metadata->form != FORM_JSON, &metadata->text, err))
             return false;
     }
-    piece->kind = PIECE_BYTES;
-    piece->bytes = buffer_slice(&metadata->json);
+    piece->kind = metadata->text.size ? PIECE_BYTES : PIECE_END;
+    piece->bytes = buffer_slice(&metadata->text);
     return true;
 }
 
 static bool open_metadata(struct dicomweb *dicomweb, const char *base_url,
-                          const struct path_uids *uids, struct body_source *source,
-                          struct error *err)
+                          const struct path_uids *uids, const struct answer_form *form,
+                          struct body_source *source, struct error *err)
 {
     struct metadata *metadata = mem_alloc(sizeof(*metadata));
+    metadata->form = form->form;
+    metadata->writer = form->writer;
     metadata->dicomweb = dicomweb;
-    metadata->json = buffer_up_to(MAX_INSTANCE_JSON);
+    metadata->text = buffer_up_to(MAX_INSTANCE_JSON);
     metadata->first = true;
     metadata->base_url = mem_copy_text(base_url);
     bool ok;
@@ -238,39 +272,52 @@ static bool answer_kept(struct dicomweb *dicomweb, struct response *response, co
 
 /* Weak: compressed and not it is the same (RFC 9110 8.8.1). */
 static bool is_known(struct request *request, struct response *response, const char *base_url,
-                     uint64_t change)
+                     const char *type, uint64_t change)
 {
     char etag[64];
     uint64_t hash = 0xCBF29CE484222325u; /* FNV-1a: the URL stands in the answer */
     for (const char *c = base_url; *c; c++)
         hash = (hash ^ (unsigned char)*c) * 0x100000001B3u;
+    for (const char *c = type; *c; c++)
+        hash = (hash ^ (unsigned char)*c) * 0x100000001B3u;
     snprintf(etag, sizeof(etag), "W/\"%" PRIx64 "-%016" PRIx64 "\"", change, hash);
     return response_etag(response, request, etag);
 }
 
+/* What is sent of a study or series; JSON is kept (XML has a boundary of its own each time). */
+static bool stream_many(struct dicomweb *dicomweb, struct response *response, const char *base_url,
+                        const struct path_uids *uids, const struct answer_form *form,
+                        bool compressed, uint64_t change, struct error *err)
+{
+    struct body_source source;
+    char *key = mem_format("%s %s %s %s", compressed ? "gzip" : "plain", base_url, uids->study,
+                           uids->series);
+    bool keep_it = form->form == FORM_JSON;
+    bool ok = keep_it && answer_kept(dicomweb, response, key, change);
+    if (!ok && (ok = open_metadata(dicomweb, base_url, uids, form, &source, err))) {
+        if (compressed)
+            source = gzip_source(&source);
+        if (keep_it)
+            source = keep_source(dicomweb, uids, key, change, &source);
+        response_stream_take(response, &source, UINT64_MAX);
+    }
+    free(key);
+    return ok;
+}
+
 /* A study or series. */
 static bool answer_many(struct request *request, struct response *response, const char *base_url,
-                        const struct path_uids *uids, struct error *err)
+                        const struct path_uids *uids, const struct answer_form *form,
+                        struct error *err)
 {
     struct dicomweb *dicomweb = request_context(request);
-    struct body_source source;
     bool compressed = request_accepts_gzip(request);
     uint64_t change;
     if (!headers_change(dicomweb->archive, uids->study, uids->series, &change, err))
         return false;
-    if (is_known(request, response, base_url, change))
+    if (is_known(request, response, base_url, form->form == FORM_JSON ? "" : "xml", change))
         return true;
-    char *key = mem_format("%s %s %s %s", compressed ? "gzip" : "plain", base_url, uids->study,
-                           uids->series);
-    bool ok = answer_kept(dicomweb, response, key, change);
-    if (!ok && (ok = open_metadata(dicomweb, base_url, uids, &source, err))) {
-        if (compressed)
-            source = gzip_source(&source);
-        source = keep_source(dicomweb, uids, key, change, &source);
-        response_stream_take(response, &source, UINT64_MAX);
-    }
-    free(key);
-    if (!ok)
+    if (!stream_many(dicomweb, response, base_url, uids, form, compressed, change, err))
         return false;
     response_status(response, 200);
     response_header(response, "Vary", "Accept-Encoding");
@@ -280,18 +327,24 @@ static bool answer_many(struct request *request, struct response *response, cons
 }
 
 static bool answer_one(struct request *request, struct response *response, const char *base_url,
-                       const struct path_uids *uids, struct error *err)
+                       const struct path_uids *uids, const struct answer_form *form,
+                       struct error *err)
 {
+    static const char *const names[] = {
+        [FORM_JSON] = "json", [FORM_XML_PARTS] = "xml parts", [FORM_XML] = "xml"
+    };
     struct body_source source;
     struct instance *instance;
     if (!instance_open(((struct dicomweb *)request_context(request))->archive, uids->study,
                        uids->series, uids->instance, &instance, err))
         return false;
-    bool known = dicomweb_is_known(request, response, instance, base_url);
+    char *as = mem_format("%s %s", names[form->form], base_url);
+    bool known = dicomweb_is_known(request, response, instance, as);
+    free(as);
     instance_close(instance);
     if (known)
         return true;
-    if (!open_metadata(request_context(request), base_url, uids, &source, err))
+    if (!open_metadata(request_context(request), base_url, uids, form, &source, err))
         return false;
     response_status(response, 200);
     response_stream_take(response, &source, UINT64_MAX);
@@ -299,18 +352,18 @@ static bool answer_one(struct request *request, struct response *response, const
 }
 
 static bool answer(struct request *request, struct response *response, const struct path_uids *uids,
-                   struct error *err)
+                   const struct answer_form *form, struct error *err)
 {
     struct dicomweb *dicomweb = request_context(request);
     struct buffer url = buffer_up_to(4096);
     bool ok;
     dicomweb_base_url(dicomweb, request, &url);
     if (*uids->instance)
-        ok = answer_one(request, response, buffer_text(&url), uids, err);
+        ok = answer_one(request, response, buffer_text(&url), uids, form, err);
     else
         ok = archive_find(dicomweb->archive, uids->study, *uids->series ? uids->series : NULL,
                           err) &&
-             answer_many(request, response, buffer_text(&url), uids, err);
+             answer_many(request, response, buffer_text(&url), uids, form, err);
     buffer_release(&url);
     return ok;
 }
@@ -320,16 +373,27 @@ void wado_metadata(struct request *request, struct response *response)
     static const struct offer offers[] = {
         { "application/dicom+json", NULL, NULL, false },
         { "application/json", NULL, NULL, false },
+        { "multipart/related", "application/dicom+xml", NULL, false },
+        { "application/dicom+xml", NULL, NULL, false }, /* of one instance */
     };
+    static const enum form forms[] = { FORM_JSON, FORM_JSON, FORM_XML_PARTS, FORM_XML };
     struct path_uids uids;
     struct error err;
     size_t offer;
     if (!dicomweb_path_uids(request, response, &uids) ||
-        !dicomweb_choose(request, response, offers, 2, &offer))
+        !dicomweb_choose(request, response, offers, *uids.instance ? 4 : 3, &offer))
         return;
-    if (!answer(request, response, &uids, &err)) {
-        response_error(response, request, http_status_of(err.code), err.message);
-        return;
+    struct answer_form form = { .form = forms[offer] };
+    struct buffer type = buffer_up_to(256);
+    if (form.form == FORM_XML_PARTS) {
+        form.writer = multipart_writer_for(offers[offer].inner);
+        multipart_content_type(&form.writer, &type);
+    } else {
+        buffer_append_text(&type, offers[offer].type);
     }
-    response_content_type(response, offers[offer].type);
+    if (answer(request, response, &uids, &form, &err))
+        response_content_type(response, buffer_text(&type));
+    else
+        response_error(response, request, http_status_of(err.code), err.message);
+    buffer_release(&type);
 }
