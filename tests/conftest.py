@@ -5,9 +5,11 @@
 directory and free ports, and stops it at the end of the test. `fhir` is a real FHIR server, `sample_data` the folder
 of generated studies. The daemon's log is kept beside its data and shown when it dies.
 """
+import itertools
 import json
 import os
 import pathlib
+import random
 import shutil
 import signal
 import socket
@@ -23,14 +25,20 @@ BINARY = BUILD / "hounsfield"
 
 
 _ports = set()
+# Below the ports that the kernel gives to clients, and a range of its own for each of the processes that share the tests.
+_worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:])
+_candidates = itertools.cycle(random.sample(range(12000 + 4000 * (_worker % 5), 16000 + 4000 * (_worker % 5)), 4000))
 
 
 def free_port():
     """One that nobody listens on, and that was not given out before: a URL names one server for the whole session."""
-    while True:
+    for port in _candidates:
         with socket.socket() as s:
-            s.bind(("127.0.0.1", 0))
-            port = s.getsockname()[1]
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                s.bind(("0.0.0.0", port))
+            except OSError:
+                continue
         if port not in _ports:
             _ports.add(port)
             return port

@@ -241,7 +241,7 @@ def test_FHIR_03_eight_sources_in_any_order_and_twice(cast, proxy, fhir):
     server = cast(quietSeconds=0.2, maximumAgeSeconds=1)
     study = one_study(48)
     for ds in study[24:]:
-        ds.SeriesInstanceUID = study[0].SeriesInstanceUID[:-1] + "7"
+        ds.SeriesInstanceUID = study[0].SeriesInstanceUID + "7"
     parts = [part10(ds) for ds in study]
 
     def source(seed):
