@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -162,6 +163,28 @@ static void leave(struct client *client)
     pthread_mutex_unlock(&control->lock);
 }
 
+/* What was found is not an error of the operation, but it is what its end is about. */
+static void log_end(const struct operation *operation, const char *status, const cJSON *result,
+                    int64_t milliseconds)
+{
+    uint64_t findings = operation->findings ? operation->findings(result) : 0;
+    if (!findings) {
+        log_info("control: ended command=%s status=%s ms=%" PRId64, operation->name, status,
+                 milliseconds);
+        return;
+    }
+    struct buffer kinds = buffer_up_to(1024);
+    const cJSON *kind;
+    cJSON_ArrayForEach(kind, cJSON_GetObjectItemCaseSensitive(result, "kinds"))
+    {
+        if (kind->valuedouble > 0)
+            buffer_append_format(&kinds, " %s=%.0f", kind->string, kind->valuedouble);
+    }
+    log_warn("control: ended command=%s status=found findings=%" PRIu64 "%s ms=%" PRId64,
+             operation->name, findings, buffer_text(&kinds), milliseconds);
+    buffer_release(&kinds);
+}
+
 static void run_operation(struct client *client, const struct operation *operation,
                           const struct operation_options *options)
 {
@@ -180,8 +203,8 @@ static void run_operation(struct client *client, const struct operation *operati
     cJSON *result = cJSON_AddObjectToObject(line, "result");
     bool ok = operation->run(&client->control->place, options, &job, result, &err);
     leave(client);
-    log_info("control: ended command=%s status=%s ms=%lld", operation->name,
-             ok ? "ok" : error_name(err.code), (long long)(clock_monotonic_ms() - began_ms));
+    log_end(operation, ok ? "ok" : error_name(err.code), ok ? result : NULL,
+            clock_monotonic_ms() - began_ms);
     if (ok)
         control_send(client->fd, line);
     else
