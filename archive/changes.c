@@ -34,6 +34,18 @@ bool changes_get(struct archive *archive, uint64_t sequence, struct change *chan
     return ok;
 }
 
+bool changes_last(struct archive *archive, struct change *change, bool *found, struct error *err)
+{
+    struct storage_cursor *cursor;
+    struct slice key, value;
+    if (!feed_open_backwards(archive->storage, &cursor, err))
+        return false;
+    bool ok = storage_cursor_next(cursor, &key, &value, found, err) &&
+              (!*found || feed_entry_decode(value, feed_sequence(key), change, err));
+    storage_cursor_close(cursor);
+    return ok;
+}
+
 bool changes_open(struct archive *archive, uint64_t after, struct changes **out, struct error *err)
 {
     struct storage_cursor *cursor;

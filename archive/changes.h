@@ -17,7 +17,10 @@ struct change {
 };
 
 uint64_t changes_latest(struct archive *archive); /* 0: none yet */
-/* One change by its number (for changefeed/latest): *found false when there is none. */
+/* The last one that there is (for changefeed/latest): after a restore its number is below
+ * changes_latest. *found false when there is none. */
+bool changes_last(struct archive *archive, struct change *change, bool *found, struct error *err);
+/* One change by its number: *found false when there is none. */
 bool changes_get(struct archive *archive, uint64_t sequence, struct change *change, bool *found,
                  struct error *err);
 

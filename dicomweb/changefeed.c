@@ -233,8 +233,7 @@ void changefeed_latest(struct request *request, struct response *response)
     }
     struct buffer json = buffer_up_to(MAX_ENTRY_JSON);
     char *base_url = copy_base_url(dicomweb, request);
-    uint64_t latest = changes_latest(dicomweb->archive);
-    bool ok = !latest || changes_get(dicomweb->archive, latest, &change, &found, &err);
+    bool ok = changes_last(dicomweb->archive, &change, &found, &err);
     if (ok && found)
         ok = write_entry(dicomweb->archive, &change, page.with_metadata, base_url, &json, &err);
     if (!ok) {

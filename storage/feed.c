@@ -20,18 +20,36 @@ uint64_t feed_latest(struct storage *storage)
     return sequence;
 }
 
+/* The keys of the entries after `after`, at most up to feed_latest as of now. */
+struct feed_range {
+    uint8_t lower[SEQUENCE_SIZE];
+    uint8_t upper[SEQUENCE_SIZE + 1];
+};
+
+static struct feed_range range_after(struct storage *storage, uint64_t after)
+{
+    struct feed_range range;
+    uint64_t latest = feed_latest(storage);
+    put_u64be(range.lower, after == UINT64_MAX ? after : after + 1);
+    put_u64be(range.upper, latest > after ? latest : after); /* empty when nothing is new */
+    range.upper[SEQUENCE_SIZE] = 0;                          /* just behind that entry */
+    return range;
+}
+
 bool feed_open(struct storage *storage, uint64_t after, struct storage_cursor **out,
                struct error *err)
 {
-    uint64_t latest = feed_latest(storage);
-    uint64_t end = latest > after ? latest : after; /* an empty range when nothing is new */
-    uint8_t lower[SEQUENCE_SIZE];
-    uint8_t upper[SEQUENCE_SIZE + 1];
-    put_u64be(lower, after == UINT64_MAX ? after : after + 1);
-    put_u64be(upper, end);
-    upper[SEQUENCE_SIZE] = 0; /* just behind the entry `end` */
-    return storage_cursor_open(storage, TABLE_FEED, slice_of(lower, sizeof(lower)),
-                               slice_of(upper, sizeof(upper)), out, err);
+    struct feed_range range = range_after(storage, after);
+    return storage_cursor_open(storage, TABLE_FEED, slice_of(range.lower, sizeof(range.lower)),
+                               slice_of(range.upper, sizeof(range.upper)), out, err);
+}
+
+bool feed_open_backwards(struct storage *storage, struct storage_cursor **out, struct error *err)
+{
+    struct feed_range range = range_after(storage, 0);
+    return storage_cursor_open_backwards(storage, TABLE_FEED,
+                                         slice_of(range.lower, sizeof(range.lower)),
+                                         slice_of(range.upper, sizeof(range.upper)), out, err);
 }
 
 uint64_t feed_sequence(struct slice key)

@@ -13,6 +13,8 @@ feed_latest(struct storage *storage); /* the last durable sequence number, 0 whe
  * key is the sequence number, see feed_sequence. */
 bool feed_open(struct storage *storage, uint64_t after, struct storage_cursor **out,
                struct error *err);
+/* The same from the last entry down. After a restore or rebuild it is below feed_latest. */
+bool feed_open_backwards(struct storage *storage, struct storage_cursor **out, struct error *err);
 uint64_t feed_sequence(struct slice key);
 
 /* True when feed_latest is above `after`; waits up to timeout_ms for that. Wakes early on

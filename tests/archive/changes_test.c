@@ -6,6 +6,7 @@
 
 #include "archive/delete.h"
 #include "base/clock.h"
+#include "storage/store.h"
 #include "tests/archive/fixture.h"
 
 static const struct object object = {
@@ -89,6 +90,31 @@ TEST(a_cursor_begins_after_the_number_it_is_given)
     CHECK_OK(changes_next(changes, &change, &found, &err), err);
     CHECK(!found);
     changes_close(changes);
+    fixture_close(&fixture);
+}
+
+TEST(the_last_change_is_found_though_the_numbers_go_on_behind_it)
+{
+    struct fixture fixture;
+    struct error err = { 0 };
+    struct change change;
+    bool found;
+    fixture_open(&fixture, true);
+    CHECK_OK(changes_last(fixture.archive, &change, &found, &err), err);
+    CHECK(!found);
+    store(&fixture, &object);
+    delete_study(&fixture);
+    CHECK_OK(changes_last(fixture.archive, &change, &found, &err), err);
+    CHECK(found);
+    CHECK_INT(change.sequence, 2);
+    CHECK_INT(change.action, CHANGE_DELETE);
+    /* As a restore does it. */
+    feed_advance(fixture.storage, 1000000);
+    CHECK_INT(changes_latest(fixture.archive), 1000000);
+    CHECK_OK(changes_last(fixture.archive, &change, &found, &err), err);
+    CHECK(found);
+    CHECK_INT(change.sequence, 2);
+    CHECK_TEXT(change.identity.instance, "1.1.1.1");
     fixture_close(&fixture);
 }
 

@@ -128,6 +128,7 @@ def test_damage_is_found_beside_the_server_and_without_it(filled):
         done = run("verify", "--data", filled.data_dir)
         assert done.returncode == 3 and "1 findings: blob-corrupt 1" in done.stdout
         assert str(victim.PatientID) not in done.stdout + done.stderr
+    assert "control: ended command=verify status=found findings=1 blob-corrupt=1 ms=" in filled.log()
 
 
 def test_what_was_found_is_remembered_and_degrades_health(filled):
@@ -341,6 +342,10 @@ def test_a_backup_is_made_beside_the_server_and_restored_into_an_empty_directory
     other = start_server({"data": {"directory": str(target)}})
     other.images = filled.images
     assert wado_all(other) == before
+    # The numbers of the feed go on far behind the last entry.
+    latest = requests.get(other.dicomweb + "/changefeed/latest", timeout=30)
+    assert latest.status_code == 200
+    assert latest.json() == requests.get(other.dicomweb + "/changefeed", timeout=30).json()[-1]
 
 
 def test_an_index_that_is_gone_is_rebuilt_but_not_under_a_running_server(filled):
