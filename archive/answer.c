@@ -218,7 +218,7 @@ static bool encode_tag(struct answer *answer, struct encoder *encoder, struct ro
         encode_part(encoder, parts, count, 0, value.source);
     else if (found)
         encode_copy(encoder, value.source, tag);
-    else if (!answer->all && !is_creator(tag))
+    else if (!answer->all && !is_creator(tag) && !row_is_of_unknown_zone(row, tag))
         encode_nothing(encoder, tag);
     return true;
 }

@@ -8,6 +8,7 @@
 #include "archive/resume.h"
 #include "archive/terms.h"
 #include "base/memory.h"
+#include "dicom/date_time.h"
 #include "storage/feed.h"
 
 enum {
@@ -130,13 +131,29 @@ static bool source_of(const struct query_key *key, enum level level, struct sour
 
 /* Ranges of keys. */
 
+/* The day that is so many days later; an open end stays open. */
+static struct slice other_day(struct slice day, int days, char text[DATE_TEXT_SIZE])
+{
+    struct time_span span;
+    if (!date_parse(day, &span))
+        return day;
+    date_format(span.first_us + days * DAY_US, text);
+    return slice_text(text);
+}
+
+/* Zones lie up to 26 hours apart, and the index has the dates as they are stored. */
 static void date_range(const struct query_key *key, struct key *lower, struct key *upper)
 {
-    if (single(key))
-        term_date_range(match_key_member(key->match, 0), match_key_member(key->match, 0), lower,
-                        upper);
-    else
-        term_date_range(match_key_lower(key->match), match_key_upper(key->match), lower, upper);
+    enum { DAYS_APART = 2 };
+    char texts[2][DATE_TEXT_SIZE];
+    bool is_single = single(key);
+    struct slice first = is_single ? match_key_member(key->match, 0) : match_key_lower(key->match);
+    struct slice last = is_single ? first : match_key_upper(key->match);
+    if (key->has_zone) {
+        first = other_day(first, -DAYS_APART, texts[0]);
+        last = other_day(last, DAYS_APART, texts[1]);
+    }
+    term_date_range(first, last, lower, upper);
 }
 
 static size_t range_count(const struct source *source)
@@ -489,7 +506,7 @@ static bool open_ordered(struct plan *plan, const struct query_keys *keys,
         plan->exact = !filters(keys, NULL);
         return open_patients(plan, err);
     }
-    bool answers_key = source->kind == SOURCE_DATES && !source->key->time;
+    bool answers_key = source->kind == SOURCE_DATES && !source->key->time && !source->key->has_zone;
     struct key lower, upper;
     plan->exact = !filters(keys, answers_key ? source->key : NULL);
     source_range(source, 0, &lower, &upper);

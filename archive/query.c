@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/memory.h"
 #include "base/metrics.h"
+#include "dicom/date_time.h"
 
 struct query {
     struct archive *archive;
@@ -95,6 +96,16 @@ bool query_supports(enum level level, const uint32_t *path, size_t depth)
 void query_combine_date_time(struct query *query)
 {
     query->combine = true;
+}
+
+bool query_set_zone(struct query *query, struct slice offset, struct error *err)
+{
+    if (!zone_offset_parse(offset, &query->keys.zone_us))
+        return error_set_tag(err, ERROR_INVALID, TAG_TIMEZONE_OFFSET_FROM_UTC,
+                             "a key is no offset from UTC");
+    query->keys.has_zone = true;
+    row_set_zone(&query->row, offset);
+    return true;
 }
 
 void query_set_page(struct query *query, uint64_t offset, uint64_t limit)

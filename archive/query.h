@@ -33,6 +33,11 @@ void query_return_all(struct query *query);
 /* Study Date and Study Time (and such pairs) with ranges are one span (PS3.4 C.2.2.2.5); QIDO
  * always, C-FIND if agreed. */
 void query_combine_date_time(struct query *query);
+/* Dates and times of the keys that are added from now on are those of a zone ("+0100"), and those
+ * of the matches are said in it, with (0008,0201) naming it where that is asked for (PS3.4
+ * C.4.1.1.3.1). What does not say its zone is taken to be in this one, and is answered without
+ * (0008,0201); birth dates are of no zone. ERROR_INVALID with the tag for what is no offset. */
+bool query_set_zone(struct query *query, struct slice offset, struct error *err);
 /* Skips the first `offset` matches; 0 limit: no end. */
 void query_set_page(struct query *query, uint64_t offset, uint64_t limit);
 

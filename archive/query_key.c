@@ -32,13 +32,15 @@ bool query_keys_add(struct query_keys *keys, enum level level, const uint32_t *p
         keys->capacity = keys->capacity ? keys->capacity * 2 : 16;
         keys->keys = mem_resize_array(keys->keys, keys->capacity, sizeof(*keys->keys));
     }
-    struct query_key key = { .depth = depth, .level = row_attribute_level(path[0], level) };
+    struct query_key key = { .depth = depth,
+                             .level = row_attribute_level(path[0], level),
+                             .has_zone = keys->has_zone };
     memcpy(key.path, path, depth * sizeof(*path));
     uint32_t tag = path[depth - 1];
     uint16_t vr = dictionary_vr(tag);
     if (vr == VR_UN)
         vr = VR_LO; /* a private attribute: its text as it is */
-    if (!match_key_open_with(tag, vr, value, keys->options, &key.match, err))
+    if (!match_key_open_in(tag, vr, value, keys->options, keys->zone_us, &key.match, err))
         return false;
     keys->keys[keys->count++] = key;
     return true;

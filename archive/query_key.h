@@ -14,6 +14,7 @@ struct query_key {
     enum level level;             /* at which it can be told first */
     const struct query_key *time; /* a date's time, when both are one span */
     bool in_span;                 /* a time that is matched together with its date */
+    bool has_zone;                /* a day of it lies over others of other zones */
 };
 
 struct query_keys {
@@ -21,6 +22,8 @@ struct query_keys {
     size_t count;
     size_t capacity;
     unsigned options; /* enum match_option */
+    bool has_zone;    /* dates and times are those of a zone: */
+    int64_t zone_us;  /* so far ahead of UTC */
 };
 
 bool query_keys_add(struct query_keys *keys, enum level level, const uint32_t *path, size_t depth,

@@ -21,6 +21,7 @@ static void forget_below(struct row *row, enum level level)
     for (int i = level; i <= LEVEL_INSTANCE; i++) {
         dataset_close(row->summaries[i]);
         row->summaries[i] = NULL;
+        zone_copy_release(&row->copies[i]);
     }
 }
 
@@ -31,6 +32,26 @@ void row_release(struct row *row)
     series_record_release(&row->series);
     instance_record_release(&row->instance);
     document_release(&row->document);
+    zone_copy_release(&row->document_copy);
+}
+
+void row_set_zone(struct row *row, struct slice offset)
+{
+    zone_init(&row->zone, offset);
+}
+
+bool row_is_of_unknown_zone(const struct row *row, uint32_t tag)
+{
+    return tag == TAG_TIMEZONE_OFFSET_FROM_UTC && row->zone.text[0];
+}
+
+/* The zone of a study is that of all below it which says nothing else. */
+static bool say_in_zone(struct row *row, const struct dataset *dataset, struct zone_copy *copy,
+                        struct error *err)
+{
+    return !row->zone.text[0] ||
+           zone_copy_make(copy, dataset, row->stored.text[0] ? &row->stored : NULL, &row->zone,
+                          err);
 }
 
 static bool open_summary(struct row *row, enum level level, const struct summary *summary,
@@ -38,7 +59,21 @@ static bool open_summary(struct row *row, enum level level, const struct summary
 {
     return dataset_open(buffer_slice(&summary->bytes),
                         transfer_syntax_find(slice_text(UID_EXPLICIT_LITTLE_ENDIAN)), NULL, 0,
-                        &row->summaries[level], err);
+                        &row->summaries[level], err) &&
+           say_in_zone(row, row->summaries[level], &row->copies[level], err);
+}
+
+/* As it is said. */
+static const struct dataset *summary_at(const struct row *row, enum level level)
+{
+    return row->copies[level].dataset ? row->copies[level].dataset : row->summaries[level];
+}
+
+static void read_zone(struct row *row)
+{
+    char text[ZONE_SIZE + 1] = "";
+    dataset_string(row->summaries[LEVEL_STUDY], TAG_TIMEZONE_OFFSET_FROM_UTC, text, sizeof(text));
+    zone_init(&row->stored, slice_text(text));
 }
 
 bool row_load_study(struct row *row, const char *study, bool *found, struct error *err)
@@ -48,8 +83,13 @@ bool row_load_study(struct row *row, const char *study, bool *found, struct erro
     snprintf(row->place.study, UID_SIZE, "%s", study);
     row->place.series[0] = '\0';
     row->place.instance[0] = '\0';
-    return lookup_study(row->archive, study, &row->study, found, err) &&
-           (!*found || open_summary(row, LEVEL_STUDY, &row->study.summary, err));
+    memset(&row->stored, 0, sizeof(row->stored));
+    if (!lookup_study(row->archive, study, &row->study, found, err) ||
+        (*found && !open_summary(row, LEVEL_STUDY, &row->study.summary, err)))
+        return false;
+    if (*found && row->zone.text[0])
+        read_zone(row);
+    return true;
 }
 
 bool row_set_series(struct row *row, const char *series, struct slice record, struct error *err)
@@ -290,10 +330,16 @@ bool row_header(struct row *row, enum level level, const struct dataset **header
     bool is_loaded = row->document.dataset && strcmp(loaded->instance, place.instance) == 0 &&
                      strcmp(loaded->series, place.series) == 0 &&
                      strcmp(loaded->study, place.study) == 0;
-    if (!is_loaded && !document_load(row->archive, &place, &row->document, &found, err))
-        return false;
+    if (!is_loaded) {
+        zone_copy_release(&row->document_copy);
+        if (!document_load(row->archive, &place, &row->document, &found, err) ||
+            (found && !say_in_zone(row, row->document.dataset, &row->document_copy, err)))
+            return false;
+    }
     *loaded = place;
-    *header = found ? row->document.dataset : NULL;
+    *header = row->document_copy.dataset ? row->document_copy.dataset
+              : found                    ? row->document.dataset
+                                         : NULL;
     return true;
 }
 
@@ -308,10 +354,10 @@ static const struct dataset *find_summary(const struct row *row, enum level leve
         return NULL;
     if (own <= LEVEL_STUDY) {
         *complete = !row->study.summary.partial;
-        return row->summaries[LEVEL_STUDY];
+        return summary_at(row, LEVEL_STUDY);
     }
     *complete = own == LEVEL_SERIES ? !row->series.summary.partial : !row->instance.summary.partial;
-    return row->summaries[own];
+    return summary_at(row, own);
 }
 
 bool row_find(struct row *row, enum level level, uint32_t tag, struct buffer *scratch,

@@ -7,6 +7,7 @@
 #include "archive/core.h"
 #include "archive/document.h"
 #include "archive/records.h"
+#include "archive/zone.h"
 #include "dicom/encode.h"
 
 struct row {
@@ -20,10 +21,19 @@ struct row {
     bool has_patient;
     struct document document; /* the header that was needed last */
     struct identity document_place;
+    struct zone zone;   /* that all of it is said in; "": as it is stored */
+    struct zone stored; /* of the study; "": it does not say */
+    struct zone_copy copies[LEVEL_INSTANCE + 1]; /* the summaries, said in the zone */
+    struct zone_copy document_copy;
 };
 
 void row_init(struct row *row, struct archive *archive);
 void row_release(struct row *row);
+
+/* Everything that is read from now on is said in this zone (archive/zone.h). */
+void row_set_zone(struct row *row, struct slice offset);
+/* Is this (0008,0201) of what does not say its zone? It is not answered then. */
+bool row_is_of_unknown_zone(const struct row *row, uint32_t tag);
 
 /* *found false when the study is not (any more) there. What was below is forgotten. */
 bool row_load_study(struct row *row, const char *study, bool *found, struct error *err);

@@ -2,6 +2,7 @@
 #include "dicom/date_time.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "dicom/fold.h"
 
@@ -200,8 +201,26 @@ static bool take_days(struct slice *text, int64_t *first, int64_t *last)
     return true;
 }
 
+bool zone_offset_parse(struct slice text, int64_t *offset_us)
+{
+    text = fold_trim(text);
+    return text.size && (text.data[0] == '+' || text.data[0] == '-') &&
+           take_offset(&text, offset_us) && !text.size;
+}
+
+bool date_time_has_offset(struct slice text)
+{
+    return text.size && (memchr(text.data, '+', text.size) || memchr(text.data, '-', text.size));
+}
+
 bool date_time_parse(struct slice text, struct time_span *span)
 {
+    return date_time_parse_in(text, 0, span);
+}
+
+bool date_time_parse_in(struct slice text, int64_t zone_us, struct time_span *span)
+{
+    int64_t offset = zone_us;
     text = fold_trim(text);
     size_t size = text.size;
     int64_t first, last;
@@ -216,13 +235,10 @@ bool date_time_parse(struct slice text, struct time_span *span)
         span->first_us += us;
         span->last_us = span->first_us + unit - 1;
     }
-    if (text.size && (text.data[0] == '+' || text.data[0] == '-')) {
-        int64_t offset;
-        if (!take_offset(&text, &offset))
-            return false;
-        span->first_us -= offset;
-        span->last_us -= offset;
-    }
+    if (text.size && (text.data[0] == '+' || text.data[0] == '-') && !take_offset(&text, &offset))
+        return false;
+    span->first_us -= offset;
+    span->last_us -= offset;
     return text.size == 0;
 }
 

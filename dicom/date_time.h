@@ -24,6 +24,12 @@ bool date_parse(struct slice text, struct time_span *span);
 bool date_parse_end(struct slice text, struct time_span *span);
 bool time_parse(struct slice text, struct time_span *span);
 bool date_time_parse(struct slice text, struct time_span *span);
+/* The same; one without an offset is of a zone that is so far ahead of UTC. */
+bool date_time_parse_in(struct slice text, int64_t zone_us, struct time_span *span);
+/* Is there an offset in it? */
+bool date_time_has_offset(struct slice text);
+/* "&ZZXX", -1200 to +1400, as Timezone Offset From UTC has it. */
+bool zone_offset_parse(struct slice text, int64_t *offset_us);
 
 /* The full form without punctuation, NUL-terminated, in the same order as the instants: YYYYMMDD,
  * HHMMSSFFFFFF, YYYYMMDDHHMMSSFFFFFF. Years outside of 0 to 9999 are drawn to the end. */

@@ -197,6 +197,13 @@ bool encode_copy(struct encoder *encoder, const struct dataset *dataset, uint32_
     return copy(encoder, dataset, tag, &utf8);
 }
 
+void encode_element(struct encoder *encoder, const struct dataset *dataset,
+                    const struct element *element)
+{
+    struct target utf8 = { NULL, false };
+    copy_value(encoder, dataset, element, &utf8);
+}
+
 bool encode_copy_in(struct encoder *encoder, const struct dataset *dataset, uint32_t tag,
                     struct charset_writer *charset, bool *lost)
 {

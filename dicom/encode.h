@@ -29,7 +29,10 @@ void encode_sequence_end(struct encoder *encoder);
 /* One attribute of `dataset` (a sequence with all in it), re-encoded in UTF-8 and little endian.
  * Elided values are written empty. False when it is not there. */
 bool encode_copy(struct encoder *encoder, const struct dataset *dataset, uint32_t tag);
-/* The same with texts in the sets of a writer. *lost is set when one of them cannot be said in
+/* One element that a walk through `dataset` gave, in the same way; no sequence. */
+void encode_element(struct encoder *encoder, const struct dataset *dataset,
+                    const struct element *element);
+/* encode_copy with texts in the sets of a writer. *lost is set when one of them cannot be said in
  * these; its value is then empty. */
 bool encode_copy_in(struct encoder *encoder, const struct dataset *dataset, uint32_t tag,
                     struct charset_writer *charset, bool *lost);

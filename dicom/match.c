@@ -38,6 +38,7 @@ struct match_key {
     struct slice lower;
     struct slice upper;
     struct time_span span; /* DA TM DT: of the single value, or of the range */
+    int64_t zone_us;       /* DT: of a key without an offset */
     struct name_group groups[NAME_GROUPS];
     size_t group_count;       /* 1: any group of the value */
     bool fuzzy;               /* PN: `pattern` is like the value */
@@ -145,16 +146,27 @@ static struct slice trim(uint16_t vr, struct slice value)
 }
 
 /* DA, TM, DT. */
-static bool parse_time(uint16_t vr, struct slice text, struct time_span *span)
+static bool parse_time_in(uint16_t vr, struct slice text, int64_t zone_us, struct time_span *span)
 {
     return vr == VR_DA   ? date_parse(text, span)
            : vr == VR_TM ? time_parse(text, span)
-                         : date_time_parse(text, span);
+                         : date_time_parse_in(text, zone_us, span);
 }
 
-static bool parse_end(uint16_t vr, struct slice text, struct time_span *span)
+static bool parse_time(uint16_t vr, struct slice text, struct time_span *span)
 {
-    return vr == VR_DA ? date_parse_end(text, span) : parse_time(vr, text, span);
+    return parse_time_in(vr, text, 0, span);
+}
+
+/* The same of what a key says. */
+static bool parse_key(const struct match_key *key, struct slice text, struct time_span *span)
+{
+    return parse_time_in(key->vr, text, key->zone_us, span);
+}
+
+static bool parse_end(const struct match_key *key, struct slice text, struct time_span *span)
+{
+    return key->vr == VR_DA ? date_parse_end(text, span) : parse_key(key, text, span);
 }
 
 static void append_time(uint16_t vr, int64_t us, struct buffer *folded)
@@ -335,8 +347,8 @@ static bool parse_range(struct match_key *key, struct slice value, size_t at)
     struct slice left = fold_trim(slice_take(value, at));
     struct slice right = fold_trim(slice_skip(value, at + 1));
     struct time_span lower = { INT64_MIN, 0 }, upper = { 0, INT64_MAX };
-    if ((!left.size && !right.size) || (left.size && !parse_time(key->vr, left, &lower)) ||
-        (right.size && !parse_end(key->vr, right, &upper)))
+    if ((!left.size && !right.size) || (left.size && !parse_key(key, left, &lower)) ||
+        (right.size && !parse_end(key, right, &upper)))
         return false;
     if (lower.first_us > upper.last_us && key->vr != VR_TM)
         return false;
@@ -356,7 +368,7 @@ static bool open_time(struct match_key *key, struct slice value, uint32_t tag, s
         if (value.data[at] == '-' && parse_range(key, value, at))
             return true;
     }
-    if (!parse_time(key->vr, value, &key->span))
+    if (!parse_key(key, value, &key->span))
         return error_set_tag(err, ERROR_INVALID, tag, "a key is neither %s nor a range of it",
                              key->vr == VR_DA   ? "a date YYYYMMDD"
                              : key->vr == VR_TM ? "a time HHMMSS"
@@ -450,7 +462,8 @@ static bool open_parts(struct match_key *key, struct slice value, unsigned optio
         if (key->part_count == MAX_PARTS)
             return error_set_tag(err, ERROR_INVALID, tag, "more than %d values in a key",
                                  MAX_PARTS);
-        if (!match_key_open_with(tag, key->vr, part, options, &key->parts[key->part_count], err))
+        if (!match_key_open_in(tag, key->vr, part, options, key->zone_us,
+                               &key->parts[key->part_count], err))
             return false;
         key->part_count++;
     }
@@ -511,8 +524,15 @@ bool match_key_open(uint32_t tag, uint16_t vr, struct slice value, struct match_
 bool match_key_open_with(uint32_t tag, uint16_t vr, struct slice value, unsigned options,
                          struct match_key **out, struct error *err)
 {
+    return match_key_open_in(tag, vr, value, options, 0, out, err);
+}
+
+bool match_key_open_in(uint32_t tag, uint16_t vr, struct slice value, unsigned options,
+                       int64_t zone_us, struct match_key **out, struct error *err)
+{
     struct match_key *key = mem_alloc(sizeof(*key));
     key->vr = vr;
+    key->zone_us = zone_us;
     value = fold_trim(value);
     if (!is_universal(value) && !open_value(key, value, options, tag, err)) {
         match_key_close(key);

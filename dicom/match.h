@@ -47,6 +47,9 @@ bool match_key_open(uint32_t tag, uint16_t vr, struct slice value, struct match_
 /* The same with some of enum match_option. */
 bool match_key_open_with(uint32_t tag, uint16_t vr, struct slice value, unsigned options,
                          struct match_key **out, struct error *err);
+/* The same; a DT without an offset is of a zone that is so far ahead of UTC. */
+bool match_key_open_in(uint32_t tag, uint16_t vr, struct slice value, unsigned options,
+                       int64_t zone_us, struct match_key **out, struct error *err);
 void match_key_close(struct match_key *key);
 enum match_kind match_key_kind(const struct match_key *key);
 uint16_t match_key_vr(const struct match_key *key);

@@ -10,7 +10,7 @@
 enum {
     RESPONSE_LIMIT = 64 << 20,
     KEY_LIMIT = 4 << 20,
-    CHARSET_LIMIT = 1 << 10, /* text of (0008,0005) */
+    CHARSET_LIMIT = 1 << 10, /* text of (0008,0005) or (0008,0201) */
     TAG_QUERY_RETRIEVE_VIEW = 0x00080053,
 };
 
@@ -150,6 +150,20 @@ static void set_options(struct find *find)
         query_combine_date_time(find->query);
 }
 
+/* Where it is agreed, dates and times of the identifier are those of the zone that it names (PS3.4
+ * C.4.1.1.3.1). */
+static bool set_zone(struct find *find, struct error *err)
+{
+    struct buffer offset = buffer_up_to(CHARSET_LIMIT);
+    bool ok = true;
+    if (find->request->context->extended[EXTENDED_TIMEZONE] &&
+        dataset_text(find->identifier.dataset, TAG_TIMEZONE_OFFSET_FROM_UTC, &offset))
+        ok = query_set_zone(find->query, buffer_slice(&offset), err) &&
+             query_add_return(find->query, TAG_TIMEZONE_OFFSET_FROM_UTC, err);
+    buffer_release(&offset);
+    return ok;
+}
+
 /* Responses in the character set of the request, else that of the peer table; NULL leaves them in
  * UTF-8, with which nothing is lost (PS3.4 C.4.1.1.3). */
 static void choose_charset(struct find *find)
@@ -163,8 +177,8 @@ static void choose_charset(struct find *find)
         find->charset = charset_writer_open(buffer_slice(&find->charset_name));
 }
 
-static void encode_element(const struct find *find, struct encoder *encoder,
-                           const struct dataset *match, uint32_t tag, bool *lost)
+static void encode_attribute(const struct find *find, struct encoder *encoder,
+                             const struct dataset *match, uint32_t tag, bool *lost)
 {
     if (tag == TAG_QUERY_RETRIEVE_LEVEL)
         return;
@@ -195,7 +209,7 @@ static void encode_match(const struct find *find, const struct dataset *match,
                 encode_text(encoder, TAG_QUERY_RETRIEVE_LEVEL, VR_CS, level);
                 has_level = true;
             }
-            encode_element(find, encoder, match, element.tag, lost);
+            encode_attribute(find, encoder, match, element.tag, lost);
             if (*lost != was_lost)
                 return;
         }
@@ -287,7 +301,7 @@ static bool run(struct find *find, struct status *status, struct error *err)
     find->query = query_new(find->session->archive, find->identifier.level);
     set_options(find);
     choose_charset(find);
-    if (add_keys(find, &refusal))
+    if (set_zone(find, &refusal) && add_keys(find, &refusal))
         return send_matches(find, status, err);
     *status = status_from_error(SERVICE_FIND, &refusal);
     return true;

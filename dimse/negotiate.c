@@ -36,7 +36,7 @@ static const struct {
     uint8_t bytes[EXTENDED_SIZE];
 } extended_served[] = {
     { SERVICE_STORAGE, 6, { 2, 0, 3, 0, 0, 0 } },
-    { SERVICE_FIND, 7, { 1, 1, 1, 0, 0, 1, 1 } },
+    { SERVICE_FIND, 7, { 1, 1, 1, 1, 0, 1, 1 } },
     { SERVICE_MOVE, 5, { 1, 0, 0, 0, 0 } },
     { SERVICE_GET, 5, { 1, 0, 0, 0, 0 } },
 };

@@ -544,15 +544,126 @@ def test_FND_16_date_and_time_are_one_span_where_it_is_agreed(server):
     assert agreed is None and {numbers[match.StudyInstanceUID] for match in found} == {1, 3}
 
 
-def test_FND_17_the_timezone_is_no_key(server):
-    """Adjustment is not offered: the byte is answered 0, and the attribute never matches."""
-    ds = make(PatientID="ZON" + token(), TimezoneOffsetFromUTC="+0100")
-    store_all(server, [ds])
-    query = keys(QueryRetrieveLevel="STUDY", PatientID=ds.PatientID, StudyInstanceUID="", StudyTime="101112",
+@pytest.fixture(scope="module")
+def zones(server):
+    """One patient's studies: at the same instant in two zones, an hour later, without a zone, and without a time."""
+    patient = "ZON" + token()
+
+    def study(date, time_, zone=None, **more):
+        return make(PatientID=patient, StudyDate=date, StudyTime=time_, PatientBirthDate="19700101",
+                    **({"TimezoneOffsetFromUTC": zone} if zone else {}), **more)
+
+    datasets = {
+        "berlin": study("20260301", "003000.25", "+0100", AcquisitionDateTime="20260301003000.25",
+                        RequestAttributesSequence=[keys(ScheduledProcedureStepStartDate="20260301",
+                                                        ScheduledProcedureStepStartTime="0010")]),
+        "new york": study("20260228", "183000.25", "-0500", AcquisitionDateTime="20260228233000.25+0000"),
+        "india": study("20260301", "0600", "+0530", AcquisitionDateTime="20260301060000"),
+        "nowhere": study("20260228", "180000", AcquisitionDateTime="20260228180000"),
+        "timeless": study("20260228", "", "+0100"),
+    }
+    store_all(server, list(datasets.values()))
+    return patient, datasets
+
+
+def in_zone(server, zones, zone, information=(0, 0, 0, 1), **wanted):
+    patient, datasets = zones
+    query = keys(QueryRetrieveLevel="STUDY", PatientID=patient, StudyInstanceUID="",
+                 **dict(dict(StudyDate="", StudyTime="", PatientBirthDate=""), **wanted))
+    if zone is not None:
+        query.TimezoneOffsetFromUTC = zone
+    found, statuses, agreed = ask(server, query, list(information) if information else None)
+    assert statuses[-1] == 0 and (agreed == list(information) if information else agreed is None)
+    names = {ds.StudyInstanceUID: name for name, ds in datasets.items()}
+    return {names[match.StudyInstanceUID]: match for match in found}
+
+
+def test_FND_17_dates_and_times_are_answered_in_the_zone_that_was_asked_for(server, zones):
+    said = {name: (match.StudyDate, match.StudyTime, match.get("TimezoneOffsetFromUTC"))
+            for name, match in in_zone(server, zones, "-0500").items()}
+    assert said == {
+        "berlin": ("20260228", "183000.25", "-0500"), "new york": ("20260228", "183000.25", "-0500"),
+        "india": ("20260228", "1930", "-0500"),
+        "nowhere": ("20260228", "180000", None),    # nobody knows its zone
+        "timeless": ("20260228", "", "-0500"),      # a day without a time does not move
+    }
+    assert {match.PatientBirthDate for match in in_zone(server, zones, "+1400").values()} == {"19700101"}
+    assert in_zone(server, zones, "+1400")["new york"].StudyTime == "133000.25"
+    assert in_zone(server, zones, "+1400")["new york"].StudyDate == "20260301"
+
+
+@pytest.mark.parametrize("zone, wanted, expected", [
+    ("-0500", dict(StudyDate="20260228"), {"berlin", "new york", "india", "nowhere", "timeless"}),
+    ("+0100", dict(StudyDate="20260301"), {"berlin", "new york", "india"}),
+    ("+0100", dict(StudyDate="20260228"), {"nowhere", "timeless"}),
+    ("+1400", dict(StudyDate="20260301-"), {"berlin", "new york", "india"}),
+    ("+0100", dict(StudyTime="003000-003059"), {"berlin", "new york"}),
+    ("-0500", dict(StudyTime="1930"), {"india"}),
+    ("+0100", dict(StudyDate="20260301", StudyTime="0000-0100"), {"berlin", "new york"}),
+    ("-1200", dict(StudyDate="-20260227"), set()),
+])
+def test_FND_17_dates_and_times_are_matched_in_the_zone_that_was_asked_for(server, zones, zone, wanted, expected):
+    assert set(in_zone(server, zones, zone, **wanted)) == expected
+
+
+def test_FND_17_with_date_and_time_as_one_span(server, zones):
+    span = dict(StudyDate="20260228-20260301", StudyTime="2300-0045")
+    assert set(in_zone(server, zones, "+0100", (0, 1, 0, 1), **span)) == {"berlin", "new york"}
+    assert set(in_zone(server, zones, "-0500", (0, 1, 0, 1), **span)) == set()
+
+
+def test_FND_17_date_times_without_an_offset_are_those_of_the_zone(server, zones):
+    patient, datasets = zones
+    for zone, value, expected in (("+0100", "20260301003000-20260301003001", {"berlin", "new york"}),
+                                  ("-0500", "20260228183000-20260228183001", {"berlin", "new york"}),
+                                  ("-0500", "20260228233000+0000-20260228233001+0000", {"berlin", "new york"}),
+                                  ("+0530", "202603010600", {"india"}), ("+0200", "20260228180000", {"nowhere"})):
+        found = set()
+        for name, ds in datasets.items():
+            query = keys(QueryRetrieveLevel="IMAGE", StudyInstanceUID=ds.StudyInstanceUID, SOPInstanceUID="",
+                         SeriesInstanceUID=ds.SeriesInstanceUID, AcquisitionDateTime=value, TimezoneOffsetFromUTC=zone)
+            matches, statuses, _ = ask(server, query, [0, 0, 0, 1])
+            assert statuses[-1] == 0
+            if matches:
+                found.add(name)
+                expected_text = {"berlin": "20260301003000.25+0100", "new york": "20260228233000.25+0000",
+                                 "india": "20260301060000+0530", "nowhere": "20260228180000" + zone}[name]
+                assert matches[0].AcquisitionDateTime == expected_text
+        assert found == expected, (zone, value)
+
+
+def test_FND_17_dates_within_sequences_are_of_the_same_zone(server, zones):
+    ds = zones[1]["berlin"]
+    query = keys(QueryRetrieveLevel="SERIES", StudyInstanceUID=ds.StudyInstanceUID, SeriesInstanceUID="",
                  TimezoneOffsetFromUTC="-0500")
-    for information in (None, [0, 0, 0, 1]):
-        found, statuses, agreed = ask(server, query, information)
-        assert agreed in (None, [0, 0, 0, 0]) and statuses == [0xFF00, 0]
+    item_keys = dict(ScheduledProcedureStepStartDate="", ScheduledProcedureStepStartTime="")
+    query.RequestAttributesSequence = [keys(**item_keys)]
+    found, _, _ = ask(server, query, [0, 0, 0, 1])
+    said = found[0].RequestAttributesSequence[0]
+    assert (said.ScheduledProcedureStepStartDate, said.ScheduledProcedureStepStartTime) == ("20260228", "1810")
+    for day, count in (("20260228", 1), ("20260301", 0)):
+        query.RequestAttributesSequence = [keys(**dict(item_keys, ScheduledProcedureStepStartDate=day))]
+        assert len(ask(server, query, [0, 0, 0, 1])[0]) == count
+
+
+def test_FND_17_not_agreed_the_zone_is_no_key_and_moves_nothing(server, zones):
+    for information in (None, (0, 0, 0, 0)):
+        found = in_zone(server, zones, "-0500", information, StudyDate="20260301")
+        assert set(found) == {"berlin", "india"} and found["berlin"].StudyTime == "003000.25"
+        assert all("TimezoneOffsetFromUTC" not in match for match in found.values())
+    # and agreed, without one in the identifier: as it is stored
+    assert set(in_zone(server, zones, None, StudyDate="20260301")) == {"berlin", "india"}
+
+
+@pytest.mark.parametrize("zone", [b"+1500", b"0100", b"+1", b"EST", b"*"])
+def test_FND_17_a_zone_that_is_none_is_refused(server, zone):
+    user = user_information(extra=extended(STUDY_FIND, [0, 0, 0, 1]))
+    association = Association(server, [(1, STUDY_FIND, [EXPLICIT])], user=user)
+    association.send_message(1, {0x0002: STUDY_FIND, 0x0100: 0x20, 0x0110: 1, 0x0700: 0, 0x0800: 1},
+                             raw(8, 0x52, "CS", b"STUDY") + raw(8, 0x201, "SH", zone) + raw(0x20, 0x0D, "UI", b""))
+    answers = association.answers(1)
+    association.release()
+    assert len(answers) == 1 and answers[0][0][0x0900] == 0xA900 and answers[0][0][0x0901] == [0x00080201]
 
 
 def test_FND_11_fuzzy_names_where_they_are_agreed(server):
