@@ -280,7 +280,8 @@ void scu_print_help(const struct scu_command *command, FILE *out)
                  flags[i].value ? flags[i].value : "");
         fprintf(out, "  %-18s %s\n", usage, flags[i].help);
     }
-    fputs("\nCtrl-C ends it. Exit status: 0 done, 1 failed, some of it or all, 2 wrong usage.\n",
+    fputs("\nCtrl-C ends it. Exit status: 0 done, 1 failed, some of it or all, 2 wrong usage, 130 "
+          "ended by\nCtrl-C (143 by SIGTERM) before it was done.\n",
           out);
 }
 
@@ -356,20 +357,19 @@ static bool parse(struct scu *scu, int count, char **arguments, struct error *er
 }
 
 static int stop_fd = -1;
-static volatile sig_atomic_t is_interrupted;
+static volatile sig_atomic_t interrupted_by; /* the signal */
 
 static void interrupt(int number)
 {
     uint64_t one = 1;
-    (void)number;
-    is_interrupted = 1;
+    interrupted_by = number;
     ssize_t written = write(stop_fd, &one, sizeof(one));
     (void)written; /* fails only when it is raised already */
 }
 
 bool scu_is_interrupted(void)
 {
-    return is_interrupted;
+    return interrupted_by != 0;
 }
 
 /* Who asks a second time does not want to wait. */
@@ -385,7 +385,7 @@ int scu_fail(struct scu *scu, const struct error *err)
 {
     progress_end(&scu->progress);
     fprintf(stderr, "hounsfield: %s: %s\n", scu->command->name,
-            is_interrupted ? "interrupted" : err->message);
+            interrupted_by ? "interrupted" : err->message);
     return SCU_FAILED;
 }
 
@@ -410,10 +410,12 @@ static int run(struct scu *scu)
     scu->options.tls = scu->tls;
     int status = scu->command->run(scu);
     progress_end(&scu->progress);
-    if (fflush(stdout) == 0)
-        return status;
-    fprintf(stderr, "hounsfield: the result cannot be written\n");
-    return SCU_FAILED;
+    if (fflush(stdout) != 0) {
+        fprintf(stderr, "hounsfield: the result cannot be written\n");
+        return SCU_FAILED;
+    }
+    /* As a shell reports who was ended by a signal. */
+    return status == SCU_FAILED && interrupted_by ? 128 + interrupted_by : status;
 }
 
 int scu_run(const struct scu_command *command, int argument_count, char **arguments)

@@ -131,10 +131,13 @@ static bool send_file(struct worker *worker, const struct scu_file *file, uint16
     return ok;
 }
 
-/* With the lock held. */
+/* With the lock held. What was under way when all was interrupted has not failed: nobody knows what
+ * became of it. */
 static void note(struct send *send, const struct scu_file *file, bool ok, uint16_t status,
                  const struct error *err)
 {
+    if (!ok && scu_is_interrupted())
+        return;
     send->done_bytes += file->size;
     if (ok) {
         send->stored++;
@@ -209,7 +212,8 @@ static int summary(struct send *send, int64_t took_ms)
         printf("%" PRIu64 " cannot be read\n", files->unreadable);
     if (!left)
         return send->failed || files->unreadable ? SCU_FAILED : SCU_OK;
-    printf("%" PRIu64 " not tried\n", left);
+    printf("%" PRIu64 " %s\n", left,
+           scu_is_interrupted() ? "not sent, or not answered" : "not tried");
     return scu_fail(send->scu, &send->reason);
 }
 

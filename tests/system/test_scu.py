@@ -2,7 +2,10 @@
 """What we ask of other DICOM nodes: hounsfield echo, send, find, move and get."""
 import json
 import shutil
+import signal
+import socket
 import subprocess
+import threading
 import time
 
 import pydicom
@@ -10,7 +13,8 @@ import pytest
 
 from certificates import Authority
 from conftest import BINARY, free_port
-from upper_layer import CT, EXPLICIT, IMPLICIT, Receiver, encode, is_stored, store_all
+from upper_layer import (COMMAND, CT, DATA, EXPLICIT, IMPLICIT, WAIT, Receiver, command, encode, fragments, is_stored,
+                         parse_items, pdv, data_pdu, role, store_all, user_information)
 from web import MR, make, new_uid, part10
 
 pytestmark = pytest.mark.filterwarnings("ignore:Invalid value", "ignore:The value")
@@ -292,3 +296,151 @@ def test_with_pynetdicom(files):
     finally:
         running.shutdown()
     assert sorted(stored) == sorted(ds.SOPInstanceUID for ds in images)
+
+
+# --- Ctrl-C ----------------------------------------------------------------------------------------------------------
+
+
+class Silent(Receiver):
+    """Accepts an association, says `first` and no more, and notes how it ends."""
+
+    def __init__(self, port, first=None, reads=True):
+        self.first, self.reads, self.heard = first, reads, threading.Event()
+        super().__init__(port)
+
+    def _serve(self, wire):
+        _, body = wire.read()
+        answer, contexts = self._negotiate(body)
+        roles = [content for kind, content in parse_items(body[68:]) if kind == 0x50][0]
+        roles = b"".join(role(one[2:-2].decode(), 0, 1) for kind, one in parse_items(roles) if kind == 0x54)
+        answer = answer[:answer.rindex(user_information(self.length))] + user_information(self.length, roles)
+        wire.send(answer[:2] + (len(answer) - 6).to_bytes(4, "big") + answer[6:])
+        if not self.reads:
+            self.heard.set()
+            time.sleep(WAIT)
+            return
+        got = wire.read()
+        if self.first:
+            wire.send(self.first(contexts, body))
+        self.heard.set()
+        try:
+            while got and got[0] == DATA:
+                got = wire.read()
+            self._end(wire, got)
+        finally:
+            wire.close()
+
+
+def interrupted(*arguments, when, number=signal.SIGINT):
+    """Runs until `when` returns, then sends the signal; what it said. It must end soon, with the status of a shell's."""
+    process = subprocess.Popen([str(BINARY), *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        when()
+        process.send_signal(number)
+        out, complaint = process.communicate(timeout=WAIT)
+    finally:
+        process.kill()
+    assert "Sanitizer" not in complaint and "runtime error" not in complaint, complaint
+    assert process.returncode == 128 + number, out + complaint
+    assert "interrupted" in complaint
+    return out
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("what", ["send", "find", "move", "get"])
+def test_an_interrupt_aborts_what_waits_for_an_answer(files, tmp_path, what, number):
+    folder, images = files
+    port = free_port()
+    more = {"send": [folder], "find": ["PatientID=1"], "move": ["--to", "X", "PatientID=1"],
+            "get": ["--out", tmp_path / "out", "PatientID=1"]}[what]
+    with Silent(port) as peer:
+        out = interrupted(what, "127.0.0.1", port, *more, when=lambda: peer.heard.wait(WAIT), number=number)
+        # behind an instance that nobody has confirmed an A-ABORT could wait for ever: the connection is reset
+        assert peer.wait_ended() == ["closed" if what == "send" else "aborted by the requestor"]
+    if what == "send":
+        assert "0 of 4 files stored" in out and "4 not sent" in out
+    if what == "get":
+        assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_an_interrupt_in_the_middle_of_an_instance_leaves_no_half_file(tmp_path):
+    ds, out, port = make(Rows=512, Columns=512), tmp_path / "out", free_port()
+
+    def half(contexts, body):
+        numbers = {content[0]: [uid.decode() for kind, uid in parse_items(content[4:]) if kind == 0x30]
+                   for kind, content in parse_items(body[68:]) if kind == 0x20}
+        number = next(n for n, abstract in numbers.items() if abstract == [CT])
+        store = command({0x0002: CT, 0x0100: 1, 0x0110: 1, 0x0700: 0, 0x0800: 1, 0x1000: ds.SOPInstanceUID})
+        return fragments(number, COMMAND, store, 16000) + data_pdu(pdv(number, 0, encode(ds)[:100000]))
+
+    def wait_for_half():
+        deadline = time.monotonic() + WAIT
+        while not out.exists() or not any(path.stat().st_size > 50000 for path in out.iterdir()):
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+
+    with Silent(port, half) as peer:
+        interrupted("get", "127.0.0.1", port, "--out", out, "PatientID=1", when=wait_for_half)
+        assert peer.wait_ended() == ["aborted by the requestor"]
+    assert list(out.iterdir()) == []
+
+
+def test_an_interrupt_ends_a_send_to_a_peer_that_reads_nothing(tmp_path):
+    port = free_port()
+    write(tmp_path / "big", make(Rows=4096, Columns=4096))
+
+    def wait():
+        peer.heard.wait(WAIT)
+        time.sleep(0.3)
+
+    with Silent(port, reads=False) as peer:
+        assert "0 of 1 files stored" in interrupted("send", "127.0.0.1", port, tmp_path / "big", when=wait)
+
+
+def test_an_interrupt_ends_the_wait_for_a_peer_that_does_not_accept():
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen()
+
+        accepted = []
+
+        def wait():
+            accepted.append(listening.accept()[0])
+            assert accepted[0].recv(1)
+
+        interrupted("find", "127.0.0.1", listening.getsockname()[1], "PatientID=1", when=wait)
+        accepted[0].close()
+
+
+def test_an_interrupted_send_counts_what_was_answered(tmp_path):
+    write(tmp_path / "many", *[make() for _ in range(40)])
+    port = free_port()
+    with Receiver(port, delay=0.1) as receiver:
+        out = interrupted("send", "127.0.0.1", port, tmp_path / "many",
+                          when=lambda: [time.sleep(0.02) for _ in range(400) if len(receiver.stored) < 3])
+        receiver.wait_ended()
+        stored = int(out.split(" of 40 files stored")[0].split()[-1])
+        assert len(receiver.stored) - 1 <= stored <= len(receiver.stored) < 40
+    assert f"{40 - stored} not sent, or not answered" in out and " failed" not in out
+
+
+def test_an_interrupted_get_keeps_what_it_has_whole(server, tmp_path):
+    study = new_uid()
+    images = [make(study, Rows=256, Columns=256) for _ in range(60)]
+    store_all(server, images)
+    out = tmp_path / "out"
+
+    def some():
+        deadline = time.monotonic() + WAIT
+        while not out.exists() or not any(out.glob("*.dcm")):
+            assert time.monotonic() < deadline
+            time.sleep(0.001)
+
+    try:
+        interrupted("get", *at(server), "--out", out, f"StudyInstanceUID={study}", when=some)
+    except AssertionError as error:
+        assert "60 instances fetched" in str(error), "all was there before the signal"
+    assert not list(out.glob(".*"))
+    sent = {ds.SOPInstanceUID: ds for ds in images}
+    for path in out.iterdir():
+        assert encode(pydicom.dcmread(path)) == encode(sent[path.stem])
