@@ -1,11 +1,11 @@
 # The floor plan. Each folder links what stands to its right, and holds the one door to its library.
-folder_library(base)
+folder_library(base DOORS PkgConfig::GNUTLS)
 folder_library(dicom USES base DOORS DCMTK::dcmdata DCMTK::dcmjpeg PkgConfig::ZLIB PkgConfig::OPENJPEG
                PkgConfig::JPEG PkgConfig::PNG)
 folder_library(storage USES base DOORS ${ROCKSDB_LIBRARY})
 folder_library(http USES base DOORS PkgConfig::MICROHTTPD PkgConfig::ZLIB)
 folder_library(archive USES dicom storage base)
-folder_library(dimse USES archive dicom base DOORS PkgConfig::GNUTLS)
+folder_library(dimse USES archive dicom base)
 folder_library(dicomweb USES archive dicom http base)
 folder_library(cast USES archive dicom http base DOORS PkgConfig::CURL PkgConfig::CJSON)
 

@@ -11,7 +11,7 @@ struct client_options {
     const char *calling_ae;
     const char *called_ae;
     const struct tls_credentials *tls; /* NULL: plain */
-    const char *certificate;           /* see dimse/tls.h; NULL: any that is its host's */
+    const char *certificate;           /* see base/tls.h; NULL: any that is its host's */
     uint32_t max_pdu;
     unsigned connect_timeout_ms;
     unsigned timeout_ms; /* for an answer, and for what is begun */

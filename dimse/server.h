@@ -6,7 +6,7 @@
 
 #include "archive/archive.h"
 #include "base/error.h"
-#include "dimse/tls.h"
+#include "base/tls.h"
 
 struct dimse_server;
 
@@ -28,7 +28,7 @@ struct peer {
     uint16_t port;    /* 0: nothing is sent to it */
     uint8_t rights;   /* enum right */
     bool tls;         /* it is called over TLS */
-    const char *certificate;              /* that it must show, see dimse/tls.h; NULL: any */
+    const char *certificate;              /* that it must show, see base/tls.h; NULL: any */
     const char *character_set;            /* Specific Character Set it likes best; NULL: any */
     const char *const *transfer_syntaxes; /* it likes best, NULL-terminated; NULL: any */
     uint16_t operations;                  /* outstanding at once, 0: as everybody */

@@ -15,8 +15,8 @@
 
 #include "base/clock.h"
 #include "base/memory.h"
+#include "base/tls.h"
 #include "dimse/resolver.h"
-#include "dimse/tls.h"
 
 enum {
     FILE_PIECE = 256 << 10, /* of a file: it stays in the processor's cache on its way */

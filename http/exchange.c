@@ -150,11 +150,13 @@ const char *request_base_url(const struct request *request)
 
 void request_set_base_url(struct request *request, const char *configured, const char *bound)
 {
-    const char *host = request_header(request, "Host");
+    const struct origin *origin = &request->origin;
+    const char *host = *origin->host ? origin->host : request_header(request, "Host");
     if (configured) {
         request->base_url = configured;
     } else if (host && host_is_valid(host)) {
-        request->host_url = mem_format("http://%s", host);
+        request->host_url = mem_format("http%s://%s%s", origin->secure ? "s" : "", host,
+                                       origin->prefix);
         request->base_url = request->host_url;
     } else {
         request->base_url = bound;

@@ -5,6 +5,7 @@
 
 #include <stdatomic.h>
 
+#include "http/address.h"
 #include "http/router.h"
 #include "http/server.h"
 #include "http/target.h"
@@ -16,6 +17,17 @@ struct header {
     const char *value;
 };
 
+/* Who asks, and how it called us, as far as we believe it (http/forwarded.h). */
+struct origin {
+    struct address client;
+    bool trusted; /* a proxy that we trust is at the other end of the connection */
+    bool secure;  /* https */
+    char host[256];
+    char prefix[256]; /* "/pacs": of the path, that the proxy took away */
+};
+
+enum { REQUEST_ID_SIZE = 65 };
+
 struct request {
     const char *method;
     struct target target;
@@ -24,7 +36,9 @@ struct request {
     struct header headers[MAX_HEADERS]; /* borrowed from the back end */
     size_t header_count;
     const char *base_url;
-    char *host_url; /* made of the Host field, or NULL */
+    char *host_url; /* made of what the client called us, or NULL */
+    struct origin origin;
+    char id[REQUEST_ID_SIZE]; /* for the log, and for who looks into it */
 };
 
 struct response {

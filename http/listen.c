@@ -22,7 +22,7 @@ static bool bind_and_listen(int fd, const struct addrinfo *info)
     return bind(fd, info->ai_addr, info->ai_addrlen) == 0 && listen(fd, SOMAXCONN) == 0;
 }
 
-static bool describe(const char *address, struct listener *listener, struct error *err)
+static bool describe(const char *address, bool secure, struct listener *listener, struct error *err)
 {
     struct sockaddr_storage bound = { 0 };
     socklen_t size = sizeof(bound);
@@ -35,12 +35,13 @@ static bool describe(const char *address, struct listener *listener, struct erro
     if (strcmp(address, "0.0.0.0") == 0 || strcmp(address, "::") == 0)
         name = "localhost";
     bool brackets = strchr(name, ':');
-    snprintf(listener->url, sizeof(listener->url), "http://%s%s%s:%u", brackets ? "[" : "", name,
-             brackets ? "]" : "", listener->port);
+    snprintf(listener->url, sizeof(listener->url), "http%s://%s%s%s:%u", secure ? "s" : "",
+             brackets ? "[" : "", name, brackets ? "]" : "", listener->port);
     return true;
 }
 
-bool listener_open(const char *address, uint16_t port, struct listener *listener, struct error *err)
+bool listener_open(const char *address, uint16_t port, bool secure, struct listener *listener,
+                   struct error *err)
 {
     struct addrinfo hints = { .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV | AI_PASSIVE,
                               .ai_socktype = SOCK_STREAM };
@@ -55,7 +56,7 @@ bool listener_open(const char *address, uint16_t port, struct listener *listener
     if (listener->fd < 0 || !bind_and_listen(listener->fd, info))
         error_set_errno(err, errno, "HTTP on %s port %u", address, port);
     else
-        ok = describe(address, listener, err);
+        ok = describe(address, secure, listener, err);
     if (!ok && listener->fd >= 0)
         close(listener->fd);
     freeaddrinfo(info);

@@ -20,37 +20,54 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/metrics.h"
+#include "http/admission.h"
 #include "http/compress.h"
 #include "http/conditional.h"
 #include "http/cors.h"
 #include "http/exchange.h"
+#include "http/forwarded.h"
 #include "http/framing.h"
+#include "http/front.h"
 #include "http/listen.h"
 #include "http/router.h"
 #include "http/watchdog.h"
 
 enum {
-    CONNECTION_MEMORY = 384 << 10, /* headers and read buffer; touched only as it is used */
-    STREAM_BLOCK = 256 << 10,      /* of an answer made while it is sent */
-    THREAD_STACK = 1 << 20,
+    STREAM_BLOCK = 256 << 10, /* of an answer made while it is sent */
     DISCARD_LIMIT = 64 << 20, /* of a body that nobody wants: more, and the connection is cut */
     LINGER_MS = 2000,         /* for the client to read an answer that came before its body's end */
+    CONNECTION_LIMIT = 512,
+    CONNECTION_LIMIT_PER_ADDRESS = 256,
+    IDLE_TIMEOUT_S = 60,
+    HEADER_TIMEOUT_S = 20,
 };
 
 struct http_server {
-    struct MHD_Daemon *daemon;
+    struct front *front;
+    struct front *secure_front; /* NULL: no HTTPS */
+    struct admission *admission;
+    struct proxies *proxies;
     struct router *router;
     struct watchdog *watchdog;
     struct cors *cors;
     char *base_url;
     char *bound_url;
+    char *secure_bound_url;
     uint64_t body_limit;
     uint16_t port;
+    uint16_t secure_port;
     atomic_bool stopping;
     atomic_uint in_work; /* requests between their headers and their end */
 };
 
-struct link;
+/* What belongs to a connection, over all its requests. */
+struct link {
+    struct watched *watched;
+    struct exchange *exchange; /* of the present request */
+    struct address peer;
+    void *session;     /* of TLS; NULL: there is none */
+    bool above_limits; /* it is there to be told so */
+};
 
 /* A request and its answer, from the request line to the end. */
 struct exchange {
@@ -258,7 +275,9 @@ static enum MHD_Result answer_and_cut(struct exchange *exchange)
     buffer_append_text(&text, "\r\n");
     if (strcmp(exchange->request.method, "HEAD") != 0)
         buffer_append(&text, buffer_slice(&response->body));
-    if (!text.overflowed && !response->source.next)
+    if (!text.overflowed && !response->source.next && exchange->link->session)
+        tls_session_end(exchange->link->session, buffer_slice(&text));
+    else if (!text.overflowed && !response->source.next)
         (void)!send(exchange->fd, text.data, text.size, MSG_NOSIGNAL | MSG_DONTWAIT);
     exchange->sent_bytes = response->body.size;
     buffer_release(&text);
@@ -332,14 +351,20 @@ static void check_request(struct exchange *exchange, const char *version)
         response_error(response, request, 413, "the body is larger than this server takes");
         return;
     }
-    request_set_base_url(request, exchange->server->base_url, exchange->server->bound_url);
+    const struct http_server *server = exchange->server;
+    proxies_resolve(server->proxies, &exchange->link->peer, exchange->link->session, request);
+    request_set_base_url(request, server->base_url,
+                         exchange->link->session ? server->secure_bound_url : server->bound_url);
     if (!target_parse(exchange->raw_target, request_header(request, "Host"), &request->target,
                       &err)) {
         response_error(response, request, err.code == ERROR_LIMIT ? 414 : 400, err.message);
         return;
     }
-    if (atomic_load(&exchange->server->stopping)) {
-        response_error(response, request, 503, "the server is shutting down");
+    if (atomic_load(&exchange->server->stopping) || exchange->link->above_limits) {
+        exchange->must_close = true;
+        response_error(response, request, 503,
+                       exchange->link->above_limits ? "there are too many connections"
+                                                    : "the server is shutting down");
         return;
     }
     route_request(exchange);
@@ -437,12 +462,6 @@ static enum MHD_Result handle(void *context, struct MHD_Connection *connection, 
 
 /* --- the library's notices --- */
 
-/* What belongs to a connection, over all its requests. */
-struct link {
-    struct watched *watched;
-    struct exchange *exchange; /* of the present request */
-};
-
 static struct link *link_of(struct MHD_Connection *connection)
 {
     const union MHD_ConnectionInfo *info = MHD_get_connection_info(
@@ -530,105 +549,143 @@ static void *on_request_line(void *context, const char *uri, struct MHD_Connecti
     return exchange;
 }
 
+static struct address peer_of(struct MHD_Connection *connection)
+{
+    const struct address unknown = { { 0 } };
+    const union MHD_ConnectionInfo *info = MHD_get_connection_info(
+        connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+    return info && info->client_addr ? address_of(info->client_addr) : unknown;
+}
+
+/* Proxies have many clients, so the limit of an address is not theirs. */
+static enum MHD_Result on_accept(void *context, const struct sockaddr *socket_address,
+                                 socklen_t size)
+{
+    (void)size;
+    struct http_server *server = context;
+    struct address peer = address_of(socket_address);
+    bool exempt = proxies_trust(server->proxies, &peer);
+    return admission_has_room(server->admission, &peer, exempt) ? MHD_YES : MHD_NO;
+}
+
+static struct link *link_new(struct http_server *server, struct MHD_Connection *connection)
+{
+    struct link *link = mem_alloc(sizeof(*link));
+    const union MHD_ConnectionInfo *info = MHD_get_connection_info(
+        connection, MHD_CONNECTION_INFO_GNUTLS_SESSION);
+    link->session = info ? info->tls_session : NULL;
+    link->peer = peer_of(connection);
+    link->above_limits = !admission_enter(server->admission, &link->peer,
+                                          proxies_trust(server->proxies, &link->peer));
+    link->watched = watchdog_add(server->watchdog, fd_of(connection));
+    return link;
+}
+
 static void on_connection(void *context, struct MHD_Connection *connection, void **socket_context,
                           enum MHD_ConnectionNotificationCode code)
 {
     struct http_server *server = context;
     struct link *link = *socket_context;
     if (code == MHD_CONNECTION_NOTIFY_STARTED) {
-        link = *socket_context = mem_alloc(sizeof(*link));
-        link->watched = watchdog_add(server->watchdog, fd_of(connection));
+        *socket_context = link_new(server, connection);
     } else if (link) {
         /* A request whose head failed in the library has no other end than this. */
         end_exchange(link->exchange, false);
         watchdog_remove(server->watchdog, link->watched);
+        admission_leave(server->admission, &link->peer, !link->above_limits);
         free(link);
         *socket_context = NULL;
     }
 }
 
-/* Escapes are undone by target.c, which also says when they are wrong. */
-static size_t leave_escapes(void *context, struct MHD_Connection *connection, char *text)
-{
-    (void)context;
-    (void)connection;
-    return strlen(text);
-}
-
 /* --- life --- */
 
-static bool start_daemon(struct http_server *server, const struct http_options *options, int fd,
-                         bool is_ipv6, struct error *err)
+static unsigned or_default(unsigned value, unsigned otherwise)
 {
-    unsigned flags = MHD_USE_THREAD_PER_CONNECTION | MHD_USE_INTERNAL_POLLING_THREAD |
-                     MHD_USE_POLL | MHD_USE_ITC;
-    if (is_ipv6)
-        flags |= MHD_USE_IPv6;
-    unsigned per_address = options->connection_limit_per_address;
-    struct MHD_OptionItem items[] = {
-        { MHD_OPTION_LISTEN_SOCKET, fd, NULL },
-        { MHD_OPTION_CONNECTION_MEMORY_LIMIT, CONNECTION_MEMORY, NULL },
-        { MHD_OPTION_CONNECTION_LIMIT,
-          (intptr_t)(options->connection_limit ? options->connection_limit : 512), NULL },
-        { MHD_OPTION_PER_IP_CONNECTION_LIMIT, (intptr_t)(per_address ? per_address : 256), NULL },
-        { MHD_OPTION_CONNECTION_TIMEOUT,
-          (intptr_t)(options->idle_timeout_s ? options->idle_timeout_s : 60), NULL },
-        { MHD_OPTION_THREAD_STACK_SIZE, THREAD_STACK, NULL },
-#if MHD_VERSION >= 0x00097701
-        { MHD_OPTION_CLIENT_DISCIPLINE_LVL, 1, NULL },
-#else
-        { MHD_OPTION_STRICT_FOR_CLIENT, 1, NULL },
-#endif
-        { MHD_OPTION_END, 0, NULL },
-    };
-    server->daemon = MHD_start_daemon(
-        flags, 0, NULL, NULL, handle, server, MHD_OPTION_ARRAY, items, MHD_OPTION_NOTIFY_COMPLETED,
-        on_completed, server, MHD_OPTION_NOTIFY_CONNECTION, on_connection, server,
-        MHD_OPTION_URI_LOG_CALLBACK, on_request_line, server, MHD_OPTION_UNESCAPE_CALLBACK,
-        leave_escapes, NULL, MHD_OPTION_END);
-    if (!server->daemon)
-        return error_set(err, ERROR_IO, "the HTTP service could not be started");
-    return true;
+    return value ? value : otherwise;
+}
+
+static bool open_front(struct http_server *server, const struct http_options *options, bool secure,
+                       struct error *err)
+{
+    struct certificate certificate = { 0 };
+    struct listener listener;
+    if (secure && !certificate_load(&options->tls_files, &certificate, err))
+        return false;
+    bool ok = listener_open(options->address, secure ? options->secure_port : options->port, secure,
+                            &listener, err);
+    if (ok) {
+        struct front_options front = {
+            .fd = listener.fd,
+            .is_ipv6 = listener.is_ipv6,
+            /* above the limits of `admission`, which is for all ports together */
+            .connection_limit = 2 * or_default(options->connection_limit, CONNECTION_LIMIT) + 64,
+            .idle_timeout_s = or_default(options->idle_timeout_s, IDLE_TIMEOUT_S),
+            .context = server,
+            .admit = on_accept,
+            .handle = handle,
+            .connection = on_connection,
+            .completed = on_completed,
+            .request_line = on_request_line,
+        };
+        *(secure ? &server->secure_port : &server->port) = listener.port;
+        *(secure ? &server->secure_bound_url : &server->bound_url) = mem_copy_text(listener.url);
+        ok = front_open(&front, secure ? &certificate : NULL,
+                        secure ? &server->secure_front : &server->front, err);
+    }
+    certificate_release(&certificate);
+    return ok;
 }
 
 bool http_server_open(const struct http_options *options, const struct route_table *tables,
                       size_t table_count, struct http_server **out, struct error *err)
 {
     struct http_server *server = mem_alloc(sizeof(*server));
-    struct listener listener;
     struct watchdog_options limits = {
-        .header_ms = 1000 * (int64_t)(options->header_timeout_s ? options->header_timeout_s : 20),
-        .idle_ms = 1000 * (int64_t)(options->idle_timeout_s ? options->idle_timeout_s : 60),
+        .header_ms = 1000 * (int64_t)or_default(options->header_timeout_s, HEADER_TIMEOUT_S),
+        .idle_ms = 1000 * (int64_t)or_default(options->idle_timeout_s, IDLE_TIMEOUT_S),
         .minimum_rate = options->minimum_rate ? options->minimum_rate : 1024,
     };
-    if (!listener_open(options->address, options->port, &listener, err))
-        goto fail;
-    server->port = listener.port;
-    server->bound_url = mem_copy_text(listener.url);
     server->base_url = mem_copy_text(options->base_url);
     server->body_limit = options->body_limit ? options->body_limit : (uint64_t)64 << 30;
     server->router = router_new(tables, table_count);
     server->cors = cors_new(options->cors_origins, options->cors_origin_count);
+    server->proxies = proxies_new(options->trusted_proxies, options->forwarded_rfc_7239);
+    server->admission = admission_new(
+        or_default(options->connection_limit, CONNECTION_LIMIT),
+        or_default(options->connection_limit_per_address, CONNECTION_LIMIT_PER_ADDRESS));
     server->watchdog = watchdog_open(&limits);
-    if (!server->watchdog) {
+    if (!server->watchdog)
         error_set(err, ERROR_NO_SPACE, "no thread for the HTTP service");
-        close(listener.fd);
-        goto fail;
-    }
-    if (!start_daemon(server, options, listener.fd, listener.is_ipv6, err)) {
-        close(listener.fd);
-        goto fail;
+    if (!server->watchdog || !open_front(server, options, false, err) ||
+        (options->secure && !open_front(server, options, true, err))) {
+        http_server_close(server, 0);
+        return false;
     }
     *out = server;
     return true;
-fail:
-    http_server_close(server, 0);
-    return false;
+}
+
+bool http_server_reload(struct http_server *server, const struct http_options *options,
+                        struct error *err)
+{
+    struct certificate certificate = { 0 };
+    if (!server->secure_front)
+        return true;
+    bool ok = certificate_load(&options->tls_files, &certificate, err) &&
+              front_renew(server->secure_front, &certificate, err);
+    certificate_release(&certificate);
+    return ok;
 }
 
 uint16_t http_server_port(const struct http_server *server)
 {
     return server->port;
+}
+
+uint16_t http_server_secure_port(const struct http_server *server)
+{
+    return server->secure_port;
 }
 
 static void sleep_ms(long ms)
@@ -641,21 +698,25 @@ void http_server_close(struct http_server *server, int64_t grace_ms)
 {
     if (!server)
         return;
-    if (server->daemon) {
-        atomic_store(&server->stopping, true);
-        int fd = MHD_quiesce_daemon(server->daemon);
-        if (fd >= 0)
-            close(fd);
-        int64_t deadline = clock_monotonic_ms() + grace_ms;
-        while (atomic_load(&server->in_work) && clock_monotonic_ms() < deadline)
-            sleep_ms(5);
+    atomic_store(&server->stopping, true);
+    if (server->front)
+        front_quiesce(server->front);
+    if (server->secure_front)
+        front_quiesce(server->secure_front);
+    int64_t deadline = clock_monotonic_ms() + grace_ms;
+    while (atomic_load(&server->in_work) && clock_monotonic_ms() < deadline)
+        sleep_ms(5);
+    if (server->watchdog)
         watchdog_cut_all(server->watchdog);
-        MHD_stop_daemon(server->daemon);
-    }
+    front_close(server->front);
+    front_close(server->secure_front);
     watchdog_close(server->watchdog);
+    admission_free(server->admission);
+    proxies_free(server->proxies);
     router_free(server->router);
     cors_free(server->cors);
     free(server->base_url);
     free(server->bound_url);
+    free(server->secure_bound_url);
     free(server);
 }

@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "base/file_range.h"
 #include "base/slice.h"
+#include "base/tls.h"
 
 struct request;
 struct response;
@@ -61,8 +62,9 @@ struct query_pair {
 const struct query_pair *request_query(const struct request *request, size_t *count);
 const char *request_query_value(const struct request *request,
                                 const char *name); /* first of that name; NULL */
-/* "http://host:port" under which the client sees us: settings' base URL, else the Host header when
- * it is well formed, else the bound address. Without a slash at the end. */
+/* "http://host:port" under which the client sees us: settings' base URL, else what a trusted proxy
+ * says, else the Host header when it is well formed, else the bound address. Without a slash at the
+ * end. */
 const char *request_base_url(const struct request *request);
 
 /* --- the response --- */
@@ -108,8 +110,15 @@ void response_error(struct response *response, const struct request *request, in
 /* --- the server --- */
 struct http_server;
 struct http_options {
-    const char *address;             /* "127.0.0.1", "::1", "0.0.0.0" */
-    uint16_t port;                   /* 0: any free one, see http_server_port */
+    const char *address;        /* "127.0.0.1", "::1", "0.0.0.0" */
+    uint16_t port;              /* 0: any free one, see http_server_port */
+    bool secure;                /* HTTPS as well, on secure_port, with these: */
+    uint16_t secure_port;       /* 0: any free one */
+    struct tls_files tls_files; /* certificate and key */
+    /* NULL-terminated networks ("10.0.0.0/8") whose X-Forwarded-For, -Proto, -Host and -Prefix are
+     * believed, or whose Forwarded (RFC 7239); NULL: nobody's */
+    const char *const *trusted_proxies;
+    bool forwarded_rfc_7239;
     const char *base_url;            /* public URL, NULL: from the request */
     const char *const *cors_origins; /* of pages that may use the server; "*": any */
     size_t cors_origin_count;
@@ -124,5 +133,11 @@ struct http_options {
 bool http_server_open(const struct http_options *options, const struct route_table *tables,
                       size_t table_count, struct http_server **out, struct error *err);
 uint16_t http_server_port(const struct http_server *server);
+uint16_t http_server_secure_port(const struct http_server *server); /* 0: there is none */
+/* Reads the certificate anew. Open connections go on; on failure all stays as it was. */
+bool http_server_reload(struct http_server *server, const struct http_options *options,
+                        struct error *err);
+/* Can this be a member of trusted_proxies? */
+bool http_is_network(const char *text);
 /* Takes no new connections, lets requests in work finish for `grace_ms`, then cuts them. */
 void http_server_close(struct http_server *server, int64_t grace_ms);

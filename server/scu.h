@@ -5,9 +5,9 @@
 
 #include <stdio.h>
 
+#include "base/tls.h"
 #include "dimse/client.h"
 #include "dimse/client_keys.h"
-#include "dimse/tls.h"
 #include "server/progress.h"
 
 struct scu {

@@ -115,16 +115,19 @@ static bool open_cast(struct server *server, const struct settings *settings, st
     return cast_open(server->archive, &options, &server->cast, err);
 }
 
-static bool open_http(struct server *server, const struct settings *settings, struct error *err)
+static struct http_options http_options(const struct settings *settings)
 {
-    const struct dicomweb_options dicomweb = {
-        .ae_title = settings->ae_title,
-        .query_limit = (uint64_t)settings->query_limit,
-        .metadata_cache_bytes = (uint64_t)(settings->metadata_cache_mib * (1 << 20)),
-    };
-    const struct http_options options = {
+    bool own = *settings->http_tls_certificate;
+    return (struct http_options){
         .address = settings->bind,
         .port = (uint16_t)settings->http_port,
+        .secure = settings->http_tls_port > 0,
+        .secure_port = (uint16_t)settings->http_tls_port,
+        .tls_files = { .certificate = or_null(own ? settings->http_tls_certificate
+                                                  : settings->tls_certificate),
+                       .key = or_null(own ? settings->http_tls_key : settings->tls_key) },
+        .trusted_proxies = (const char *const *)settings->trusted_proxies.items,
+        .forwarded_rfc_7239 = !strcmp(settings->forwarded_header, "Forwarded"),
         .base_url = or_null(settings->base_url),
         .cors_origins = (const char *const *)settings->cors_origins.items,
         .cors_origin_count = settings->cors_origins.count,
@@ -132,8 +135,19 @@ static bool open_http(struct server *server, const struct settings *settings, st
         .connection_limit_per_address = (unsigned)settings->connection_limit_per_address,
         .idle_timeout_s = (unsigned)settings->http_idle_timeout_seconds,
         .header_timeout_s = (unsigned)settings->header_timeout_seconds,
+        .minimum_rate = (uint64_t)settings->minimum_rate,
         .body_limit = (uint64_t)(settings->body_limit_mib * (1 << 20)),
     };
+}
+
+static bool open_http(struct server *server, const struct settings *settings, struct error *err)
+{
+    const struct dicomweb_options dicomweb = {
+        .ae_title = settings->ae_title,
+        .query_limit = (uint64_t)settings->query_limit,
+        .metadata_cache_bytes = (uint64_t)(settings->metadata_cache_mib * (1 << 20)),
+    };
+    const struct http_options options = http_options(settings);
     server->dicomweb = dicomweb_new(server->archive, &dicomweb);
     server->health.storage = server->storage;
     server->health.archive = server->archive;
@@ -206,8 +220,8 @@ static bool open_dimse(struct server *server, const struct settings *settings, s
     return dimse_server_open(server->archive, &options, &server->dimse, err);
 }
 
-/* SIGHUP: the peers and all else of DICOM but its address and port are taken anew. Settings that
- * are wrong change nothing. */
+/* SIGHUP: the peers and all else of DICOM but its address and port are taken anew, and the
+ * certificate of HTTPS. Settings that are wrong change nothing. */
 static void reload(struct server *server, const struct settings *running, int flag_count,
                    char **flags)
 {
@@ -217,7 +231,9 @@ static void reload(struct server *server, const struct settings *running, int fl
     if (ok) {
         struct dimse_options options = dimse_options(settings);
         options.address = running->bind; /* what is listened on decides who may call */
-        ok = dimse_server_reload(server->dimse, &options, &err);
+        struct http_options web = http_options(settings);
+        ok = http_server_reload(server->http, &web, &err) &&
+             dimse_server_reload(server->dimse, &options, &err);
         if (ok)
             warn_of_nobody(&options);
     }

@@ -13,10 +13,22 @@
 #include "base/memory.h"
 #include "dicom/uid.h"
 #include "dimse/pdu.h"
+#include "http/server.h"
 
 enum { SETTINGS_FILE_LIMIT = 1 << 20 };
 
-enum setting_type { TEXT, NUMBER, BOOLEAN, TITLES, ORIGINS, UIDS, PEERS, USERS, FORWARDS };
+enum setting_type {
+    TEXT,
+    NUMBER,
+    BOOLEAN,
+    TITLES,
+    ORIGINS,
+    UIDS,
+    NETWORKS,
+    PEERS,
+    USERS,
+    FORWARDS
+};
 
 struct setting {
     const char *key; /* "group.name", or "name" at the top */
@@ -84,6 +96,12 @@ static const struct setting table[] = {
     { "http.port", NUMBER, AT(http_port), 1, 65535, "--http-port", "N", "HTTP port (8080)" },
     { "http.baseUrl", TEXT, AT(base_url), 0, 0, "--base-url", "URL",
       "how clients see us, e.g. https://images.example.org" },
+    { "http.tlsPort", NUMBER, AT(http_tls_port), 0, 65535, "--https-port", "N",
+      "HTTPS port (none)" },
+    { "http.tlsCertificate", TEXT, AT(http_tls_certificate), 0, 0, NULL, NULL, NULL },
+    { "http.tlsKey", TEXT, AT(http_tls_key), 0, 0, NULL, NULL, NULL },
+    { "http.trustedProxies", NETWORKS, AT(trusted_proxies), 0, 0, NULL, NULL, NULL },
+    { "http.forwardedHeader", TEXT, AT(forwarded_header), 0, 0, NULL, NULL, NULL },
     { "http.corsOrigins", ORIGINS, AT(cors_origins), 0, 0, NULL, NULL, NULL },
     { "http.connectionLimit", NUMBER, AT(connection_limit), 1, 60000, NULL, NULL, NULL },
     { "http.connectionLimitPerAddress", NUMBER, AT(connection_limit_per_address), 1, 60000, NULL,
@@ -91,6 +109,7 @@ static const struct setting table[] = {
     { "http.idleTimeoutSeconds", NUMBER, AT(http_idle_timeout_seconds), 1, 86400, NULL, NULL,
       NULL },
     { "http.headerTimeoutSeconds", NUMBER, AT(header_timeout_seconds), 1, 3600, NULL, NULL, NULL },
+    { "http.minimumBytesPerSecond", NUMBER, AT(minimum_rate), 1, 1e9, NULL, NULL, NULL },
     { "http.bodyLimitMiB", NUMBER, AT(body_limit_mib), 1, 1e9, NULL, NULL, NULL },
     { "dicomweb.prefix", TEXT, AT(dicomweb_prefix), 0, 0, NULL, NULL, NULL },
     { "dicomweb.queryLimit", NUMBER, AT(query_limit), 1, 1e9, NULL, NULL, NULL },
@@ -233,12 +252,14 @@ static bool apply_list(struct settings *settings, const struct setting *setting,
                        struct error *err)
 {
     struct text_list *list = (struct text_list *)((char *)settings + setting->offset);
-    bool (*is_valid)(const char *) = setting->type == TITLES ? is_ae_title
-                                     : setting->type == UIDS ? uid_is_valid
-                                                             : is_origin;
-    const char *kind = setting->type == TITLES ? "AE titles"
-                       : setting->type == UIDS ? "UIDs"
-                                               : "origins, such as https://viewer.example.org";
+    bool (*is_valid)(const char *) = setting->type == TITLES     ? is_ae_title
+                                     : setting->type == UIDS     ? uid_is_valid
+                                     : setting->type == NETWORKS ? http_is_network
+                                                                 : is_origin;
+    const char *kind = setting->type == TITLES     ? "AE titles"
+                       : setting->type == UIDS     ? "UIDs"
+                       : setting->type == NETWORKS ? "addresses or networks, such as 10.0.0.0/8"
+                                                   : "origins, such as https://viewer.example.org";
     const cJSON *text;
     clear_list(list);
     cJSON_ArrayForEach(text, value)
@@ -526,6 +547,7 @@ static bool apply(struct settings *settings, const struct setting *setting, cons
     case TITLES:
     case ORIGINS:
     case UIDS:
+    case NETWORKS:
     case PEERS:
     case USERS:
     case FORWARDS:
@@ -747,6 +769,24 @@ static bool check_addresses(const struct settings *settings, struct error *err)
     return true;
 }
 
+static bool check_http(const struct settings *settings, struct error *err)
+{
+    double port = settings->http_tls_port;
+    bool of_its_own = port != settings->http_port && port != settings->dimse_port &&
+                      port != settings->dimse_tls_port;
+    if (port && (port != floor(port) || !of_its_own))
+        return error_set(err, ERROR_INVALID, "http.tlsPort must be a port of its own, or 0");
+    if (!*settings->http_tls_certificate != !*settings->http_tls_key)
+        return error_set(err, ERROR_INVALID, "http.tlsCertificate and http.tlsKey go together");
+    if (port && !*settings->http_tls_certificate && !*settings->tls_certificate)
+        return error_set(err, ERROR_INVALID, "http.tlsPort needs http.tlsCertificate and tlsKey");
+    if (strcmp(settings->forwarded_header, "X-Forwarded") &&
+        strcmp(settings->forwarded_header, "Forwarded"))
+        return error_set(err, ERROR_INVALID,
+                         "http.forwardedHeader must be X-Forwarded or Forwarded");
+    return true;
+}
+
 static bool check(struct settings *settings, struct error *err)
 {
     static const char *const levels[] = { "error", "warn", "info", "debug" };
@@ -764,7 +804,8 @@ static bool check(struct settings *settings, struct error *err)
         return error_set(err, ERROR_INVALID, "data.directory is empty");
     if (settings->bearer_token[0] && settings->user[0])
         return error_set(err, ERROR_INVALID, "fhir.bearerToken and fhir.user: give one of them");
-    return check_addresses(settings, err) && check_forwards(settings, err);
+    return check_addresses(settings, err) && check_http(settings, err) &&
+           check_forwards(settings, err);
 }
 
 bool settings_load(int flag_count, char **flags, struct settings **out, struct error *err)
@@ -806,6 +847,7 @@ void settings_free(struct settings *settings)
     clear_list(&settings->calling_ae_titles);
     clear_list(&settings->refused_sop_classes);
     clear_list(&settings->cors_origins);
+    clear_list(&settings->trusted_proxies);
     for (size_t i = 0; i < settings->peer_count; i++)
         free_peer(&settings->peers[i]);
     for (size_t i = 0; i < settings->user_count; i++)

@@ -65,12 +65,18 @@ struct settings {
     double commitment_retry_seconds;
 
     double http_port;
+    double http_tls_port;       /* 0: none */
+    char *http_tls_certificate; /* "": those of DICOM */
+    char *http_tls_key;
+    struct text_list trusted_proxies;
+    char *forwarded_header;
     char *base_url;
     struct text_list cors_origins;
     double connection_limit;
     double connection_limit_per_address;
     double http_idle_timeout_seconds;
     double header_timeout_seconds;
+    double minimum_rate;
     double body_limit_mib;
 
     char *dicomweb_prefix;

@@ -14,8 +14,8 @@ BEGIN {
     allowed["server"] = "server dimse dicomweb cast archive storage http dicom base"
 
     door["rocksdb/"] = "^storage/rocks\\.c$"
-    door["microhttpd.h"] = "^http/server\\.c$"
-    door["gnutls/"] = "^dimse/tls\\.c$"
+    door["microhttpd.h"] = "^http/(server\\.c|front\\.[ch])$"
+    door["gnutls/"] = "^base/tls\\.c$"
     door["curl/"] = "^cast/fhir_client\\.c$"
     door["cjson/"] = "^(cast|server)/"
     door["zlib.h"] = "^(http/|dicom/(scan|deflate|transcode))"

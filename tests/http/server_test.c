@@ -997,7 +997,15 @@ TEST(idle_connections_are_closed_and_limits_hold_per_address)
         say(idle[i], "GET /api/hello HTTP/1.1\r\nHost: a\r\n\r\n");
         CHECK(has_status(hear_until(idle[i], "hello"), 200));
     }
+    const char *answer = get(server, "/api/hello");
+    CHECK(has_status(answer, 503));
+    CHECK(strstr(answer, "Retry-After: ") && strstr(answer, "Connection: close"));
+    int told[16];
+    for (int i = 0; i < 16; i++)
+        told[i] = dial(server);
     CHECK_TEXT(get(server, "/api/hello"), "");
+    for (int i = 0; i < 16; i++)
+        close(told[i]);
     for (int i = 0; i < 3; i++)
         CHECK_TEXT(hear_all(idle[i]), "");
     usleep(100000);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "dimse/tls.h"
+#include "base/tls.h"
 
 #include <arpa/inet.h>
 #include <ctype.h>
@@ -218,6 +218,22 @@ int tls_handshake(struct tls *tls, struct error *err)
     }
     gnutls_alert_send_appropriate(tls->session, code);
     return -1;
+}
+
+const char *tls_profile(void)
+{
+    return priorities;
+}
+
+void tls_session_end(void *session, struct slice last)
+{
+    while (last.size) {
+        ssize_t sent = gnutls_record_send(session, last.data, last.size);
+        if (sent <= 0)
+            return;
+        last = slice_skip(last, (size_t)sent);
+    }
+    gnutls_bye(session, GNUTLS_SHUT_WR);
 }
 
 bool tls_wants_write(const struct tls *tls)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
-/* TLS for associations (PS3.15 B.12: the BCP 195 profile): the one door to GnuTLS. TLS 1.3 and 1.2,
- * ephemeral key exchange and authenticated encryption only. Credentials are immutable and
- * thread-safe once loaded; a session belongs to one thread at a time.
+/* TLS (PS3.15 B.12: the BCP 195 profile): the one door to GnuTLS. TLS 1.3 and 1.2, ephemeral key
+ * exchange and authenticated encryption only. Credentials are immutable and thread-safe once
+ * loaded; a session belongs to one thread at a time.
  *
  * Reading and writing are as with a non-blocking socket: -1 with errno EAGAIN when one has to wait
  * (for what tls_wants_write says), ECONNRESET when the session is broken. */
@@ -10,6 +10,7 @@
 #include <sys/types.h>
 
 #include "base/error.h"
+#include "base/slice.h"
 
 struct tls_files {
     const char *certificate; /* PEM, ours and those above it; NULL: none, as client only */
@@ -51,3 +52,9 @@ int tls_flush(struct tls *tls);
 bool tls_peer_is(const struct tls *tls, const char *description);
 /* Can that be said of any certificate at all? */
 bool tls_is_description(const char *description);
+
+/* For a library that makes its sessions of GnuTLS by itself: the profile, in GnuTLS's terms, and
+ * the last bytes to send on such a session (a gnutls_session_t), as far as they go without waiting,
+ * with the notice that nothing more comes. */
+const char *tls_profile(void);
+void tls_session_end(void *session, struct slice last);
