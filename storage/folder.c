@@ -129,7 +129,7 @@ static bool look_for_other(void *context, const char *name, struct error *err)
     for (const char *const *known = search->known; *known; known++)
         if (strcmp(name, *known) == 0)
             return true;
-    snprintf(search->name, FOLDER_NAME_SIZE, "%s", name);
+    snprintf(search->name, FOLDER_NAME_SIZE, "%.*s", FOLDER_NAME_SIZE - 1, name);
     return true;
 }
 
