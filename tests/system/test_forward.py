@@ -2,14 +2,21 @@
 """Forwarding by rule: what comes in goes to other nodes as well, in order, over restarts and outages."""
 import json
 import re
+import shutil
 import signal
+import socket
+import struct
+import subprocess
 import time
 
+import pydicom
 import pytest
 import requests
 
+from certificates import Authority
 from conftest import free_port
-from upper_layer import BIG_ENDIAN, Receiver, encode, store_all
+from test_dat import RLE, encapsulated, rle, store as store_encoded
+from upper_layer import BIG_ENDIAN, Receiver, encode, is_stored, store_all
 from web import MR, make, new_uid, store
 
 pytestmark = pytest.mark.filterwarnings("ignore:Invalid value", "ignore:The value")
@@ -226,3 +233,172 @@ def test_a_wrong_rule_is_told_at_the_start(start_server, rule, complaint):
     server = start_server({"dimse": {"forward": [rule]}}, wait=False)
     assert server.process.wait(20) == 2
     assert complaint in server.log() and "dimse.forward" in server.log()
+
+
+# --- to others, and over TLS -----------------------------------------------------------------------------------------
+
+
+class Storescp:
+    """DCMTK's storage SCP, writing what it gets to a folder."""
+
+    def __init__(self, port, folder, *options):
+        folder.mkdir(exist_ok=True)
+        self.folder, self.port = folder, port
+        self.command = ["storescp", "+B", "-od", str(folder), *map(str, options), str(port)]
+        self.process = None
+
+    def __enter__(self):
+        self.process = subprocess.Popen(self.command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+        def answers():
+            with socket.socket() as probe:
+                return probe.connect_ex(("127.0.0.1", self.port)) == 0
+        until(answers, "storescp")
+        return self
+
+    def __exit__(self, *_):
+        self.process.kill()
+        self.process.wait()
+
+    def files(self):
+        return {ds.SOPInstanceUID: ds for ds in map(pydicom.dcmread, self.folder.iterdir())}
+
+
+needs_storescp = pytest.mark.skipif(not shutil.which("storescp"), reason="needs dcmtk")
+
+
+def compressed(server):
+    """An RLE image as it was stored, and its pixels."""
+    pixels = bytes(range(256)) * 4
+    ds = make(Rows=32, Columns=32, BitsAllocated=8, BitsStored=8, HighBit=7)
+    content = encapsulated(ds, [rle(pixels)])
+    store_encoded(server, content, ds, RLE)
+    return ds, content, pixels
+
+
+def dataset_of(path):
+    """The bytes behind the File Meta Information."""
+    content = path.read_bytes()
+    return content[144 + struct.unpack_from("<I", content, 140)[0]:]
+
+
+@needs_storescp
+@pytest.mark.parametrize("takes", ["what is stored", "native only"])
+def test_storescp_gets_what_it_takes(start_server, tmp_path, takes):
+    server = forwarding(start_server, {"to": "A"})
+    images = [make(InstanceNumber=n) for n in range(5)]
+    with Storescp(server.port_a, tmp_path / "in", *(["+xa"] if takes == "what is stored" else [])) as peer:
+        store_all(server, images)
+        packed, content, pixels = compressed(server)
+        until(lambda: metric(server, "sent_total") == 6 and metric(server, "lag") == 0, "the last instance")
+        got = {path: pydicom.dcmread(path) for path in peer.folder.iterdir()}
+        sent = {ds.SOPInstanceUID: ds for ds in images}
+        assert {ds.SOPInstanceUID for ds in got.values()} == {*sent, packed.SOPInstanceUID}
+        for path, ds in got.items():
+            if ds.SOPInstanceUID in sent:
+                assert dataset_of(path) == encode(sent[ds.SOPInstanceUID])
+            elif takes == "what is stored":
+                assert ds.file_meta.TransferSyntaxUID == RLE and dataset_of(path) == content
+            else:
+                assert not ds.file_meta.TransferSyntaxUID.is_compressed and ds.PixelData == pixels
+    assert metric(server, "failed_total") == 0
+
+
+@needs_storescp
+def test_storescp_that_dies_in_the_middle_gets_the_rest_when_it_is_back(start_server, tmp_path):
+    server = forwarding(start_server, {"to": "A"})
+    images = [make(Rows=128, Columns=128, InstanceNumber=n) for n in range(60)]
+    peer = Storescp(server.port_a, tmp_path / "in", "+xa")
+    with peer:
+        store_all(server, images)
+        until(lambda: any(peer.folder.iterdir()), "some")
+    with peer:
+        until(lambda: metric(server, "lag") == 0 and metric(server, "sent_total") >= 1, "the rest")
+        until(lambda: len(list(peer.folder.iterdir())) == 60, "all files")
+        assert {uid: encode(ds) for uid, ds in peer.files().items()} == {ds.SOPInstanceUID: encode(ds) for ds in images}
+    assert metric(server, "failed_total") == 0
+
+
+@pytest.fixture(scope="module")
+def pki(tmp_path_factory):
+    class Pki:
+        ours, other = (Authority(tmp_path_factory.mktemp("pki"), name) for name in ("ca", "other"))
+        here, there = ours.issue("localhost", "server"), ours.issue("there", "server")
+        elsewhere, stranger = ours.issue("elsewhere.example", "elsewhere"), other.issue("localhost", "server")
+    return Pki
+
+
+def secured(pki, identity, **more):
+    certificate, key = identity
+    return {"tlsPort": free_port(), "tlsCertificate": str(certificate), "tlsKey": str(key), "tlsCa": str(pki.ours.certificate),
+            **more}
+
+
+@needs_storescp
+@pytest.mark.parametrize("shown", ["there", "elsewhere", "stranger"])
+def test_TLS_04_storescp_over_tls_gets_it_only_when_it_is_who_it_should_be(start_server, pki, tmp_path, shown):
+    port = free_port()
+    peers = [{"aeTitle": "A", "host": "localhost", "port": port, "tls": True}]
+    server = start_server({"dimse": secured(pki, pki.here, peers=peers, forward=[{"to": "A"}], forwardRetrySeconds=0.1)})
+    ds = make()
+
+    def peer(identity):
+        certificate, key = identity
+        authority = pki.ours.certificate
+        return Storescp(port, tmp_path / "in", "+xa", "+tls", key, certificate, "+cf", authority)
+
+    if shown != "there":
+        with peer(getattr(pki, shown)):
+            store_all(server, [ds])
+            until(lambda: server.log().count("forward waits to=A") >= 2, "two refusals")
+            assert metric(server, "sent_total") == 0 and metric(server, "failed_total") == 0 and metric(server, "lag") == 1
+            assert "why=\"TLS" in server.log() and not any((tmp_path / "in").iterdir())
+    with peer(pki.there) as good:
+        if shown == "there":
+            store_all(server, [ds])
+        until(lambda: metric(server, "sent_total") == 1 and metric(server, "lag") == 0, "the instance")
+        assert {uid: encode(got) for uid, got in good.files().items()} == {ds.SOPInstanceUID: encode(ds)}
+
+
+def test_TLS_01_one_server_forwards_to_another_over_tls_and_back(start_server, pki):
+    ports = [free_port(), free_port()]
+    servers = []
+    for title, to, own, there, identity in (("A", "B", 0, 1, pki.here), ("B", "A", 1, 0, pki.there)):
+        peers = [{"aeTitle": to, "host": "localhost", "port": ports[there], "tls": True}]
+        settings = secured(pki, identity, aeTitle=title, peers=peers, forward=[{"to": to}], forwardRetrySeconds=0.1)
+        settings["tlsPort"] = ports[own]
+        servers.append(start_server({"dimse": settings}))
+    one, other = [make() for _ in range(10)], make(Rows=512, Columns=512)
+    store_all(servers[0], one)
+    store_all(servers[1], [other])
+    for server, count in zip(servers, (10, 1)):
+        until(lambda: metric(server, "sent_total") == count and metric(server, "lag") == 0, "the other's instances")
+        assert metric(server, "failed_total") == 0
+    assert all(is_stored(servers[1], ds) for ds in one) and is_stored(servers[0], other)
+
+
+def test_TLS_04_a_peer_of_tls_is_never_sent_to_in_the_clear(start_server, pki):
+    port = free_port()
+    peers = [{"aeTitle": "A", "host": "localhost", "port": port, "tls": True}]
+    server = start_server({"dimse": secured(pki, pki.here, peers=peers, forward=[{"to": "A"}], forwardRetrySeconds=0.1)})
+    ds = make(PatientName="Secret^Name")
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", port))
+        listening.listen()
+        listening.settimeout(WAIT)
+        store_all(server, [ds])
+        connection, _ = listening.accept()
+        with connection:
+            connection.settimeout(WAIT)
+            hello = connection.recv(4096)
+            assert hello[0] == 0x16, "a handshake, and no A-ASSOCIATE-RQ"
+            connection.sendall(b"\x02\0\0\0\0\xb8" + bytes(0xB8))  # as one without TLS would accept
+            rest = hello
+            try:
+                while piece := connection.recv(4096):
+                    rest += piece
+            except ConnectionError:
+                pass
+            assert b"Secret" not in rest
+    until(lambda: "forward waits to=A" in server.log(), "the refusal")
+    assert metric(server, "sent_total") == 0
