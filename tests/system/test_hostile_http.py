@@ -1,15 +1,19 @@
 # SPDX-License-Identifier: MIT
 """What hostile peers of the HTTP side once got away with, by the item of CONFORMANCE it belongs to."""
 import concurrent.futures
+import gzip
+import io
+import pathlib
 import socket
 import time
+import zlib
 
 import pytest
 import requests
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
-from web import JSON, MULTIPART_DICOM, make, new_uid, part10, parts_of, store, url_of
+from web import JSON, MULTIPART_DICOM, make, multipart, new_uid, part10, parts_of, store, url_of
 
 pytestmark = pytest.mark.slow
 
@@ -157,3 +161,103 @@ def test_HOS_45_what_was_kept_for_one_host_is_given_to_no_other(server):
     assert len(tags) == 2
     for host in ('e"vil', "e vil", "a/../b", "x@evil"):
         assert requests.get(url, headers={**JSON, "Host": host}, timeout=60).status_code == 400
+
+
+def resident(server):
+    """Bytes of memory."""
+    return int(pathlib.Path(f"/proc/{server.process.pid}/statm").read_text().split()[1]) * 4096
+
+
+def bomb(size):
+    out = io.BytesIO()
+    with gzip.GzipFile(fileobj=out, mode="wb", compresslevel=9) as packed:
+        for _ in range(size >> 20):
+            packed.write(bytes(1 << 20))
+    return out.getvalue()
+
+
+def test_HOS_39_coded_bodies_are_refused_and_never_unpacked(server):
+    ds = make()
+    body, content_type = multipart([part10(ds)])
+    url = server.dicomweb + "/studies"
+    packed = gzip.compress(body)
+    before = resident(server)
+    for coding, content in (("gzip", packed), ("gzip", bomb(512 << 20)), ("gzip, gzip", gzip.compress(packed)), ("deflate", zlib.compress(body)),
+                            ("br", body), ("gzip", b"no gzip at all"), ("gzip", packed[:-5]), ("x-gzip", packed), ("zstd", body),
+                            ("gzip" + ", gzip" * 1000, body), ("identity, gzip", packed), (";", body)):
+        headers = {"Content-Type": content_type, "Content-Encoding": coding, **JSON}
+        answer = requests.post(url, data=content, headers=headers, timeout=60)
+        assert answer.status_code in (400, 415), (coding[:20], answer.status_code)
+    assert resident(server) - before < 64 << 20
+    assert requests.get(url_of(server, ds), timeout=60).status_code == 404
+    for coding in ("identity", "Identity"):
+        headers = {"Content-Type": content_type, "Content-Encoding": coding, **JSON}
+        assert requests.post(url, data=body, headers=headers, timeout=60).status_code in (200, 409, 415)
+
+
+@pytest.mark.parametrize("head, statuses", [
+    ("Transfer-Encoding: gzip, chunked", (b"400", b"501")), ("Transfer-Encoding: gzip", (b"400", b"501")),
+    ("Transfer-Encoding: chunked, chunked", (b"400", b"501")), ("Content-Length: 5\r\nContent-Encoding: gzip", (b"400", b"415")),
+])
+def test_HOS_39_codings_of_the_transfer_and_wrong_lengths(server, head, statuses):
+    with socket.create_connection(("127.0.0.1", server.http_port), 20) as client:
+        client.sendall(f"POST /dicomweb/studies HTTP/1.1\r\nHost: a\r\nContent-Type: {MULTIPART_DICOM}; boundary=b\r\n{head}\r\n\r\n"
+                       .encode() + b"5\r\nabcde\r\n0\r\n\r\n")
+        client.settimeout(20)
+        status = client.recv(4096).split(b" ")[1]
+    assert status in statuses
+
+
+def test_HOS_39_answers_are_packed_once_and_no_further_than_asked(server):
+    ds = make(ImageComments="x" * 9000)
+    store(server, ds)
+    url = url_of(server, ds) + "/metadata"
+    plain = requests.get(url, headers={**JSON, "Accept-Encoding": "identity"}, timeout=60)
+    for accepted in ("gzip", "gzip, gzip", "gzip;q=1, deflate, br", "*"):
+        answer = requests.get(url, headers={**JSON, "Accept-Encoding": accepted}, stream=True, timeout=60)
+        assert answer.headers.get("Content-Encoding", "identity") in ("identity", "gzip")
+        assert answer.json() == plain.json()
+    for refused in ("gzip;q=0", "gzip;q=0, identity", "br"):
+        answer = requests.get(url, headers={**JSON, "Accept-Encoding": refused}, timeout=60)
+        assert answer.status_code == 200 and "Content-Encoding" not in answer.headers
+
+
+@pytest.mark.parametrize("field, status", [
+    ("bytes=" + ",".join("0-" for _ in range(10000)), 200), ("bytes=0-1,0-1", 200), ("bytes=9-3", 200), ("bytes=-", 200), ("bytes=--1", 200),
+    ("bytes=0-18446744073709551615", 200), ("bytes=0-999999999999999999", 206), ("bytes=18446744073709551616-", 200),
+    ("bytes=9223372036854775807-", 416), ("bytes=-0", 416), ("bytes=-99999999999999999999", 200), ("bytes=-999999999999999999", 206),
+    ("bytes=999999999-", 416), ("bytes=0x0-0x9", 200), ("bytes=0-9\t", 200), ("bits=0-9", 200), ("", 200), ("bytes", 200), ("bytes = 0-9", 200),
+])
+def test_HOS_43_ranges_give_a_part_or_all_and_never_more(server, field, status):
+    ds = make()
+    store(server, ds)
+    for path, accept in (("", "application/dicom; transfer-syntax=*"), ("/bulkdata/7FE00010", "application/octet-stream"),
+                         ("/frames/1", "application/octet-stream")):
+        url = url_of(server, ds) + path
+        whole = requests.get(url, headers={"Accept": accept}, timeout=60).content
+        answer = requests.get(url, headers={"Accept": accept, "Range": field}, timeout=60)
+        assert answer.status_code in (status, 400, 431) if len(field) > 8000 else answer.status_code == status, (path, answer.status_code)
+        assert len(answer.content) <= max(len(whole), 200)
+        if answer.status_code in (200, 206):
+            assert answer.content in whole if status == 206 else answer.content == whole
+        if status == 416:
+            assert answer.headers["Content-Range"] == f"bytes */{len(whole)}"
+
+
+def test_HOS_43_an_answer_of_unknown_length_is_sent_whole(server):
+    ds = make()
+    store(server, ds)
+    for suffix, accept in (("", MULTIPART_DICOM), ("/metadata", "application/dicom+json")):
+        whole = requests.get(url_of(server, ds, "series") + suffix, headers={"Accept": accept}, timeout=60)
+        answer = requests.get(url_of(server, ds, "series") + suffix, headers={"Accept": accept, "Range": "bytes=0-9"}, timeout=60)
+        assert answer.status_code == whole.status_code == 200
+        assert len(answer.content) == len(whole.content)
+    twice = requests.Request("GET", url_of(server, ds), headers={"Accept": "application/dicom"}).prepare()
+    with socket.create_connection(("127.0.0.1", server.http_port), 20) as client:
+        client.sendall(f"GET {twice.path_url} HTTP/1.1\r\nHost: a\r\nAccept: application/dicom\r\nRange: bytes=0-9\r\nRange: bytes=20-29\r\n"
+                       "Connection: close\r\n\r\n".encode())
+        client.settimeout(20)
+        answer = b""
+        while piece := client.recv(1 << 16):
+            answer += piece
+    assert answer.split(b" ")[1] in (b"200", b"206", b"400") and len(answer) < 4096
