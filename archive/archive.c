@@ -15,7 +15,7 @@
 
 static const uint64_t default_minimum_free_bytes = (uint64_t)256 << 20;
 
-enum { SPACE_CHECK_MS = 1000 };
+enum { SPACE_CHECK_MS = 1000, VERSIONS_KEPT = 10 };
 
 /* Below twice the minimum it is time to do something; back from there it takes a little more, so
  * that the log does not flicker. */
@@ -32,6 +32,10 @@ bool archive_open(struct storage *storage, const struct archive_options *options
     archive->refuse_unknown_sop_classes = options->refuse_unknown_sop_classes;
     archive->minimum_free_bytes = options->minimum_free_bytes ? options->minimum_free_bytes
                                                               : default_minimum_free_bytes;
+    archive->on_conflict = options->on_conflict;
+    archive->versions_kept = options->versions_kept ? options->versions_kept : VERSIONS_KEPT;
+    atomic_init(&archive->replacing, 0);
+    atomic_init(&archive->replaced, 0);
     atomic_init(&archive->space_checked_ms, INT64_MIN / 2);
     atomic_init(&archive->free_bytes, UINT64_MAX); /* until the first look */
     atomic_init(&archive->scan_bytes, 0);
@@ -120,6 +124,12 @@ unsigned archive_writing_begin(struct archive *archive)
 void archive_writing_end(struct archive *archive, unsigned side)
 {
     atomic_fetch_sub(&archive->writing[side], 1);
+}
+
+uint64_t archive_replacements(struct archive *archive)
+{
+    uint64_t ended = atomic_load(&archive->replaced);
+    return atomic_load(&archive->replacing) == ended ? ended + 1 : 0;
 }
 
 /* New ones go to the other side meanwhile, so that the wait has an end. Who had read the side

@@ -10,10 +10,19 @@
 struct storage;
 struct archive;
 
+/* Other bytes under a SOP Instance UID that is stored already (PS3.4 B.2.3). */
+enum conflict_policy {
+    CONFLICT_KEEPS_FIRST, /* they are refused */
+    CONFLICT_REPLACES,    /* they take its place when all else that identifies it is the same, and
+                             what was there stays as a version (archive/versions.h) */
+};
+
 struct archive_options {
     const char *ae_title;            /* for Retrieve AE Title (0008,0054) */
     bool refuse_unknown_sop_classes; /* default false: private and unknown classes are stored too */
     uint64_t minimum_free_bytes;     /* refuse stores below, 0: 256 MiB */
+    enum conflict_policy on_conflict;
+    size_t versions_kept; /* of an instance, beside the present one; 0: 10 */
 };
 
 /* The storage stays the caller's and must outlive the archive. */

@@ -5,7 +5,13 @@
 
 #include "archive/keys.h"
 
-void blob_key_encode(struct key *key, const struct identity *identity, int64_t stored_at_us);
-/* Both forms. *stored_at_us is 0 when the key does not tell it; sop_class is not filled in. False
- * when it is no such key. */
-bool blob_key_decode(struct slice key, struct identity *identity, int64_t *stored_at_us);
+/* What a key says of its blob besides the place. */
+struct blob_facts {
+    int64_t stored_at_us; /* 0: unknown */
+    bool replaces;        /* takes the place of what was stored before under the same UID */
+};
+
+void blob_key_encode(struct key *key, const struct identity *identity,
+                     const struct blob_facts *facts);
+/* All forms. sop_class is not filled in. False when it is no such key. */
+bool blob_key_decode(struct slice key, struct identity *identity, struct blob_facts *facts);

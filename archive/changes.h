@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 /* The change feed in the archive's terms, and followers' saved positions. One create per stored
- * instance, one delete per deleted instance, in an order that never changes. Thread-safe; a cursor
- * belongs to one thread at a time. */
+ * instance, one update when other content takes its place, one delete per deleted instance, in an
+ * order that never changes. Thread-safe; a cursor belongs to one thread at a time. */
 
 #include "archive/archive.h"
 #include "base/buffer.h"

@@ -7,6 +7,7 @@
 
 #include "archive/blob_key.h"
 #include "archive/lookup.h"
+#include "archive/versions.h"
 #include "base/clock.h"
 #include "base/fault.h"
 #include "base/log.h"
@@ -35,6 +36,7 @@ struct moving {
     struct blob_id fresh; /* its copy */
     struct identity identity;
     struct key key;
+    struct key record; /* that refers to it: the instance's, or a version's */
     enum record_fate fate;
     bool copied;
 };
@@ -176,16 +178,27 @@ static void discard_copies(struct compact *compact)
 
 /* The index. */
 
-static bool get_instance(struct transaction *transaction, const struct identity *identity,
-                         struct instance_record *record, bool *found, struct error *err)
+static bool get_record(struct transaction *transaction, const struct key *key,
+                       struct instance_record *record, bool *found, struct error *err)
 {
     struct buffer bytes = buffer_up_to(RECORD_SIZE);
-    struct key key;
-    key_place(&key, RECORD_INSTANCE, identity->study, identity->series, identity->instance);
-    bool ok = transaction_get(transaction, TABLE_RECORD, key_slice(&key), &bytes, found, err) &&
+    bool ok = transaction_get(transaction, TABLE_RECORD, key_slice(key), &bytes, found, err) &&
               (!*found || instance_record_decode(buffer_slice(&bytes), record, err));
     buffer_release(&bytes);
     return ok;
+}
+
+/* An instance may have become a version since it was looked up. */
+static bool find_record(struct compact *compact, struct transaction *transaction,
+                        struct moving *moving, struct instance_record *record, bool *found,
+                        struct error *err)
+{
+    if (!get_record(transaction, &moving->record, record, found, err))
+        return false;
+    if (*found && is_same_blob(&record->blob, &moving->old))
+        return true;
+    return version_find(compact->archive, &moving->identity, &moving->old, &moving->record, record,
+                        found, err);
 }
 
 /* Another store or a deletion may have been faster: then the copy is in vain. */
@@ -194,16 +207,14 @@ static bool refer_to_copy(struct compact *compact, struct transaction *transacti
 {
     struct instance_record record;
     struct buffer bytes = buffer_up_to(RECORD_SIZE);
-    struct key key;
     bool found;
     instance_record_init(&record);
-    bool ok = get_instance(transaction, &moving->identity, &record, &found, err);
-    if (ok && found && is_same_blob(&record.blob, &moving->old)) {
+    bool ok = find_record(compact, transaction, moving, &record, &found, err);
+    if (ok && found) {
         record.blob = moving->fresh;
         instance_record_encode(&record, &bytes);
-        key_place(&key, RECORD_INSTANCE, moving->identity.study, moving->identity.series,
-                  moving->identity.instance);
-        transaction_put(transaction, TABLE_RECORD, key_slice(&key), buffer_slice(&bytes));
+        transaction_put(transaction, TABLE_RECORD, key_slice(&moving->record),
+                        buffer_slice(&bytes));
         transaction_delete_blob(transaction, &moving->old);
         compact->report->moved++;
         compact->report->moved_bytes += moving->old.size;
@@ -281,13 +292,18 @@ static bool remove_unknown(struct compact *compact, struct moving *moving, bool 
 {
     struct transaction *transaction = NULL;
     struct instance_record record;
-    bool found, deleted = false;
+    bool found, refers = false, deleted = false;
     if (!transaction_open(compact->archive->storage, &transaction, err))
         return false;
     instance_record_init(&record);
-    bool ok = get_instance(transaction, &moving->identity, &record, &found, err) &&
+    bool ok = get_record(transaction, &moving->record, &record, &found, err) &&
               has_tombstone(transaction, &moving->identity, &deleted, err);
-    if (ok && found && is_same_blob(&record.blob, &moving->old)) {
+    if (ok && found)
+        refers = is_same_blob(&record.blob, &moving->old);
+    if (ok && found && !refers)
+        ok = version_find(compact->archive, &moving->identity, &moving->old, &moving->record,
+                          &record, &refers, err);
+    if (ok && refers) {
         moving->fate = FATE_STAYS; /* its store was under way: the next time */
         compact->kept++;
     } else if (ok && (found || deleted || whole)) {
@@ -330,23 +346,29 @@ static bool look_up(struct compact *compact, struct slice key, struct moving *mo
 {
     struct instance_record record;
     struct error broken = { 0 };
-    int64_t stored_at_us;
-    bool found = false;
+    struct blob_facts facts;
+    bool found = false, refers = false;
     moving->copied = false;
-    if (!blob_key_decode(key, &moving->identity, &stored_at_us)) {
+    if (!blob_key_decode(key, &moving->identity, &facts)) {
         keep(compact, moving, "its key says nothing");
         return true;
     }
     instance_record_init(&record);
+    key_place(&moving->record, RECORD_INSTANCE, moving->identity.study, moving->identity.series,
+              moving->identity.instance);
     bool ok = lookup_instance(compact->archive, &moving->identity, &record, &found, &broken);
-    if (ok && !stored_at_us) /* of the key's first form */
-        stored_at_us = record.stored_at_ms * 1000;
-    blob_key_encode(&moving->key, &moving->identity, stored_at_us);
+    if (ok && found)
+        refers = is_same_blob(&record.blob, &moving->old);
+    if (ok && found && !refers)
+        ok = version_find(compact->archive, &moving->identity, &moving->old, &moving->record,
+                          &record, &refers, &broken);
+    if (ok && !facts.stored_at_us) /* of the key's first form */
+        facts.stored_at_us = record.stored_at_ms * 1000;
+    blob_key_encode(&moving->key, &moving->identity, &facts);
     if (!ok && broken.code == ERROR_CORRUPT)
         keep(compact, moving, broken.message);
     else
-        moving->fate = found && is_same_blob(&record.blob, &moving->old) ? FATE_MOVES
-                                                                         : FATE_UNKNOWN;
+        moving->fate = refers ? FATE_MOVES : FATE_UNKNOWN;
     instance_record_release(&record);
     return ok || broken.code == ERROR_CORRUPT || error_set(err, broken.code, "%s", broken.message);
 }

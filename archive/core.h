@@ -13,6 +13,10 @@ struct archive {
     char *ae_title;
     bool refuse_unknown_sop_classes;
     uint64_t minimum_free_bytes;
+    enum conflict_policy on_conflict;
+    size_t versions_kept;
+    _Atomic uint64_t replacing;       /* replacements that were begun, */
+    _Atomic uint64_t replaced;        /* and that came to their end: see archive_replacements */
     _Atomic int64_t space_checked_ms; /* monotonic time of the last look at the disk */
     _Atomic uint64_t free_bytes;      /* as of then */
     _Atomic int space_level;          /* enum space_level, as it was logged last */
@@ -32,6 +36,10 @@ void archive_writing_end(struct archive *archive, unsigned side);
  * as deleted. Looks after `cancelled` (may be NULL) meanwhile. */
 bool archive_writing_settle(struct archive *archive, bool (*cancelled)(void *context),
                             void *context, struct error *err);
+
+/* A number that is the same before and after several reads only if none of them can have seen one
+ * version of an instance and another one the next; 0: one is being replaced right now. */
+uint64_t archive_replacements(struct archive *archive);
 
 /* False with ERROR_NO_SPACE when the disk is too full for another instance. Looks at the disk once
  * a second. */

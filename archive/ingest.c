@@ -5,8 +5,10 @@
 #include <stdlib.h>
 
 #include "archive/blob_key.h"
+#include "archive/document.h"
 #include "archive/lookup.h"
 #include "archive/prepare.h"
+#include "archive/versions.h"
 #include "base/clock.h"
 #include "base/memory.h"
 #include "base/metrics.h"
@@ -38,6 +40,11 @@ struct ingest {
     uint64_t next_meta_try;  /* bytes that must be there before the meta is looked for again */
     struct identity identity;
     int64_t stored_at_us;
+    bool
+        may_replace; /* what is stored under the same UID: this and the rest are of the last look */
+    uint64_t rival_created;
+    int64_t rival_stored_at_ms;
+    bool replaced;
     struct error error; /* the first one stays */
 };
 
@@ -300,11 +307,20 @@ static bool build_summaries(struct ingest *ingest, struct prepared *prepared, st
     return ok;
 }
 
+/* A version is never stored in the same millisecond as what takes its place, or later (a clock that
+ * was set back), so that a walk over the segments finds them in their order. */
+static void set_time(struct ingest *ingest, struct instance_record *record)
+{
+    int64_t now_us = clock_unix_us();
+    int64_t least_us = ingest->may_replace ? (ingest->rival_stored_at_ms + 1) * 1000 : 0;
+    ingest->stored_at_us = now_us > least_us ? now_us : least_us;
+    record->stored_at_ms = ingest->stored_at_us / 1000;
+}
+
 static bool fill_record(struct ingest *ingest, struct prepared *prepared, struct error *err)
 {
     struct instance_record *record = &prepared->record;
-    ingest->stored_at_us = clock_unix_us();
-    record->stored_at_ms = ingest->stored_at_us / 1000;
+    set_time(ingest, record);
     record->dataset_offset = ingest->dataset_offset;
     memcpy(record->source_ae, ingest->source_ae, sizeof(record->source_ae));
     prepare_record(prepared);
@@ -318,16 +334,46 @@ static bool conflict(struct error *err)
                          "other content is stored already under this SOP Instance UID");
 }
 
-/* *is_duplicate is left false when nothing is stored under the SOP Instance UID (any more). */
+/* What stands there now, and whether it may be replaced. In the write turn it must still be the
+ * same. */
+static bool look_at_rival(struct ingest *ingest, const struct prepared *prepared,
+                          const struct identity *place, struct error *err)
+{
+    struct archive *archive = ingest->archive;
+    struct instance_record record;
+    struct document document = document_init();
+    struct identity rival = *place;
+    bool found, has_header = false;
+    ingest->may_replace = false;
+    if (archive->on_conflict != CONFLICT_REPLACES)
+        return true;
+    instance_record_init(&record);
+    bool ok = lookup_instance(archive, place, &record, &found, err) &&
+              (!found || document_load(archive, place, &document, &has_header, err));
+    if (ok && has_header) {
+        memcpy(rival.sop_class, record.sop_class, UID_SIZE);
+        ingest->may_replace = version_may_follow(&prepared->identity, prepared->header, &rival,
+                                                 document.dataset);
+        ingest->rival_created = record.created;
+        ingest->rival_stored_at_ms = record.stored_at_ms;
+    }
+    document_release(&document);
+    instance_record_release(&record);
+    return ok;
+}
+
+/* *is_duplicate is left false when nothing is stored under the SOP Instance UID (any more),
+ * and when what is stored may be replaced. */
 static bool compare_with(struct ingest *ingest, const struct prepared *prepared,
                          const struct identity *place, bool *is_duplicate, struct error *err)
 {
     enum comparison comparison;
-    if (!content_compare(ingest->archive, &prepared->content, &ingest->identity,
+    if (!look_at_rival(ingest, prepared, place, err) ||
+        !content_compare(ingest->archive, &prepared->content, &ingest->identity,
                          ingest->transfer_syntax, place, &comparison, err))
         return false;
     *is_duplicate = comparison == COMPARISON_SAME;
-    return comparison != COMPARISON_OTHER || conflict(err);
+    return comparison != COMPARISON_OTHER || ingest->may_replace || conflict(err);
 }
 
 /* An instance that is here already is found before anything is written, if it is small enough to
@@ -347,12 +393,86 @@ static bool find_duplicate(struct ingest *ingest, struct prepared *prepared, boo
            (!found || compare_with(ingest, prepared, &place, is_duplicate, err));
 }
 
+/* Whether it will take the place of another one is known only in the write turn; so the key tells
+ * what the policy is. */
+static void blob_key(const struct ingest *ingest, struct key *key)
+{
+    const struct blob_facts facts = {
+        .stored_at_us = ingest->stored_at_us,
+        .replaces = ingest->archive->on_conflict == CONFLICT_REPLACES,
+    };
+    blob_key_encode(key, &ingest->identity, &facts);
+}
+
 static bool finish_blob(struct ingest *ingest, struct prepared *prepared, struct error *err)
 {
     struct key key;
-    blob_key_encode(&key, &ingest->identity, ingest->stored_at_us);
+    blob_key(ingest, &key);
     blob_writer_set_key(ingest->writer, key_slice(&key));
     return blob_writer_finish(ingest->writer, &prepared->record.blob, err);
+}
+
+/* The blob once more, with a key that tells a time behind that of a rival who was faster. */
+static bool renew_blob(struct ingest *ingest, struct prepared *prepared, struct error *err)
+{
+    struct storage *storage = ingest->archive->storage;
+    struct instance_record *record = &prepared->record;
+    struct blob_id old = record->blob, fresh;
+    struct blob *blob = NULL;
+    struct key key;
+    set_time(ingest, record);
+    blob_key(ingest, &key);
+    if (!blob_open(storage, &old, &blob, err))
+        return false;
+    bool ok = blob_copy(storage, blob, &old, key_slice(&key), &fresh, err);
+    blob_close(blob);
+    if (!ok)
+        return false;
+    record->blob = fresh;
+    blob_discard(storage, &old, NULL);
+    if (!prepared->content.blob)
+        return true;
+    blob_close(prepared->content.blob);
+    prepared->content.blob = NULL;
+    return blob_open(storage, &fresh, &prepared->content.blob, err);
+}
+
+/* Whether what was looked at is what is there, and older. */
+static bool find_rival(const struct ingest *ingest, const struct prepared *prepared,
+                       struct transaction *transaction, struct instance_record *rival,
+                       bool *replaceable, struct error *err)
+{
+    *replaceable = false;
+    if (!ingest->may_replace)
+        return true;
+    if (!prepared_rival(prepared, transaction, rival, err))
+        return false;
+    *replaceable = rival->created == ingest->rival_created &&
+                   rival->stored_at_ms < prepared->record.stored_at_ms;
+    return true;
+}
+
+static bool is_own_place(const struct ingest *ingest, const struct identity *place)
+{
+    return strcmp(place->study, ingest->identity.study) == 0 &&
+           strcmp(place->series, ingest->identity.series) == 0;
+}
+
+static bool put_into_tree(struct ingest *ingest, struct prepared *prepared,
+                          struct transaction *transaction, const struct instance_record *rival,
+                          struct error *err)
+{
+    struct archive *archive = ingest->archive;
+    struct tree tree;
+    if (rival)
+        atomic_fetch_add(&archive->replacing, 1);
+    bool ok = tree_open(&tree, archive, transaction, ingest->identity.study, err) &&
+              prepared_replace(prepared, &tree, rival, archive->versions_kept, err) &&
+              tree_save(&tree, err) && transaction_commit(transaction, err);
+    tree_close(&tree);
+    if (rival)
+        atomic_fetch_add(&archive->replaced, 1);
+    return ok;
 }
 
 /* One try in the write turn. *place is filled when somebody else was faster. */
@@ -360,17 +480,21 @@ static bool add_to_index(struct ingest *ingest, struct prepared *prepared, struc
                          bool *taken, struct error *err)
 {
     struct transaction *transaction = NULL;
-    struct tree tree;
+    struct instance_record rival;
+    bool replaces = false;
     if (!transaction_open(ingest->archive->storage, &transaction, err))
         return false;
+    instance_record_init(&rival);
     bool ok = prepared_is_taken(prepared, transaction, place, taken, err);
-    if (ok && !*taken) {
-        ok = tree_open(&tree, ingest->archive, transaction, ingest->identity.study, err) &&
-             prepared_add(prepared, &tree, err) && tree_save(&tree, err) &&
-             transaction_commit(transaction, err);
-        tree_close(&tree);
+    if (ok && *taken && is_own_place(ingest, place))
+        ok = find_rival(ingest, prepared, transaction, &rival, &replaces, err);
+    if (ok && (!*taken || replaces)) {
+        ok = put_into_tree(ingest, prepared, transaction, replaces ? &rival : NULL, err);
+        *taken = false;
+        ingest->replaced = ok && replaces;
     }
     transaction_close(transaction);
+    instance_record_release(&rival);
     return ok;
 }
 
@@ -389,6 +513,9 @@ static bool store(struct ingest *ingest, struct prepared *prepared, bool *is_dup
             return false;
         if (*is_duplicate)
             return true;
+        if (ingest->may_replace && prepared->record.stored_at_ms <= ingest->rival_stored_at_ms &&
+            !renew_blob(ingest, prepared, err))
+            return false;
     }
     return error_set(err, ERROR_BUSY, "instance %s is stored and deleted all the time",
                      ingest->identity.instance);
@@ -440,8 +567,11 @@ bool ingest_commit(struct ingest *ingest, enum ingest_outcome *outcome, struct e
     if (!ok)
         return fail(ingest, &error, err);
     release_work(ingest);
-    metric_add(is_duplicate ? METRIC_INSTANCES_DUPLICATE : METRIC_INSTANCES_STORED, 1);
+    metric_add(is_duplicate       ? METRIC_INSTANCES_DUPLICATE
+               : ingest->replaced ? METRIC_INSTANCES_REPLACED
+                                  : METRIC_INSTANCES_STORED,
+               1);
     metric_add(METRIC_BYTES_STORED, is_duplicate ? 0 : (int64_t)size);
-    *outcome = is_duplicate ? INGEST_DUPLICATE : INGEST_STORED;
+    *outcome = is_duplicate ? INGEST_DUPLICATE : ingest->replaced ? INGEST_REPLACED : INGEST_STORED;
     return true;
 }

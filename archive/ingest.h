@@ -34,11 +34,12 @@ bool ingest_write(struct ingest *ingest, struct slice bytes, struct error *err);
 enum ingest_outcome {
     INGEST_STORED,
     INGEST_DUPLICATE, /* the same bytes were here already: success, one copy, no change */
+    INGEST_REPLACED,  /* other bytes were here: they are a version now (archive_options) */
 };
 
 /* Returns when the instance is durable and every query, retrieve and follower sees it.
  * ERROR_INVALID the data set cannot be parsed; ERROR_MISMATCH UIDs missing or not those of the
- * command or study; ERROR_CONFLICT the same SOP Instance UID with other content (the first stays);
+ * command or study; ERROR_CONFLICT the same SOP Instance UID with other content that stays;
  * ERROR_UNSUPPORTED SOP class refused; ERROR_NO_SPACE; ERROR_LIMIT; ERROR_IO. */
 bool ingest_commit(struct ingest *ingest, enum ingest_outcome *outcome, struct error *err);
 

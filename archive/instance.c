@@ -5,6 +5,7 @@
 
 #include "archive/document.h"
 #include "archive/lookup.h"
+#include "archive/versions.h"
 #include "base/memory.h"
 #include "dicom/deflate.h"
 #include "storage/blob.h"
@@ -27,6 +28,7 @@ struct instance {
     struct instance_record record;
     struct blob *blob;        /* opened on first use */
     struct document document; /* likewise */
+    uint64_t replacements;    /* before the record was read: see archive_replacements */
     struct buffer frames;
     bool has_frames;
     struct inflation inflation;
@@ -42,6 +44,7 @@ bool instance_load(struct archive *archive, const struct identity *identity,
     loaded->document = document_init();
     loaded->frames = buffer_up_to(DOCUMENT_SIZE);
     instance_record_init(&loaded->record);
+    loaded->replacements = archive_replacements(archive);
     bool ok = lookup_instance(archive, identity, &loaded->record, &found, err);
     if (!ok || !found) {
         instance_close(loaded);
@@ -136,14 +139,39 @@ static bool deleted_meanwhile(struct error *err)
     return error_set(err, ERROR_GONE, "this instance was deleted");
 }
 
+/* After header or frames were read: they must be of the same version as the record, or the bytes
+ * would be taken for what they are not. */
+static bool check_version(struct instance *instance, struct error *err)
+{
+    struct instance_record record;
+    bool found;
+    if (instance->replacements && instance->replacements == archive_replacements(instance->archive))
+        return true;
+    instance_record_init(&record);
+    bool ok = lookup_instance(instance->archive, &instance->identity, &record, &found, err);
+    if (ok && !found)
+        ok = deleted_meanwhile(err);
+    else if (ok && record.created != instance->record.created)
+        ok = error_set(err, ERROR_GONE, "this instance was replaced meanwhile");
+    instance_record_release(&record);
+    return ok;
+}
+
 bool instance_header(struct instance *instance, const struct dataset **header, struct error *err)
 {
     bool found = true;
-    if (!instance->document.dataset &&
-        !document_load(instance->archive, &instance->identity, &instance->document, &found, err))
-        return false;
-    if (!found)
-        return deleted_meanwhile(err);
+    if (!instance->document.dataset) {
+        if (!document_load(instance->archive, &instance->identity, &instance->document, &found,
+                           err))
+            return false;
+        if (!found)
+            return deleted_meanwhile(err);
+        if (!check_version(instance, err)) {
+            document_release(&instance->document);
+            instance->document = document_init();
+            return false;
+        }
+    }
     *header = instance->document.dataset;
     return true;
 }
@@ -168,7 +196,7 @@ bool instance_frames(struct instance *instance, struct slice *table, struct erro
         key_place(&key, DOCUMENT_FRAMES, identity->study, identity->series, identity->instance);
         if (!storage_get(instance->archive->storage, TABLE_DOCUMENT, key_slice(&key),
                          &instance->frames, &found, err) ||
-            (!found && !check_there(instance, err)))
+            (!found && !check_there(instance, err)) || !check_version(instance, err))
             return false;
         if (!found)
             buffer_clear(&instance->frames);
@@ -187,8 +215,15 @@ static bool follow_move(struct instance *instance, struct error *err)
     bool found;
     instance_record_init(&record);
     bool ok = lookup_instance(instance->archive, &instance->identity, &record, &found, err);
-    if (ok && found && record.created == instance->record.created)
+    if (ok && found && record.created == instance->record.created) {
         instance->record.blob = record.blob;
+    } else if (ok) { /* it may have become a version that was moved since */
+        const struct identity *identity = &instance->identity;
+        ok = version_get(instance->archive, identity, instance->record.created, &record, &found,
+                         err);
+        if (ok && found)
+            instance->record.blob = record.blob;
+    }
     instance_record_release(&record);
     bool moved = was.segment != instance->record.blob.segment ||
                  was.offset != instance->record.blob.offset;

@@ -30,6 +30,7 @@ enum record_kind {
     RECORD_SERIES = 'E',
     RECORD_INSTANCE = 'I',
     RECORD_TOMBSTONE = 'X',
+    RECORD_OLD_VERSION = 'V',
 };
 enum document_kind {
     DOCUMENT_HEADER = 'H',

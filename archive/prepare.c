@@ -140,7 +140,23 @@ bool prepared_is_taken(const struct prepared *prepared, struct transaction *tran
     return ok;
 }
 
-bool prepared_add(struct prepared *prepared, struct tree *tree, struct error *err)
+bool prepared_rival(const struct prepared *prepared, struct transaction *transaction,
+                    struct instance_record *rival, struct error *err)
+{
+    const struct identity *identity = &prepared->identity;
+    struct buffer bytes = buffer_up_to(RECORD_SIZE);
+    struct key key;
+    bool found;
+    key_place(&key, RECORD_INSTANCE, identity->study, identity->series, identity->instance);
+    bool ok = transaction_get(transaction, TABLE_RECORD, key_slice(&key), &bytes, &found, err) &&
+              (found || error_set(err, ERROR_CORRUPT, "an instance has a place and no record")) &&
+              instance_record_decode(buffer_slice(&bytes), rival, err);
+    buffer_release(&bytes);
+    return ok;
+}
+
+bool prepared_replace(struct prepared *prepared, struct tree *tree,
+                      const struct instance_record *rival, size_t kept, struct error *err)
 {
     const struct addition addition = {
         .identity = &prepared->identity,
@@ -153,7 +169,12 @@ bool prepared_add(struct prepared *prepared, struct tree *tree, struct error *er
         .study_summary = prepared->has_summaries ? &prepared->study_summary : NULL,
         .series_summary = prepared->has_summaries ? &prepared->series_summary : NULL,
     };
-    return tree_add(tree, &addition, err);
+    return rival ? tree_replace(tree, &addition, rival, kept, err) : tree_add(tree, &addition, err);
+}
+
+bool prepared_add(struct prepared *prepared, struct tree *tree, struct error *err)
+{
+    return prepared_replace(prepared, tree, NULL, 0, err);
 }
 
 /* The first piece must hold the File Meta Information: it is much smaller. */

@@ -39,7 +39,13 @@ void prepare_summaries(struct prepared *prepared);
 /* Is there an instance with its SOP Instance UID? *place is filled then. */
 bool prepared_is_taken(const struct prepared *prepared, struct transaction *transaction,
                        struct identity *place, bool *taken, struct error *err);
-/* Puts it into the tree of its study. */
+/* The record of what stands at its own place, which is taken. */
+bool prepared_rival(const struct prepared *prepared, struct transaction *transaction,
+                    struct instance_record *rival, struct error *err);
+/* Puts it into the tree of its study, in the place of `rival` unless that is NULL, of which `kept`
+ * versions stay (0: all). */
+bool prepared_replace(struct prepared *prepared, struct tree *tree,
+                      const struct instance_record *rival, size_t kept, struct error *err);
 bool prepared_add(struct prepared *prepared, struct tree *tree, struct error *err);
 
 /* Reads the File Meta Information and all of the data set of a finished blob, and prepares it as

@@ -5,7 +5,9 @@
 #include <time.h>
 
 #include "archive/blob_key.h"
+#include "archive/document.h"
 #include "archive/prepare.h"
+#include "archive/versions.h"
 #include "base/clock.h"
 #include "base/fault.h"
 #include "base/log.h"
@@ -22,6 +24,7 @@ enum {
 struct find {
     int64_t stored_at_us;
     struct blob_id blob;
+    bool replaces;
 };
 
 struct rebuild {
@@ -34,13 +37,14 @@ struct rebuild {
     size_t count;
     size_t capacity;
     struct space piece;
-    uint64_t *uids; /* dry run: a hash of each SOP Instance UID */
+    uint64_t *uids; /* dry run: a hash of each SOP Instance UID, and whether it replaces */
     size_t uid_count;
 };
 
 /* What a batch adds to the report once it is committed. */
 struct outcome {
     uint64_t instances;
+    uint64_t versions;
     uint64_t corrupt;
     uint64_t refused;
 };
@@ -59,14 +63,15 @@ static bool rebuild_open(struct rebuild *rebuild, const char *data_directory, st
 
 /* Phase one: what is there. */
 
-static void add_find(struct rebuild *rebuild, const struct blob_id *blob, int64_t stored_at_us)
+static void add_find(struct rebuild *rebuild, const struct blob_id *blob,
+                     const struct blob_facts *facts)
 {
     if (rebuild->count == rebuild->capacity) {
         rebuild->capacity = rebuild->capacity ? rebuild->capacity * 2 : 1024;
         rebuild->finds = mem_resize_array(rebuild->finds, rebuild->capacity,
                                           sizeof(*rebuild->finds));
     }
-    rebuild->finds[rebuild->count++] = (struct find){ stored_at_us, *blob };
+    rebuild->finds[rebuild->count++] = (struct find){ facts->stored_at_us, *blob, facts->replaces };
     rebuild->report->records++;
     rebuild->report->bytes += blob->size;
 }
@@ -97,10 +102,10 @@ static bool find_records(struct rebuild *rebuild, struct error *err)
     bool found = true;
     bool ok = blob_walk_open(rebuild->storage, &walk, err);
     while (ok && (ok = next_record(rebuild, walk, &record, &found, err)) && found) {
-        int64_t stored_at_us;
-        blob_key_decode(record.key, &identity, &stored_at_us);
+        struct blob_facts facts = { 0, false };
+        blob_key_decode(record.key, &identity, &facts);
         if (!record.dead)
-            add_find(rebuild, &record.id, stored_at_us);
+            add_find(rebuild, &record.id, &facts);
         if (++seen % WALK_STEP == 0)
             ok = job_step(rebuild->job, "finding records", "records", seen, 0, 0, err);
     }
@@ -187,14 +192,54 @@ static bool enter_study(struct rebuild *rebuild, struct transaction *transaction
     return tree_open(tree, rebuild->archive, transaction, study, err);
 }
 
+/* The instance whose place a record takes; *may false when it is another one after all. The same
+ * bytes once more are of a store that never came to its end. */
+static bool find_rival(const struct find *find, const struct prepared *prepared,
+                       const struct identity *place, struct transaction *transaction,
+                       struct instance_record *rival, bool *may, struct error *err)
+{
+    struct identity old = *place;
+    struct buffer bytes = buffer_up_to(DOCUMENT_SIZE);
+    struct dataset *header = NULL;
+    struct key key;
+    *may = find->replaces && strcmp(place->study, prepared->identity.study) == 0 &&
+           strcmp(place->series, prepared->identity.series) == 0;
+    if (!*may)
+        return true;
+    memcpy(old.instance, prepared->identity.instance, UID_SIZE);
+    key_place(&key, DOCUMENT_HEADER, old.study, old.series, old.instance);
+    bool ok = prepared_rival(prepared, transaction, rival, err) &&
+              transaction_get(transaction, TABLE_DOCUMENT, key_slice(&key), &bytes, may, err) &&
+              (!*may || document_open(buffer_slice(&bytes), &header, err));
+    if (ok && *may) {
+        memcpy(old.sop_class, rival->sop_class, UID_SIZE);
+        *may = version_may_follow(&prepared->identity, prepared->header, &old, header) &&
+               (rival->blob.crc32c != find->blob.crc32c || rival->blob.size != find->blob.size);
+    }
+    dataset_close(header);
+    buffer_release(&bytes);
+    return ok;
+}
+
 static bool add_instance(struct rebuild *rebuild, const struct find *find,
                          struct prepared *prepared, struct transaction *transaction,
                          struct tree *tree, bool *open, struct outcome *outcome, struct error *err)
 {
     struct identity place;
-    bool taken;
+    struct instance_record rival;
+    bool taken, may = false;
     if (!prepared_is_taken(prepared, transaction, &place, &taken, err))
         return false;
+    instance_record_init(&rival);
+    bool ok = !taken || find_rival(find, prepared, &place, transaction, &rival, &may, err);
+    if (ok && may) {
+        outcome->versions++;
+        ok = enter_study(rebuild, transaction, prepared->identity.study, tree, open, err) &&
+             prepared_replace(prepared, tree, &rival, 0, err);
+    }
+    instance_record_release(&rival);
+    if (!ok || may)
+        return ok;
     if (taken) {
         struct error why;
         error_set(&why, ERROR_CONFLICT, "a second record of instance=%s",
@@ -212,7 +257,7 @@ static bool add_instance(struct rebuild *rebuild, const struct find *find,
 static bool index_batch(struct rebuild *rebuild, size_t *next, size_t most, struct error *err)
 {
     struct transaction *transaction = NULL;
-    struct outcome outcome = { 0, 0, 0 };
+    struct outcome outcome = { 0 };
     struct tree tree;
     size_t at = *next;
     uint64_t bytes = 0;
@@ -238,6 +283,7 @@ static bool index_batch(struct rebuild *rebuild, size_t *next, size_t most, stru
     FAULT_POINT("rebuild_batch");
     *next = at;
     rebuild->report->instances += outcome.instances;
+    rebuild->report->versions += outcome.versions;
     rebuild->report->corrupt += outcome.corrupt;
     rebuild->report->refused += outcome.refused;
     return true;
@@ -326,16 +372,16 @@ static void count_second_ones(struct rebuild *rebuild)
     if (rebuild->uid_count)
         qsort(rebuild->uids, rebuild->uid_count, sizeof(*rebuild->uids), by_value);
     for (size_t i = 1; i < rebuild->uid_count; i++) {
-        if (rebuild->uids[i] != rebuild->uids[i - 1])
+        if (rebuild->uids[i] >> 1 != rebuild->uids[i - 1] >> 1)
             continue;
-        rebuild->report->refused++;
+        *(rebuild->uids[i] & 1 ? &rebuild->report->versions : &rebuild->report->refused) += 1;
         rebuild->report->instances--;
     }
 }
 
 static bool read_all(struct rebuild *rebuild, struct error *err)
 {
-    struct outcome outcome = { 0, 0, 0 };
+    struct outcome outcome = { 0 };
     uint64_t done = 0;
     bool ok = true;
     rebuild->uids = mem_alloc_array(rebuild->count ? rebuild->count : 1, sizeof(*rebuild->uids));
@@ -343,7 +389,8 @@ static bool read_all(struct rebuild *rebuild, struct error *err)
         struct prepared prepared;
         prepared_init(&prepared);
         if (read_instance(rebuild, &rebuild->finds[i], &prepared, &outcome))
-            rebuild->uids[rebuild->uid_count++] = hash_uid(prepared.identity.instance);
+            rebuild->uids[rebuild->uid_count++] = hash_uid(prepared.identity.instance) << 1 |
+                                                  rebuild->finds[i].replaces;
         prepared_release(&prepared);
         done += rebuild->finds[i].blob.size;
         ok = job_step(rebuild->job, "reading instances", "bytes", done, rebuild->report->bytes,

@@ -10,6 +10,7 @@
 struct rebuild_report {
     uint64_t records;   /* live ones that were found */
     uint64_t instances; /* that are in the index now */
+    uint64_t versions;  /* of them that others took the place of */
     uint64_t corrupt;   /* records whose bytes do not fit their checksum, and places that cannot be
                            read: left out, kept */
     uint64_t refused;   /* that are no DICOM any more for us, or a second one of the same UID: left
@@ -25,7 +26,7 @@ struct rebuild_options {
 
 /* Builds a new index beside the old one (if there is one), and puts it in its place when it is
  * whole and durable; the old one is kept as index.old-<time>. Nobody else has the directory:
- * ERROR_BUSY. What is left out is logged, by segment and offset. Needs 40 bytes of memory a record.
+ * ERROR_BUSY. What is left out is logged, by segment and offset. Needs 48 bytes of memory a record.
  */
 bool archive_rebuild(const char *data_directory, const struct rebuild_options *options,
                      struct job *job, struct rebuild_report *report, struct error *err);

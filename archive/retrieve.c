@@ -9,6 +9,7 @@
 #include "archive/lookup.h"
 #include "archive/terms.h"
 #include "archive/uid_set.h"
+#include "archive/versions.h"
 #include "base/memory.h"
 #include "dicom/fold.h"
 #include "storage/feed.h"
@@ -151,6 +152,14 @@ static void sort_entries(struct retrieve *retrieve)
               sizeof(struct entry), compare_entries);
 }
 
+/* What was there at the opening; also when other bytes have taken its place since. */
+static bool belongs(struct retrieve *retrieve, const struct identity *place, uint64_t created,
+                    bool *belongs, struct error *err)
+{
+    *belongs = created <= retrieve->until;
+    return *belongs || version_was_there(retrieve->archive, place, retrieve->until, belongs, err);
+}
+
 static bool load_series(struct retrieve *retrieve, const struct identity *series, int64_t number,
                         struct error *err)
 {
@@ -162,7 +171,9 @@ static bool load_series(struct retrieve *retrieve, const struct identity *series
         struct entry entry = { .series_number = number, .number = listed->number };
         struct identity identity;
         ok = listing_place(listed, &identity, err);
-        if (!ok || listed->created > retrieve->until)
+        bool is_meant = false;
+        ok = ok && belongs(retrieve, &identity, listed->created, &is_meant, err);
+        if (!is_meant)
             continue;
         if (!record_syntax(listed->value, entry.transfer_syntax))
             ok = error_set(err, ERROR_CORRUPT, "an instance record of the index cannot be read");
@@ -268,7 +279,9 @@ static bool add_instance(struct retrieve *retrieve, const struct identity *place
     bool ok = lookup_instance(retrieve->archive, place, &instance, &found, err) &&
               lookup_series(retrieve->archive, place->study, place->series, &series, &series_found,
                             err);
-    if (ok && found && instance.created <= retrieve->until) {
+    if (ok && found && !belongs(retrieve, place, instance.created, &found, err))
+        ok = false;
+    if (ok && found) {
         struct entry entry = { .series_number = series.number, .number = instance.number };
         memcpy(entry.study, place->study, UID_SIZE);
         memcpy(entry.series, place->series, UID_SIZE);

@@ -6,6 +6,7 @@
 #include "archive/document.h"
 #include "archive/feed_entry.h"
 #include "archive/tally.h"
+#include "archive/versions.h"
 #include "dicom/fold.h"
 
 static void put_record(struct tree *tree, const struct key *key, struct buffer *bytes)
@@ -310,28 +311,33 @@ static bool add_to_study(struct tree *tree, const struct addition *addition, uin
     return study_derive(tree, err);
 }
 
-bool tree_add(struct tree *tree, const struct addition *addition, struct error *err)
+static void put_instance(struct tree *tree, const struct addition *addition, uint64_t sequence)
 {
     const struct identity *identity = addition->identity;
-    struct instance_record *instance = addition->instance;
     struct buffer bytes = buffer_up_to(RECORD_SIZE);
     struct key key;
-    struct key place;
-    uint64_t sequence = append_change(tree, identity, instance->sop_class, CHANGE_CREATE,
-                                      instance->stored_at_ms);
-    if (!add_to_series(tree, addition, sequence, err) ||
-        !add_to_study(tree, addition, sequence, err))
-        return false;
-    instance->created = sequence;
-    instance_record_encode(instance, &bytes);
+    addition->instance->created = sequence;
+    instance_record_encode(addition->instance, &bytes);
     key_place(&key, RECORD_INSTANCE, identity->study, identity->series, identity->instance);
     put_record(tree, &key, &bytes);
     key.bytes[0] = DOCUMENT_HEADER;
     transaction_put(tree->transaction, TABLE_DOCUMENT, key_slice(&key), addition->document);
-    if (addition->frames.size) {
-        key.bytes[0] = DOCUMENT_FRAMES;
+    key.bytes[0] = DOCUMENT_FRAMES;
+    if (addition->frames.size)
         transaction_put(tree->transaction, TABLE_DOCUMENT, key_slice(&key), addition->frames);
-    }
+}
+
+bool tree_add(struct tree *tree, const struct addition *addition, struct error *err)
+{
+    const struct identity *identity = addition->identity;
+    struct key key;
+    struct key place;
+    uint64_t sequence = append_change(tree, identity, addition->instance->sop_class, CHANGE_CREATE,
+                                      addition->instance->stored_at_ms);
+    if (!add_to_series(tree, addition, sequence, err) ||
+        !add_to_study(tree, addition, sequence, err))
+        return false;
+    put_instance(tree, addition, sequence);
     key_place(&place, 0, identity->study, identity->series, NULL);
     term_instance_key(&key, identity->instance);
     transaction_put(tree->transaction, TABLE_TERM, key_slice(&key),
@@ -339,12 +345,72 @@ bool tree_add(struct tree *tree, const struct addition *addition, struct error *
     return true;
 }
 
+/* A summary that was made of the old version is made anew of the new one; any other one learns what
+ * it did not know. */
+static bool replace_in_series(struct tree *tree, const struct addition *addition, struct error *err)
+{
+    struct summary *summary = &tree->series.summary;
+    if (strcmp(tree->series.source_instance, addition->identity->instance) == 0)
+        summary_build(summary, LEVEL_SERIES, addition->header, NULL);
+    else if (addition->series_present & ~summary->present)
+        fill_summary(summary, LEVEL_SERIES, NULL, addition->header);
+    else
+        return true;
+    return series_derive(tree, err);
+}
+
+static bool replace_in_study(struct tree *tree, const struct addition *addition, struct error *err)
+{
+    struct summary *summary = &tree->study.summary;
+    if (strcmp(tree->study.source_instance, addition->identity->instance) == 0 &&
+        strcmp(tree->study.source_series, addition->identity->series) == 0)
+        summary_build(summary, LEVEL_STUDY, addition->header, NULL);
+    else if (addition->study_present & ~summary->present)
+        fill_summary(summary, LEVEL_STUDY, NULL, addition->header);
+    else
+        return true;
+    return study_derive(tree, err);
+}
+
+bool tree_replace(struct tree *tree, const struct addition *addition,
+                  const struct instance_record *old, size_t kept, struct error *err)
+{
+    const struct identity *identity = addition->identity;
+    struct key key;
+    if (!load_series(tree, identity->series, err))
+        return false;
+    uint64_t sequence = append_change(tree, identity, addition->instance->sop_class, CHANGE_UPDATE,
+                                      addition->instance->stored_at_ms);
+    tree->series.changed = sequence;
+    tree->series.bytes += addition->instance->blob.size - old->blob.size;
+    tree->study.changed = sequence;
+    tree->study.bytes += addition->instance->blob.size - old->blob.size;
+    if (!replace_in_series(tree, addition, err) || !replace_in_study(tree, addition, err) ||
+        !version_keep(tree->archive, tree->transaction, identity, old, kept, err))
+        return false;
+    key_place(&key, DOCUMENT_FRAMES, identity->study, identity->series, identity->instance);
+    transaction_delete(tree->transaction, TABLE_DOCUMENT, key_slice(&key));
+    put_instance(tree, addition, sequence);
+    return true;
+}
+
+/* What was deleted must not come back when the index is made anew, so its versions go with it. Few
+ * studies have any. */
+static bool remove_versions(struct tree *tree, const struct identity *identity, struct error *err)
+{
+    if (!tree->versions_known &&
+        !versions_exist(tree->archive, tree->uid, &tree->has_versions, err))
+        return false;
+    tree->versions_known = true;
+    return !tree->has_versions || versions_remove(tree->archive, tree->transaction, identity, err);
+}
+
 bool tree_remove(struct tree *tree, const struct identity *identity,
                  const struct instance_record *instance, int64_t at_ms, struct error *err)
 {
     struct key key;
     struct key term;
-    if (!load_series(tree, identity->series, err))
+    if (!load_series(tree, identity->series, err) || !remove_versions(tree, identity, err))
         return false;
     uint64_t sequence = append_change(tree, identity, instance->sop_class, CHANGE_DELETE, at_ms);
     key_place(&key, RECORD_INSTANCE, identity->study, identity->series, identity->instance);

@@ -27,6 +27,9 @@ struct tree {
     bool series_source_removed;
     struct series_record series;
 
+    bool versions_known;
+    bool has_versions; /* some instance of the study has: asked at the first removal */
+
     struct key first_removed; /* what was removed is one range of the keys of instances */
     struct key last_removed;
     uint64_t removed;
@@ -52,6 +55,10 @@ bool tree_exists(const struct tree *tree); /* the study has instances */
 
 /* The instance is not there yet. */
 bool tree_add(struct tree *tree, const struct addition *addition, struct error *err);
+/* What is added takes the place of `old`, which is at this place with another content and belongs
+ * to the same SOP class; it becomes a version (archive/versions.h), of which `kept` stay. */
+bool tree_replace(struct tree *tree, const struct addition *addition,
+                  const struct instance_record *old, size_t kept, struct error *err);
 /* Removals come in ascending order of their keys, and nothing is left out between two of them. */
 bool tree_remove(struct tree *tree, const struct identity *identity,
                  const struct instance_record *instance, int64_t at_ms, struct error *err);

@@ -84,8 +84,8 @@ bool archive_verify(struct archive *archive, const struct verify_options *option
     verify.piece = mem_resize(NULL, VERIFY_PIECE_SIZE);
     archive_count(archive, &verify.expected, NULL); /* an unreadable one is found later */
     bool ok = verify_counts(&verify, err) && verify_instances(&verify, err) &&
-              verify_terms(&verify, err) && verify_documents(&verify, err) &&
-              verify_records(&verify, err);
+              verify_versions(&verify, err) && verify_terms(&verify, err) &&
+              verify_documents(&verify, err) && verify_records(&verify, err);
     free(verify.piece);
     report->milliseconds = clock_monotonic_ms() - began_ms;
     return ok;

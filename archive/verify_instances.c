@@ -6,8 +6,10 @@
 #include <sys/stat.h>
 
 #include "archive/document.h"
+#include "archive/lookup.h"
 #include "archive/terms.h"
 #include "archive/verify_work.h"
+#include "archive/versions.h"
 #include "dicom/frames.h"
 
 enum { TRIES = 8, SUSPICIONS = 4 };
@@ -270,5 +272,60 @@ bool verify_instances(struct verify *verify, struct error *err)
     document_release(&look.document);
     buffer_release(&key_copy);
     buffer_release(&bytes);
+    return ok;
+}
+
+/* Versions. */
+
+static bool look_at_version(struct look *look, struct slice key, struct slice value,
+                            struct error *err)
+{
+    struct blob *blob = NULL;
+    struct error reason = { 0 };
+    bool found = true;
+    look->count = 0;
+    if (!version_split_key(key, &look->identity) ||
+        !instance_record_decode(value, &look->record, NULL)) {
+        suspect(look, VERIFY_INDEX_CORRUPT, "the record of a version cannot be read");
+        return true;
+    }
+    bool ok = look_at_blob(look, &blob, err);
+    blob_close(blob);
+    struct instance_record instance;
+    instance_record_init(&instance);
+    if (ok && !lookup_instance(look->verify->archive, &look->identity, &instance, &found, &reason))
+        ok = reason.code == ERROR_CORRUPT || error_set(err, reason.code, "%s", reason.message);
+    instance_record_release(&instance);
+    if (ok && !found)
+        suspect(look, VERIFY_INDEX_CORRUPT, "a version of an instance that is not there");
+    return ok;
+}
+
+/* What is wrong counts when the same record is still there. */
+bool verify_versions(struct verify *verify, struct error *err)
+{
+    struct look look = { .verify = verify, .document = document_init() };
+    struct buffer again = buffer_up_to(RECORD_SIZE);
+    struct pages pages;
+    struct slice key, value;
+    bool found = true, there;
+    bool ok = true;
+    instance_record_init(&look.record);
+    pages_open_kind(&pages, verify->archive->storage, TABLE_RECORD, RECORD_OLD_VERSION);
+    while (ok && (ok = pages_next(&pages, &key, &value, &found, err)) && found) {
+        ok = look_at_version(&look, key, value, err);
+        if (ok && look.count)
+            ok = storage_get(verify->archive->storage, TABLE_RECORD, key, &again, &there, err);
+        for (size_t i = 0; ok && i < look.count && there; i++)
+            if (slice_equal(buffer_slice(&again), value))
+                verify_found(verify, look.suspicions[i].kind, &look.identity, &look.record.blob,
+                             "%s", look.suspicions[i].message);
+        ok = ok && verify_step(verify, PHASE_INSTANCES, "instances", verify->report->instances,
+                               verify->expected.instances, 0, err);
+    }
+    pages_close(&pages);
+    instance_record_release(&look.record);
+    document_release(&look.document);
+    buffer_release(&again);
     return ok;
 }

@@ -8,6 +8,7 @@
 #include "archive/lookup.h"
 #include "archive/retrieve.h"
 #include "archive/verify_work.h"
+#include "archive/versions.h"
 #include "storage/crc32c.h"
 
 enum { SUSPECTS_SIZE = 4 << 20 };
@@ -194,22 +195,32 @@ static bool is_same_blob(const struct blob_id *a, const struct blob_id *b)
            a->crc32c == b->crc32c;
 }
 
-/* Whether the instance record at the place of the key refers to this blob. *found: there is one. */
+/* Whether the instance record at the place of the key refers to this blob, or one of its versions.
+ * *found: there is an instance; *is_version: it has another blob. */
 static bool look_up(struct records *records, struct slice key, const struct blob_id *id,
-                    struct identity *identity, bool *found, bool *refers, struct error *err)
+                    struct identity *identity, bool *found, bool *refers, bool *is_version,
+                    struct error *err)
 {
+    struct archive *archive = records->verify->archive;
     struct error reason = { 0 };
-    int64_t stored_at_us;
+    struct blob_facts facts;
+    struct key version;
     *found = false;
     *refers = false;
-    if (!blob_key_decode(key, identity, &stored_at_us))
+    *is_version = false;
+    if (!blob_key_decode(key, identity, &facts))
         return true;
-    if (!lookup_instance(records->verify->archive, identity, &records->instance, found, &reason)) {
+    if (!lookup_instance(archive, identity, &records->instance, found, &reason)) {
         *found = false; /* a broken record, which was told: nobody knows what it refers to */
         *refers = true;
         return reason.code == ERROR_CORRUPT || error_set(err, reason.code, "%s", reason.message);
     }
     *refers = *found && is_same_blob(&records->instance.blob, id);
+    if (!*found || *refers)
+        return true;
+    if (!version_find(archive, identity, id, &version, &records->instance, is_version, &reason))
+        return reason.code == ERROR_CORRUPT || error_set(err, reason.code, "%s", reason.message);
+    *refers = *is_version;
     return true;
 }
 
@@ -233,9 +244,9 @@ static bool resolve(struct records *records, const struct blob_id *id, struct sl
     struct blob *blob = NULL;
     enum payload payload = PAYLOAD_WHOLE;
     char message[256];
-    bool found = false, refers = false, deleted = false;
+    bool found = false, refers = false, is_version = false, deleted = false;
     bool ok = verify_turn_open(records->verify, &turn, err) &&
-              look_up(records, key, id, &identity, &found, &refers, err) &&
+              look_up(records, key, id, &identity, &found, &refers, &is_version, err) &&
               was_deleted(records, &identity, &deleted, err);
     bool there = ok && !refers && open_or_gone(records, id, &blob, &payload, message);
     transaction_close(turn);
@@ -307,14 +318,15 @@ static bool check_record(struct records *records, const struct blob_record *reco
                          struct error *err)
 {
     struct identity identity;
-    bool found, refers;
+    bool found, refers, is_version;
     records->verify->report->records++;
-    if (!look_up(records, record->key, &record->id, &identity, &found, &refers, err))
+    if (!look_up(records, record->key, &record->id, &identity, &found, &refers, &is_version, err))
         return false;
     if (!refers)
         return suspect(records, record, err) && step(records, 0, err);
-    return records->verify->options->quick ? step(records, 0, err)
-                                           : check_payload(records, record, &identity, found, err);
+    return records->verify->options->quick
+               ? step(records, 0, err)
+               : check_payload(records, record, &identity, found && !is_version, err);
 }
 
 /* What cannot be read is stepped over: an instance that stands there was told already. */

@@ -36,6 +36,7 @@ enum { VERIFY_PIECE_SIZE = 1 << 20 };
 /* Each walks a part; they find, and fail only when they cannot look. */
 bool verify_counts(struct verify *verify, struct error *err);
 bool verify_instances(struct verify *verify, struct error *err);
+bool verify_versions(struct verify *verify, struct error *err);
 bool verify_terms(struct verify *verify, struct error *err);
 bool verify_documents(struct verify *verify, struct error *err);
 bool verify_records(struct verify *verify, struct error *err);

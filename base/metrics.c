@@ -27,6 +27,8 @@ static const struct {
                                   "New instances stored" },
     [METRIC_INSTANCES_DUPLICATE] = { "hounsfield_instances_duplicate_total", "counter",
                                      "Instances sent again with the same content" },
+    [METRIC_INSTANCES_REPLACED] = { "hounsfield_instances_replaced_total", "counter",
+                                    "Instances whose place other content took" },
     [METRIC_INSTANCES_DELETED] = { "hounsfield_instances_deleted_total", "counter",
                                    "Instances deleted" },
     [METRIC_BYTES_STORED] = { "hounsfield_bytes_stored_total", "counter",

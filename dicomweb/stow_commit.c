@@ -68,7 +68,9 @@ static void commit_part(struct stow_commit *commit, const struct part *part)
     enum ingest_outcome outcome;
     bool ok = ingest_commit(ingest, &outcome, &err);
     enum failure_reason reason = ok ? FAILURE_NONE : failure_reason_of(err.code);
-    if (ok)
+    if (ok && outcome == INGEST_REPLACED)
+        log_info("stow: replaced instance=%s", ingest_identity(ingest)->instance);
+    else if (ok)
         log_debug("stow: %s instance=%s", outcome == INGEST_STORED ? "stored" : "here already",
                   ingest_identity(ingest)->instance);
     else

@@ -91,8 +91,13 @@ bool c_store(struct session *session, struct message *request, struct error *err
         if (association_has_ended(session->association))
             return false;
         status = status_from_error(SERVICE_STORAGE, &refusal);
+        if (refusal.code == ERROR_CONFLICT)
+            status.code = session->options->conflict_status;
     }
     note(session, request, &status, bytes, began_us);
+    if (status.code == STATUS_SUCCESS && outcome == INGEST_REPLACED)
+        log_info("dimse: replaced instance=%s calling_ae=%s", request->command.sop_instance,
+                 association_calling_ae(session->association));
     if (status.code != STATUS_SUCCESS)
         return session_refuse(session, request, &status, err);
     return message_respond(request, &status, err);

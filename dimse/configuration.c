@@ -19,6 +19,7 @@ enum {
     DEFAULT_QUERY_MS = 60 * 1000,
     DEFAULT_RETRY_MS = 10 * 1000,
     DEFAULT_FORWARD_RETRY_MS = 5 * 1000,
+    DEFAULT_CONFLICT_STATUS = 0x0111,
     DEFAULT_OPERATIONS = 16,
 };
 
@@ -59,6 +60,8 @@ static void complete(struct dimse_options *options)
     set_default(&options->query_timeout_ms, DEFAULT_QUERY_MS);
     set_default(&options->commitment_retry_ms, DEFAULT_RETRY_MS);
     set_default(&options->forward_retry_ms, DEFAULT_FORWARD_RETRY_MS);
+    if (options->conflict_status == 0)
+        options->conflict_status = DEFAULT_CONFLICT_STATUS;
     if (options->operations == 0)
         options->operations = DEFAULT_OPERATIONS;
     if (options->max_pdu < MIN_MAX_PDU)

@@ -76,6 +76,7 @@ struct dimse_options {
     unsigned connect_timeout_ms; /* 0: 10 s: as requester */
     unsigned query_timeout_ms;   /* 0: 60 s: from one match of a C-FIND to the next */
     bool refuse_unknown_sop_classes; /* default false */
+    uint16_t conflict_status;        /* of a C-STORE of other content than is stored, 0: 0111 */
     const char *const
         *refused_sop_classes;     /* NULL-terminated list of those switched off; or NULL */
     unsigned commitment_wait_ms;  /* for instances that are not here yet; 0: not at all */

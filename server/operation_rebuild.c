@@ -14,6 +14,7 @@ bool operation_rebuild(const struct operation_place *place, const struct operati
     cJSON_AddBoolToObject(result, "dryRun", options->dry_run);
     cJSON_AddNumberToObject(result, "records", (double)report.records);
     cJSON_AddNumberToObject(result, "instances", (double)report.instances);
+    cJSON_AddNumberToObject(result, "versions", (double)report.versions);
     cJSON_AddNumberToObject(result, "corrupt", (double)report.corrupt);
     cJSON_AddNumberToObject(result, "refused", (double)report.refused);
     cJSON_AddNumberToObject(result, "bytes", (double)report.bytes);
@@ -33,6 +34,9 @@ void operation_rebuild_print(const cJSON *result, FILE *out)
             is_dry ? "would make an index" : "made an index", operation_number(result, "instances"),
             operation_number(result, "records"), operation_size(operation_number(result, "bytes")),
             operation_duration(operation_number(result, "milliseconds")));
+    if (operation_number(result, "versions") > 0)
+        fprintf(out, "%.0f records are older versions of them\n",
+                operation_number(result, "versions"));
     if (operation_number(result, "corrupt") > 0)
         fprintf(out, "%.0f records do not fit their checksum: left out, and kept\n",
                 operation_number(result, "corrupt"));

@@ -52,6 +52,9 @@ static bool open_archive(struct server *server, const struct settings *settings,
         .ae_title = settings->ae_title,
         .refuse_unknown_sop_classes = settings->refuse_unknown_sop_classes,
         .minimum_free_bytes = (uint64_t)(settings->minimum_free_mib * (1 << 20)),
+        .on_conflict = strcmp(settings->on_conflict, "replace") ? CONFLICT_KEEPS_FIRST
+                                                                : CONFLICT_REPLACES,
+        .versions_kept = (size_t)settings->versions_kept,
     };
     return storage_open(&storage, &server->storage, err) &&
            archive_open(server->storage, &archive, &server->archive, err);
@@ -202,6 +205,7 @@ static struct dimse_options dimse_options(const struct settings *settings)
         .commitment_wait_ms = milliseconds(settings->commitment_wait_seconds),
         .commitment_retry_ms = milliseconds(settings->commitment_retry_seconds),
         .refuse_unknown_sop_classes = settings->refuse_unknown_sop_classes,
+        .conflict_status = (uint16_t)strtoul(settings->conflict_status, NULL, 16),
     };
 }
 

@@ -54,6 +54,9 @@ static const struct setting table[] = {
     { "data.compactAboveDeadShare", NUMBER, AT(compact_above_dead_share), 0, 1, NULL, NULL, NULL },
     { "data.verify.everyDays", NUMBER, AT(verify_every_days), 0, 36500, NULL, NULL, NULL },
     { "data.verify.mibPerSecond", NUMBER, AT(verify_mib_per_second), 0.01, 1e6, NULL, NULL, NULL },
+    { "store.onConflict", TEXT, AT(on_conflict), 0, 0, NULL, NULL, NULL },
+    { "store.versionsKept", NUMBER, AT(versions_kept), 1, 1000, NULL, NULL, NULL },
+    { "store.conflictStatus", TEXT, AT(conflict_status), 0, 0, NULL, NULL, NULL },
     { "dimse.port", NUMBER, AT(dimse_port), 1, 65535, "--dimse-port", "N", "DICOM port (11112)" },
     { "dimse.tlsPort", NUMBER, AT(dimse_tls_port), 0, 65535, NULL, NULL, NULL },
     { "dimse.tlsCertificate", TEXT, AT(tls_certificate), 0, 0, NULL, NULL, NULL },
@@ -787,6 +790,15 @@ static bool check_http(const struct settings *settings, struct error *err)
     return true;
 }
 
+/* PS3.7 C.5.8, or one of the statuses of C-STORE itself (PS3.4 B.2.3). */
+static bool is_conflict_status(const char *text)
+{
+    if (strlen(text) != 4 || strspn(text, "0123456789ABCDEFabcdef") != 4)
+        return false;
+    unsigned long code = strtoul(text, NULL, 16);
+    return code == 0x0111 || code == 0xA900 || code >> 12 == 0xC;
+}
+
 static bool check(struct settings *settings, struct error *err)
 {
     static const char *const levels[] = { "error", "warn", "info", "debug" };
@@ -802,6 +814,11 @@ static bool check(struct settings *settings, struct error *err)
                          settings->ae_title);
     if (!*settings->data_directory)
         return error_set(err, ERROR_INVALID, "data.directory is empty");
+    if (strcmp(settings->on_conflict, "keep-first") && strcmp(settings->on_conflict, "replace"))
+        return error_set(err, ERROR_INVALID, "store.onConflict must be keep-first or replace");
+    if (!is_conflict_status(settings->conflict_status))
+        return error_set(err, ERROR_INVALID,
+                         "store.conflictStatus must be 0111, A900, or C000 to CFFF");
     if (settings->bearer_token[0] && settings->user[0])
         return error_set(err, ERROR_INVALID, "fhir.bearerToken and fhir.user: give one of them");
     return check_addresses(settings, err) && check_http(settings, err) &&

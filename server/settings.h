@@ -32,6 +32,10 @@ struct settings {
     double verify_every_days;
     double verify_mib_per_second;
 
+    char *on_conflict; /* "keep-first" or "replace" */
+    double versions_kept;
+    char *conflict_status; /* four hexadecimal digits */
+
     double dimse_port;
     double dimse_tls_port; /* 0: none */
     char *tls_certificate;

@@ -64,6 +64,11 @@ struct file_range blob_range(const struct blob *blob, uint64_t offset, uint64_t 
 bool blob_verify(struct blob *blob, struct error *err);
 void blob_close(struct blob *blob);
 
+/* Writes another blob with the bytes of `blob`, which was opened by `from`. ERROR_CORRUPT when they
+ * do not fit their checksum. */
+bool blob_copy(struct storage *storage, struct blob *blob, const struct blob_id *from,
+               struct slice key, struct blob_id *id, struct error *err);
+
 struct blob_walk;
 
 struct blob_record {

@@ -269,3 +269,36 @@ void blob_writer_close(struct blob_writer *writer)
     block_pool_give(writer->storage->pool, writer->block, writer->touched);
     free(writer);
 }
+
+enum { COPY_PIECE_SIZE = 1 << 20 };
+
+static bool copy_bytes(struct blob *blob, uint32_t crc32c, struct blob_writer *writer,
+                       struct error *err)
+{
+    uint64_t size = blob_size(blob);
+    uint32_t found = 0;
+    for (uint64_t at = 0; at < size;) {
+        uint64_t left = size - at;
+        struct space space;
+        if (!blob_writer_space(writer, left < COPY_PIECE_SIZE ? (size_t)left : COPY_PIECE_SIZE,
+                               &space, err) ||
+            !blob_read(blob, at, space, err))
+            return false;
+        found = crc32c_extend(found, slice_of(space.data, space.size));
+        if (!blob_writer_advance(writer, space.size, err))
+            return false;
+        at += space.size;
+    }
+    return found == crc32c ||
+           error_set(err, ERROR_CORRUPT, "the bytes of a blob do not fit their checksum");
+}
+
+bool blob_copy(struct storage *storage, struct blob *blob, const struct blob_id *from,
+               struct slice key, struct blob_id *id, struct error *err)
+{
+    struct blob_writer *writer = NULL;
+    bool ok = blob_writer_open(storage, key, &writer, err) &&
+              copy_bytes(blob, from->crc32c, writer, err) && blob_writer_finish(writer, id, err);
+    blob_writer_close(writer);
+    return ok;
+}

@@ -304,8 +304,9 @@ static void write_unknown(struct fixture *fixture, const char *instance, struct 
     struct identity identity = { .study = "1.1", .series = "1.1.1" };
     struct blob_writer *writer = NULL;
     struct key key;
+    const struct blob_facts facts = { .stored_at_us = clock_unix_us() };
     snprintf(identity.instance, UID_SIZE, "%s", instance);
-    blob_key_encode(&key, &identity, clock_unix_us());
+    blob_key_encode(&key, &identity, &facts);
     CHECK_OK(blob_writer_open(fixture->storage, key_slice(&key), &writer, &err), err);
     CHECK_OK(blob_writer_write(writer, slice_text("cut off"), &err), err);
     CHECK_OK(blob_writer_finish(writer, id, &err), err);
@@ -384,12 +385,12 @@ TEST(a_moved_record_has_the_time_at_which_it_was_stored)
     CHECK_OK(blob_walk_open(fixture.storage, &walk, &err), err);
     while (blob_walk_next(walk, &record, &found, &err) && found) {
         struct identity identity;
-        int64_t at_us;
+        struct blob_facts facts;
         if (record.dead)
             continue;
-        CHECK(blob_key_decode(record.key, &identity, &at_us));
-        CHECK(at_us > 0 && at_us <= stored);
-        last = at_us;
+        CHECK(blob_key_decode(record.key, &identity, &facts));
+        CHECK(facts.stored_at_us > 0 && facts.stored_at_us <= stored);
+        last = facts.stored_at_us;
         count++;
     }
     blob_walk_close(walk);

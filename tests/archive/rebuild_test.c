@@ -476,7 +476,8 @@ TEST(of_two_records_of_one_instance_the_first_is_taken)
     struct blob_id first = blob_of(&fixture, "1.1.1.1");
     struct buffer bytes = file_of(&fixture, "1.1.1.1");
     bytes.data[bytes.size - 1] ^= 1;
-    blob_key_encode(&key, &place, clock_unix_us());
+    const struct blob_facts facts = { .stored_at_us = clock_unix_us() };
+    blob_key_encode(&key, &place, &facts);
     write_blob(&fixture, key_slice(&key), buffer_slice(&bytes));
     write_blob(&fixture, slice_text("no key of ours"), slice_text("and no DICOM"));
     buffer_release(&bytes);

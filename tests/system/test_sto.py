@@ -16,6 +16,7 @@ from pydicom.dataset import Dataset
 from pynetdicom import AE, build_context
 from pynetdicom.presentation import AllStoragePresentationContexts
 
+from conftest import BINARY
 from upper_layer import (
     BIG_ENDIAN, CT, DEFLATED, EXPLICIT, IMPLICIT, JPEG, LAST, STUDY_FIND, STUDY_MOVE, VERIFICATION, Association,
     Receiver, data_pdu, encode, find, is_stored, keys, pdv, store_all,
@@ -242,6 +243,72 @@ def test_STO_08_the_same_uid_with_other_content_keeps_the_first(server):
     association.release()
     assert file_of(server, ds) == first
     assert study_counts(server, ds.StudyInstanceUID) == [(1, 1)]
+
+
+def test_STO_08_other_content_takes_the_place_where_the_policy_is_replace(start_server):
+    server = start_server({"store": {"onConflict": "replace"}})
+    ds = make(StudyDescription="FIRST")
+    sibling = make(study=ds.StudyInstanceUID, series=ds.SeriesInstanceUID, StudyDescription="FIRST")
+    store_all(server, [ds, sibling])
+    changed = copy.deepcopy(ds)
+    changed.StudyDescription = "SECOND"
+    changed.PixelData = bytes(reversed(ds.PixelData))
+    association = Association(server)
+    assert association.store(changed)[0x0900] == 0
+    assert association.store(changed)[0x0900] == 0  # now a duplicate
+    association.release()
+    assert dataset_bytes(file_of(server, ds)) == encode(changed)
+    assert moved_files(server, ds)[ds.SOPInstanceUID] == encode(changed)
+    assert study_counts(server, ds.StudyInstanceUID) == [(1, 2)]
+    found, _ = find(server, keys(QueryRetrieveLevel="STUDY", StudyInstanceUID=ds.StudyInstanceUID, StudyDescription=""))
+    assert found[0].StudyDescription == "SECOND"
+    metadata = requests.get(f"{url_of(server, ds)}/metadata", timeout=10).json()
+    assert metadata[0]["00081030"]["Value"] == ["SECOND"]
+    feed = requests.get(f"{server.dicomweb}/changefeed", timeout=10).json()
+    assert [(entry["action"], entry["state"]) for entry in feed if entry["sopInstanceUid"] == ds.SOPInstanceUID] == [
+        ("create", "replaced"), ("update", "current")]
+    assert "replaced instance=" + ds.SOPInstanceUID in server.log()
+    fhir = requests.get(f"{server.url}/fhir/ImagingStudy", timeout=10).json()
+    assert fhir["entry"][0]["resource"]["description"] == "SECOND"
+    # What is another instance after all is a conflict here, too.
+    changed.PatientID = "ANOTHER"
+    association = Association(server)
+    assert association.store(changed)[0x0900] == 0x0111
+    association.release()
+
+
+def test_STO_08_the_old_version_survives_a_restart_and_a_new_index(start_server):
+    server = start_server({"store": {"onConflict": "replace", "conflictStatus": "C111"}})
+    ds = make(StudyDescription="FIRST")
+    store_all(server, [ds])
+    ds.StudyDescription = "SECOND"
+    store_all(server, [ds])
+    other = copy.deepcopy(ds)
+    other.SeriesInstanceUID = new_uid()
+    association = Association(server)
+    assert association.store(other)[0x0900] == 0xC111
+    association.release()
+    server.stop()
+    data = ["--data", str(server.data_dir)]
+    verified = subprocess.run([str(BINARY), "verify", *data], capture_output=True, timeout=120)
+    assert verified.returncode == 0, verified.stdout + verified.stderr
+    rebuilt = subprocess.run([str(BINARY), "rebuild", *data], capture_output=True, timeout=120)
+    assert rebuilt.returncode == 0 and b"1 records are older versions" in rebuilt.stdout, rebuilt.stdout + rebuilt.stderr
+    server.start()
+    assert dataset_bytes(file_of(server, ds)) == encode(ds)
+    assert study_counts(server, ds.StudyInstanceUID) == [(1, 1)]
+
+
+def moved_files(server, ds):
+    """The instances of a study by C-MOVE: bytes of the data set by SOP Instance UID."""
+    with Receiver(server.destination_ports["MOVEDEST1"]) as receiver:
+        association = Association(server, [(1, STUDY_MOVE, [EXPLICIT])])
+        association.request(1, 0x21, STUDY_MOVE,
+                            keys(QueryRetrieveLevel="STUDY", StudyInstanceUID=ds.StudyInstanceUID),
+                            elements={0x0600: "MOVEDEST1"})
+        assert association.answers(1)[-1][0][0x0900] == 0
+        association.release()
+        return {stored.command[0x1000]: stored.content for stored in receiver.stored}
 
 
 def test_STO_12_a_failed_store_is_drained_and_the_next_message_works(server):
