@@ -14,6 +14,7 @@
 
 struct query {
     struct archive *archive;
+    struct archive view; /* what of it is read, as of the first match that was asked for */
     enum level level;
     struct query_keys keys;
     struct answer answer;
@@ -46,7 +47,9 @@ struct query *query_new(struct archive *archive, enum level level)
     query->limit = UINT64_MAX;
     query->gather_max = PLAN_GATHER_MAX;
     query->answer = answer_init();
-    row_init(&query->row, archive);
+    query->view.ae_title = archive->ae_title;
+    query->view.resume = archive->resume;
+    row_init(&query->row, &query->view);
     return query;
 }
 
@@ -60,6 +63,7 @@ void query_close(struct query *query)
     row_release(&query->row);
     answer_release(&query->answer);
     query_keys_release(&query->keys);
+    storage_view_close(query->view.storage);
     free(query);
 }
 
@@ -146,7 +150,9 @@ static bool begin(struct query *query, struct error *err)
     answer_prepare(&query->answer, query->level);
     query->skip = query->offset;
     metric_add(METRIC_QUERIES, 1);
-    return plan_open(query->archive, &query->keys, query->level, query->gather_max, &query->plan,
+    if (!query->view.storage)
+        query->view.storage = storage_view_open(query->archive->storage);
+    return plan_open(&query->view, &query->keys, query->level, query->gather_max, &query->plan,
                      err);
 }
 
@@ -267,8 +273,8 @@ static bool open_series(struct query *query, struct error *err)
     struct identity only = query->hint;
     only.instance[0] = '\0';
     if (only.series[0])
-        return listing_open_one(query->archive, &only, &query->series, err);
-    return listing_open(query->archive, RECORD_SERIES, query->row.place.study, NULL, &query->series,
+        return listing_open_one(&query->view, &only, &query->series, err);
+    return listing_open(&query->view, RECORD_SERIES, query->row.place.study, NULL, &query->series,
                         err);
 }
 
@@ -276,8 +282,8 @@ static bool open_instances(struct query *query, struct error *err)
 {
     const struct identity *place = &query->row.place;
     if (query->hint.instance[0])
-        return listing_open_one(query->archive, &query->hint, &query->instances, err);
-    return listing_open(query->archive, RECORD_INSTANCE, place->study, place->series,
+        return listing_open_one(&query->view, &query->hint, &query->instances, err);
+    return listing_open(&query->view, RECORD_INSTANCE, place->study, place->series,
                         &query->instances, err);
 }
 

@@ -2,7 +2,7 @@
 #pragma once
 /* The one query behind C-FIND and QIDO-RS (PS3.4 C.2.2, C.4.1): keys in, data sets out, newest
  * study first and then by UID, in a stable order. Memory is bounded whatever the number of matches.
- * One thread at a time. */
+ * All of it is the archive as it was when the first match was asked for. One thread at a time. */
 
 #include "archive/archive.h"
 #include "dicom/dataset.h"

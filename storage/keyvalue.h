@@ -46,6 +46,9 @@ struct keyvalue_operations {
     /* The files of the index as of now, in the new folder `path` on the same file system: tables
      * are links. Nobody writes meanwhile. NULL where there are no files. */
     bool (*checkpoint)(struct keyvalue *keyvalue, const char *path, struct error *err);
+    /* What is there now, whatever is written later: takes get and cursors only. Closed before the
+     * one it is of. */
+    struct keyvalue *(*view)(struct keyvalue *keyvalue);
     /* What a table takes, about. */
     void (*figures)(struct keyvalue *keyvalue, enum table table,
                     struct storage_table_figures *figures);

@@ -25,6 +25,13 @@ struct memory {
     struct entries tables[TABLE_COUNT]; /* guarded by lock */
 };
 
+/* The entries of its memory as they were once. */
+struct memory_view {
+    struct keyvalue base;
+    struct memory *memory;
+    struct entries tables[TABLE_COUNT]; /* immutable; their references are guarded by its lock */
+};
+
 struct memory_cursor {
     struct keyvalue_cursor base;
     struct memory *memory;
@@ -98,29 +105,39 @@ static void apply(struct entries *entries, const struct keyvalue_write *write)
     *at = entry_new(write->key, write->value);
 }
 
+static void drop_all(struct entries tables[TABLE_COUNT])
+{
+    for (int table = 0; table < TABLE_COUNT; table++) {
+        for (size_t i = 0; i < tables[table].count; i++)
+            entry_drop(tables[table].items[i]);
+        free(tables[table].items);
+    }
+}
+
 static void memory_close(struct keyvalue *keyvalue)
 {
     struct memory *memory = (struct memory *)keyvalue;
-    for (int table = 0; table < TABLE_COUNT; table++) {
-        for (size_t i = 0; i < memory->tables[table].count; i++)
-            entry_drop(memory->tables[table].items[i]);
-        free(memory->tables[table].items);
-    }
+    drop_all(memory->tables);
     pthread_mutex_destroy(&memory->lock);
     free(memory);
+}
+
+static bool find(const struct entries *entries, struct slice key, struct buffer *value)
+{
+    size_t place = place_of(entries, key);
+    bool found = is_at(entries, place, key);
+    buffer_clear(value);
+    if (found)
+        buffer_append(value, entries->items[place]->value);
+    return found;
 }
 
 static bool memory_get(struct keyvalue *keyvalue, enum table table, struct slice key,
                        struct buffer *value, bool *found, struct error *err)
 {
     struct memory *memory = (struct memory *)keyvalue;
-    buffer_clear(value);
     pthread_mutex_lock(&memory->lock);
-    const struct entries *entries = &memory->tables[table];
-    size_t place = place_of(entries, key);
-    *found = is_at(entries, place, key);
-    if (*found)
-        buffer_append(value, entries->items[place]->value);
+    *found = find(&memory->tables[table], key, value);
     pthread_mutex_unlock(&memory->lock);
     return buffer_check(value, "value", err);
 }
@@ -146,18 +163,15 @@ static bool memory_sync(struct keyvalue *keyvalue, struct error *err)
 
 static const struct keyvalue_operations operations;
 
-static bool memory_cursor_open(struct keyvalue *keyvalue, enum table table, struct slice lower,
-                               struct slice upper, bool backwards, struct keyvalue_cursor **out,
-                               struct error *err)
+static bool memory_cursor_open_on(struct memory *memory, const struct entries *entries,
+                                  struct slice lower, struct slice upper, bool backwards,
+                                  struct keyvalue_cursor **out)
 {
-    struct memory *memory = (struct memory *)keyvalue;
     struct memory_cursor *cursor = mem_alloc(sizeof(*cursor));
-    (void)err;
     cursor->base.operations = &operations;
     cursor->memory = memory;
     cursor->backwards = backwards;
     pthread_mutex_lock(&memory->lock);
-    const struct entries *entries = &memory->tables[table];
     size_t first = place_of(entries, lower);
     size_t end = upper.size ? place_of(entries, upper) : entries->count;
     if (end > first) {
@@ -169,6 +183,15 @@ static bool memory_cursor_open(struct keyvalue *keyvalue, enum table table, stru
     pthread_mutex_unlock(&memory->lock);
     *out = &cursor->base;
     return true;
+}
+
+static bool memory_cursor_open(struct keyvalue *keyvalue, enum table table, struct slice lower,
+                               struct slice upper, bool backwards, struct keyvalue_cursor **out,
+                               struct error *err)
+{
+    struct memory *memory = (struct memory *)keyvalue;
+    (void)err;
+    return memory_cursor_open_on(memory, &memory->tables[table], lower, upper, backwards, out);
 }
 
 static bool memory_cursor_next(struct keyvalue_cursor *base, struct slice *key, struct slice *value,
@@ -210,6 +233,60 @@ static void memory_figures(struct keyvalue *keyvalue, enum table table,
     pthread_mutex_unlock(&memory->lock);
 }
 
+static void view_close(struct keyvalue *keyvalue)
+{
+    struct memory_view *view = (struct memory_view *)keyvalue;
+    pthread_mutex_lock(&view->memory->lock);
+    drop_all(view->tables);
+    pthread_mutex_unlock(&view->memory->lock);
+    free(view);
+}
+
+static bool view_get(struct keyvalue *keyvalue, enum table table, struct slice key,
+                     struct buffer *value, bool *found, struct error *err)
+{
+    const struct memory_view *view = (const struct memory_view *)keyvalue;
+    *found = find(&view->tables[table], key, value);
+    return buffer_check(value, "value", err);
+}
+
+static bool view_cursor_open(struct keyvalue *keyvalue, enum table table, struct slice lower,
+                             struct slice upper, bool backwards, struct keyvalue_cursor **out,
+                             struct error *err)
+{
+    struct memory_view *view = (struct memory_view *)keyvalue;
+    (void)err;
+    return memory_cursor_open_on(view->memory, &view->tables[table], lower, upper, backwards, out);
+}
+
+static const struct keyvalue_operations view_operations = {
+    .close = view_close,
+    .get = view_get,
+    .cursor_open = view_cursor_open,
+    .cursor_next = memory_cursor_next,
+    .cursor_close = memory_cursor_close,
+};
+
+static struct keyvalue *memory_view(struct keyvalue *keyvalue)
+{
+    struct memory *memory = (struct memory *)keyvalue;
+    struct memory_view *view = mem_alloc(sizeof(*view));
+    view->base.operations = &view_operations;
+    view->memory = memory;
+    pthread_mutex_lock(&memory->lock);
+    for (int table = 0; table < TABLE_COUNT; table++) {
+        const struct entries *entries = &memory->tables[table];
+        struct entries *kept = &view->tables[table];
+        kept->count = kept->capacity = entries->count;
+        if (entries->count)
+            kept->items = mem_copy(entries->items, entries->count * sizeof(*kept->items));
+        for (size_t i = 0; i < kept->count; i++)
+            kept->items[i]->references++;
+    }
+    pthread_mutex_unlock(&memory->lock);
+    return &view->base;
+}
+
 static const struct keyvalue_operations operations = {
     .close = memory_close,
     .get = memory_get,
@@ -218,6 +295,7 @@ static const struct keyvalue_operations operations = {
     .cursor_open = memory_cursor_open,
     .cursor_next = memory_cursor_next,
     .cursor_close = memory_cursor_close,
+    .view = memory_view,
     .figures = memory_figures,
 };
 

@@ -56,6 +56,7 @@ struct rocks {
     rocksdb_column_family_handle_t *families[FAMILY_COUNT];
     rocksdb_readoptions_t *read_options;
     rocksdb_writeoptions_t *write_options;
+    const rocksdb_snapshot_t *snapshot; /* of a view; else NULL */
 };
 
 struct rocks_cursor {
@@ -164,6 +165,8 @@ static bool rocks_cursor_open(struct keyvalue *keyvalue, enum table table, struc
     cursor->lower = mem_copy(lower.data, lower.size);
     cursor->upper = mem_copy(upper.data, upper.size);
     cursor->options = rocksdb_readoptions_create();
+    if (rocks->snapshot)
+        rocksdb_readoptions_set_snapshot(cursor->options, rocks->snapshot);
     if (lower.size)
         rocksdb_readoptions_set_iterate_lower_bound(cursor->options, (const char *)cursor->lower,
                                                     lower.size);
@@ -259,6 +262,35 @@ static void rocks_figures(struct keyvalue *keyvalue, enum table table,
     figures->memory_bytes = property(rocks, table, "rocksdb.cur-size-all-mem-tables");
 }
 
+static void view_close(struct keyvalue *keyvalue)
+{
+    struct rocks *view = (struct rocks *)keyvalue;
+    rocksdb_readoptions_destroy(view->read_options);
+    rocksdb_release_snapshot(view->db, view->snapshot);
+    free(view);
+}
+
+static const struct keyvalue_operations view_operations = {
+    .close = view_close,
+    .get = rocks_get,
+    .cursor_open = rocks_cursor_open,
+    .cursor_next = rocks_cursor_next,
+    .cursor_close = rocks_cursor_close,
+};
+
+static struct keyvalue *rocks_view(struct keyvalue *keyvalue)
+{
+    struct rocks *rocks = (struct rocks *)keyvalue;
+    struct rocks *view = mem_alloc(sizeof(*view));
+    view->base.operations = &view_operations;
+    view->db = rocks->db;
+    memcpy(view->families, rocks->families, sizeof(view->families));
+    view->snapshot = rocksdb_create_snapshot(rocks->db);
+    view->read_options = rocksdb_readoptions_create();
+    rocksdb_readoptions_set_snapshot(view->read_options, view->snapshot);
+    return &view->base;
+}
+
 static const struct keyvalue_operations operations = {
     .close = rocks_close,
     .get = rocks_get,
@@ -267,6 +299,7 @@ static const struct keyvalue_operations operations = {
     .cursor_open = rocks_cursor_open,
     .cursor_next = rocks_cursor_next,
     .cursor_close = rocks_cursor_close,
+    .view = rocks_view,
     .figures = rocks_figures,
     .flush = rocks_flush,
     .checkpoint = rocks_checkpoint,

@@ -319,6 +319,24 @@ bool storage_get(struct storage *storage, enum table table, struct slice key, st
     return storage->keyvalue->operations->get(storage->keyvalue, table, key, value, found, err);
 }
 
+struct storage *storage_view_open(struct storage *storage)
+{
+    struct storage *view = mem_alloc(sizeof(*view));
+    view->durable_sequence = feed_latest(storage);
+    view->keyvalue = storage->keyvalue->operations->view(storage->keyvalue);
+    pthread_mutex_init(&view->feed_lock, NULL);
+    return view;
+}
+
+void storage_view_close(struct storage *view)
+{
+    if (!view)
+        return;
+    view->keyvalue->operations->close(view->keyvalue);
+    pthread_mutex_destroy(&view->feed_lock);
+    free(view);
+}
+
 static bool cursor_open(struct storage *storage, enum table table, struct slice lower,
                         struct slice upper, bool backwards, struct storage_cursor **out,
                         struct error *err)

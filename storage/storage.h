@@ -47,6 +47,12 @@ bool storage_get(struct storage *storage, enum table table, struct slice key, st
  */
 bool storage_settle(struct storage *storage, struct error *err);
 
+/* The index as of now, to be read with storage_get, cursors and feed_latest and nothing else: what
+ * is written later is not in it. Blobs are none of it. Close it before the storage, and what was
+ * opened on it before it: as long as it is open, what it sees takes its place on the disk. */
+struct storage *storage_view_open(struct storage *storage);
+void storage_view_close(struct storage *view);
+
 struct storage_cursor;
 
 /* The keys in [lower, upper) of a table, as of now; an empty upper means to the end. One thread at

@@ -98,6 +98,46 @@ TEST(cursor_shows_what_was_there_when_it_was_opened)
     on_both(check_snapshot);
 }
 
+static void check_value(struct keyvalue *keyvalue, const char *key, const char *expected)
+{
+    struct error err = { 0 };
+    struct buffer value = buffer_up_to(100);
+    bool found;
+    CHECK_OK(
+        keyvalue->operations->get(keyvalue, TABLE_RECORD, slice_text(key), &value, &found, &err),
+        err);
+    CHECK(found == (expected != NULL));
+    if (expected)
+        CHECK_TEXT(buffer_text(&value), expected);
+    buffer_release(&value);
+}
+
+static void check_view(struct keyvalue *keyvalue)
+{
+    put(keyvalue, "a", "1");
+    put(keyvalue, "b", "2");
+    struct keyvalue *view = keyvalue->operations->view(keyvalue);
+    put(keyvalue, "a", "changed");
+    put(keyvalue, "b", NULL);
+    put(keyvalue, "c", "new");
+    for (int i = 0; i < 2; i++) {
+        check_value(view, "a", "1");
+        check_value(view, "b", "2");
+        check_value(view, "c", NULL);
+        CHECK_TEXT(drain(open_cursor(view, "", "", false)), "a=1 b=2 ");
+        CHECK_TEXT(drain(open_cursor(view, "", "", true)), "b=2 a=1 ");
+        CHECK_TEXT(drain(open_cursor(view, "b", "", false)), "b=2 ");
+    }
+    view->operations->close(view);
+    check_value(keyvalue, "a", "changed");
+    check_value(keyvalue, "b", NULL);
+}
+
+TEST(a_view_shows_what_was_there_when_it_was_opened)
+{
+    on_both(check_view);
+}
+
 static void check_get(struct keyvalue *keyvalue)
 {
     struct error err = { 0 };

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """C-FIND (PS3.4 annex C)."""
+import socket
 import struct
 import subprocess
 import threading
@@ -12,8 +13,8 @@ from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
 from upper_layer import (
-    COMMAND, CT, EXPLICIT, IMPLICIT, PATIENT_FIND, STUDY_FIND, Association, command, encode, find, fragments, item, keys,
-    store_all, store_many, user_information,
+    COMMAND, CT, EXPLICIT, IMPLICIT, PATIENT_FIND, STUDY_FIND, Association, command, decode, encode, find, fragments, item,
+    keys, store_all, store_many, user_information,
 )
 from web import MR, make, new_uid, url_of
 
@@ -347,6 +348,127 @@ def test_FND_23_cancel_amid_many_matches(server):
     association.request(1, 0x20, STUDY_FIND, query)
     assert len(association.answers(1)) == 121
     association.release()
+
+
+WIDE = 24 * 1024  # bytes of a text: what many matches of these take, no socket holds
+
+
+def wide_series(server, count):
+    """A series whose matches are long; its data sets."""
+    study, series, comment = new_uid(), new_uid(), "Finding " * (WIDE // 8)
+    datasets = [make(study, series, InstanceNumber=i, Rows=2, Columns=2, TextValue=comment) for i in range(count)]
+    store_many(server, datasets, associations=4)
+    return datasets
+
+
+@pytest.fixture(scope="module")
+def wide(server):
+    return wide_series(server, 1200)
+
+
+def ask_slowly(server, datasets, message_id, **more):
+    """A C-FIND for a series of many long matches whose answers nobody reads yet."""
+    association = Association(server, [(1, STUDY_FIND, [EXPLICIT]), (3, "1.2.840.10008.1.1", [EXPLICIT])])
+    association.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+    query = keys(QueryRetrieveLevel="IMAGE", StudyInstanceUID=datasets[0].StudyInstanceUID, SOPInstanceUID="",
+                 SeriesInstanceUID=datasets[0].SeriesInstanceUID, TextValue="", **more)
+    association.request(1, 0x20, STUDY_FIND, query, message_id=message_id)
+    return association
+
+
+def test_FND_23_cancel_while_matches_stream(server, wide):
+    association = ask_slowly(server, wide, 33)
+    for _ in range(20):
+        assert association.read_message()[1][0x0900] == 0xFF00
+    association.cancel(1, 33)
+    began = time.monotonic()
+    answers = association.answers(1)
+    assert answers[-1][0][0x0900] == 0xFE00 and answers[-1][1] is None and len(answers) < len(wide) - 20
+    assert time.monotonic() - began < 10
+    assert association.is_silent(0.2)
+    assert association.echo(3) == 0, "the association can be used again"
+    association.release()
+
+
+@pytest.mark.long
+def test_FND_23_cancel_amid_100000_matches(server):
+    from concurrent.futures import ThreadPoolExecutor
+    patient = "LNG" + token()
+
+    def fill(count):
+        store_all(server, [make(PatientID=patient, Rows=2, Columns=2) for _ in range(count)])
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(fill, [500] * 200))
+    association = Association(server, [(1, STUDY_FIND, [EXPLICIT])])
+    query = keys(QueryRetrieveLevel="STUDY", PatientID=patient, StudyInstanceUID="", PatientName="")
+    association.request(1, 0x20, STUDY_FIND, query, message_id=5)
+    for _ in range(50000):
+        assert association.read_message()[1][0x0900] == 0xFF00
+    association.cancel(1, 5)
+    began = time.monotonic()
+    answers = association.answers(1)
+    assert answers[-1][0][0x0900] == 0xFE00 and len(answers) < 50001
+    assert time.monotonic() - began < 1
+    association.request(1, 0x20, STUDY_FIND, query, message_id=6)
+    count = 0
+    while association.read_message()[1][0x0900] == 0xFF00:
+        count += 1
+    assert count == 100000
+    association.release()
+
+
+def resident(server):
+    with open(f"/proc/{server.process.pid}/status", encoding="ascii") as status:
+        return next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmRSS"))
+
+
+def test_FND_24_who_reads_slowly_makes_the_server_wait_and_not_grow(server, wide):
+    """What eight readers have not taken would be more than 220 MB; and what they take in the end is all."""
+    ask_slowly(server, wide, 1).abort()  # what a first query takes once is no growth
+    before = resident(server)
+    readers = [ask_slowly(server, wide, 40 + i) for i in range(8)]
+    time.sleep(1)
+    assert resident(server) - before < 100 << 20
+    assert all(echo == 0 for echo in [Association(server).echo() for _ in range(3)])
+    for reader in readers[1:]:
+        reader.abort()
+    answers = readers[0].answers(1)
+    readers[0].release()
+    assert answers[-1][0][0x0900] == 0 and len(answers) == len(wide) + 1
+    assert {match.SOPInstanceUID for _, match in answers[:-1]} == {ds.SOPInstanceUID for ds in wide}
+
+
+def test_FND_27_a_query_sees_the_archive_as_it_was_when_it_began(server):
+    """A relational query for the images of twenty studies: while its first matches wait to be read, the last studies are
+    deleted or get more instances."""
+    patient, text = "SNP" + token(), "Finding " * (WIDE // 8)
+    studies = [[make(*place, PatientID=patient, StudyDate=f"202601{day:02}", Rows=2, Columns=2, TextValue=text)
+                for _ in range(25)] for day in range(20, 0, -1) for place in [(new_uid(), new_uid())]]
+    store_many(server, [ds for study in studies for ds in study], associations=4)
+    user = user_information(extra=extended(STUDY_FIND, [1]))
+    association = Association(server, [(1, STUDY_FIND, [EXPLICIT])], user=user)
+    association.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+    query = keys(QueryRetrieveLevel="IMAGE", PatientID=patient, SOPInstanceUID="", TextValue="", StudyDescription="",
+                 NumberOfStudyRelatedInstances="", NumberOfSeriesRelatedInstances="", NumberOfStudyRelatedSeries="")
+    association.request(1, 0x20, STUDY_FIND, query, message_id=9)
+    first = association.read_message()
+    for ds in studies[18][::5]:
+        assert requests.delete(url_of(server, ds), timeout=10).ok
+    assert requests.delete(url_of(server, studies[19][0], "study"), timeout=10).ok
+    more = studies[17][0]
+    store_all(server, [make(more.StudyInstanceUID, series, PatientID=patient, StudyDate=more.StudyDate)
+                       for series in (more.SeriesInstanceUID, None)]
+              + [make(PatientID=patient, StudyDate="20260101")])
+    answers = association.answers(1)
+    association.release()
+    matches = [decode(first[2])] + [match for _, match in answers[:-1]]
+    assert answers[-1][0][0x0900] == 0 and {answer[0x0900] for answer, _ in answers[:-1]} == {0xFF00}
+    assert sorted(match.SOPInstanceUID for match in matches) == sorted(ds.SOPInstanceUID for s in studies for ds in s)
+    assert {(int(match.NumberOfStudyRelatedInstances), int(match.NumberOfSeriesRelatedInstances),
+             int(match.NumberOfStudyRelatedSeries)) for match in matches} == {(25, 25, 1)}
+    found, _ = find(server, keys(QueryRetrieveLevel="STUDY", PatientID=patient, NumberOfStudyRelatedInstances=""))
+    assert sorted(int(match.NumberOfStudyRelatedInstances) for match in found) == [1, 20] + [25] * 17 + [27]
 
 
 def extended(uid, information):
