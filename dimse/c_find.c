@@ -322,6 +322,8 @@ bool c_find(struct session *session, struct message *request, struct error *err)
     }
     log_debug("dimse: query calling_ae=%s matches=%llu ok=%d",
               association_calling_ae(session->association), (unsigned long long)find.count, ok);
+    if (ok && status.code != STATUS_SUCCESS && status.code != STATUS_CANCELLED)
+        session_note_refusal(session, request, &status);
     query_close(find.query);
     charset_writer_close(find.charset);
     buffer_release(&find.charset_name);

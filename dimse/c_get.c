@@ -137,6 +137,7 @@ static bool run(struct get *get, struct error *err)
     struct error refusal;
     if (!retrieve_open(retrieval->session->archive, &retrieval->selection, &retrieve, &refusal)) {
         struct status status = status_from_error(SERVICE_GET, &refusal);
+        session_note_refusal(retrieval->session, retrieval->request, &status);
         return message_respond(retrieval->request, &status, err);
     }
     retrieval->total = retrieve_count(retrieve);
@@ -162,6 +163,7 @@ bool c_get(struct session *session, struct message *request, struct error *err)
         ok = run(&get, err);
     } else if (!association_has_ended(session->association)) {
         struct status status = status_from_error(SERVICE_GET, &refusal);
+        session_note_refusal(session, request, &status);
         ok = message_respond(request, &status, err);
     }
     retrieval_release(&get.retrieval);

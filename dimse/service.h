@@ -21,7 +21,8 @@ bool n_event_report_send(struct session *session, struct error *err);
 void n_event_report_answered(struct session *session, const struct command *response);
 
 struct service_row {
-    uint16_t field; /* enum command_field */
+    uint16_t field;   /* enum command_field */
+    const char *name; /* for logs */
     enum service service;
     enum role role; /* that the requestor must have */
     service_function *serve;

@@ -1,10 +1,30 @@
 /* SPDX-License-Identifier: MIT */
 #include "dimse/session.h"
 
+#include "base/log.h"
 #include "dimse/peers.h"
 #include "dimse/service.h"
 
 enum { HELD_LIMIT = 4 << 20 }; /* bytes of the data sets of requests that wait for their turn */
+
+static const struct service_row *find_row(uint16_t field)
+{
+    for (size_t i = 0; i < service_row_count; i++)
+        if (service_rows[i].field == field)
+            return &service_rows[i];
+    return NULL;
+}
+
+void session_note_refusal(const struct session *session, const struct message *request,
+                          const struct status *status)
+{
+    const struct service_row *row = find_row(request->command.field);
+    uint32_t tag = status->offending_element;
+    log_warn("dimse: request refused operation=%s calling_ae=%s status=%04X attribute=%04X%04X "
+             "reason=\"%s\"",
+             row ? row->name : "unknown", association_calling_ae(session->association),
+             status->code, tag >> 16, tag & 0xFFFF, status->comment);
+}
 
 bool session_refuse(struct session *session, struct message *request, const struct status *status,
                     struct error *err)
@@ -38,14 +58,6 @@ static struct status check(const struct session *session, const struct message *
     return status_make(STATUS_SUCCESS, "");
 }
 
-static const struct service_row *find_row(uint16_t field)
-{
-    for (size_t i = 0; i < service_row_count; i++)
-        if (service_rows[i].field == field)
-            return &service_rows[i];
-    return NULL;
-}
-
 static bool dispatch(struct session *session, struct message *request, struct error *err)
 {
     const struct service_row *row = find_row(request->command.field);
@@ -54,8 +66,10 @@ static bool dispatch(struct session *session, struct message *request, struct er
     if (command_is_response(&request->command) || request->command.field == C_CANCEL_RQ)
         return message_drain(request, err);
     struct status status = check(session, request, row);
-    if (status.code != STATUS_SUCCESS)
+    if (status.code != STATUS_SUCCESS) {
+        session_note_refusal(session, request, &status);
         return session_refuse(session, request, &status, err);
+    }
     return row->serve(session, request, err);
 }
 

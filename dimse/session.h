@@ -41,6 +41,11 @@ const char *session_run(struct session *session, struct error *err);
 bool session_poll(struct session *session, const struct message *request, bool *cancelled,
                   struct error *err);
 
+/* Logs that a request is answered with a failure. Its data set is not looked at: no patient data.
+ */
+void session_note_refusal(const struct session *session, const struct message *request,
+                          const struct status *status);
+
 /* Drains the request's data set and answers it. */
 bool session_refuse(struct session *session, struct message *request, const struct status *status,
                     struct error *err);

@@ -154,6 +154,24 @@ def test_FND_05_levels_that_are_not_of_the_model(server, root, level):
     assert found == [] and final[0x0900] == 0xA900 and final[0x0901] == [0x00080052]
 
 
+def test_a_query_that_is_refused_is_logged_with_its_cause_and_without_its_keys(server):
+    mark = token()
+    before = len(server.log())
+    query = keys(QueryRetrieveLevel="SERIES", PatientID="PID" + mark, PatientName="Name^" + mark)
+    assert find(server, query)[1][0x0900] == 0xA900
+    association = Association(server, [(1, STUDY_FIND, [EXPLICIT])])
+    association.request(1, 0x21, STUDY_FIND, query, elements={0x0600: "NOBODY"})
+    assert association.answers(1)[-1][0][0x0900] == 0x0122
+    association.release()
+    log = server.log()[before:]
+    lines = [line for line in log.splitlines() if "request refused" in line]
+    assert len(lines) == 2 and mark not in log
+    assert all("calling_ae=TEST " in line for line in lines)
+    assert "operation=C-FIND" in lines[0] and "status=A900" in lines[0] and "attribute=0020000D" in lines[0]
+    assert "no single value" in lines[0]
+    assert "operation=C-MOVE" in lines[1] and "status=0122" in lines[1]
+
+
 @pytest.mark.parametrize("root, level, missing", [
     (STUDY_FIND, "SERIES", "StudyInstanceUID"), (STUDY_FIND, "IMAGE", "SeriesInstanceUID"),
     (PATIENT_FIND, "STUDY", "PatientID"), (PATIENT_FIND, "IMAGE", "StudyInstanceUID"),
