@@ -4,7 +4,26 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "dimse/server.h"
+
 enum { RELEASE_TIMEOUT_MS = 5000 };
+
+struct client_options client_options_of_peer(const struct dimse_options *options,
+                                             const struct peer *peer, int stop_fd)
+{
+    return (struct client_options){
+        .host = peer->host,
+        .port = peer->port,
+        .calling_ae = options->ae_title,
+        .called_ae = peer->ae_title,
+        .tls = peer->tls ? options->tls : NULL,
+        .certificate = peer->certificate,
+        .max_pdu = options->max_pdu,
+        .connect_timeout_ms = options->connect_timeout_ms,
+        .timeout_ms = options->message_timeout_ms,
+        .stop_fd = stop_fd,
+    };
+}
 
 bool client_open(const struct client_options *options, const struct proposal *proposals,
                  size_t count, struct association **out, struct error *err)

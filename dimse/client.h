@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 /* What a requestor does on an association of its own: asks, and takes the answers (PS3.7 9.1). For
- * the commands of an operator and for forwarding. One thread at a time. */
+ * the commands of an operator, for forwarding and for reports of commitment. One thread at a time.
+ */
 
 #include "dimse/message.h"
+
+struct dimse_options;
+struct peer;
 
 struct client_options {
     const char *host;
@@ -17,6 +21,10 @@ struct client_options {
     unsigned timeout_ms; /* for an answer, and for what is begun */
     int stop_fd;         /* readable: whatever waits ends; -1: none */
 };
+
+/* As our settings say of a peer with host and port; we call it by its title, in our name. */
+struct client_options client_options_of_peer(const struct dimse_options *options,
+                                             const struct peer *peer, int stop_fd);
 
 /* At most PDU_CONTEXTS proposals. An association of which nothing was accepted is
  * ERROR_UNSUPPORTED.

@@ -6,15 +6,11 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#include "archive/commit_check.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/metrics.h"
-#include "dimse/commitment_queue.h"
-#include "dimse/message.h"
-#include "dimse/peers.h"
-#include "dimse/status.h"
+#include "dimse/commitment_parts.h"
 
 enum {
     MAX_WAITING = 4096, /* transactions that are not reported yet, of all requesters */
@@ -26,181 +22,7 @@ enum {
     MAX_PAUSE_MS = 60 * 60 * 1000,
     REMEMBERED_MS = 24 * 60 * 60 * 1000,
     GIVEN_UP_MS = 7 * 24 * 60 * 60 * 1000,
-    RELEASE_TIMEOUT_MS = 5000,
 };
-
-enum job_state {
-    JOB_WAITS,
-    JOB_WORKED_ON, /* by the thread */
-    JOB_ON_LINE,   /* its report was handed to the line; due is the deadline of the answer */
-    JOB_REPORTED,
-    JOB_WRITTEN_DOWN, /* by the thread: that it was reported */
-};
-
-struct job {
-    struct job *next;
-    struct commitment_entry entry;
-    enum job_state state;
-    int64_t due_ms;               /* monotonic */
-    struct commitment_line *line; /* NULL: the association is over */
-};
-
-/* A report on its way over a line. */
-struct handed {
-    struct handed *next;
-    struct commitment_report *report;
-    struct job *job; /* NULL: it took too long */
-    uint16_t message_id;
-    bool is_taken;
-};
-
-struct commitment_line {
-    struct commitment *commitment;
-    int fd;
-    uint16_t last_id;
-    struct handed *handed; /* guarded by the commitment's lock */
-};
-
-struct commitment {
-    struct archive *archive;
-    struct configuration_place *place;
-    pthread_t thread;
-    bool has_thread;
-    int kill_fd; /* never read: once written, readable for all waits */
-    pthread_mutex_t lock;
-    pthread_cond_t changed;
-    bool stopping;    /* guarded by lock */
-    struct job *jobs; /* guarded by lock; only the thread takes jobs out */
-    unsigned waiting; /* guarded by lock */
-    unsigned known;   /* guarded by lock */
-};
-
-/* --- lines: the associations' side --------------------------------------------------------- */
-
-struct commitment_line *commitment_line_new(struct commitment *commitment)
-{
-    struct commitment_line *line = mem_alloc(sizeof(*line));
-    line->commitment = commitment;
-    line->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (line->fd < 0)
-        abort(); /* as out of memory */
-    return line;
-}
-
-int commitment_line_fd(const struct commitment_line *line)
-{
-    return line->fd;
-}
-
-static void raise_event(int fd)
-{
-    uint64_t one = 1;
-    while (write(fd, &one, sizeof(one)) < 0)
-        break; /* only when it is raised already */
-}
-
-/* With the lock held: the job is the thread's again. */
-static void give_back(struct job *job)
-{
-    job->line = NULL;
-    if (job->state != JOB_ON_LINE)
-        return;
-    job->state = JOB_WAITS;
-    job->due_ms = clock_monotonic_ms();
-}
-
-void commitment_line_close(struct commitment_line *line)
-{
-    if (!line)
-        return;
-    struct commitment *commitment = line->commitment;
-    pthread_mutex_lock(&commitment->lock);
-    for (struct job *job = commitment->jobs; job; job = job->next)
-        if (job->line == line)
-            give_back(job);
-    pthread_cond_broadcast(&commitment->changed);
-    pthread_mutex_unlock(&commitment->lock);
-    while (line->handed) {
-        struct handed *handed = line->handed;
-        line->handed = handed->next;
-        commitment_report_free(handed->report);
-        free(handed);
-    }
-    close(line->fd);
-    free(line);
-}
-
-const struct commitment_report *commitment_line_take(struct commitment_line *line,
-                                                     uint16_t *message_id)
-{
-    struct commitment_report *report = NULL;
-    uint64_t count;
-    while (read(line->fd, &count, sizeof(count)) > 0)
-        continue;
-    pthread_mutex_lock(&line->commitment->lock);
-    struct handed *handed = line->handed;
-    while (handed && (handed->is_taken || !handed->job))
-        handed = handed->next;
-    if (handed) {
-        handed->is_taken = true;
-        *message_id = handed->message_id;
-        report = handed->report;
-    }
-    pthread_mutex_unlock(&line->commitment->lock);
-    return report;
-}
-
-void commitment_line_answered(struct commitment_line *line, uint16_t message_id, uint16_t status)
-{
-    struct commitment *commitment = line->commitment;
-    pthread_mutex_lock(&commitment->lock);
-    struct handed **link = &line->handed;
-    while (*link && (*link)->message_id != message_id)
-        link = &(*link)->next;
-    struct handed *handed = *link;
-    if (handed) {
-        *link = handed->next;
-        if (handed->job && status == STATUS_SUCCESS) {
-            /* The thread writes it down. */
-            handed->job->state = JOB_REPORTED;
-            handed->job->due_ms = 0;
-            handed->job->line = NULL;
-        } else if (handed->job) {
-            give_back(handed->job);
-        }
-        pthread_cond_broadcast(&commitment->changed);
-    }
-    pthread_mutex_unlock(&commitment->lock);
-    if (handed)
-        commitment_report_free(handed->report);
-    free(handed);
-}
-
-/* With the lock held: the report goes out over the job's line. */
-static void hand_over(struct job *job, struct commitment_report *report, int64_t deadline_ms)
-{
-    struct commitment_line *line = job->line;
-    struct handed *handed = mem_alloc(sizeof(*handed));
-    struct handed **end = &line->handed;
-    handed->report = report;
-    handed->job = job;
-    handed->message_id = ++line->last_id;
-    while (*end)
-        end = &(*end)->next;
-    *end = handed;
-    job->state = JOB_ON_LINE;
-    job->due_ms = deadline_ms;
-    raise_event(line->fd);
-}
-
-/* With the lock held: no answer came in time, and one that comes later counts for nothing. */
-static void forget_line(struct job *job)
-{
-    for (struct handed *handed = job->line->handed; handed; handed = handed->next)
-        if (handed->job == job)
-            handed->job = NULL;
-    give_back(job);
-}
 
 /* --- what is asked ------------------------------------------------------------------------- */
 
@@ -294,148 +116,12 @@ bool commitment_add(struct commitment *commitment, const struct commitment_reque
 
 /* --- the thread ---------------------------------------------------------------------------- */
 
-static bool is_stopping(struct commitment *commitment)
+bool commitment_is_stopping(struct commitment *commitment)
 {
     pthread_mutex_lock(&commitment->lock);
     bool stopping = commitment->stopping;
     pthread_mutex_unlock(&commitment->lock);
     return stopping;
-}
-
-/* Failure Reason (PS3.3 C.14.1.1); 0: committed. */
-static uint16_t reason_of(enum commit_state state, const char *sop_class)
-{
-    switch (state) {
-    case COMMIT_HELD:
-        return 0;
-    case COMMIT_OTHER_CLASS:
-        return STATUS_CLASS_INSTANCE_CONFLICT;
-    case COMMIT_DAMAGED:
-        return STATUS_PROCESSING_FAILURE;
-    case COMMIT_ABSENT:
-        break;
-    }
-    return negotiate_service(sop_class, false) == SERVICE_STORAGE ? STATUS_NO_SUCH_INSTANCE
-                                                                  : STATUS_SOP_CLASS_NOT_SUPPORTED;
-}
-
-/* Looks at every instance. With read_bytes this takes as long as the disk does; without, it stops
- * at the first that is not here. *missing counts those. */
-static bool look(struct commitment *commitment, struct commitment_report *report, bool read_bytes,
-                 size_t *missing, struct error *err)
-{
-    struct slice rest = buffer_slice(&report->references);
-    struct reference reference = { "", "" };
-    *missing = 0;
-    report->failed = 0;
-    for (size_t i = 0; i < report->count && references_next(&rest, &reference); i++) {
-        enum commit_state state;
-        if (is_stopping(commitment))
-            return error_set(err, ERROR_STOPPED, "the server stops");
-        if (!commit_check(commitment->archive, reference.sop_class, reference.sop_instance,
-                          read_bytes, &state, err))
-            return false;
-        report->reasons[i] = reason_of(state, reference.sop_class);
-        report->failed += report->reasons[i] != 0;
-        *missing += report->reasons[i] == STATUS_NO_SUCH_INSTANCE;
-        if (*missing && !read_bytes)
-            return true;
-    }
-    return true;
-}
-
-/* NULL without an error: something has not arrived yet. */
-static struct commitment_report *check(struct commitment *commitment,
-                                       const struct commitment_entry *entry,
-                                       const struct dimse_options *options, struct error *err)
-{
-    struct commitment_report *report = mem_alloc(sizeof(*report));
-    int64_t waits_until_ms = entry->received_ms + options->commitment_wait_ms;
-    size_t missing = 0;
-    memcpy(report->transaction, entry->transaction, UID_SIZE);
-    copy_text(report->retrieve_ae, options->ae_title, sizeof(report->retrieve_ae));
-    report->references = buffer_up_to(COMMITMENT_REFERENCES_SIZE);
-    report->count = entry->count;
-    report->reasons = mem_alloc_array(entry->count, sizeof(*report->reasons));
-    bool ok = commitment_queue_references(commitment->archive, entry, &report->references, err) &&
-              commit_settle(commitment->archive, err);
-    if (ok && clock_unix_ms() < waits_until_ms) {
-        ok = look(commitment, report, false, &missing, err);
-        if (ok && missing) {
-            err->code = ERROR_NONE;
-            ok = false;
-        }
-    }
-    if (ok && look(commitment, report, true, &missing, err))
-        return report;
-    commitment_report_free(report);
-    return NULL;
-}
-
-static bool receive_answer(struct association *association, uint16_t message_id, struct error *err)
-{
-    struct message answer;
-    bool released = false;
-    if (!association_wait(association, err) ||
-        !message_receive(association, &answer, &released, err))
-        return false;
-    if (released) {
-        association_confirm_release(association);
-        return error_set(err, ERROR_CLOSED, "released without an answer");
-    }
-    if (answer.command.field != (N_EVENT_REPORT_RQ | COMMAND_RESPONSE) ||
-        answer.command.responded_id != message_id)
-        return association_refuse(association, ABORT_NOT_SPECIFIED, "answered another request",
-                                  err);
-    if (!message_drain(&answer, err))
-        return false;
-    return answer.command.status == STATUS_SUCCESS ||
-           error_set(err, ERROR_MISMATCH, "answered with status %04X", answer.command.status);
-}
-
-/* Over an association of our own, in the role that the requester's has not (PS3.4 J.3.3.1.3). */
-static bool deliver(struct commitment *commitment, const struct commitment_entry *entry,
-                    const struct dimse_options *options, const struct commitment_report *report,
-                    struct error *err)
-{
-    const struct peer *peer = peers_find(options, entry->calling_ae);
-    const struct proposal proposal = {
-        .abstract_syntax = UID_STORAGE_COMMITMENT,
-        .transfer_syntaxes = { UID_EXPLICIT_LITTLE_ENDIAN, UID_IMPLICIT_LITTLE_ENDIAN },
-        .roles = ROLE_SCP,
-    };
-    struct association_settings settings = {
-        .max_pdu = options->max_pdu,
-        .idle_timeout_ms = options->message_timeout_ms,
-        .message_timeout_ms = options->message_timeout_ms,
-        .stop_fd = commitment->kill_fd,
-        .kill_fd = commitment->kill_fd,
-    };
-    struct association *association = NULL;
-    if (!peer || !peer->port)
-        return error_set(err, ERROR_NOT_FOUND, "no peer with host and port has this AE title");
-    struct association_request request = {
-        .host = peer->host,
-        .port = peer->port,
-        .called_ae = entry->calling_ae,
-        .calling_ae = entry->called_ae,
-        .proposals = &proposal,
-        .proposal_count = 1,
-        .connect_timeout_ms = options->connect_timeout_ms,
-        .tls = peer->tls ? options->tls : NULL,
-        .certificate = peer->certificate,
-    };
-    if (!association_open(&request, &settings, &association, err))
-        return false;
-    bool ok = association_context(association, 1) ||
-              error_set(err, ERROR_UNSUPPORTED, "the requester takes no storage commitment");
-    ok = ok && commitment_report_send(report, association, 1, 1, err) &&
-         receive_answer(association, 1, err);
-    association_release(association, RELEASE_TIMEOUT_MS);
-    int fd = association_close(association);
-    if (fd >= 0)
-        close(fd);
-    return ok;
 }
 
 static int64_t pause_ms(const struct dimse_options *options, uint32_t attempts)
@@ -491,7 +177,7 @@ static void work(struct commitment *commitment, struct job *job)
     const struct dimse_options *options = &configuration->options;
     struct commitment_entry entry = job->entry;
     struct error err = { .code = ERROR_NONE };
-    struct commitment_report *report = check(commitment, &entry, options, &err);
+    struct commitment_report *report = commitment_check(commitment, &entry, options, &err);
     bool handed = false;
     if (!report && err.code == ERROR_NONE) {
         pthread_mutex_lock(&commitment->lock);
@@ -508,12 +194,12 @@ static void work(struct commitment *commitment, struct job *job)
     handed = job->line != NULL;
     if (handed) {
         note_report(&entry, report, "its association");
-        hand_over(job, report, clock_monotonic_ms() + options->message_timeout_ms);
+        commitment_hand_over(job, report, clock_monotonic_ms() + options->message_timeout_ms);
     }
     pthread_mutex_unlock(&commitment->lock);
     if (handed)
         goto out;
-    if (deliver(commitment, &entry, options, report, &err)) {
+    if (commitment_deliver(commitment, &entry, options, report, &err)) {
         note_report(&entry, report, "an association of ours");
         pthread_mutex_lock(&commitment->lock);
         job->state = JOB_REPORTED;
@@ -579,7 +265,7 @@ static void handle(struct commitment *commitment, struct job *job)
 {
     bool is_old = clock_unix_ms() - job->entry.received_ms > GIVEN_UP_MS;
     if (job->state == JOB_ON_LINE) {
-        forget_line(job);
+        commitment_forget_line(job);
         return;
     }
     if (job->entry.is_reported || (is_old && job->state == JOB_WAITS)) {
@@ -675,7 +361,7 @@ void commitment_close(struct commitment *commitment)
     pthread_cond_broadcast(&commitment->changed);
     pthread_mutex_unlock(&commitment->lock);
     if (commitment->kill_fd >= 0)
-        raise_event(commitment->kill_fd);
+        commitment_raise_event(commitment->kill_fd);
     if (commitment->has_thread)
         pthread_join(commitment->thread, NULL);
     while (commitment->jobs) {

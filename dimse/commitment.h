@@ -20,7 +20,8 @@ bool commitment_open(struct archive *archive, struct configuration_place *place,
 /* Ends the thread; what is not reported yet stays in the queue. */
 void commitment_close(struct commitment *commitment);
 
-/* An association over which reports can go out. */
+/* An association over which reports can go out. NULL when there is no descriptor to be had for it:
+ * they go out over associations of our own then. */
 struct commitment_line;
 struct commitment_line *commitment_line_new(struct commitment *commitment);
 /* What was handed over and not answered goes back into the queue. */
@@ -38,7 +39,7 @@ struct commitment_request {
     const char *transaction;
     struct slice references; /* see references_write */
     size_t count;
-    struct commitment_line *line;
+    struct commitment_line *line; /* or NULL */
 };
 /* Durable when it returns true. A transaction that is known already is reported again when it has
  * the same references, and ERROR_CONFLICT with others; ERROR_LIMIT when too much waits. */

@@ -71,19 +71,8 @@ static bool call(struct forward_lane *lane, const struct configuration *configur
                  const struct peer *peer, struct error *err)
 {
     struct proposal proposals[PDU_CONTEXTS];
-    const struct dimse_options *options = &configuration->options;
-    const struct client_options client = {
-        .host = peer->host,
-        .port = peer->port,
-        .calling_ae = options->ae_title,
-        .called_ae = peer->ae_title,
-        .tls = peer->tls ? options->tls : NULL,
-        .certificate = peer->certificate,
-        .max_pdu = options->max_pdu,
-        .connect_timeout_ms = options->connect_timeout_ms,
-        .timeout_ms = options->message_timeout_ms,
-        .stop_fd = lane->kill_fd,
-    };
+    const struct client_options client = client_options_of_peer(&configuration->options, peer,
+                                                                lane->kill_fd);
     lane->configuration = configuration_hold(configuration);
     if (client_open(&client, proposals, make_proposals(lane, proposals), &lane->association, err))
         return true;

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Storage Commitment Push Model (PS3.4 annex J): what is said to be kept, is; and the requester hears of it."""
+import os
 import random
+import resource
 import threading
 import time
 
@@ -449,3 +451,25 @@ def test_STO_17_commitment_needs_its_right(start_server):
     association = Association(server, CONTEXTS, calling="SENDER")
     assert ask(association, action(new_uid(), [(CT, new_uid())])) == 0x0124
     association.release()
+
+
+def test_HOS_50_without_a_descriptor_left_the_request_is_kept_and_reported_otherwise(start_server):
+    port = free_port()
+    with Requester(port) as requester:
+        server = start_with_requester(start_server, port)
+        ds = make()
+        store_all(server, [ds])
+        association = Association(server, CONTEXTS, calling="REQUESTER")
+        assert association.echo() == 0
+        pid = server.process.pid
+        before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+        assert {str(at) for at in range(12)} <= set(os.listdir(f"/proc/{pid}/fd"))
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (12, before[1]))
+        transaction = new_uid()
+        assert ask(association, action(transaction, references_of([ds]))) == 0
+        assert association.echo() == 0
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
+        requester.wait()
+        assert [report.TransactionUID for _, report in requester.reports] == [transaction]
+        assert "ReferencedSOPSequence" in requester.reports[0][1] and "FailedSOPSequence" not in requester.reports[0][1]
+        association.release()
