@@ -8,13 +8,19 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { LINE_SIZE = 1024 };
+enum { LINE_SIZE = 1024, ID_SIZE = 80 };
 
 static atomic_int highest_level = LOG_LEVEL_INFO;
+static _Thread_local const char *request_id;
 
 void log_set_level(enum log_level level)
 {
     atomic_store(&highest_level, (int)level);
+}
+
+void log_set_request(const char *id)
+{
+    request_id = id;
 }
 
 /* Puts together what is logged. With another mark in the place of the quotes of the format only
@@ -59,7 +65,7 @@ static void write_line(enum log_level level, const char *format, va_list argumen
     struct tm utc;
     char text[LINE_SIZE];
     char other[LINE_SIZE];
-    char line[LINE_SIZE * 4 + 64];
+    char line[LINE_SIZE * 4 + 64 + ID_SIZE];
     clock_gettime(CLOCK_REALTIME, &now);
     gmtime_r(&now.tv_sec, &utc);
     size_t size = strftime(line, sizeof(line), "%Y-%m-%dT%H:%M:%S", &utc);
@@ -69,6 +75,8 @@ static void write_line(enum log_level level, const char *format, va_list argumen
     if (strchr(format, '"'))
         fill(other, format, arguments, '\'');
     size += escape(line + size, text, strchr(format, '"') ? other : text);
+    if (request_id)
+        size += (size_t)snprintf(line + size, ID_SIZE, " request=%.64s", request_id);
     line[size++] = '\n';
     if (write(STDERR_FILENO, line, size) < 0)
         return; /* there is nobody left to tell */

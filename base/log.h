@@ -8,6 +8,9 @@
 
 enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARN, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
 
+/* Every line that this thread writes from now on ends with request=ID; NULL: no more. Borrowed. */
+void log_set_request(const char *id);
+
 void log_set_level(enum log_level level); /* INFO until set */
 
 void log_error(const char *format, ...) __attribute__((format(printf, 1, 2)));

@@ -3,7 +3,7 @@ folder_library(base DOORS PkgConfig::GNUTLS)
 folder_library(dicom USES base DOORS DCMTK::dcmdata DCMTK::dcmjpeg PkgConfig::ZLIB PkgConfig::OPENJPEG
                PkgConfig::JPEG PkgConfig::PNG)
 folder_library(storage USES base DOORS ${ROCKSDB_LIBRARY})
-folder_library(http USES base DOORS PkgConfig::MICROHTTPD PkgConfig::ZLIB)
+folder_library(http USES base DOORS PkgConfig::MICROHTTPD PkgConfig::ZLIB crypt)
 folder_library(archive USES dicom storage base)
 folder_library(dimse USES archive dicom base)
 folder_library(dicomweb USES archive dicom http base)

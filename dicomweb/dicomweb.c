@@ -55,8 +55,18 @@ static const struct route routes[] = {
     { .method = "GET", .pattern = "/wado", .respond = wado_uri },
 
     /* STOW-RS (PS3.18 10.5) */
-    { "POST", "/studies", stow_respond, stow_open, stow_body, stow_close },
-    { "POST", STUDY, stow_respond, stow_open, stow_body, stow_close },
+    { .method = "POST",
+      .pattern = "/studies",
+      .respond = stow_respond,
+      .open = stow_open,
+      .body = stow_body,
+      .close = stow_close },
+    { .method = "POST",
+      .pattern = STUDY,
+      .respond = stow_respond,
+      .open = stow_open,
+      .body = stow_body,
+      .close = stow_close },
 
     /* Beyond the standard. */
     { .method = "DELETE", .pattern = STUDY, .respond = delete_instances },

@@ -64,5 +64,6 @@ void cors_finish(const struct cors *cors, const struct request *request, struct 
         return;
     response_header(response, "Access-Control-Allow-Origin", origin);
     response_header(response, "Access-Control-Expose-Headers",
-                    "Content-Location, Location, Warning, ETag, Content-Range, X-Total-Count");
+                    "Content-Location, Location, Warning, ETag, Content-Range, X-Total-Count, "
+                    "X-Request-Id");
 }

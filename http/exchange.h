@@ -38,7 +38,8 @@ struct request {
     const char *base_url;
     char *host_url; /* made of what the client called us, or NULL */
     struct origin origin;
-    char id[REQUEST_ID_SIZE]; /* for the log, and for who looks into it */
+    char id[REQUEST_ID_SIZE];  /* for the log, and for who looks into it */
+    char user[HTTP_USER_SIZE]; /* whose credentials came; "": nobody's */
 };
 
 struct response {

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/digest.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/metrics.h"
@@ -28,7 +29,9 @@
 #include "http/forwarded.h"
 #include "http/framing.h"
 #include "http/front.h"
+#include "http/head.h"
 #include "http/listen.h"
+#include "http/login.h"
 #include "http/router.h"
 #include "http/watchdog.h"
 
@@ -56,6 +59,11 @@ struct http_server {
     uint64_t body_limit;
     uint16_t port;
     uint16_t secure_port;
+    uint64_t id_seed;
+    atomic_ullong ids; /* given out */
+    bool access_log;
+    pthread_rwlock_t login_lock;
+    struct login *login; /* NULL: anybody may ask; guarded by login_lock */
     atomic_bool stopping;
     atomic_uint in_work; /* requests between their headers and their end */
 };
@@ -78,8 +86,10 @@ struct exchange {
     struct watched *watched;
     int fd;
     char *raw_target;
+    bool sound_head;
     bool begun;               /* the headers were looked at */
     bool has_body;            /* the client announced one */
+    bool chunked;             /* and not how long it is */
     bool routed;              /* the route's own functions were called: so must be its close */
     bool body_refused;        /* the route wants no more of it */
     bool must_close;          /* what follows on this connection cannot be trusted */
@@ -241,6 +251,7 @@ static struct MHD_Response *build_response(struct exchange *exchange)
     for (size_t i = 0; i < response->header_count; i++)
         MHD_add_response_header(built, response->headers[i].name, response->headers[i].value);
     MHD_add_response_header(built, "X-Content-Type-Options", "nosniff");
+    MHD_add_response_header(built, "X-Request-Id", exchange->request.id);
     if (exchange->must_close || atomic_load(&exchange->server->stopping))
         MHD_add_response_header(built, "Connection", "close");
     return built;
@@ -268,7 +279,8 @@ static enum MHD_Result answer_and_cut(struct exchange *exchange)
     cors_finish(exchange->server->cors, &exchange->request, response);
     buffer_append_format(&text, "HTTP/1.1 %d %s\r\nConnection: close\r\nContent-Length: %zu\r\n",
                          response->status, http_reason(response->status), response->body.size);
-    buffer_append_text(&text, "X-Content-Type-Options: nosniff\r\n");
+    buffer_append_format(&text, "X-Content-Type-Options: nosniff\r\nX-Request-Id: %s\r\n",
+                         exchange->request.id);
     for (size_t i = 0; i < response->header_count; i++)
         buffer_append_format(&text, "%s: %s\r\n", response->headers[i].name,
                              response->headers[i].value);
@@ -327,6 +339,78 @@ static void route_request(struct exchange *exchange)
     buffer_release(&allow);
 }
 
+static bool is_request_id(const char *text)
+{
+    size_t size = strspn(text, "-._0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ");
+    return size && size < REQUEST_ID_SIZE && !text[size];
+}
+
+/* The proxy's, so that its log and ours can be read together, or one of our own. */
+static void name_request(struct exchange *exchange)
+{
+    struct request *request = &exchange->request;
+    struct http_server *server = exchange->server;
+    const char *given = request_header(request, "X-Request-Id");
+    if (request->origin.trusted && given && is_request_id(given)) {
+        snprintf(request->id, sizeof(request->id), "%s", given);
+    } else {
+        uint64_t id = server->id_seed + atomic_fetch_add(&server->ids, 1);
+        snprintf(request->id, sizeof(request->id), "%016llx", (unsigned long long)id);
+    }
+    log_set_request(request->id);
+}
+
+static unsigned right_of(const struct request *request)
+{
+    const struct route *route = request->match.route;
+    if (route->right)
+        return route->right;
+    return !strcmp(route->method, "GET")      ? HTTP_READ
+           : !strcmp(route->method, "DELETE") ? HTTP_DELETE
+                                              : HTTP_WRITE;
+}
+
+/* Whose credentials came. False: anybody may ask. */
+static bool look_up_user(struct exchange *exchange, unsigned *rights)
+{
+    struct request *request = &exchange->request;
+    struct http_server *server = exchange->server;
+    const char *authorization = request_header(request, "Authorization");
+    *rights = 0;
+    pthread_rwlock_rdlock(&server->login_lock);
+    bool closed = server->login;
+    const struct http_user *user = closed ? login_find(server->login, authorization) : NULL;
+    if (user) {
+        snprintf(request->user, sizeof(request->user), "%s", user->name);
+        *rights = user->rights;
+    }
+    pthread_rwlock_unlock(&server->login_lock);
+    return closed;
+}
+
+/* PS3.18 8.5: 401 for who is nobody we know, 403 for who may not. */
+static void authorize(struct exchange *exchange)
+{
+    struct request *request = &exchange->request;
+    struct response *response = &exchange->response;
+    unsigned needed = right_of(request);
+    unsigned rights;
+    if (needed == HTTP_ANYBODY || !look_up_user(exchange, &rights) || rights & needed)
+        return;
+    if (*request->user) {
+        log_warn("http: refused, the right is missing user=\"%s\" method=%s path=%s", request->user,
+                 request->method, request->match.pattern);
+        response_error(response, request, 403, "you have not the right to this");
+        return;
+    }
+    if (request_header(request, "Authorization"))
+        log_warn("http: refused, the credentials are wrong or have expired method=%s path=%s",
+                 request->method, request->match.pattern);
+    response_error(response, request, 401, "log in first");
+    response_header(response, "WWW-Authenticate", "Basic realm=\"Hounsfield\", charset=\"UTF-8\"");
+    response_header(response, "WWW-Authenticate", "Bearer realm=\"Hounsfield\"");
+}
+
 /* All that can be said from the headers alone; leaves the response empty when the request is fine
  * so far. */
 static void check_request(struct exchange *exchange, const char *version)
@@ -335,12 +419,21 @@ static void check_request(struct exchange *exchange, const char *version)
     struct response *response = &exchange->response;
     struct framing framing;
     struct error err = { 0 };
+    const struct http_server *server = exchange->server;
+    proxies_resolve(server->proxies, &exchange->link->peer, exchange->link->session, request);
+    name_request(exchange);
     if (exchange->must_close) {
         response_error(response, request, 431, "too many header fields");
         return;
     }
     int status = framing_check(request, version, &framing, &err);
     exchange->has_body = framing.has_body;
+    exchange->chunked = framing.has_body && !framing.has_length;
+    if (!status && !exchange->sound_head) {
+        status = 400;
+        error_set(&err, ERROR_INVALID,
+                  "each line of a head ends with CR and LF, and none is folded");
+    }
     if (status) {
         exchange->must_close = true;
         response_error(response, request, status, err.message);
@@ -351,8 +444,6 @@ static void check_request(struct exchange *exchange, const char *version)
         response_error(response, request, 413, "the body is larger than this server takes");
         return;
     }
-    const struct http_server *server = exchange->server;
-    proxies_resolve(server->proxies, &exchange->link->peer, exchange->link->session, request);
     request_set_base_url(request, server->base_url,
                          exchange->link->session ? server->secure_bound_url : server->bound_url);
     if (!target_parse(exchange->raw_target, request_header(request, "Host"), &request->target,
@@ -368,6 +459,8 @@ static void check_request(struct exchange *exchange, const char *version)
         return;
     }
     route_request(exchange);
+    if (!response->status)
+        authorize(exchange);
 }
 
 static bool expects_continue(const struct exchange *exchange)
@@ -375,6 +468,27 @@ static bool expects_continue(const struct exchange *exchange)
     const char *expect = request_header(&exchange->request, "Expect");
     return expect && strcasecmp(expect, "100-continue") == 0;
 }
+
+#if MHD_VERSION < 0x00097701
+static bool has_sound_head(struct exchange *exchange, struct MHD_Connection *connection,
+                           const char *method, const char *version)
+{
+    const union MHD_ConnectionInfo *info = MHD_get_connection_info(
+        connection, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
+    return exchange->must_close || !info ||
+           head_is_sound(method, version, info->header_size, &exchange->request);
+}
+#else /* which refuses such heads at the discipline that front.c asks for */
+static bool has_sound_head(struct exchange *exchange, struct MHD_Connection *connection,
+                           const char *method, const char *version)
+{
+    (void)exchange;
+    (void)connection;
+    (void)method;
+    (void)version;
+    return true;
+}
+#endif
 
 static enum MHD_Result begin(struct exchange *exchange, struct MHD_Connection *connection,
                              const char *method, const char *version)
@@ -386,6 +500,7 @@ static enum MHD_Result begin(struct exchange *exchange, struct MHD_Connection *c
     watch_set(exchange->watched, WATCH_WORK);
     request->method = method;
     MHD_get_connection_values(connection, MHD_HEADER_KIND, collect_header, exchange);
+    exchange->sound_head = has_sound_head(exchange, connection, method, version);
     check_request(exchange, version);
 
     const struct route *route = request->match.route;
@@ -396,6 +511,11 @@ static enum MHD_Result begin(struct exchange *exchange, struct MHD_Connection *c
     }
     if (exchange->response.status && exchange->must_close)
         return answer_and_cut(exchange);
+#if MHD_VERSION < 0x00097701
+    /* It takes a line feed alone for the end of a line in chunks, too, and does not tell: what
+     * follows such a body may be part of it to others, so it is never read as a request. */
+    exchange->must_close = exchange->must_close || exchange->chunked;
+#endif
     /* The library closes the connection after an answer that it gets now: right when the client
      * waits with its body. Else the answer waits for the end of the request. */
     if (exchange->response.status && exchange->has_body && expects_continue(exchange))
@@ -476,17 +596,38 @@ static int fd_of(struct MHD_Connection *connection)
     return info ? info->connect_fd : -1;
 }
 
+/* The path as its pattern, and of what stands in it only the UIDs: all else may name a patient. */
+static void append_place(const struct request *request, struct buffer *line)
+{
+    const struct route_match *match = &request->match;
+    buffer_append_text(line, match->pattern ? match->pattern : "-");
+    for (size_t i = 0; i < match->parameter_count; i++) {
+        const char *value = match->values[i];
+        size_t size = strspn(value, "0123456789.");
+        if (size && size <= 64 && !value[size] && strchr(value, '.'))
+            buffer_append_format(line, " %s=%s", match->names[i], value);
+    }
+}
+
 static void log_exchange(const struct exchange *exchange, bool complete)
 {
-    const char *pattern = exchange->request.match.pattern;
-    log_debug("http: method=%s pattern=%s status=%d body_bytes=%llu bytes=%llu ms=%lld%s",
-              exchange->request.method, pattern ? pattern : "-", exchange->response.status,
-              (unsigned long long)exchange->body_bytes, (unsigned long long)exchange->sent_bytes,
-              (long long)(clock_monotonic_us() - exchange->started_us) / 1000,
-              complete ? "" : " incomplete");
+    const struct request *request = &exchange->request;
+    char client[ADDRESS_TEXT_SIZE] = "-";
     metric_add(METRIC_HTTP_REQUESTS, 1);
     if (exchange->response.status >= 500)
         metric_add(METRIC_HTTP_ERRORS, 1);
+    if (!exchange->server->access_log)
+        return;
+    struct buffer place = buffer_up_to(1024);
+    append_place(request, &place);
+    address_format(&request->origin.client, client);
+    log_info("http: client=%s user=\"%s\" method=%.16s path=%s status=%d received=%llu sent=%llu "
+             "ms=%lld%s",
+             client, request->user, request->method, buffer_text(&place), exchange->response.status,
+             (unsigned long long)exchange->body_bytes, (unsigned long long)exchange->sent_bytes,
+             (long long)(clock_monotonic_us() - exchange->started_us) / 1000,
+             complete ? "" : " incomplete");
+    buffer_release(&place);
 }
 
 static void end_exchange(struct exchange *exchange, bool complete)
@@ -502,6 +643,7 @@ static void end_exchange(struct exchange *exchange, bool complete)
     request_release(&exchange->request);
     free(exchange->raw_target);
     watch_set(exchange->watched, WATCH_IDLE);
+    log_set_request(NULL);
     if (exchange->begun)
         atomic_fetch_sub(&exchange->server->in_work, 1);
     exchange->link->exchange = NULL;
@@ -649,6 +791,10 @@ bool http_server_open(const struct http_options *options, const struct route_tab
     server->base_url = mem_copy_text(options->base_url);
     server->body_limit = options->body_limit ? options->body_limit : (uint64_t)64 << 30;
     server->router = router_new(tables, table_count);
+    server->access_log = options->access_log;
+    server->login = options->login ? login_new(options->users, options->user_count) : NULL;
+    pthread_rwlock_init(&server->login_lock, NULL);
+    random_bytes(&server->id_seed, sizeof(server->id_seed));
     server->cors = cors_new(options->cors_origins, options->cors_origin_count);
     server->proxies = proxies_new(options->trusted_proxies, options->forwarded_rfc_7239);
     server->admission = admission_new(
@@ -670,12 +816,18 @@ bool http_server_reload(struct http_server *server, const struct http_options *o
                         struct error *err)
 {
     struct certificate certificate = { 0 };
-    if (!server->secure_front)
-        return true;
-    bool ok = certificate_load(&options->tls_files, &certificate, err) &&
-              front_renew(server->secure_front, &certificate, err);
+    bool ok = !server->secure_front || (certificate_load(&options->tls_files, &certificate, err) &&
+                                        front_renew(server->secure_front, &certificate, err));
     certificate_release(&certificate);
-    return ok;
+    if (!ok)
+        return false;
+    struct login *login = options->login ? login_new(options->users, options->user_count) : NULL;
+    pthread_rwlock_wrlock(&server->login_lock);
+    struct login *old = server->login;
+    server->login = login;
+    pthread_rwlock_unlock(&server->login_lock);
+    login_free(old);
+    return true;
 }
 
 uint16_t http_server_port(const struct http_server *server)
@@ -713,6 +865,8 @@ void http_server_close(struct http_server *server, int64_t grace_ms)
     watchdog_close(server->watchdog);
     admission_free(server->admission);
     proxies_free(server->proxies);
+    login_free(server->login);
+    pthread_rwlock_destroy(&server->login_lock);
     router_free(server->router);
     cors_free(server->cors);
     free(server->base_url);

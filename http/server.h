@@ -17,6 +17,16 @@
 struct request;
 struct response;
 
+/* What a user may ask for. */
+enum http_right {
+    HTTP_BY_METHOD = 0, /* GET: read; DELETE: delete; all others: write */
+    HTTP_READ = 1 << 0,
+    HTTP_WRITE = 1 << 1,
+    HTTP_DELETE = 1 << 2,
+    HTTP_ADMIN = 1 << 3,
+    HTTP_ANYBODY = 1 << 4, /* of a route: without a login too */
+};
+
 struct route {
     const char *method;
     const char *pattern; /* "/studies/{study}/metadata" below the prefix of its table */
@@ -33,6 +43,7 @@ struct route {
     /* Always called at the end, also when the client went away in the middle: frees the state. May
      * be NULL. */
     void (*close)(struct request *request, bool complete);
+    enum http_right right; /* that it needs, when there are users */
 };
 
 struct route_table {
@@ -109,6 +120,16 @@ void response_error(struct response *response, const struct request *request, in
 
 /* --- the server --- */
 struct http_server;
+
+/* Somebody who may ask, by a password, a token or either. */
+enum { HTTP_USER_SIZE = 65 };
+struct http_user {
+    const char *name; /* shorter than HTTP_USER_SIZE, without colon and control characters */
+    const char *password_hash; /* as crypt(3) makes it; NULL: none */
+    const char *token_sha256;  /* 64 hexadecimal digits; NULL: none */
+    int64_t expires_ms;        /* Unix time; 0: never */
+    unsigned rights;           /* enum http_right */
+};
 struct http_options {
     const char *address;        /* "127.0.0.1", "::1", "0.0.0.0" */
     uint16_t port;              /* 0: any free one, see http_server_port */
@@ -119,7 +140,11 @@ struct http_options {
      * believed, or whose Forwarded (RFC 7239); NULL: nobody's */
     const char *const *trusted_proxies;
     bool forwarded_rfc_7239;
-    const char *base_url;            /* public URL, NULL: from the request */
+    const char *base_url; /* public URL, NULL: from the request */
+    bool access_log;      /* a line for each request */
+    bool login;           /* only these users may ask: */
+    const struct http_user *users;
+    size_t user_count;
     const char *const *cors_origins; /* of pages that may use the server; "*": any */
     size_t cors_origin_count;
     unsigned connection_limit;             /* 0: 512 */
@@ -134,7 +159,8 @@ bool http_server_open(const struct http_options *options, const struct route_tab
                       size_t table_count, struct http_server **out, struct error *err);
 uint16_t http_server_port(const struct http_server *server);
 uint16_t http_server_secure_port(const struct http_server *server); /* 0: there is none */
-/* Reads the certificate anew. Open connections go on; on failure all stays as it was. */
+/* Reads the certificate anew, and takes other users. Open connections go on; on failure all stays
+ * as it was. */
 bool http_server_reload(struct http_server *server, const struct http_options *options,
                         struct error *err);
 /* Can this be a member of trusted_proxies? */

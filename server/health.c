@@ -130,8 +130,8 @@ static void answer_page(struct request *request, struct response *response)
 }
 
 static const struct route routes[] = {
-    { .method = "GET", .pattern = "/", .respond = answer_page },
-    { .method = "GET", .pattern = "/health", .respond = answer_health },
+    { .method = "GET", .pattern = "/", .respond = answer_page, .right = HTTP_ANYBODY },
+    { .method = "GET", .pattern = "/health", .respond = answer_health, .right = HTTP_ANYBODY },
     { .method = "GET", .pattern = "/metrics", .respond = answer_metrics },
 };
 

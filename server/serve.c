@@ -18,6 +18,7 @@
 #include "server/control.h"
 #include "server/health.h"
 #include "server/restart.h"
+#include "server/users.h"
 #include "server/verifier.h"
 #include "storage/storage.h"
 
@@ -118,7 +119,7 @@ static bool open_cast(struct server *server, const struct settings *settings, st
     return cast_open(server->archive, &options, &server->cast, err);
 }
 
-static struct http_options http_options(const struct settings *settings)
+static struct http_options http_options(const struct settings *settings, const struct users *users)
 {
     bool own = *settings->http_tls_certificate;
     return (struct http_options){
@@ -131,6 +132,10 @@ static struct http_options http_options(const struct settings *settings)
                        .key = or_null(own ? settings->http_tls_key : settings->tls_key) },
         .trusted_proxies = (const char *const *)settings->trusted_proxies.items,
         .forwarded_rfc_7239 = !strcmp(settings->forwarded_header, "Forwarded"),
+        .access_log = settings->access_log,
+        .login = *settings->users_file,
+        .users = users->users,
+        .user_count = users->count,
         .base_url = or_null(settings->base_url),
         .cors_origins = (const char *const *)settings->cors_origins.items,
         .cors_origin_count = settings->cors_origins.count,
@@ -150,7 +155,10 @@ static bool open_http(struct server *server, const struct settings *settings, st
         .query_limit = (uint64_t)settings->query_limit,
         .metadata_cache_bytes = (uint64_t)(settings->metadata_cache_mib * (1 << 20)),
     };
-    const struct http_options options = http_options(settings);
+    struct users users = { 0 };
+    if (*settings->users_file && !users_load(settings->users_file, &users, err))
+        return false;
+    const struct http_options options = http_options(settings, &users);
     server->dicomweb = dicomweb_new(server->archive, &dicomweb);
     server->health.storage = server->storage;
     server->health.archive = server->archive;
@@ -161,8 +169,30 @@ static bool open_http(struct server *server, const struct settings *settings, st
         dicomweb_routes(server->dicomweb, settings->dicomweb_prefix),
         cast_routes(server->cast, settings->fhir_prefix),
     };
-    return http_server_open(&options, tables, sizeof(tables) / sizeof(tables[0]), &server->http,
-                            err);
+    bool ok = http_server_open(&options, tables, sizeof(tables) / sizeof(tables[0]), &server->http,
+                               err);
+    users_release(&users);
+    return ok;
+}
+
+/* Everything but addresses, ports and limits is taken anew. */
+static bool reload_http(struct server *server, const struct settings *settings, struct error *err)
+{
+    struct users users = { 0 };
+    if (*settings->users_file && !users_load(settings->users_file, &users, err))
+        return false;
+    const struct http_options options = http_options(settings, &users);
+    bool ok = http_server_reload(server->http, &options, err);
+    users_release(&users);
+    return ok;
+}
+
+static void warn_of_everybody(const struct settings *settings)
+{
+    bool loopback = !strncmp(settings->bind, "127.", 4) || !strcmp(settings->bind, "::1");
+    if (!loopback && !*settings->users_file)
+        log_warn("server: anybody who reaches HTTP may read, store and delete: there is no "
+                 "http.usersFile, and bind is more than this machine");
 }
 
 static unsigned milliseconds(double seconds)
@@ -225,7 +255,7 @@ static bool open_dimse(struct server *server, const struct settings *settings, s
 }
 
 /* SIGHUP: the peers and all else of DICOM but its address and port are taken anew, and the
- * certificate of HTTPS. Settings that are wrong change nothing. */
+ * certificate of HTTPS and its users. Settings that are wrong change nothing. */
 static void reload(struct server *server, const struct settings *running, int flag_count,
                    char **flags)
 {
@@ -235,8 +265,7 @@ static void reload(struct server *server, const struct settings *running, int fl
     if (ok) {
         struct dimse_options options = dimse_options(settings);
         options.address = running->bind; /* what is listened on decides who may call */
-        struct http_options web = http_options(settings);
-        ok = http_server_reload(server->http, &web, &err) &&
+        ok = reload_http(server, settings, &err) &&
              dimse_server_reload(server->dimse, &options, &err);
         if (ok)
             warn_of_nobody(&options);
@@ -326,6 +355,7 @@ bool serve(const struct settings *settings, int flag_count, char **flags, struct
     if (*settings->fhir_url && !*settings->base_url)
         log_warn("server: http.baseUrl is not set, so Endpoint resources say %s",
                  server.dicomweb_url);
+    warn_of_everybody(settings);
     again = !await_stop(&server, settings, flag_count, flags, &restart, &stop);
     /* Who asks a second time does not want to wait. */
     signal(SIGTERM, SIG_DFL);

@@ -105,6 +105,8 @@ static const struct setting table[] = {
     { "http.tlsKey", TEXT, AT(http_tls_key), 0, 0, NULL, NULL, NULL },
     { "http.trustedProxies", NETWORKS, AT(trusted_proxies), 0, 0, NULL, NULL, NULL },
     { "http.forwardedHeader", TEXT, AT(forwarded_header), 0, 0, NULL, NULL, NULL },
+    { "http.usersFile", TEXT, AT(users_file), 0, 0, NULL, NULL, NULL },
+    { "http.accessLog", BOOLEAN, AT(access_log), 0, 0, NULL, NULL, NULL },
     { "http.corsOrigins", ORIGINS, AT(cors_origins), 0, 0, NULL, NULL, NULL },
     { "http.connectionLimit", NUMBER, AT(connection_limit), 1, 60000, NULL, NULL, NULL },
     { "http.connectionLimitPerAddress", NUMBER, AT(connection_limit_per_address), 1, 60000, NULL,

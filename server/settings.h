@@ -74,6 +74,8 @@ struct settings {
     char *http_tls_key;
     struct text_list trusted_proxies;
     char *forwarded_header;
+    char *users_file; /* "": anybody may ask */
+    bool access_log;
     char *base_url;
     struct text_list cors_origins;
     double connection_limit;

@@ -291,7 +291,12 @@ static const struct route routes[] = {
     { .method = "GET", .pattern = "/large", .respond = large },
     { .method = "GET", .pattern = "/slow", .respond = slow },
     { .method = "GET", .pattern = "/forge", .respond = forge },
-    { "POST", "/upload", upload_respond, upload_open, upload_body, upload_close },
+    { .method = "POST",
+      .pattern = "/upload",
+      .respond = upload_respond,
+      .open = upload_open,
+      .body = upload_body,
+      .close = upload_close },
 };
 
 static struct http_server *start(const struct http_options *wanted)
