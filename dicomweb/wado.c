@@ -94,7 +94,8 @@ static bool open_body(struct transfer *transfer, int how, const struct transfer_
                       struct error *err)
 {
     if (how == SYNTAX_TRANSCODED) {
-        if (!part10_copy_open(transfer->instance, to, &transfer->copy, err))
+        if (!part10_copy_open(transfer->instance, to, transfer->dicomweb->decoding, &transfer->copy,
+                              err))
             return false;
         transfer->body = part10_copy_piece(transfer->copy);
         return true;
@@ -285,9 +286,10 @@ bool wado_answer_instance(struct request *request, struct response *response,
         close_single(single);
         return true;
     }
-    if (how == SYNTAX_TRANSCODED ? !part10_copy_open(single->instance, to, &single->copy, err)
-                                 : !open_behind_preamble(single->instance, &single->file, err) ||
-                                       !check_end(single->instance, err))
+    if (how == SYNTAX_TRANSCODED
+            ? !part10_copy_open(single->instance, to, dicomweb->decoding, &single->copy, err)
+            : !open_behind_preamble(single->instance, &single->file, err) ||
+                  !check_end(single->instance, err))
         goto failed;
     const struct body_source source = { next_single, close_single, single };
     response_status(response, 200);
