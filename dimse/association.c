@@ -274,6 +274,28 @@ static void take_answer(struct association *association, const struct associate 
     set_peer_max_pdu(association, answer->max_length);
 }
 
+/* PS3.8 table 9-21; the usual ones. */
+static const char *rejection_text(uint8_t source, uint8_t reason)
+{
+    static const struct {
+        uint8_t source;
+        uint8_t reason;
+        const char *text;
+    } texts[] = {
+        { 1, 1, ": no reason given" },
+        { 1, 2, ": application context name not supported" },
+        { 1, 3, ": calling AE title not recognized" },
+        { 1, 7, ": called AE title not recognized" },
+        { 2, 2, ": protocol version not supported" },
+        { 3, 1, ": temporary congestion" },
+        { 3, 2, ": local limit exceeded" },
+    };
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
+        if (texts[i].source == source && texts[i].reason == reason)
+            return texts[i].text;
+    return "";
+}
+
 static bool receive_answer(struct association *association, struct error *err)
 {
     struct associate *answer = NULL;
@@ -292,8 +314,8 @@ static bool receive_answer(struct association *association, struct error *err)
     if (!receive_all(association, (struct space){ body, length }, err))
         goto out;
     if (type == PDU_ASSOCIATE_RJ) {
-        error_set(err, ERROR_UNSUPPORTED, "association rejected %u/%u/%u", body[1], body[2],
-                  body[3]);
+        error_set(err, ERROR_UNSUPPORTED, "association rejected %u/%u/%u%s", body[1], body[2],
+                  body[3], rejection_text(body[2], body[3]));
     } else if (type == PDU_ABORT) {
         error_set(err, ERROR_CLOSED, "association aborted");
     } else if (associate_decode(slice_of(body, length), PDU_ASSOCIATE_AC, answer, err)) {

@@ -48,7 +48,7 @@ bool client_open(const struct client_options *options, const struct proposal *pr
     };
     const struct presentation_context *context;
     if (!association_open(&request, &settings, out, err))
-        return false;
+        return error_add_context(err, "%.100s port %u", options->host, options->port);
     for (size_t i = 0; (context = association_context_at(*out, i)); i++)
         if (context->result == CONTEXT_ACCEPTED)
             return true;

@@ -2,7 +2,6 @@
 #include "server/command.h"
 
 #include <errno.h>
-#include <math.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,12 +11,11 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "server/control.h"
+#include "server/flags.h"
 #include "server/progress.h"
 #include "server/serve.h"
 #include "server/settings.h"
 #include "storage/storage.h"
-
-enum { COMMAND_SETTINGS_MAX = 8 }; /* words that go to settings_load */
 
 struct command {
     const struct operation *operation;
@@ -27,111 +25,52 @@ struct command {
     bool json;
     bool quiet;
     bool help;
-    char *settings_flags[COMMAND_SETTINGS_MAX];
-    int settings_count;
+    const char *data;
+    const char *config;
 };
 
 /* The flags. */
 
-static bool set_json(struct command *command, const char *value, struct error *err)
+static bool set_limit(void *object, const char *value)
 {
-    (void)value;
-    (void)err;
-    command->json = true;
-    return true;
-}
-
-static bool set_quiet(struct command *command, const char *value, struct error *err)
-{
-    (void)value;
-    (void)err;
-    command->quiet = true;
-    return true;
-}
-
-static bool set_help(struct command *command, const char *value, struct error *err)
-{
-    (void)value;
-    (void)err;
-    command->help = true;
-    return true;
-}
-
-static bool set_dry_run(struct command *command, const char *value, struct error *err)
-{
-    (void)value;
-    (void)err;
-    command->options.dry_run = true;
-    return true;
-}
-
-static bool set_quick(struct command *command, const char *value, struct error *err)
-{
-    (void)value;
-    (void)err;
-    command->options.quick = true;
-    return true;
-}
-
-static bool set_check(struct command *command, const char *value, struct error *err)
-{
-    (void)value;
-    (void)err;
-    command->options.check = true;
-    return true;
-}
-
-static bool read_number(const char *value, double minimum, double maximum, double *number)
-{
-    char *end;
-    *number = strtod(value, &end);
-    return *value && !*end && *number >= minimum && *number <= maximum;
-}
-
-static bool set_limit(struct command *command, const char *value, struct error *err)
-{
+    struct command *command = object;
     double mib;
-    if (!read_number(value, 0.001, 1e6, &mib))
-        return error_set(err, ERROR_INVALID, "--limit takes MiB per second, not \"%s\"", value);
+    if (!flags_read_number(value, 0.001, 1e6, &mib))
+        return false;
     command->options.bytes_per_second = (uint64_t)(mib * (1 << 20));
     return true;
 }
 
-static bool set_dead(struct command *command, const char *value, struct error *err)
+static bool set_dead(void *object, const char *value)
 {
+    struct command *command = object;
     double percent;
-    if (!read_number(value, 0, 100, &percent))
-        return error_set(err, ERROR_INVALID, "--dead takes a percentage, not \"%s\"", value);
+    if (!flags_read_number(value, 0, 100, &percent))
+        return false;
     command->options.dead_share = percent / 100;
     return true;
 }
 
-static const struct flag {
-    const char *name;
-    const char *value;       /* NULL: it takes none */
-    unsigned operation_flag; /* 0: every operation takes it */
-    bool (*set)(struct command *command, const char *value, struct error *err);
-    const char *help;
-} flags[] = {
-    { "--data", "DIR", 0, NULL, "the data directory (./var)" },
-    { "--config", "FILE", 0, NULL, "the server's settings file; --data goes before it" },
-    { "--dry-run", NULL, OPERATION_DRY_RUN, set_dry_run,
-      "tell what would be done, change nothing" },
-    { "--quick", NULL, OPERATION_QUICK, set_quick, "leave out what takes long" },
-    { "--limit", "MIB", OPERATION_LIMIT, set_limit, "read and write at most so many MiB a second" },
-    { "--dead", "PERCENT", OPERATION_DEAD, set_dead,
-      "take up segments of which at least so much is dead" },
-    { "--check", NULL, OPERATION_CHECK, set_check, "read it all again when it is written" },
-    { "--json", NULL, 0, set_json, "the result as one JSON document" },
-    { "--quiet", NULL, 0, set_quiet, "no progress" },
-    { "--help", NULL, 0, set_help, "this text" },
+#define AT(field) .offset = offsetof(struct command, field)
+
+static const struct flag flags[] = {
+    { "--data", "DIR", 0, AT(data), .help = "the data directory (./var)" },
+    { "--config", "FILE", 0, AT(config),
+      .help = "the server's settings file; what --data says counts" },
+    { "--dry-run", NULL, OPERATION_DRY_RUN, AT(options.dry_run),
+      .help = "tell what would be done, change nothing" },
+    { "--quick", NULL, OPERATION_QUICK, AT(options.quick), .help = "leave out what takes long" },
+    { "--limit", "MIB", OPERATION_LIMIT, .set = set_limit, .takes = "MiB a second above 0",
+      .help = "read and write at most so many MiB a second" },
+    { "--dead", "PERCENT", OPERATION_DEAD, .set = set_dead, .takes = "a percentage, 0 to 100",
+      .help = "take up segments of which at least so much is dead" },
+    { "--check", NULL, OPERATION_CHECK, AT(options.check),
+      .help = "read it all again when it is written" },
+    { "--json", NULL, 0, AT(json), .help = "the result as one JSON document" },
+    { "--quiet", NULL, 0, AT(quiet), .help = "no progress" },
+    { "--help", NULL, 0, AT(help), .help = "this text" },
 };
 enum { FLAG_COUNT = sizeof(flags) / sizeof(flags[0]) };
-
-static bool takes(const struct operation *operation, const struct flag *flag)
-{
-    return !flag->operation_flag || (operation->flags & flag->operation_flag);
-}
 
 void command_print_list(FILE *out)
 {
@@ -149,14 +88,7 @@ void command_print_help(const struct operation *operation, FILE *out)
     fprintf(out, "hounsfield %s - %s\n\nUsage: hounsfield %s%s%s [FLAG]...\n\n%s\nFlags:\n",
             operation->name, operation->summary, operation->name, operation->argument ? " " : "",
             operation->argument ? operation->argument : "", operation->details);
-    for (size_t i = 0; i < FLAG_COUNT; i++) {
-        char usage[32];
-        if (!takes(operation, &flags[i]))
-            continue;
-        snprintf(usage, sizeof(usage), "%s %s", flags[i].name,
-                 flags[i].value ? flags[i].value : "");
-        fprintf(out, "  %-18s %s\n", usage, flags[i].help);
-    }
+    flags_print(flags, FLAG_COUNT, operation->flags, out);
     fprintf(out,
             "\n%s\nCtrl-C ends it in order. Exit status: 0 done, 1 failed or cancelled, "
             "2 wrong usage%s.\n",
@@ -173,42 +105,37 @@ static char *absolute_path(const char *path)
     return mem_format("%s/%s", folder, path);
 }
 
-static bool take_flag(struct command *command, const struct flag *flag, char **arguments, int left,
-                      int *taken, struct error *err)
-{
-    *taken = 1;
-    if (flag->value && left < 2)
-        return error_set(err, ERROR_INVALID, "%s needs a value: %s %s", flag->name, flag->name,
-                         flag->value);
-    *taken += flag->value != NULL;
-    if (flag->set)
-        return flag->set(command, flag->value ? arguments[1] : NULL, err);
-    if (command->settings_count + 2 > COMMAND_SETTINGS_MAX)
-        return error_set(err, ERROR_INVALID, "%s is given too often", flag->name);
-    command->settings_flags[command->settings_count++] = arguments[0];
-    command->settings_flags[command->settings_count++] = arguments[1];
-    return true;
-}
-
-static bool take_word(struct command *command, char **arguments, int left, int *taken,
+static bool take_word(struct command *command, char **words, int left, int *taken,
                       struct error *err)
 {
     const struct operation *operation = command->operation;
-    const char *word = arguments[0];
-    for (size_t i = 0; i < FLAG_COUNT; i++)
-        if (!strcmp(flags[i].name, word) && takes(operation, &flags[i]))
-            return take_flag(command, &flags[i], arguments, left, taken, err);
-    if (!strcmp(word, "-h")) {
-        command->help = true;
-        *taken = 1;
+    const char *word = words[0];
+    if (!flags_take(flags, FLAG_COUNT, operation->flags, command, words, left, taken, err))
+        return false;
+    if (*taken)
         return true;
-    }
+    *taken = 1;
     if (word[0] == '-' || !operation->argument || command->options.directory)
-        return error_set(err, ERROR_INVALID, "%s takes no %s (see hounsfield %s --help)",
+        return error_set(err, ERROR_INVALID, "%s takes no %.60s (see hounsfield %s --help)",
                          operation->name, word, operation->name);
     command->options.directory = absolute_path(word);
-    *taken = 1;
     return true;
+}
+
+/* The words of these flags for settings_load. */
+static bool load_settings(struct command *command, struct error *err)
+{
+    char *words[4];
+    int count = 0;
+    if (command->config) {
+        words[count++] = (char *)"--config";
+        words[count++] = (char *)command->config;
+    }
+    if (command->data) {
+        words[count++] = (char *)"--data";
+        words[count++] = (char *)command->data;
+    }
+    return settings_load(count, words, &command->settings, err);
 }
 
 static bool parse(struct command *command, int count, char **arguments, struct error *err)
@@ -224,7 +151,7 @@ static bool parse(struct command *command, int count, char **arguments, struct e
         return error_set(err, ERROR_INVALID, "%s needs a directory: hounsfield %s %s",
                          command->operation->name, command->operation->name,
                          command->operation->argument);
-    return settings_load(command->settings_count, command->settings_flags, &command->settings, err);
+    return load_settings(command, err);
 }
 
 /* The work. */
@@ -273,16 +200,13 @@ static bool check_directory(const char *path, struct error *err)
 static bool ask_server(struct command *command, const char *path, struct job *job, cJSON **result,
                        struct error *err)
 {
-    struct error reason = { 0 };
-    if (control_ask(path, command->operation, &command->options, job, result, &reason))
+    bool is_there = true;
+    if (control_ask(path, command->operation, &command->options, job, result, &is_there, err))
         return true;
-    if (reason.code == ERROR_NOT_FOUND)
-        return error_set(err, ERROR_BUSY,
-                         "%.100s is in use by another process, and it is no server that takes "
-                         "commands: another command perhaps; wait for its end",
-                         path);
-    *err = reason;
-    return false;
+    return !is_there && error_set(err, ERROR_BUSY,
+                                  "%.100s is in use by another process, and it is no server that "
+                                  "takes commands: another command perhaps; wait for its end",
+                                  path);
 }
 
 static bool run_here(struct command *command, struct storage *storage, struct job *job,

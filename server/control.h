@@ -18,10 +18,10 @@ bool control_open(const struct operation_place *place, struct control **out, str
 void control_close(struct control *control); /* cancels what runs, and waits for it */
 
 /* Asks whoever has the directory. Its progress goes to `job`, whose cancelled stops it. *result is
- * the caller's. ERROR_NOT_FOUND when nobody listens. */
+ * the caller's. *is_there is false when nobody listens; any other error is of the work itself. */
 bool control_ask(const char *data_directory, const struct operation *operation,
                  const struct operation_options *options, struct job *job, cJSON **result,
-                 struct error *err);
+                 bool *is_there, struct error *err);
 
 /* Shared by both ends. */
 enum { CONTROL_REQUEST_MAX = 64 << 10, CONTROL_ANSWER_MAX = 8 << 20 };

@@ -12,10 +12,11 @@
 
 enum { POLL_MS = 100 };
 
-static bool connect_to(const char *data_directory, int *fd, struct error *err)
+static bool connect_to(const char *data_directory, int *fd, bool *is_there, struct error *err)
 {
     struct sockaddr_un address;
     int folder_fd = -1;
+    *is_there = true;
     *fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (*fd < 0)
         return error_set_errno(err, errno, "no socket");
@@ -27,8 +28,7 @@ static bool connect_to(const char *data_directory, int *fd, struct error *err)
         close(folder_fd);
     if (ok)
         return true;
-    if (failure == ENOENT || failure == ECONNREFUSED)
-        return error_set(err, ERROR_NOT_FOUND, "nobody listens at its control socket");
+    *is_there = failure != ENOENT && failure != ECONNREFUSED;
     return error_set_errno(err, failure, "%.100s/control", data_directory);
 }
 
@@ -120,7 +120,7 @@ static bool take_line(struct slice line, struct job *job, cJSON **result, bool *
 
 bool control_ask(const char *data_directory, const struct operation *operation,
                  const struct operation_options *options, struct job *job, cJSON **result,
-                 struct error *err)
+                 bool *is_there, struct error *err)
 {
     struct buffer bytes = buffer_up_to(CONTROL_ANSWER_MAX);
     struct buffer line = buffer_up_to(CONTROL_ANSWER_MAX);
@@ -128,7 +128,8 @@ bool control_ask(const char *data_directory, const struct operation *operation,
     bool ended = false;
     int fd = -1;
     *result = NULL;
-    bool ok = connect_to(data_directory, &fd, err) && send_request(fd, operation, options, err);
+    bool ok = connect_to(data_directory, &fd, is_there, err) &&
+              send_request(fd, operation, options, err);
     while (ok && !ended)
         ok = read_line(fd, job, &cancelled, &bytes, &line, err) &&
              take_line(buffer_slice(&line), job, result, &ended, err);

@@ -60,6 +60,25 @@ static int run_serve(int flag_count, char **flags)
     return ok ? 0 : err.code == ERROR_INVALID ? 2 : 1;
 }
 
+static int misuse(const char *what, const char *word)
+{
+    fprintf(stderr, "hounsfield: %s%s (see hounsfield --help)\n", what, word);
+    return 2;
+}
+
+static int help_with(const char *command)
+{
+    if (operation_find(command))
+        command_print_help(operation_find(command), stdout);
+    else if (scu_find(command))
+        scu_print_help(scu_find(command), stdout);
+    else if (!*command || !strcmp(command, "serve") || !strcmp(command, "settings"))
+        print_help();
+    else
+        return misuse("unknown command ", command);
+    return 0;
+}
+
 int main(int count, char **arguments)
 {
     const char *command = count > 1 ? arguments[1] : "";
@@ -74,16 +93,8 @@ int main(int count, char **arguments)
             return 0;
         }
     }
-    if (!strcmp(command, "help")) {
-        operation = count > 2 ? operation_find(arguments[2]) : NULL;
-        if (operation)
-            command_print_help(operation, stdout);
-        else if (count > 2 && scu_find(arguments[2]))
-            scu_print_help(scu_find(arguments[2]), stdout);
-        else
-            print_help();
-        return 0;
-    }
+    if (!strcmp(command, "help"))
+        return help_with(count > 2 ? arguments[2] : "");
     if (!strcmp(command, "--version") || !strcmp(command, "version")) {
         puts("hounsfield " HOUNSFIELD_VERSION);
         return 0;
@@ -94,7 +105,5 @@ int main(int count, char **arguments)
     }
     if (!strcmp(command, "serve"))
         return run_serve(count - 2, arguments + 2);
-    fprintf(stderr, "hounsfield: %s%s (see hounsfield --help)\n",
-            *command ? "unknown command " : "no command given", command);
-    return 2;
+    return *command ? misuse("unknown command ", command) : misuse("no command given", "");
 }

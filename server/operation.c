@@ -152,6 +152,16 @@ double operation_number(const cJSON *result, const char *name)
 
 enum { PLACES = 8, PLACE_SIZE = 32 };
 
+const char *operation_count_of(const cJSON *result, const char *name, const char *what)
+{
+    static _Thread_local char places[PLACES][2 * PLACE_SIZE];
+    static _Thread_local int next;
+    char *text = places[next = (next + 1) % PLACES];
+    double count = operation_number(result, name);
+    snprintf(text, sizeof(places[0]), "%.0f %.30s%s", count, what, count == 1 ? "" : "s");
+    return text;
+}
+
 const char *operation_size(double bytes)
 {
     static _Thread_local char places[PLACES][PLACE_SIZE];

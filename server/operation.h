@@ -67,6 +67,8 @@ void operation_options_release(struct operation_options *options);
 
 /* Of a result: 0 when it is not there. */
 double operation_number(const cJSON *result, const char *name);
+/* "1 segment", "2 segments": of a result, by a name in the singular; as operation_size. */
+const char *operation_count_of(const cJSON *result, const char *name, const char *what);
 /* "12.3 GiB", into one of a few static places: for printing. */
 const char *operation_size(double bytes);
 const char *operation_duration(double milliseconds);

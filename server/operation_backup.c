@@ -71,10 +71,10 @@ void operation_backup_print(const cJSON *result, FILE *out)
         return;
     }
     fprintf(out,
-            "%s holds the archive as of %s: %.0f segments with %s, index %s\n"
-            "%s were copied now, %s given back\n",
+            "%s holds the archive as of %s: %s with %s, index %s\n"
+            "%s copied now, %s given back\n",
             text_of(result, "directory"), text_of(result, "takenAt"),
-            operation_number(result, "segments"),
+            operation_count_of(result, "segments", "segment"),
             operation_size(operation_number(result, "blobBytes")),
             operation_size(operation_number(result, "indexBytes")),
             operation_size(operation_number(result, "copiedBytes")),
@@ -85,9 +85,9 @@ void operation_backup_print(const cJSON *result, FILE *out)
 
 void operation_restore_print(const cJSON *result, FILE *out)
 {
-    fprintf(out, "%s the archive as of %s: %.0f segments with %s, index %s\n",
+    fprintf(out, "%s the archive as of %s: %s with %s, index %s\n",
             is_dry(result) ? "would restore" : "restored", text_of(result, "takenAt"),
-            operation_number(result, "segments"),
+            operation_count_of(result, "segments", "segment"),
             operation_size(operation_number(result, "blobBytes")),
             operation_size(operation_number(result, "indexBytes")));
 }

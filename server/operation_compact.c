@@ -25,18 +25,17 @@ bool operation_compact(const struct operation_place *place, const struct operati
 void operation_compact_print(const cJSON *result, FILE *out)
 {
     bool is_dry = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(result, "dryRun"));
-    fprintf(out, "%.0f segments %s: %.0f records with %s %s, %s %s\n",
-            operation_number(result, "segments"), is_dry ? "would be taken up" : "taken up",
-            operation_number(result, "moved"),
+    fprintf(out, "%s %s: %s with %s %s, %s %s\n", operation_count_of(result, "segments", "segment"),
+            is_dry ? "would be taken up" : "taken up",
+            operation_count_of(result, "moved", "record"),
             operation_size(operation_number(result, "movedBytes")), is_dry ? "would move" : "moved",
             operation_size(operation_number(result, "freedBytes")),
             is_dry ? "would be given back" : "given back");
     if (operation_number(result, "removed") > 0)
-        fprintf(out, "%.0f records to which nothing referred are gone\n",
+        fprintf(out, "records to which nothing referred, gone: %.0f\n",
                 operation_number(result, "removed"));
     if (operation_number(result, "kept") > 0)
         fprintf(out,
-                "%.0f records are broken and stay, with their segments: see hounsfield "
-                "verify\n",
+                "broken records, which stay with their segments: %.0f; see hounsfield verify\n",
                 operation_number(result, "kept"));
 }

@@ -30,17 +30,20 @@ uint64_t operation_rebuild_findings(const cJSON *result)
 void operation_rebuild_print(const cJSON *result, FILE *out)
 {
     bool is_dry = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(result, "dryRun"));
-    fprintf(out, "%s of %.0f instances, from %.0f records, %s read in %s\n",
-            is_dry ? "would make an index" : "made an index", operation_number(result, "instances"),
-            operation_number(result, "records"), operation_size(operation_number(result, "bytes")),
+    fprintf(out, "%s of %s, from %s, %s read in %s\n",
+            is_dry ? "would make an index" : "made an index",
+            operation_count_of(result, "instances", "instance"),
+            operation_count_of(result, "records", "record"),
+            operation_size(operation_number(result, "bytes")),
             operation_duration(operation_number(result, "milliseconds")));
     if (operation_number(result, "versions") > 0)
         fprintf(out, "%.0f records are older versions of them\n",
                 operation_number(result, "versions"));
     if (operation_number(result, "corrupt") > 0)
-        fprintf(out, "%.0f records do not fit their checksum: left out, and kept\n",
+        fprintf(out, "records that do not fit their checksum, left out and kept: %.0f\n",
                 operation_number(result, "corrupt"));
     if (operation_number(result, "refused") > 0)
-        fprintf(out, "%.0f records are no instance or a second one of it: left out, and kept\n",
+        fprintf(out,
+                "records that are no instance or a second one of it, left out and kept: %.0f\n",
                 operation_number(result, "refused"));
 }

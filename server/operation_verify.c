@@ -107,16 +107,16 @@ void operation_verify_print(const cJSON *result, FILE *out)
         fprintf(out, ", %s read", operation_size(operation_number(result, "bytes")));
     fprintf(out, " in %s\n", operation_duration(operation_number(result, "milliseconds")));
     if (operation_number(result, "leftovers") > 0)
-        fprintf(out, "%.0f records are left over from a crash and do no harm\n",
+        fprintf(out, "records left over from a crash, which do no harm: %.0f\n",
                 operation_number(result, "leftovers"));
     if (operation_number(result, "unreadableBlocks") > 0)
-        fprintf(out, "%.0f blocks of the segments cannot be read\n",
+        fprintf(out, "blocks of the segments that cannot be read: %.0f\n",
                 operation_number(result, "unreadableBlocks"));
     if (!total) {
         fprintf(out, "nothing found\n");
         return;
     }
-    fprintf(out, "%" PRIu64 " findings:", total);
+    fprintf(out, "%" PRIu64 " finding%s:", total, total == 1 ? "" : "s");
     cJSON_ArrayForEach(item, kinds)
     {
         if (item->valuedouble > 0)

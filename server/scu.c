@@ -10,9 +10,16 @@
 
 #include "base/log.h"
 #include "base/memory.h"
+#include "server/flags.h"
 #include "server/serve.h"
 
-enum { CONNECT_TIMEOUT_MS = 10 * 1000, TIMEOUT_MS = 60 * 1000, MAX_PDU = 256 << 10, MAX_JOBS = 64 };
+enum {
+    CONNECT_TIMEOUT_MS = 10 * 1000,
+    TIMEOUT_MS = 60 * 1000,
+    MAX_PDU = 256 << 10,
+    MAX_JOBS = 64,
+    MAX_COUNT = 1000000000
+};
 
 enum scu_flag {
     SCU_COUNT = 1,
@@ -85,174 +92,113 @@ static const struct scu_command commands[] = {
 };
 enum { COMMAND_COUNT = sizeof(commands) / sizeof(commands[0]) };
 
-static bool set_number(const char *value, unsigned maximum, unsigned *number)
-{
-    char *end;
-    unsigned long long read = strtoull(value, &end, 10);
-    if (*value < '0' || *value > '9' || *end || read > maximum)
-        return false;
-    *number = (unsigned)read;
-    return true;
-}
-
-static bool set_title(const char *value, const char **title)
+static bool read_title(const char *value, const char **title)
 {
     size_t size = strlen(value);
     *title = value;
     return size > 0 && size < AE_TITLE_SIZE && !strchr(value, '\\');
 }
 
-static bool set_aet(struct scu *scu, const char *value)
+static bool set_aet(void *object, const char *value)
 {
-    return set_title(value, &scu->options.calling_ae);
+    return read_title(value, &((struct scu *)object)->options.calling_ae);
 }
 
-static bool set_called(struct scu *scu, const char *value)
+static bool set_called(void *object, const char *value)
 {
-    return set_title(value, &scu->options.called_ae);
+    return read_title(value, &((struct scu *)object)->options.called_ae);
 }
 
-static bool set_to(struct scu *scu, const char *value)
+static bool set_to(void *object, const char *value)
 {
-    return set_title(value, &scu->destination);
+    return read_title(value, &((struct scu *)object)->destination);
 }
 
-static bool set_count(struct scu *scu, const char *value)
+static bool set_count(void *object, const char *value)
 {
-    return set_number(value, 1000000000, &scu->count);
+    return flags_read_count(value, 0, MAX_COUNT, &((struct scu *)object)->count);
 }
 
-static bool set_jobs(struct scu *scu, const char *value)
+static bool set_jobs(void *object, const char *value)
 {
-    return set_number(value, MAX_JOBS, &scu->jobs) && scu->jobs > 0;
+    return flags_read_count(value, 1, MAX_JOBS, &((struct scu *)object)->jobs);
 }
 
-static bool set_limit(struct scu *scu, const char *value)
+static bool set_limit(void *object, const char *value)
 {
-    unsigned limit;
-    bool ok = set_number(value, 1000000000, &limit) && limit > 0;
-    scu->limit = ok ? limit : 0;
-    return ok;
+    return flags_read_count(value, 1, MAX_COUNT, &((struct scu *)object)->limit);
 }
 
-static bool set_level(struct scu *scu, const char *value)
+static bool set_level(void *object, const char *value)
 {
     static const char *const levels[] = { "PATIENT", "STUDY", "SERIES", "IMAGE" };
+    struct scu *scu = object;
     for (size_t i = 0; i < sizeof(levels) / sizeof(levels[0]); i++)
         if (!strcasecmp(levels[i], value))
             scu->level = levels[i];
     return scu->level != NULL;
 }
 
-static bool set_patient(struct scu *scu, const char *value)
+static bool set_out(void *object, const char *value)
 {
-    (void)value;
-    scu->patient_root = true;
-    return true;
-}
-
-static bool set_out(struct scu *scu, const char *value)
-{
-    scu->folder = value;
+    ((struct scu *)object)->folder = value;
     return *value;
 }
 
-static bool set_class(struct scu *scu, const char *value)
+static bool set_class(void *object, const char *value)
 {
-    scu->sop_class = value;
+    ((struct scu *)object)->sop_class = value;
     return uid_is_valid(value);
 }
 
-static bool set_timeout(struct scu *scu, const char *value)
+static bool set_timeout(void *object, const char *value)
 {
+    struct client_options *options = &((struct scu *)object)->options;
     unsigned seconds;
-    if (!set_number(value, 86400, &seconds) || !seconds)
+    if (!flags_read_count(value, 1, 86400, &seconds))
         return false;
-    scu->options.timeout_ms = seconds * 1000;
-    if (scu->options.timeout_ms < scu->options.connect_timeout_ms)
-        scu->options.connect_timeout_ms = scu->options.timeout_ms;
+    options->timeout_ms = seconds * 1000;
+    if (options->timeout_ms < options->connect_timeout_ms)
+        options->connect_timeout_ms = options->timeout_ms;
     return true;
 }
 
-static bool set_tls(struct scu *scu, const char *value)
-{
-    (void)value;
-    scu->use_tls = true;
-    return true;
-}
+#define AT(field) .offset = offsetof(struct scu, field)
 
-static bool set_ca(struct scu *scu, const char *value)
-{
-    scu->tls_files.ca = value;
-    return true;
-}
+static const char a_title[] = "an AE title of 1 to 16 characters";
 
-static bool set_certificate(struct scu *scu, const char *value)
-{
-    scu->tls_files.certificate = value;
-    return true;
-}
-
-static bool set_key(struct scu *scu, const char *value)
-{
-    scu->tls_files.key = value;
-    return true;
-}
-
-static bool set_json(struct scu *scu, const char *value)
-{
-    (void)value;
-    scu->json = true;
-    return true;
-}
-
-static bool set_quiet(struct scu *scu, const char *value)
-{
-    (void)value;
-    scu->quiet = true;
-    return true;
-}
-
-static bool set_help(struct scu *scu, const char *value)
-{
-    (void)value;
-    scu->help = true;
-    return true;
-}
-
-static const struct flag {
-    const char *name;
-    const char *value; /* NULL: it takes none */
-    unsigned commands; /* 0: every command takes it */
-    bool (*set)(struct scu *scu, const char *value);
-    const char *help;
-} flags[] = {
-    { "--aet", "TITLE", 0, set_aet, "our AE title (HOUNSFIELD)" },
-    { "--called", "TITLE", 0, set_called, "the peer's AE title (ANY-SCP)" },
-    { "--count", "N", SCU_COUNT, set_count, "so many times, a second apart; 0: until Ctrl-C" },
-    { "--jobs", "N", SCU_JOBS, set_jobs, "so many associations at once (1)" },
-    { "--to", "TITLE", SCU_TO, set_to, "the AE title to which is sent, as the peer knows it" },
-    { "--out", "DIR", SCU_OUT, set_out, "where the files go; made when it is not there" },
-    { "--class", "UID", SCU_OUT, set_class, "of this SOP class alone, in any transfer syntax" },
-    { "--level", "LEVEL", SCU_QUERY, set_level,
-      "PATIENT, STUDY, SERIES or IMAGE; else by the keys" },
-    { "--patient-root", NULL, SCU_QUERY, set_patient, "the Patient Root model, not Study Root" },
-    { "--limit", "N", SCU_LIMIT, set_limit, "cancel after so many matches" },
-    { "--json", NULL, SCU_LIMIT, set_json, "matches in the DICOM JSON model" },
-    { "--timeout", "SECONDS", 0, set_timeout, "for each answer (60)" },
-    { "--tls", NULL, 0, set_tls, "over TLS" },
-    { "--ca", "FILE", 0, set_ca, "PEM: by whom the peer's certificate is verified" },
-    { "--cert", "FILE", 0, set_certificate, "PEM: our certificate" },
-    { "--key", "FILE", 0, set_key, "PEM: its key" },
-    { "--quiet", NULL, 0, set_quiet, "no progress" },
-    { "--help", NULL, 0, set_help, "this text" },
+static const struct flag flags[] = {
+    { "--aet", "TITLE", 0, .set = set_aet, .takes = a_title, .help = "our AE title (HOUNSFIELD)" },
+    { "--called", "TITLE", 0, .set = set_called, .takes = a_title,
+      .help = "the peer's AE title (ANY-SCP)" },
+    { "--count", "N", SCU_COUNT, .set = set_count, .takes = "a whole number",
+      .help = "so many times, a second apart; 0: until Ctrl-C" },
+    { "--jobs", "N", SCU_JOBS, .set = set_jobs, .takes = "1 to 64",
+      .help = "so many associations at once (1)" },
+    { "--to", "TITLE", SCU_TO, .set = set_to, .takes = a_title,
+      .help = "the AE title to which is sent, as the peer knows it" },
+    { "--out", "DIR", SCU_OUT, .set = set_out, .takes = "a directory",
+      .help = "where the files go; made when it is not there" },
+    { "--class", "UID", SCU_OUT, .set = set_class, .takes = "the UID of a SOP class",
+      .help = "of this SOP class alone, in any transfer syntax" },
+    { "--level", "LEVEL", SCU_QUERY, .set = set_level, .takes = "PATIENT, STUDY, SERIES or IMAGE",
+      .help = "PATIENT, STUDY, SERIES or IMAGE; else that of the lowest UID with a value" },
+    { "--patient-root", NULL, SCU_QUERY, AT(patient_root),
+      .help = "the Patient Root model, not Study Root" },
+    { "--limit", "N", SCU_LIMIT, .set = set_limit, .takes = "a whole number above 0",
+      .help = "cancel after so many matches" },
+    { "--json", NULL, SCU_LIMIT, AT(json), .help = "matches in the DICOM JSON model" },
+    { "--timeout", "SECONDS", 0, .set = set_timeout, .takes = "1 to 86400 seconds",
+      .help = "for each answer (60)" },
+    { "--tls", NULL, 0, AT(use_tls), .help = "over TLS" },
+    { "--ca", "FILE", 0, AT(tls_files.ca),
+      .help = "PEM: by whom the peer's certificate is verified" },
+    { "--cert", "FILE", 0, AT(tls_files.certificate), .help = "PEM: our certificate" },
+    { "--key", "FILE", 0, AT(tls_files.key), .help = "PEM: its key" },
+    { "--quiet", NULL, 0, AT(quiet), .help = "no progress" },
+    { "--help", NULL, 0, AT(help), .help = "this text" },
 };
 enum { FLAG_COUNT = sizeof(flags) / sizeof(flags[0]) };
-
-static bool takes(const struct scu_command *command, const struct flag *flag)
-{
-    return !flag->commands || (command->flags & flag->commands);
-}
 
 const struct scu_command *scu_find(const char *name)
 {
@@ -272,42 +218,24 @@ void scu_print_help(const struct scu_command *command, FILE *out)
 {
     fprintf(out, "hounsfield %s - %s\n\nUsage: hounsfield %s [FLAG]... %s\n\n%s\nFlags:\n",
             command->name, command->summary, command->name, command->arguments, command->details);
-    for (size_t i = 0; i < FLAG_COUNT; i++) {
-        char usage[32];
-        if (!takes(command, &flags[i]))
-            continue;
-        snprintf(usage, sizeof(usage), "%s %s", flags[i].name,
-                 flags[i].value ? flags[i].value : "");
-        fprintf(out, "  %-18s %s\n", usage, flags[i].help);
-    }
+    flags_print(flags, FLAG_COUNT, command->flags, out);
     fputs("\nCtrl-C ends it. Exit status: 0 done, 1 failed, some of it or all, 2 wrong usage, 130 "
           "ended by\nCtrl-C (143 by SIGTERM) before it was done.\n",
           out);
 }
 
-static bool take_word(struct scu *scu, char **arguments, int left, int *taken, struct error *err)
+static bool take_word(struct scu *scu, char **words, int left, int *taken, struct error *err)
 {
-    const char *word = arguments[0];
+    const char *word = words[0];
+    if (!flags_take(flags, FLAG_COUNT, scu->command->flags, scu, words, left, taken, err))
+        return false;
+    if (*taken)
+        return true;
     *taken = 1;
-    for (size_t i = 0; i < FLAG_COUNT; i++) {
-        const struct flag *flag = &flags[i];
-        if (strcmp(flag->name, word) || !takes(scu->command, flag))
-            continue;
-        if (flag->value && left < 2)
-            return error_set(err, ERROR_INVALID, "%s needs a value: %s %s", word, word,
-                             flag->value);
-        *taken += flag->value != NULL;
-        const char *value = flag->value ? arguments[1] : "";
-        return flag->set(scu, value) ||
-               error_set(err, ERROR_INVALID, "%s takes no \"%.100s\"", word, value);
-    }
-    if (word[0] == '-' && word[1] && strcmp(word, "-h"))
-        return error_set(err, ERROR_INVALID, "%s takes no %s (see hounsfield %s --help)",
+    if (word[0] == '-' && word[1])
+        return error_set(err, ERROR_INVALID, "%s takes no %.60s (see hounsfield %s --help)",
                          scu->command->name, word, scu->command->name);
-    if (!strcmp(word, "-h"))
-        scu->help = true;
-    else
-        scu->words[scu->word_count++] = arguments[0];
+    scu->words[scu->word_count++] = words[0];
     return true;
 }
 
@@ -317,8 +245,9 @@ static bool take_address(struct scu *scu, struct error *err)
     if (scu->word_count < 2)
         return error_set(err, ERROR_INVALID, "usage: hounsfield %s %s", scu->command->name,
                          scu->command->arguments);
-    if (!set_number(scu->words[1], 65535, &port) || !port)
-        return error_set(err, ERROR_INVALID, "%.100s is no port", scu->words[1]);
+    if (!flags_read_count(scu->words[1], 1, 65535, &port))
+        return error_set(err, ERROR_INVALID, "%.100s is no port, which is 1 to 65535",
+                         scu->words[1]);
     scu->options.host = scu->words[0];
     scu->options.port = (uint16_t)port;
     scu->words += 2;

@@ -22,7 +22,7 @@ struct scu {
     bool help;
     unsigned count; /* of echoes; 0: until it is ended */
     unsigned jobs;
-    uint64_t limit; /* matches, 0: all */
+    unsigned limit; /* matches, 0: all */
     const char *level;
     const char *destination;
     const char *folder;
@@ -75,8 +75,6 @@ enum scu_service { SCU_FIND, SCU_MOVE, SCU_GET };
 /* The words as keys, with the level: the one that was given, else the deepest of which there is a
  * unique key. */
 bool scu_query_keys(struct scu *scu, struct scu_query *query, struct error *err);
-const char *scu_query_model(const struct scu *scu, const struct scu_query *query,
-                            enum scu_service service);
 /* Opens the association, with these proposals (storage, for C-GET) behind that of the model, and
  * sends the request. */
 bool scu_query_begin(struct scu *scu, struct scu_query *query, enum scu_service service,

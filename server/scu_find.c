@@ -125,6 +125,8 @@ int scu_find_matches(struct scu *scu)
     buffer_release(&matches.text);
     if (!ok)
         return scu_fail(scu, &err);
+    if (!matches.count && !scu->json && !scu->quiet && last.status == STATUS_SUCCESS)
+        fputs("no match\n", stderr);
     if (last.status == STATUS_SUCCESS || (matches.cancelled && last.status == STATUS_CANCELLED))
         return SCU_OK;
     error_set(&err, ERROR_MISMATCH, "the peer ended with status %04X%s%s", last.status,

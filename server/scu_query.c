@@ -44,14 +44,12 @@ bool scu_query_keys(struct scu *scu, struct scu_query *query, struct error *err)
     return true;
 }
 
-const char *scu_query_model(const struct scu *scu, const struct scu_query *query,
-                            enum scu_service service)
+static const char *model_of(const struct scu *scu, enum scu_service service)
 {
     static const char *const models[2][3] = {
         { UID_STUDY_ROOT_FIND, UID_STUDY_ROOT_MOVE, UID_STUDY_ROOT_GET },
         { UID_PATIENT_ROOT_FIND, UID_PATIENT_ROOT_MOVE, UID_PATIENT_ROOT_GET },
     };
-    (void)query;
     return models[scu->patient_root][service];
 }
 
@@ -61,7 +59,7 @@ bool scu_query_begin(struct scu *scu, struct scu_query *query, enum scu_service 
     static const uint16_t fields[] = { C_FIND_RQ, C_MOVE_RQ, C_GET_RQ };
     struct proposal proposals[PDU_CONTEXTS];
     struct command command = { .field = fields[service], .message_id = MESSAGE_ID };
-    const char *model = scu_query_model(scu, query, service);
+    const char *model = model_of(scu, service);
     query->message_id = MESSAGE_ID;
     query->identifier = buffer_up_to(IDENTIFIER_SIZE);
     proposals[0] = (struct proposal){
@@ -102,8 +100,9 @@ int scu_query_summary(struct scu *scu, const struct command *answer, const char 
 {
     const struct suboperations *counts = &answer->counts;
     progress_end(&scu->progress);
-    printf("%u instances %s, %u with a warning, %u failed\n",
-           (unsigned)counts->completed + counts->warning, verb, counts->warning, counts->failed);
+    unsigned done = (unsigned)counts->completed + counts->warning;
+    printf("%u instance%s %s, %u with a warning, %u failed\n", done, done == 1 ? "" : "s", verb,
+           counts->warning, counts->failed);
     if (answer->status != STATUS_SUCCESS)
         fprintf(stderr, "hounsfield: %s: the peer ended with status %04X%s%s\n", scu->command->name,
                 answer->status, *answer->comment ? ": " : "", answer->comment);

@@ -197,8 +197,9 @@ static int summary(struct send *send, int64_t took_ms)
     const struct scu_files *files = &send->files;
     uint64_t left = files->count - send->stored - send->failed;
     progress_end(&send->scu->progress);
-    printf("%" PRIu64 " of %zu files stored, %s in %s", send->stored, files->count,
-           operation_size((double)send->stored_bytes), operation_duration((double)took_ms));
+    printf("%" PRIu64 " of %zu file%s stored, %s in %s", send->stored, files->count,
+           files->count == 1 ? "" : "s", operation_size((double)send->stored_bytes),
+           operation_duration((double)took_ms));
     if (took_ms > 0)
         printf(" (%s/s)", operation_size((double)send->stored_bytes * 1000 / (double)took_ms));
     putchar('\n');

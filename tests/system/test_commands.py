@@ -126,7 +126,7 @@ def test_damage_is_found_beside_the_server_and_without_it(filled):
         assert finding["instance"] == victim.SOPInstanceUID and finding["study"] == victim.StudyInstanceUID
         assert finding["segment"] == 1 and finding["offset"] % 4096 == 0
         done = run("verify", "--data", filled.data_dir)
-        assert done.returncode == 3 and "1 findings: blob-corrupt 1" in done.stdout
+        assert done.returncode == 3 and "1 finding: blob-corrupt 1" in done.stdout
         assert str(victim.PatientID) not in done.stdout + done.stderr
     assert "control: ended command=verify status=found findings=1 blob-corrupt=1 ms=" in filled.log()
 
@@ -267,6 +267,16 @@ def test_the_server_stops_while_a_job_runs(filled):
     assert filled.stop() == 0
     process.communicate(timeout=30)
     assert process.returncode == 1
+
+
+def test_what_the_server_cannot_find_is_told_as_without_it(filled, tmp_path):
+    missing = tmp_path / "not-mounted" / "backup"
+    for stop in (False, True):
+        if stop:
+            filled.stop()
+        done = run("backup", missing, "--data", filled.data_dir)
+        assert done.returncode == 1 and "not-mounted/backup cannot be made" in done.stderr, done.stderr
+        assert not missing.parent.exists()
 
 
 def test_another_command_on_the_directory_is_told(filled):

@@ -63,11 +63,11 @@ def test_each_command_explains_itself(command):
 @pytest.mark.parametrize("arguments, complaint", [
     (["echo", "localhost"], "usage"), (["echo", "localhost", "0"], "no port"), (["echo", "localhost", "x"], "no port"),
     (["echo", "localhost", "104", "more"], "takes no more"), (["echo", "--jobs", "2", "localhost", "104"], "--jobs"),
-    (["echo", "--aet", "A" * 17, "localhost", "104"], "--aet takes no"), (["echo", "--count"], "needs a value"),
+    (["echo", "--aet", "A" * 17, "localhost", "104"], "--aet takes an AE title"), (["echo", "--count"], "needs a value"),
     (["echo", "--tls", "localhost", "104"], "--ca"), (["echo", "--ca", "x", "localhost", "104"], "--tls"),
-    (["send", "localhost", "104"], "usage"), (["send", "--jobs", "0", "localhost", "104", "x"], "--jobs takes no"),
+    (["send", "localhost", "104"], "usage"), (["send", "--jobs", "0", "localhost", "104", "x"], "--jobs takes 1 to 64"),
     (["find", "localhost", "104", "NoSuchKey=1"], "no attribute"),
-    (["find", "--level", "WORLD", "localhost", "104"], "--level takes no"),
+    (["find", "--level", "WORLD", "localhost", "104"], "--level takes PATIENT"),
     (["move", "localhost", "104", "PatientID=1"], "--to"), (["get", "localhost", "104", "PatientID=1"], "--out"),
     (["get", "--out", "x", "localhost", "104"], "usage"),
 ])
@@ -83,8 +83,17 @@ def test_echo_tells_the_time_it_took(server):
 
 
 def test_echo_tells_why_there_is_no_answer(server):
-    assert "refused" in run("echo", "127.0.0.1", free_port(), status=1).stderr
-    assert "rejected" in run("echo", "--called", "SOMEBODY", "127.0.0.1", server.dimse_port, status=1).stderr
+    port = free_port()
+    refused = run("echo", "127.0.0.1", port, status=1).stderr
+    assert f"127.0.0.1 port {port}" in refused and "refused" in refused
+    rejected = run("echo", "--called", "SOMEBODY", "127.0.0.1", server.dimse_port, status=1).stderr
+    assert "rejected 1/1/7: called AE title not recognized" in rejected
+
+
+def test_find_says_when_there_is_nothing(server):
+    done = run("find", *at(server), "PatientID=nobody")
+    assert done.stdout == "" and "no match" in done.stderr
+    assert run("find", "--json", *at(server), "PatientID=nobody").stdout == "[]\n"
 
 
 @pytest.mark.parametrize("jobs", [1, 3])
@@ -203,7 +212,7 @@ def test_get_writes_part_10_files(server, files, tmp_path):
     only = tmp_path / "only"
     done = run("get", *at(server), "--out", only, "--class", MR, f"StudyInstanceUID={images[0].StudyInstanceUID}",
                status=1)
-    assert "1 instances fetched" in done.stdout and "3 failed" in done.stdout
+    assert "1 instance fetched" in done.stdout and "3 failed" in done.stdout
     assert [path.name for path in only.iterdir()] == [f"{images[3].SOPInstanceUID}.dcm"]
 
 

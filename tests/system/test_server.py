@@ -36,6 +36,7 @@ def test_wrong_usage_is_status_2_with_one_clear_line(tmp_path):
     for arguments, words in [
         ([], "no command"),
         (["dance"], "dance"),
+        (["help", "dance"], "dance"),
         (["serve", "--colour", "red"], "--colour"),
         (["serve", "--dimse-port"], "--dimse-port"),
         (["serve", "--dimse-port", "abc"], "abc"),
