@@ -97,6 +97,34 @@ static inline void load_report(struct load_worker *workers, size_t count, double
     free(all);
 }
 
+/* Starts all workers, which meet at the barrier when they are connected, and reports what they did.
+ * The exit status. */
+static inline int load_run(struct load_worker *workers, size_t count, pthread_barrier_t *ready,
+                           void *(*work)(void *context))
+{
+    if (!count || count > LOAD_MAX_CONNECTIONS) {
+        fprintf(stderr, "from 1 to %d connections\n", LOAD_MAX_CONNECTIONS);
+        return 2;
+    }
+    pthread_barrier_init(ready, NULL, (unsigned)count + 1);
+    for (size_t i = 0; i < count; i++) {
+        workers[i].number = i;
+        if (pthread_create(&workers[i].thread, NULL, work, &workers[i]))
+            load_fail("thread");
+    }
+    pthread_barrier_wait(ready);
+    double begun = load_now();
+    for (size_t i = 0; i < count; i++)
+        pthread_join(workers[i].thread, NULL);
+    load_report(workers, count, load_now() - begun);
+    return 0;
+}
+
+static inline unsigned load_number(const char *text)
+{
+    return (unsigned)strtoul(text, NULL, 10);
+}
+
 /* "127.0.0.1:4242", IPv4 only. */
 static inline struct sockaddr_in load_address(const char *text)
 {

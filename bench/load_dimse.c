@@ -520,27 +520,7 @@ static void *move(void *context)
 
 static int run(void *(*work)(void *context))
 {
-    if (!load.connections || load.connections > LOAD_MAX_CONNECTIONS || !load.frames) {
-        fprintf(stderr, "from 1 to %d associations\n", LOAD_MAX_CONNECTIONS);
-        return 2;
-    }
-    pthread_barrier_init(&load.ready, NULL, (unsigned)load.connections + 1);
-    for (size_t i = 0; i < load.connections; i++) {
-        workers[i].number = i;
-        if (pthread_create(&workers[i].thread, NULL, work, &workers[i]))
-            load_fail("thread");
-    }
-    pthread_barrier_wait(&load.ready);
-    double begun = load_now();
-    for (size_t i = 0; i < load.connections; i++)
-        pthread_join(workers[i].thread, NULL);
-    load_report(workers, load.connections, load_now() - begun);
-    return 0;
-}
-
-static unsigned number(const char *text)
-{
-    return (unsigned)strtoul(text, NULL, 10);
+    return load_run(workers, load.connections, &load.ready, work);
 }
 
 int main(int argc, char **argv)
@@ -555,23 +535,25 @@ int main(int argc, char **argv)
     load.to = argv[2];
     load.called = argv[3];
     load.root = argv[4];
-    load.connections = number(argv[5]);
+    load.connections = load_number(argv[5]);
     load.frames = 1;
     if (!strcmp(mode, "store") && argc >= 9) {
-        load.studies = number(argv[6]);
-        load.instances = number(argv[7]);
-        load.pixels = number(argv[8]);
-        load.frames = argc > 9 ? number(argv[9]) : 1;
+        load.studies = load_number(argv[6]);
+        load.instances = load_number(argv[7]);
+        load.pixels = load_number(argv[8]);
+        load.frames = argc > 9 ? load_number(argv[9]) : 1;
+        if (!load.frames)
+            return 2;
         return run(store);
     }
     if (!strcmp(mode, "find")) {
         load.seconds = atof(argv[6]);
-        load.studies = number(argv[7]);
+        load.studies = load_number(argv[7]);
         return run(find);
     }
     if (!strcmp(mode, "move")) {
         pthread_t thread;
-        load.instances = number(argv[5]);
+        load.instances = load_number(argv[5]);
         load.connections = 1;
         load.destination = argv[6];
         if (pthread_create(&thread, NULL, accept_beside, (void *)(intptr_t)load_listen(argv[7])))

@@ -296,27 +296,7 @@ static void read_paths(const char *name)
 
 static int run(void *(*work)(void *context))
 {
-    if (!load.connections || load.connections > LOAD_MAX_CONNECTIONS) {
-        fprintf(stderr, "from 1 to %d connections\n", LOAD_MAX_CONNECTIONS);
-        return 2;
-    }
-    pthread_barrier_init(&load.ready, NULL, (unsigned)load.connections + 1);
-    for (size_t i = 0; i < load.connections; i++) {
-        workers[i].number = i;
-        if (pthread_create(&workers[i].thread, NULL, work, &workers[i]))
-            load_fail("thread");
-    }
-    pthread_barrier_wait(&load.ready);
-    double begun = load_now();
-    for (size_t i = 0; i < load.connections; i++)
-        pthread_join(workers[i].thread, NULL);
-    load_report(workers, load.connections, load_now() - begun);
-    return 0;
-}
-
-static unsigned number(const char *text)
-{
-    return (unsigned)strtoul(text, NULL, 10);
+    return load_run(workers, load.connections, &load.ready, work);
 }
 
 int main(int argc, char **argv)
@@ -325,7 +305,7 @@ int main(int argc, char **argv)
     if (!strcmp(mode, "serve"))
         serve(argv[2]);
     load.to = argc > 2 ? argv[2] : "";
-    load.connections = argc > 3 ? number(argv[3]) : 0;
+    load.connections = argc > 3 ? load_number(argv[3]) : 0;
     if (!strcmp(mode, "get") && argc == 8) {
         load.seconds = atof(argv[4]);
         load.accept = argv[5];
@@ -336,10 +316,10 @@ int main(int argc, char **argv)
     if (!strcmp(mode, "stow") && argc == 10) {
         load.path = argv[4];
         load.root = argv[5];
-        load.studies = number(argv[6]);
-        load.instances = number(argv[7]);
-        load.pixels = number(argv[8]);
-        load.parts = number(argv[9]);
+        load.studies = load_number(argv[6]);
+        load.instances = load_number(argv[7]);
+        load.pixels = load_number(argv[8]);
+        load.parts = load_number(argv[9]);
         return load.parts ? run(stow) : 2;
     }
     fprintf(stderr, "see the beginning of bench/load_http.c\n");

@@ -280,24 +280,6 @@ TEST(who_reads_an_instance_reads_on_while_it_is_moved)
     fixture_close(&fixture);
 }
 
-static struct blob_id blob_of(struct fixture *fixture, const char *instance)
-{
-    struct instance_record record;
-    struct error err = { 0 };
-    struct buffer value = buffer_up_to(RECORD_SIZE);
-    struct key key;
-    bool found = false;
-    instance_record_init(&record);
-    key_place(&key, RECORD_INSTANCE, "1.1", "1.1.1", instance);
-    CHECK(storage_get(fixture->storage, TABLE_RECORD, key_slice(&key), &value, &found, &err));
-    CHECK(found);
-    CHECK_OK(instance_record_decode(buffer_slice(&value), &record, &err), err);
-    struct blob_id id = record.blob;
-    instance_record_release(&record);
-    buffer_release(&value);
-    return id;
-}
-
 static void write_unknown(struct fixture *fixture, const char *instance, struct blob_id *id)
 {
     struct error err = { 0 };
@@ -315,14 +297,7 @@ static void write_unknown(struct fixture *fixture, const char *instance, struct 
 
 static void flip(struct fixture *fixture, const struct blob_id *id)
 {
-    char path[256];
-    snprintf(path, sizeof(path), "%s/segments/%010u.seg", fixture->folder, id->segment);
-    FILE *file = fopen(path, "r+b");
-    CHECK(file != NULL);
-    CHECK(fseek(file, (long)id->offset + 641, SEEK_SET) == 0);
-    int byte = fgetc(file);
-    CHECK(fseek(file, (long)id->offset + 641, SEEK_SET) == 0);
-    CHECK(fputc(byte ^ 1, file) != EOF && fclose(file) == 0);
+    fixture_flip(fixture, id->segment, id->offset + 641);
 }
 
 TEST(records_that_nothing_refers_to_go_and_broken_ones_stay)
@@ -337,7 +312,7 @@ TEST(records_that_nothing_refers_to_go_and_broken_ones_stay)
     write_unknown(&fixture, "1.1.1.701", &broken);
     flip(&fixture, &broken);
     store_some(&fixture, 9, 9, PIXELS);
-    struct blob_id rotten = blob_of(&fixture, "1.1.1.12");
+    struct blob_id rotten = fixture_blob_of(&fixture, "1.1", "1.1.1", "1.1.1.12");
     flip(&fixture, &rotten);
     CHECK_INT(unknown.segment, 1);
     CHECK_INT(broken.segment, 1);
@@ -354,7 +329,7 @@ TEST(records_that_nothing_refers_to_go_and_broken_ones_stay)
     struct blob *blob = NULL;
     CHECK_OK(blob_open(fixture.storage, &broken, &blob, &err), err);
     blob_close(blob);
-    CHECK_INT(blob_of(&fixture, "1.1.1.12").offset, rotten.offset);
+    CHECK_INT(fixture_blob_of(&fixture, "1.1", "1.1.1", "1.1.1.12").offset, rotten.offset);
     flip(&fixture, &rotten);
     flip(&fixture, &broken);
     report = compact(&fixture, 0.3, false);

@@ -5,6 +5,7 @@
 #include "archive/archive.h"
 #include "archive/ingest.h"
 #include "archive/query.h"
+#include "storage/blob.h"
 #include "storage/storage.h"
 #include "tests/test.h"
 
@@ -20,6 +21,12 @@ void fixture_open_with(struct fixture *fixture, bool index_in_memory,
                        const struct archive_options *options);
 void fixture_reopen(struct fixture *fixture); /* only with an index on disk */
 void fixture_close(struct fixture *fixture);
+
+/* Where an instance's blob stands. */
+struct blob_id fixture_blob_of(struct fixture *fixture, const char *study, const char *series,
+                               const char *instance);
+/* A bit of a segment file changes under the archive; once more, and it is as it was. */
+void fixture_flip(struct fixture *fixture, uint32_t segment, uint64_t offset);
 
 /* What an instance says; NULL: the attribute is absent. */
 struct object {

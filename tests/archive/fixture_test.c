@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include "tests/archive/fixture.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "archive/lookup.h"
 #include "dicom/encode.h"
 
 void fixture_open_with(struct fixture *fixture, bool index_in_memory,
@@ -41,6 +44,37 @@ void fixture_close(struct fixture *fixture)
 {
     archive_close(fixture->archive);
     storage_close(fixture->storage);
+}
+
+struct blob_id fixture_blob_of(struct fixture *fixture, const char *study, const char *series,
+                               const char *instance)
+{
+    struct error err = { 0 };
+    struct instance_record record;
+    struct identity identity = { .study = "" };
+    bool found;
+    snprintf(identity.study, UID_SIZE, "%s", study);
+    snprintf(identity.series, UID_SIZE, "%s", series);
+    snprintf(identity.instance, UID_SIZE, "%s", instance);
+    instance_record_init(&record);
+    CHECK_OK(lookup_instance(fixture->archive, &identity, &record, &found, &err), err);
+    CHECK(found);
+    struct blob_id id = record.blob;
+    instance_record_release(&record);
+    return id;
+}
+
+void fixture_flip(struct fixture *fixture, uint32_t segment, uint64_t offset)
+{
+    char path[256];
+    uint8_t byte;
+    snprintf(path, sizeof(path), "%s/segments/%010u.seg", fixture->folder, segment);
+    int fd = open(path, O_RDWR);
+    CHECK(fd >= 0);
+    CHECK(pread(fd, &byte, 1, (off_t)offset) == 1);
+    byte ^= 0x40;
+    CHECK(pwrite(fd, &byte, 1, (off_t)offset) == 1);
+    close(fd);
 }
 
 static void put(struct encoder *encoder, uint32_t tag, uint16_t vr, const char *value)

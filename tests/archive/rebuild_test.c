@@ -380,35 +380,9 @@ TEST(numbers_of_the_change_feed_go_on_above_all_that_were_given_out)
     fixture_close(&fixture);
 }
 
-/* Where an instance's blob stands. */
 static struct blob_id blob_of(struct fixture *fixture, const char *instance)
 {
-    struct instance_record record;
-    struct error err = { 0 };
-    struct buffer value = buffer_up_to(RECORD_SIZE);
-    struct key key;
-    bool found = false;
-    instance_record_init(&record);
-    key_place(&key, RECORD_INSTANCE, "1.1", "1.1.1", instance);
-    CHECK(storage_get(fixture->storage, TABLE_RECORD, key_slice(&key), &value, &found, &err));
-    CHECK(found);
-    CHECK_OK(instance_record_decode(buffer_slice(&value), &record, &err), err);
-    struct blob_id id = record.blob;
-    instance_record_release(&record);
-    buffer_release(&value);
-    return id;
-}
-
-static void write_byte(struct fixture *fixture, const struct blob_id *id, uint64_t at)
-{
-    char path[256];
-    uint8_t byte;
-    snprintf(path, sizeof(path), "%s/segments/%010u.seg", fixture->folder, id->segment);
-    int fd = open(path, O_RDWR);
-    CHECK(pread(fd, &byte, 1, (off_t)(id->offset + at)) == 1);
-    byte ^= 0x40;
-    CHECK(pwrite(fd, &byte, 1, (off_t)(id->offset + at)) == 1);
-    close(fd);
+    return fixture_blob_of(fixture, "1.1", "1.1.1", instance);
 }
 
 TEST(a_record_that_does_not_fit_its_checksum_is_left_out_and_kept)
@@ -421,7 +395,7 @@ TEST(a_record_that_does_not_fit_its_checksum_is_left_out_and_kept)
     store_ct(&fixture, "1.1.1.3", 5000);
     struct blob_id id = blob_of(&fixture, "1.1.1.3"); /* the last one: not taken for half written */
     close_archive(&fixture);
-    write_byte(&fixture, &id, 640 + 3000);
+    fixture_flip(&fixture, id.segment, id.offset + 640 + 3000);
     for (int round = 0; round < 2; round++) {
         rebuild(&fixture, &report);
         CHECK_INT(report.records, 3);
@@ -432,7 +406,7 @@ TEST(a_record_that_does_not_fit_its_checksum_is_left_out_and_kept)
     fixture_reopen(&fixture);
     CHECK_TEXT(feed_text(&fixture), "1.1.1.1 1.1.1.2 ");
     close_archive(&fixture);
-    write_byte(&fixture, &id, 640 + 3000);
+    fixture_flip(&fixture, id.segment, id.offset + 640 + 3000);
     rebuild(&fixture, &report);
     CHECK_INT(report.instances, 3);
     fixture_reopen(&fixture);
@@ -526,7 +500,7 @@ TEST(a_dry_run_tells_the_same_and_changes_nothing)
     buffer_release(&bytes);
     struct blob_id id = blob_of(&fixture, "1.1.1.2");
     close_archive(&fixture);
-    write_byte(&fixture, &id, 700);
+    fixture_flip(&fixture, id.segment, id.offset + 700);
     shell("(cd %s && find . -type f ! -name LOCK | sort | xargs sha256sum) > %s.before",
           fixture.folder);
     CHECK_OK(try_rebuild(&fixture, true, &dry, &err), err);

@@ -61,35 +61,15 @@ static const char *kinds(const struct findings *findings)
     return text;
 }
 
+#define FIRST_STUDY                                                                                \
+    .study = "1.1", .patient_id = "A", .patient_name = "Doe^Jane", .accession = "ACC1",            \
+    .study_date = "20260101"
+#define FIRST_SERIES FIRST_STUDY, .series = "1.1.1", .modality = "CT", .pixels = 5000
+
 static const struct object objects[] = {
-    { .study = "1.1",
-      .series = "1.1.1",
-      .instance = "1.1.1.1",
-      .patient_id = "A",
-      .patient_name = "Doe^Jane",
-      .accession = "ACC1",
-      .study_date = "20260101",
-      .modality = "CT",
-      .pixels = 5000,
-      .fill = 1 },
-    { .study = "1.1",
-      .series = "1.1.1",
-      .instance = "1.1.1.2",
-      .patient_id = "A",
-      .patient_name = "Doe^Jane",
-      .accession = "ACC1",
-      .study_date = "20260101",
-      .modality = "CT",
-      .pixels = 5000,
-      .fill = 2 },
-    { .study = "1.1",
-      .series = "1.1.2",
-      .instance = "1.1.2.1",
-      .patient_id = "A",
-      .patient_name = "Doe^Jane",
-      .accession = "ACC1",
-      .study_date = "20260101",
-      .modality = "SR" },
+    { FIRST_SERIES, .instance = "1.1.1.1", .fill = 1 },
+    { FIRST_SERIES, .instance = "1.1.1.2", .fill = 2 },
+    { FIRST_STUDY, .series = "1.1.2", .instance = "1.1.2.1", .modality = "SR" },
     { .study = "1.2",
       .series = "1.2.1",
       .instance = "1.2.1.1",
@@ -109,41 +89,9 @@ static void open_filled(struct fixture *fixture, bool in_memory)
         store(fixture, &objects[i]);
 }
 
-static void place_of(const struct object *object, struct identity *identity)
-{
-    memset(identity, 0, sizeof(*identity));
-    snprintf(identity->study, UID_SIZE, "%s", object->study);
-    snprintf(identity->series, UID_SIZE, "%s", object->series);
-    snprintf(identity->instance, UID_SIZE, "%s", object->instance);
-}
-
 static struct blob_id blob_of(struct fixture *fixture, const struct object *object)
 {
-    struct error err = { 0 };
-    struct instance_record record;
-    struct identity identity;
-    bool found;
-    place_of(object, &identity);
-    instance_record_init(&record);
-    CHECK_OK(lookup_instance(fixture->archive, &identity, &record, &found, &err), err);
-    CHECK(found);
-    struct blob_id id = record.blob;
-    instance_record_release(&record);
-    return id;
-}
-
-/* Bytes of a segment file change under the archive. */
-static void flip(struct fixture *fixture, uint32_t segment, uint64_t offset)
-{
-    char path[256];
-    uint8_t byte;
-    snprintf(path, sizeof(path), "%s/segments/%010u.seg", fixture->folder, segment);
-    int fd = open(path, O_RDWR);
-    CHECK(fd >= 0);
-    CHECK(pread(fd, &byte, 1, (off_t)offset) == 1);
-    byte ^= 0x40;
-    CHECK(pwrite(fd, &byte, 1, (off_t)offset) == 1);
-    close(fd);
+    return fixture_blob_of(fixture, object->study, object->series, object->instance);
 }
 
 static void change(struct fixture *fixture, enum table table, struct slice key, const char *value,
@@ -224,7 +172,7 @@ TEST(a_flipped_byte_of_pixels_is_a_corrupt_blob)
     struct fixture fixture;
     open_filled(&fixture, false);
     struct blob_id id = blob_of(&fixture, &objects[1]);
-    flip(&fixture, id.segment, id.offset + RECORD_HEADER + id.size - 10);
+    fixture_flip(&fixture, id.segment, id.offset + RECORD_HEADER + id.size - 10);
     struct findings findings = verify(&fixture, false);
     CHECK_TEXT(kinds(&findings), "blob-corrupt*1");
     CHECK_TEXT(findings.last[VERIFY_BLOB_CORRUPT].identity.instance, "1.1.1.2");
@@ -240,7 +188,7 @@ TEST(a_flipped_byte_of_a_record_header_is_a_corrupt_blob)
     struct fixture fixture;
     open_filled(&fixture, false);
     struct blob_id id = blob_of(&fixture, &objects[0]);
-    flip(&fixture, id.segment, id.offset + 20);
+    fixture_flip(&fixture, id.segment, id.offset + 20);
     for (int quick = 0; quick < 2; quick++) {
         struct findings findings = verify(&fixture, quick);
         CHECK_TEXT(kinds(&findings), "blob-corrupt*1");
