@@ -403,7 +403,7 @@ def test_an_interrupt_ends_a_send_to_a_peer_that_reads_nothing(tmp_path):
         time.sleep(0.3)
 
     with Silent(port, reads=False) as peer:
-        assert "0 of 1 files stored" in interrupted("send", "127.0.0.1", port, tmp_path / "big", when=wait)
+        assert "0 of 1 file stored" in interrupted("send", "127.0.0.1", port, tmp_path / "big", when=wait)
 
 
 def test_an_interrupt_ends_the_wait_for_a_peer_that_does_not_accept():
