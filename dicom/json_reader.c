@@ -224,6 +224,8 @@ static void take_scalar(struct json_reader *reader, enum model_token kind, struc
         model_builder_value(&reader->base.builder, kind, text);
     else if (frame == FRAME_ATTRIBUTE && kind == TOKEN_TEXT)
         take_attribute_text(reader, text);
+    else if (frame == FRAME_NAME && reader->group == MODEL_NAME_GROUPS)
+        return; /* its key was at fault */
     else if (frame == FRAME_NAME && kind == TOKEN_TEXT)
         buffer_append(&reader->groups[reader->group], text);
     else if (frame != FRAME_NAME || kind != TOKEN_EMPTY)

@@ -278,6 +278,8 @@ TEST(STOW_14_what_is_no_attribute_is_the_fault_of_its_data_set_alone)
     check_faulty("\"00280010\":{\"vr\":\"US\",\"Value\":[1],\"InlineBinary\":\"AAA=\"}");
     check_faulty("\"00100010\":{\"vr\":\"PN\",\"Value\":[7]}");
     check_faulty("\"00100010\":{\"vr\":\"PN\",\"Value\":[{\"Family\":\"x\"}]}");
+    check_faulty("\"00100010\":{\"vr\":\"PN\",\"Value\":[{\"Alphabetic\":\"x\",\"Other\":"
+                 "\"y\"}]}");
     check_faulty("\"00100020\":{\"vr\":\"LO\",\"Value\":[7]}");
     check_faulty("\"00100020\":{\"vr\":\"LO\",\"Value\":[{\"Alphabetic\":\"x\"}]}");
     check_faulty("\"00104000\":{\"vr\":\"LT\",\"Value\":[\"a\",\"b\"]}");
