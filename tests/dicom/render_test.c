@@ -250,6 +250,16 @@ static void add_palettes(struct encoder *encoder, struct slice descriptor, struc
                      colours[i]);
 }
 
+/* Pixels of 8 bits drawn with one table for all three colours. */
+static const char *drawn_in_grey_palette(struct slice pixels, struct slice descriptor,
+                                         struct slice table, bool segmented)
+{
+    struct picture picture = picture_of((uint16_t)pixels.size, 8, "PALETTE COLOR", pixels);
+    picture.bytes = buffer_up_to(4 << 20);
+    add_palettes(encoder_of(&picture), descriptor, table, table, table, segmented);
+    return drawn(&picture);
+}
+
 TEST(REN_02_palette_colours_are_looked_up)
 {
     struct picture picture = picture_of(3, 8, "PALETTE COLOR", BYTES("\x00\x01\x09"));
@@ -262,42 +272,37 @@ TEST(REN_02_segmented_palettes_are_expanded)
 {
     /* One entry of 0, then a line of 4 to 4 * 256. */
     struct slice line = BYTES("\x00\x00\x01\x00\x00\x00\x01\x00\x04\x00\x00\x04");
-    struct picture picture = picture_of(5, 8, "PALETTE COLOR", BYTES("\x00\x01\x02\x03\x04"));
-    add_palettes(encoder_of(&picture), BYTES("\x05\x00\x00\x00\x10\x00"), line, line, line, true);
-    CHECK_TEXT(drawn(&picture), "0 0 0 1 1 1 2 2 2 3 3 3 4 4 4");
+    CHECK_TEXT(drawn_in_grey_palette(BYTES("\x00\x01\x02\x03\x04"),
+                                     BYTES("\x05\x00\x00\x00\x10\x00"), line, true),
+               "0 0 0 1 1 1 2 2 2 3 3 3 4 4 4");
 }
 
 TEST(REN_02_a_palette_that_is_too_short_is_refused)
 {
-    struct picture picture = picture_of(1, 8, "PALETTE COLOR", BYTES("\x00"));
-    add_palettes(encoder_of(&picture), BYTES("\x00\x01\x00\x00\x10\x00"), BYTES("\x00\x00"),
-                 BYTES("\x00\x00"), BYTES("\x00\x00"), false);
-    CHECK_TEXT(drawn(&picture), "invalid");
+    CHECK_TEXT(drawn_in_grey_palette(BYTES("\x00"), BYTES("\x00\x01\x00\x00\x10\x00"),
+                                     BYTES("\x00\x00"), false),
+               "invalid");
 }
 
 TEST(REN_02_segments_that_refer_to_themselves_are_refused)
 {
     struct slice loop = BYTES("\x02\x00\x01\x00\x00\x00\x00\x00");
-    struct picture picture = picture_of(1, 8, "PALETTE COLOR", BYTES("\x00"));
-    add_palettes(encoder_of(&picture), BYTES("\x05\x00\x00\x00\x10\x00"), loop, loop, loop, true);
-    CHECK_TEXT(drawn(&picture), "invalid");
+    CHECK_TEXT(drawn_in_grey_palette(BYTES("\x00"), BYTES("\x05\x00\x00\x00\x10\x00"), loop, true),
+               "invalid");
 }
 
 TEST(REN_02_segments_that_make_nothing_are_not_repeated_for_long)
 {
     enum { EMPTY = 65535, REPEATS = 98000 };
     struct buffer segments = buffer_up_to(1 << 20);
-    struct picture picture = picture_of(1, 8, "PALETTE COLOR", BYTES("\x00"));
-    picture.bytes = buffer_up_to(4 << 20);
     for (int i = 0; i < EMPTY; i++)
         buffer_append(&segments, BYTES("\x00\x00\x00\x00"));
     for (int i = 0; i < REPEATS; i++)
         buffer_append(&segments, BYTES("\x02\x00\xFF\xFF\x00\x00\x00\x00"));
-    struct slice table = buffer_slice(&segments);
-    add_palettes(encoder_of(&picture), BYTES("\x05\x00\x00\x00\x10\x00"), table, table, table,
-                 true);
     /* Thousands of millions of steps if each were taken. */
-    CHECK_TEXT(drawn(&picture), "invalid");
+    CHECK_TEXT(drawn_in_grey_palette(BYTES("\x00"), BYTES("\x05\x00\x00\x00\x10\x00"),
+                                     buffer_slice(&segments), true),
+               "invalid");
     buffer_release(&segments);
 }
 

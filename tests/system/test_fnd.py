@@ -3,7 +3,6 @@
 import socket
 import struct
 import subprocess
-import threading
 import time
 import uuid
 
@@ -13,7 +12,7 @@ from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
 from upper_layer import (
-    COMMAND, CT, EXPLICIT, IMPLICIT, PATIENT_FIND, STUDY_FIND, Association, command, decode, encode, find, fragments, item,
+    COMMAND, CT, EXPLICIT, IMPLICIT, PATIENT_FIND, STUDY_FIND, Association, busy, command, decode, encode, find, fragments, item,
     keys, store_all, store_many, user_information,
 )
 from web import MR, make, new_uid, url_of
@@ -954,16 +953,7 @@ def test_HOS_29_very_many_keys_and_very_deep_ones(server):
 
 def test_FND_01_pynetdicom_and_findscu_while_the_server_is_busy(server, tree):
     from pynetdicom import AE
-    stop = threading.Event()
-
-    def load():
-        while not stop.is_set():
-            store_all(server, [make() for _ in range(20)])
-
-    workers = [threading.Thread(target=load) for _ in range(4)]
-    for worker in workers:
-        worker.start()
-    try:
+    with busy(server, make):
         query = keys(QueryRetrieveLevel="STUDY", PatientID=tree[0].PatientID, StudyInstanceUID="")
         ae = AE("PYNETDICOM")
         ae.add_requested_context(STUDY_FIND)
@@ -976,10 +966,6 @@ def test_FND_01_pynetdicom_and_findscu_while_the_server_is_busy(server, tree):
                                 "QueryRetrieveLevel=STUDY", "-k", f"PatientID={tree[0].PatientID}", "-k",
                                 "StudyInstanceUID"], capture_output=True, text=True, timeout=30, check=True)
         assert tree[0].StudyInstanceUID in shown.stdout + shown.stderr
-    finally:
-        stop.set()
-        for worker in workers:
-            worker.join()
 
 
 def test_FND_01_findscu_of_dcmtk(server, tree):

@@ -2,15 +2,15 @@
 """C-GET (PS3.4 C.4.3)."""
 import os
 import subprocess
-import threading
 
 import pydicom
 import pytest
 from pynetdicom import AE, build_role, evt
 from pynetdicom.sop_class import CTImageStorage, StudyRootQueryRetrieveInformationModelGet
 
+from test_mov import store_tree
 from upper_layer import (
-    BIG_ENDIAN, COMMAND, CT, EXPLICIT, IMPLICIT, Association, command, decode, encode, fragments, keys, role, store_all,
+    BIG_ENDIAN, COMMAND, CT, EXPLICIT, IMPLICIT, Association, busy, command, decode, encode, fragments, keys, role, store_all,
     user_information,
 )
 from web import MR, make, new_uid
@@ -25,13 +25,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:Invalid value", "ignore:The valu
 
 @pytest.fixture(scope="module")
 def tree(server):
-    """One patient, two studies: CT series of two, MR series of one; and a study of one."""
-    patient = dict(PatientID="GET" + new_uid()[-10:])
-    study, ct = new_uid(), new_uid()
-    datasets = [make(study, ct, InstanceNumber=1, **patient), make(study, ct, InstanceNumber=2, **patient),
-                make(study, Modality="MR", SOPClassUID=MR, **patient), make(**patient)]
-    store_all(server, datasets)
-    return datasets
+    return store_tree(server, "GET")
 
 
 class Getter(Association):
@@ -374,20 +368,7 @@ def test_GET_01_getscu_of_dcmtk(server, many, tmp_path):
 
 
 def test_GET_01_foreign_clients_while_the_server_is_busy(server, many, tmp_path):
-    stop = threading.Event()
-
-    def load():
-        while not stop.is_set():
-            store_all(server, [make() for _ in range(20)])
-
-    workers = [threading.Thread(target=load) for _ in range(4)]
-    for worker in workers:
-        worker.start()
-    try:
+    with busy(server, make):
         assert len(getscu(server, many[0].StudyInstanceUID, tmp_path / "got")) == 10
         got = []
         assert pynetdicom_get(server, many[0], got) == (0, 10) and len(got) == 10
-    finally:
-        stop.set()
-        for worker in workers:
-            worker.join()

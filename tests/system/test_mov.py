@@ -22,15 +22,19 @@ TREE_SIZE = 4
 pytestmark = pytest.mark.filterwarnings("ignore:Invalid value", "ignore:The value")
 
 
-@pytest.fixture(scope="module")
-def tree(server):
+def store_tree(server, prefix):
     """One patient, two studies: CT series of two, MR series of one; and a study of one."""
-    patient = dict(PatientID="MOV" + new_uid()[-10:])
+    patient = dict(PatientID=prefix + new_uid()[-10:])
     study, ct = new_uid(), new_uid()
     datasets = [make(study, ct, InstanceNumber=1, **patient), make(study, ct, InstanceNumber=2, **patient),
                 make(study, Modality="MR", SOPClassUID=MR, **patient), make(**patient)]
     store_all(server, datasets)
     return datasets
+
+
+@pytest.fixture(scope="module")
+def tree(server):
+    return store_tree(server, "MOV")
 
 
 def move(server, ds, root=STUDY_MOVE, destination="MOVEDEST1", calling="MOVER", syntax=EXPLICIT, elements=None,

@@ -2,6 +2,7 @@
 """DICOM's upper layer in plain sockets, for tests that must send what no library would: PDUs and items by hand, a
 requestor that shows every byte, and an acceptor that misbehaves on demand (PS3.8 9.3, PS3.7 9.3, E.1)."""
 import concurrent.futures
+import contextlib
 import io
 import socket
 import struct
@@ -402,6 +403,25 @@ def store_all(server, datasets, calling="TEST"):
         answer = association.store(ds, 2 * classes.index(ds.SOPClassUID) + 1)
         assert answer[0x0900] == 0, answer
     association.release()
+
+
+@contextlib.contextmanager
+def busy(server, make, senders=4):
+    """Meanwhile others store what make() gives, without a pause."""
+    stop = threading.Event()
+
+    def load():
+        while not stop.is_set():
+            store_all(server, [make() for _ in range(20)])
+
+    with concurrent.futures.ThreadPoolExecutor(senders) as pool:
+        loads = [pool.submit(load) for _ in range(senders)]
+        try:
+            yield
+        finally:
+            stop.set()
+    for one in loads:
+        one.result()
 
 
 def find(server, ds, abstract=STUDY_FIND, syntax=EXPLICIT):
