@@ -26,7 +26,11 @@ bool archive_open(struct storage *storage, const struct archive_options *options
 {
     if (is_empty_text(options->ae_title) || strlen(options->ae_title) > 16)
         return error_set(err, ERROR_INVALID, "an AE title has 1 to 16 characters (PS3.5 6.2)");
+    struct coercion_rules *coercion;
+    if (!coercion_rules_new(options->coercions, options->coercion_count, &coercion, err))
+        return false;
     struct archive *archive = mem_alloc(sizeof(*archive));
+    archive->coercion = coercion;
     archive->storage = storage;
     archive->ae_title = mem_copy_text(options->ae_title);
     archive->refuse_unknown_sop_classes = options->refuse_unknown_sop_classes;
@@ -51,6 +55,7 @@ void archive_close(struct archive *archive)
         return;
     pthread_mutex_destroy(&archive->settle_lock);
     resume_free(archive->resume);
+    coercion_rules_free(archive->coercion);
     free(archive->ae_title);
     free(archive);
 }

@@ -4,6 +4,7 @@
  * studies, series and instances; each door (ingest, query, retrieve, study, changes, delete) is a
  * header of its own. Thread-safe. */
 
+#include "archive/coercion.h"
 #include "base/error.h"
 #include "dicom/uid.h"
 
@@ -22,6 +23,8 @@ struct archive_options {
     bool refuse_unknown_sop_classes; /* default false: private and unknown classes are stored too */
     uint64_t minimum_free_bytes;     /* refuse stores below, 0: 256 MiB */
     enum conflict_policy on_conflict;
+    const struct coercion_rule *coercions; /* copied */
+    size_t coercion_count;
     size_t versions_kept; /* of an instance, beside the present one; 0: 10 */
 };
 
@@ -29,6 +32,9 @@ struct archive_options {
 bool archive_open(struct storage *storage, const struct archive_options *options,
                   struct archive **out, struct error *err);
 void archive_close(struct archive *archive);
+
+/* May attributes of what this AE title ("" for none) sends be changed before it is stored? */
+bool archive_coerces(const struct archive *archive, const char *calling_ae);
 
 enum level { LEVEL_PATIENT, LEVEL_STUDY, LEVEL_SERIES, LEVEL_INSTANCE };
 

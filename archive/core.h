@@ -15,6 +15,7 @@ struct archive {
     uint64_t minimum_free_bytes;
     enum conflict_policy on_conflict;
     size_t versions_kept;
+    struct coercion_rules *coercion;
     _Atomic uint64_t replacing;       /* replacements that were begun, */
     _Atomic uint64_t replaced;        /* and that came to their end: see archive_replacements */
     _Atomic int64_t space_checked_ms; /* monotonic time of the last look at the disk */

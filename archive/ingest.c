@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "archive/blob_key.h"
+#include "archive/coerce.h"
 #include "archive/document.h"
 #include "archive/lookup.h"
 #include "archive/prepare.h"
@@ -19,6 +20,8 @@ enum {
     STORE_TRIES = 8, /* when the same instance comes and goes at the same time */
     /* A scan holds this much in any case; what all together hold beyond it has a limit, because a
      * peer can have many associations, and a kilobyte that is deflated can become a megabyte. */
+    ORIGINALS_SIZE = 1 << 20, /* of Original Attributes Sequence */
+    COPY_PIECE = 256 << 10,
     SCAN_FREE = 1 << 20,
     SCAN_BYTES = 512 << 20,
     SCAN_PIECE = 16 << 10, /* of stored bytes, between two looks */
@@ -30,7 +33,8 @@ struct ingest {
     char sop_class[UID_SIZE]; /* what the command says; "" for nothing */
     char sop_instance[UID_SIZE];
     char study[UID_SIZE];
-    char source_ae[17];
+    char calling_ae[17]; /* as the protocol says; "" for none */
+    char source_ae[17];  /* likewise, or what the File Meta Information says */
     char transfer_syntax[UID_SIZE];
     struct blob_writer *writer;
     struct scan *scan;   /* NULL until the File Meta Information was read */
@@ -45,6 +49,11 @@ struct ingest {
     uint64_t rival_created;
     int64_t rival_stored_at_ms;
     bool replaced;
+    bool is_coerced;   /* its bytes are what the rules made of those received */
+    bool only_compare; /* what is no duplicate is not stored */
+    uint32_t coerced[COERCION_RULES_MAX];
+    size_t coerced_count;
+    struct buffer originals;
     struct error error; /* the first one stays */
 };
 
@@ -104,7 +113,8 @@ static bool take_options(struct ingest *ingest, const struct ingest_options *opt
 {
     ingest->part10 = options->part10;
     if (!is_empty_text(options->source_ae))
-        snprintf(ingest->source_ae, sizeof(ingest->source_ae), "%s", options->source_ae);
+        snprintf(ingest->calling_ae, sizeof(ingest->calling_ae), "%s", options->source_ae);
+    memcpy(ingest->source_ae, ingest->calling_ae, sizeof(ingest->source_ae));
     if (!take_uid(options->sop_class, TAG_SOP_CLASS_UID, ingest->sop_class, err) ||
         !take_uid(options->sop_instance, TAG_SOP_INSTANCE_UID, ingest->sop_instance, err) ||
         !take_uid(options->study, TAG_STUDY_INSTANCE_UID, ingest->study, err))
@@ -128,6 +138,7 @@ bool ingest_open(struct archive *archive, const struct ingest_options *options, 
         return false;
     struct ingest *ingest = mem_alloc(sizeof(*ingest));
     ingest->archive = archive;
+    ingest->originals = buffer_up_to(ORIGINALS_SIZE);
     bool ok = take_options(ingest, options, err) &&
               blob_writer_open(archive->storage, slice_of(NULL, 0), &ingest->writer, err) &&
               (ingest->part10 || write_meta(ingest, err));
@@ -144,6 +155,7 @@ void ingest_close(struct ingest *ingest)
     if (!ingest)
         return;
     release_work(ingest);
+    buffer_release(&ingest->originals);
     free(ingest);
 }
 
@@ -541,37 +553,196 @@ static bool store_blob(struct ingest *ingest, struct prepared *prepared, bool *i
     return ok;
 }
 
+static bool open_commit(struct ingest *ingest, struct prepared *prepared, struct error *err)
+{
+    return open_header(ingest, prepared, err) && prepare_identity(prepared, err) &&
+           check_identity(ingest, &prepared->identity, err);
+}
+
 static bool commit(struct ingest *ingest, struct prepared *prepared, bool *is_duplicate,
                    struct error *err)
 {
-    return open_header(ingest, prepared, err) && prepare_identity(prepared, err) &&
-           check_identity(ingest, &prepared->identity, err) &&
-           find_duplicate(ingest, prepared, is_duplicate, err) &&
-           (*is_duplicate ||
-            (archive_has_space(ingest->archive, err) && fill_record(ingest, prepared, err) &&
-             store_blob(ingest, prepared, is_duplicate, err)));
+    bool is_done;
+    if (!find_duplicate(ingest, prepared, is_duplicate, err))
+        return false;
+    is_done = *is_duplicate || (ingest->only_compare && prepared->content.bytes.data);
+    return is_done ||
+           (archive_has_space(ingest->archive, err) && fill_record(ingest, prepared, err) &&
+            store_blob(ingest, prepared, is_duplicate, err));
+}
+
+/* Coercion (PS3.4 B.4.1.3): the bytes with their edits go the way of any other instance. */
+
+static bool write_part(struct ingest *from, uint64_t offset, uint64_t size, struct ingest *to,
+                       struct error *err)
+{
+    uint8_t *piece = mem_resize(NULL, COPY_PIECE);
+    bool ok = true;
+    while (ok && size) {
+        struct space space = { piece, size < COPY_PIECE ? (size_t)size : COPY_PIECE };
+        ok = blob_writer_read(from->writer, offset, space, err) &&
+             ingest_write(to, slice_of(space.data, space.size), err);
+        offset += space.size;
+        size -= space.size;
+    }
+    free(piece);
+    return ok;
+}
+
+static bool write_edited(struct ingest *from, const struct edit_list *edits, struct ingest *to,
+                         struct error *err)
+{
+    struct slice inserted = buffer_slice(&edits->bytes);
+    uint64_t base = from->dataset_offset;
+    uint64_t at = from->part10 ? 0 : base; /* File Meta of a bare data set is written anew */
+    for (size_t i = 0; i < edits->count; i++) {
+        const struct edit *edit = &edits->edits[i];
+        if (!write_part(from, at, base + edit->offset - at, to, err) ||
+            !ingest_write(to, slice_take(inserted, edit->inserted), err))
+            return false;
+        inserted = slice_skip(inserted, edit->inserted);
+        at = base + edit->offset + edit->removed;
+    }
+    return write_part(from, at, blob_writer_size(from->writer) - at, to, err);
+}
+
+/* *outcome is as it was when the result is not a duplicate and was only to be compared. */
+static bool store_edited(struct ingest *ingest, const struct edit_list *edits, bool only_compare,
+                         enum ingest_outcome *outcome, struct error *err)
+{
+    const struct ingest_options options = {
+        .part10 = ingest->part10,
+        .transfer_syntax = ingest->transfer_syntax,
+        .sop_class = ingest->sop_class,
+        .sop_instance = ingest->sop_instance,
+        .study = ingest->study,
+        .source_ae = ingest->calling_ae,
+    };
+    struct ingest *edited = NULL;
+    if (!ingest_open(ingest->archive, &options, &edited, err))
+        return false;
+    edited->is_coerced = true;
+    edited->only_compare = only_compare;
+    bool ok = write_edited(ingest, edits, edited, err) && ingest_commit(edited, outcome, err);
+    ingest->identity = edited->identity;
+    ingest_close(edited);
+    return ok;
+}
+
+/* When the instance was coerced before: sent again it must become the same bytes. */
+static bool find_earlier(struct ingest *ingest, char date_time[27], struct error *err)
+{
+    static const uint32_t sequence = 0x04000561, modified_at = 0x04000562;
+    struct document document = document_init();
+    struct identity place;
+    bool found, has_header = false;
+    date_time[0] = '\0';
+    bool ok = lookup_place(ingest->archive, ingest->identity.instance, &place, &found, err) &&
+              (!found || document_load(ingest->archive, &place, &document, &has_header, err));
+    size_t count = ok && has_header ? dataset_item_count(document.dataset, sequence) : 0;
+    struct dataset *item = count ? dataset_item(document.dataset, sequence, count - 1) : NULL;
+    if (item)
+        dataset_string(item, modified_at, date_time, 27);
+    dataset_close(item);
+    document_release(&document);
+    return ok;
+}
+
+static void date_time_now(char date_time[27])
+{
+    char text[CLOCK_TEXT_SIZE]; /* 2026-01-02T03:04:05.678Z */
+    clock_format_utc(clock_unix_ms(), text);
+    snprintf(date_time, 27, "%.4s%.2s%.2s%.2s%.2s%.2s.%.3s000+0000", text, text + 5, text + 8,
+             text + 11, text + 14, text + 17, text + 20);
+}
+
+static bool store_with(struct ingest *ingest, const struct prepared *prepared,
+                       const struct coercion_set *set, const char *date_time, bool only_compare,
+                       enum ingest_outcome *outcome, struct error *err)
+{
+    const struct coercion_note note = { date_time, ingest->archive->ae_title, ingest->calling_ae };
+    struct edit_list edits;
+    buffer_clear(&ingest->originals);
+    bool ok = coerce_edits(prepared->header, set->coercions, set->count, &note, &edits, err) &&
+              coerce_items(prepared->header, set->coercions, set->count, &note, &ingest->originals,
+                           err) &&
+              store_edited(ingest, &edits, only_compare, outcome, err);
+    edit_list_release(&edits);
+    return ok;
+}
+
+/* *is_stored false when no rule changes anything. */
+static bool coerce(struct ingest *ingest, const struct prepared *prepared,
+                   enum ingest_outcome *outcome, bool *is_stored, struct error *err)
+{
+    struct coercion_set set;
+    char date_time[27];
+    *is_stored = false;
+    if (ingest->is_coerced || !ingest->archive->coercion)
+        return true;
+    bool ok = coercion_set_make(ingest->archive->coercion, ingest->calling_ae, prepared->header,
+                                &set, err);
+    if (!ok || !set.count)
+        goto out;
+    ok = find_earlier(ingest, date_time, err);
+    *outcome = INGEST_STORED;
+    if (ok && date_time[0])
+        ok = store_with(ingest, prepared, &set, date_time, true, outcome, err);
+    if (ok && (!date_time[0] || *outcome == INGEST_DIFFERENT)) {
+        date_time_now(date_time);
+        ok = store_with(ingest, prepared, &set, date_time, false, outcome, err);
+    }
+    *is_stored = ok;
+    for (size_t i = 0; i < set.count; i++)
+        ingest->coerced[i] = set.coercions[i].tag;
+    ingest->coerced_count = ok ? set.count : 0;
+out:
+    coercion_set_release(&set);
+    return ok;
+}
+
+const uint32_t *ingest_coerced(const struct ingest *ingest, size_t *count)
+{
+    *count = ingest->coerced_count;
+    return ingest->coerced;
+}
+
+struct slice ingest_original_attributes(const struct ingest *ingest)
+{
+    return ingest->coerced_count ? buffer_slice(&ingest->originals) : slice_of(NULL, 0);
+}
+
+static enum ingest_outcome note_outcome(const struct ingest *ingest, bool is_duplicate,
+                                        uint64_t size)
+{
+    if (ingest->only_compare && !is_duplicate && !ingest->stored_at_us)
+        return INGEST_DIFFERENT;
+    metric_add(is_duplicate       ? METRIC_INSTANCES_DUPLICATE
+               : ingest->replaced ? METRIC_INSTANCES_REPLACED
+                                  : METRIC_INSTANCES_STORED,
+               1);
+    metric_add(METRIC_BYTES_STORED, is_duplicate ? 0 : (int64_t)size);
+    return is_duplicate ? INGEST_DUPLICATE : ingest->replaced ? INGEST_REPLACED : INGEST_STORED;
 }
 
 bool ingest_commit(struct ingest *ingest, enum ingest_outcome *outcome, struct error *err)
 {
     struct prepared prepared;
     struct error error = { 0 };
-    bool is_duplicate = false;
+    bool is_duplicate = false, is_stored = false;
     if (!check_open(ingest, err))
         return false;
     prepared_init(&prepared);
-    bool ok = commit(ingest, &prepared, &is_duplicate, &error);
+    bool ok = open_commit(ingest, &prepared, &error) &&
+              coerce(ingest, &prepared, outcome, &is_stored, &error) &&
+              (is_stored || commit(ingest, &prepared, &is_duplicate, &error));
     uint64_t size = prepared.record.blob.size;
     blob_close(prepared.content.blob);
     prepared_release(&prepared);
     if (!ok)
         return fail(ingest, &error, err);
     release_work(ingest);
-    metric_add(is_duplicate       ? METRIC_INSTANCES_DUPLICATE
-               : ingest->replaced ? METRIC_INSTANCES_REPLACED
-                                  : METRIC_INSTANCES_STORED,
-               1);
-    metric_add(METRIC_BYTES_STORED, is_duplicate ? 0 : (int64_t)size);
-    *outcome = is_duplicate ? INGEST_DUPLICATE : ingest->replaced ? INGEST_REPLACED : INGEST_STORED;
+    if (!is_stored)
+        *outcome = note_outcome(ingest, is_duplicate, size);
     return true;
 }

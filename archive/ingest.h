@@ -2,7 +2,7 @@
 #pragma once
 /* One instance on its way in: open, its bytes in order, commit. Nothing is seen by anybody before
  * the commit, and after an error or a close nothing was ever there. The bytes kept are the bytes
- * received. One thread at a time. */
+ * received, but for what rules of the archive change (archive/coercion.h). One thread at a time. */
 
 #include "archive/archive.h"
 #include "base/slice.h"
@@ -34,6 +34,7 @@ bool ingest_write(struct ingest *ingest, struct slice bytes, struct error *err);
 enum ingest_outcome {
     INGEST_STORED,
     INGEST_DUPLICATE, /* the same bytes were here already: success, one copy, no change */
+    INGEST_DIFFERENT, /* within the archive only: not stored, as it was only to be compared */
     INGEST_REPLACED,  /* other bytes were here: they are a version now (archive_options) */
 };
 
@@ -42,6 +43,12 @@ enum ingest_outcome {
  * command or study; ERROR_CONFLICT the same SOP Instance UID with other content that stays;
  * ERROR_UNSUPPORTED SOP class refused; ERROR_NO_SPACE; ERROR_LIMIT; ERROR_IO. */
 bool ingest_commit(struct ingest *ingest, enum ingest_outcome *outcome, struct error *err);
+
+/* After the commit: what the archive's rules changed before it was stored (PS3.4 B.4.1.3): the
+ * tags, ascending, and Original Attributes Sequence alone, as a data set in Explicit VR Little
+ * Endian; none when nothing was changed. Borrowed. */
+const uint32_t *ingest_coerced(const struct ingest *ingest, size_t *count);
+struct slice ingest_original_attributes(const struct ingest *ingest);
 
 /* UIDs as far as they were read, "" where not: for reports of failures. Borrowed. */
 const struct identity *ingest_identity(const struct ingest *ingest);

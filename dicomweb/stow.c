@@ -249,6 +249,8 @@ void stow_respond(struct request *request, struct response *response)
                     fault ? http_status_of(stow->fault.code) : stow_report_status(report));
     if (fault)
         response_header(response, "Warning", "299 - \"the body broke off behind these instances\"");
+    else if (stow_report_has_warning(report)) /* PS3.18 10.5.3.2 */
+        response_header(response, "Warning", "299 - \"attributes of instances were coerced\"");
     response_body_take(response, &body);
 }
 

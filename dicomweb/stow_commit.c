@@ -79,6 +79,7 @@ static void commit_part(struct stow_commit *commit, const struct part *part)
     pthread_mutex_lock(&commit->lock);
     commit->report.results[part->index].reason = reason;
     stow_result_identify(&commit->report.results[part->index], ingest_identity(ingest));
+    stow_result_coerced(&commit->report.results[part->index], ingest_original_attributes(ingest));
     pthread_mutex_unlock(&commit->lock);
     ingest_close(ingest);
 }

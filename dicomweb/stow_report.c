@@ -5,6 +5,10 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "dicom/json.h"
+#include "dicom/xml.h"
+
+enum { WARNING_COERCED = 0xB000, MAX_ORIGINALS = 1 << 20 };
 
 enum failure_reason failure_reason_of(enum error_code code)
 {
@@ -56,10 +60,18 @@ void stow_result_identify(struct stow_result *result, const struct identity *ide
     *result->identity = *identity;
 }
 
+void stow_result_coerced(struct stow_result *result, struct slice originals)
+{
+    if (originals.size)
+        result->originals = slice_of(mem_copy(originals.data, originals.size), originals.size);
+}
+
 void stow_report_release(struct stow_report *report)
 {
-    for (size_t i = 0; i < report->count; i++)
+    for (size_t i = 0; i < report->count; i++) {
         free(report->results[i].identity);
+        free((void *)(uintptr_t)report->results[i].originals.data);
+    }
     free(report->results);
     memset(report, 0, sizeof(*report));
 }
@@ -91,11 +103,19 @@ static size_t count_reason(const struct stow_report *report, enum failure_reason
     return count;
 }
 
+bool stow_report_has_warning(const struct stow_report *report)
+{
+    for (size_t i = 0; i < report->count; i++)
+        if (report->results[i].originals.size)
+            return true;
+    return false;
+}
+
 int stow_report_status(const struct stow_report *report)
 {
     size_t stored = count_list(report, REFERENCED);
     if (stored && stored == report->count)
-        return 200;
+        return stow_report_has_warning(report) ? 202 : 200;
     if (stored)
         return 202;
     if (count_reason(report, FAILURE_RESOURCES) == report->count)
@@ -129,7 +149,39 @@ static void write_instance_url(const struct stow_result *result, const char *bas
                          result->identity->instance);
 }
 
+/* What was there before it was coerced (PS3.18 I.2.1). NULL for none. */
+static struct dataset *open_originals(const struct stow_result *result)
+{
+    struct dataset *originals = NULL;
+    if (result->originals.size)
+        dataset_open(result->originals,
+                     transfer_syntax_find(slice_text(UID_EXPLICIT_LITTLE_ENDIAN)), NULL, 0,
+                     &originals, NULL);
+    return originals;
+}
+
+static const uint32_t original_attributes[] = { 0x04000561 };
+static const struct json_options originals_options = { .tags = original_attributes,
+                                                       .tag_count = 1 };
+
 /* --- JSON: UIDs and our own URLs hold nothing that needs escaping --- */
+
+/* The members of the data set's object, behind those that are there. */
+static void write_json_warning(const struct stow_result *result, struct buffer *json)
+{
+    struct dataset *originals = open_originals(result);
+    struct buffer object = buffer_up_to(MAX_ORIGINALS);
+    if (originals) {
+        buffer_append_format(json, ",\"00081196\":{\"vr\":\"US\",\"Value\":[%u]}", WARNING_COERCED);
+        json_write_dataset(originals, &originals_options, &object);
+        if (object.size > 2 && !object.overflowed) {
+            buffer_append_byte(json, ',');
+            buffer_append(json, slice_of(object.data + 1, object.size - 2));
+        }
+    }
+    dataset_close(originals);
+    buffer_release(&object);
+}
 
 static void write_json_item(const struct stow_result *result, const char *base_url,
                             struct buffer *json)
@@ -143,7 +195,9 @@ static void write_json_item(const struct stow_result *result, const char *base_u
     if (result->reason == FAILURE_NONE) {
         buffer_append_text(json, "\"00081190\":{\"vr\":\"UR\",\"Value\":[\"");
         write_instance_url(result, base_url, json);
-        buffer_append_text(json, "\"]}}");
+        buffer_append_text(json, "\"]}");
+        write_json_warning(result, json);
+        buffer_append_byte(json, '}');
     } else {
         buffer_append_format(json, "\"00081197\":{\"vr\":\"US\",\"Value\":[%u]}}",
                              (unsigned)result->reason);
@@ -198,6 +252,26 @@ static void write_attribute(const char *tag, const char *vr, const char *keyword
     buffer_append_format(xml, "<Value number=\"1\">%s</Value></DicomAttribute>", value);
 }
 
+/* What stands within the root element of the data set's document. */
+static void write_xml_warning(const struct stow_result *result, struct buffer *xml)
+{
+    struct dataset *originals = open_originals(result);
+    struct buffer document = buffer_up_to(MAX_ORIGINALS);
+    if (originals) {
+        begin_attribute("00081196", "US", "WarningReason", xml);
+        buffer_append_format(xml, "<Value number=\"1\">%u</Value></DicomAttribute>",
+                             WARNING_COERCED);
+        xml_write_dataset(originals, &originals_options, &document);
+        const char *text = buffer_text(&document);
+        const char *begin = strstr(text, "<DicomAttribute");
+        const char *end = begin ? strstr(begin, "</NativeDicomModel>") : NULL;
+        if (end && !document.overflowed)
+            buffer_append(xml, slice_of(begin, (size_t)(end - begin)));
+    }
+    dataset_close(originals);
+    buffer_release(&document);
+}
+
 static void write_xml_item(const struct stow_result *result, const char *base_url, size_t number,
                            struct buffer *xml)
 {
@@ -213,6 +287,7 @@ static void write_xml_item(const struct stow_result *result, const char *base_ur
         buffer_append_text(xml, "<Value number=\"1\">");
         write_instance_url(result, base_url, xml);
         buffer_append_text(xml, "</Value></DicomAttribute>");
+        write_xml_warning(result, xml);
     } else {
         begin_attribute("00081197", "US", "FailureReason", xml);
         buffer_append_format(xml, "<Value number=\"1\">%u</Value></DicomAttribute>",

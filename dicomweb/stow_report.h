@@ -22,6 +22,8 @@ enum failure_reason failure_reason_of(enum error_code code);
 struct stow_result {
     enum failure_reason reason; /* FAILURE_NONE: stored, or here already */
     struct identity *identity;  /* as far as it is known; NULL: nothing is. Owned */
+    struct slice originals;     /* Original Attributes Sequence when attributes were coerced, as a
+                                   data set in Explicit VR Little Endian. Owned */
 };
 
 struct stow_report {
@@ -35,9 +37,14 @@ struct stow_result *stow_report_add(struct stow_report *report);
 /* Takes a copy. A part of which nothing is known costs nothing here, as a small request can have
  * very many of them. */
 void stow_result_identify(struct stow_result *result, const struct identity *identity);
+/* Takes a copy; empty: nothing was coerced. */
+void stow_result_coerced(struct stow_result *result, struct slice originals);
 void stow_report_release(struct stow_report *report);
 
-/* 200 all stored, 202 some, 409 or what fits better for none (PS3.18 10.5.3.1). */
+/* Whether something was stored with a warning. */
+bool stow_report_has_warning(const struct stow_report *report);
+/* 200 all stored, 202 some, or some with a warning, 409 or what fits better for none
+ * (PS3.18 10.5.3.1). */
 int stow_report_status(const struct stow_report *report);
 
 /* The module as DICOM JSON, or as an XML Native DICOM Model (PS3.19 A.1). `base_url` is that of the

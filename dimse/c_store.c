@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* C-STORE as SCP (PS3.4 annex B): the data set goes from the socket into the archive's own memory
  * as it comes. */
+#include <string.h>
+
 #include "archive/ingest.h"
 #include "base/clock.h"
 #include "base/log.h"
@@ -29,9 +31,22 @@ static bool receive(struct message *request, struct ingest *ingest, struct error
     }
 }
 
-/* True when stored. False with either *refusal or, when the association has ended, err. */
+static void note_coercion(const struct ingest *ingest, struct status *status)
+{
+    size_t count;
+    const uint32_t *tags = ingest_coerced(ingest, &count);
+    if (!count)
+        return;
+    *status = status_make(STATUS_COERCED, "attributes were coerced");
+    status->coerced_count = count < STATUS_ELEMENTS ? count : STATUS_ELEMENTS;
+    memcpy(status->coerced, tags, status->coerced_count * sizeof(*tags));
+}
+
+/* True when stored, and a warning in *status if there is one. False with either *refusal or, when
+ * the association has ended, err. */
 static bool store(struct session *session, struct message *request, uint64_t *bytes,
-                  enum ingest_outcome *outcome, struct error *refusal, struct error *err)
+                  enum ingest_outcome *outcome, struct status *status, struct error *refusal,
+                  struct error *err)
 {
     struct ingest_options options = {
         .transfer_syntax = request->context->transfer_syntax,
@@ -47,6 +62,8 @@ static bool store(struct session *session, struct message *request, uint64_t *by
     }
     if (receive(request, ingest, refusal, bytes, err) && refusal->code == ERROR_NONE)
         ok = ingest_commit(ingest, outcome, refusal);
+    if (ok)
+        note_coercion(ingest, status);
     ingest_close(ingest);
     return ok;
 }
@@ -60,10 +77,15 @@ static struct status check(const struct message *request)
     return status_make(STATUS_SUCCESS, "");
 }
 
+static bool is_stored(const struct status *status)
+{
+    return status->code == STATUS_SUCCESS || status->code == STATUS_COERCED;
+}
+
 static void note(struct session *session, const struct message *request,
                  const struct status *status, uint64_t bytes, int64_t began_us)
 {
-    bool ok = status->code == STATUS_SUCCESS;
+    bool ok = is_stored(status);
     metric_add(ok ? METRIC_DIMSE_STORED : METRIC_DIMSE_FAILED, 1);
     if (!ok) {
         log_warn("dimse: instance refused instance=%s calling_ae=%s status=%04X reason=\"%s\"",
@@ -87,7 +109,7 @@ bool c_store(struct session *session, struct message *request, struct error *err
     uint64_t bytes = 0;
     struct status status = check(request);
     if (status.code == STATUS_SUCCESS &&
-        !store(session, request, &bytes, &outcome, &refusal, err)) {
+        !store(session, request, &bytes, &outcome, &status, &refusal, err)) {
         if (association_has_ended(session->association))
             return false;
         status = status_from_error(SERVICE_STORAGE, &refusal);
@@ -95,10 +117,10 @@ bool c_store(struct session *session, struct message *request, struct error *err
             status.code = session->options->conflict_status;
     }
     note(session, request, &status, bytes, began_us);
-    if (status.code == STATUS_SUCCESS && outcome == INGEST_REPLACED)
+    if (is_stored(&status) && outcome == INGEST_REPLACED)
         log_info("dimse: replaced instance=%s calling_ae=%s", request->command.sop_instance,
                  association_calling_ae(session->association));
-    if (status.code != STATUS_SUCCESS)
+    if (!is_stored(&status))
         return session_refuse(session, request, &status, err);
     return message_respond(request, &status, err);
 }

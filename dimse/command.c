@@ -224,6 +224,23 @@ static void append_counts(struct buffer *out, const struct suboperations *counts
     append_u16(out, TAG_WARNING, counts->warning);
 }
 
+/* AT, one or many (PS3.7 C.4.2, PS3.4 B.2.3). */
+static void append_offending(const struct status *status, struct buffer *out)
+{
+    uint8_t tags[4 * (1 + STATUS_ELEMENTS)];
+    size_t size = 0;
+    for (size_t i = 0; i <= status->coerced_count; i++) {
+        uint32_t tag = i ? status->coerced[i - 1] : status->offending_element;
+        if (!tag)
+            continue;
+        put_u16le(tags + size, (uint16_t)(tag >> 16));
+        put_u16le(tags + size + 2, (uint16_t)tag);
+        size += 4;
+    }
+    if (size)
+        append_element(out, TAG_OFFENDING_ELEMENT, slice_of(tags, size), 0);
+}
+
 void command_encode_response(const struct command *request, const struct status *status,
                              const struct suboperations *counts, bool has_remaining,
                              bool has_data_set, struct buffer *out)
@@ -234,12 +251,7 @@ void command_encode_response(const struct command *request, const struct status 
     append_u16(out, TAG_MESSAGE_ID_RESPONDED, request->message_id);
     append_u16(out, TAG_DATA_SET_TYPE, has_data_set ? HAS_DATA_SET : NO_DATA_SET);
     append_u16(out, TAG_STATUS, status->code);
-    if (status->offending_element) {
-        uint8_t tag[4];
-        put_u16le(tag, (uint16_t)(status->offending_element >> 16));
-        put_u16le(tag + 2, (uint16_t)status->offending_element);
-        append_element(out, TAG_OFFENDING_ELEMENT, slice_of(tag, sizeof(tag)), 0);
-    }
+    append_offending(status, out);
     if (status->comment[0])
         append_element(out, TAG_ERROR_COMMENT, slice_text(status->comment), ' ');
     append_uid(out, TAG_AFFECTED_SOP_INSTANCE, request->sop_instance);

@@ -70,10 +70,14 @@ static inline bool command_is_normalized(const struct command *command)
  * data set type; or when it is a response without a status. */
 bool command_decode(struct slice bytes, struct command *command, struct error *err);
 
+enum { STATUS_ELEMENTS = 32 };
+
 /* How a request is answered. */
 struct status {
     uint16_t code;
-    uint32_t offending_element; /* 0: none */
+    uint32_t offending_element;        /* 0: none */
+    uint32_t coerced[STATUS_ELEMENTS]; /* further ones: attributes that were changed */
+    size_t coerced_count;
     char comment[COMMENT_SIZE]; /* (0000,0902); "" for none */
 };
 

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "dimse/negotiate.h"
 
+#include "archive/archive.h"
+
 static const struct {
     const char *abstract_syntax;
     enum service service;
@@ -29,7 +31,8 @@ enum service negotiate_service(const char *abstract_syntax, bool refuse_unknown)
 
 /* Bytes of the extended negotiation that we serve. Query/Retrieve: see enum extended_query.
  * Storage (PS3.4 B.3.1): level 2 (full), then reserved, digital signatures level 3 (bytes are kept
- * as they came, so signatures stay valid), reserved, no coercion. */
+ * as they came, so signatures stay valid), reserved, no coercion; from a peer whose attributes may
+ * be coerced level 1 (signatures may become invalid). */
 static const struct {
     enum service service;
     uint8_t size;
@@ -140,6 +143,15 @@ static uint8_t granted_roles(enum service service, const struct associate_role *
     return (proposed->scu ? ROLE_SCU : 0) | (scp ? ROLE_SCP : 0);
 }
 
+enum { SIGNATURE_LEVEL = 2, COERCION = 4 };
+
+static bool is_coerced(const struct associate *request, const struct policy *policy)
+{
+    char calling[AE_TITLE_SIZE];
+    associate_calling_ae(request, calling);
+    return policy->archive && archive_coerces(policy->archive, calling);
+}
+
 /* What we serve of what was proposed; returns how many bytes are answered, 0: none at all. */
 static size_t agree_extended(enum service service, struct slice proposed,
                              uint8_t agreed[EXTENDED_SIZE])
@@ -185,6 +197,10 @@ static void negotiate_context(const struct associate *request, const struct poli
     const struct associate_extended *extended = find_extended(request, context->abstract_syntax);
     if (extended)
         agree_extended(context->service, extended->information, context->extended);
+    if (extended && context->service == SERVICE_STORAGE && is_coerced(request, policy)) {
+        context->extended[SIGNATURE_LEVEL] = 1;
+        context->extended[COERCION] = 1;
+    }
     context->result = CONTEXT_ACCEPTED;
 }
 

@@ -65,6 +65,7 @@ struct policy {
     const char *const *refused_sop_classes; /* NULL-terminated; NULL: none */
     uint32_t max_pdu;                       /* what we announce */
     uint16_t operations;                    /* that a requestor may have outstanding */
+    const struct archive *archive;          /* whose rules may coerce; NULL: none does */
     bool knows_users; /* identities that come as far as this were found right */
 };
 

@@ -17,6 +17,7 @@
 enum { BACKLOG = 4096 }; /* the kernel's own limit is less; thousands may come at once */
 
 struct dimse_server {
+    const struct archive *archive;
     struct configuration_place *place;
     struct commitment *commitment;
     struct forward *forward;
@@ -98,9 +99,12 @@ bool dimse_server_open(struct archive *archive, const struct dimse_options *opti
 {
     struct dimse_server *server = mem_alloc(sizeof(*server));
     const struct configuration *configuration = NULL;
+    struct dimse_options own = *options;
+    own.archive = archive;
     *out = NULL;
-    if (!configuration_new(options, &configuration, err))
+    if (!configuration_new(&own, &configuration, err))
         goto fail;
+    server->archive = archive;
     server->place = configuration_place_new_take(configuration);
     if (!commitment_open(archive, server->place, &server->commitment, err))
         goto fail;
@@ -124,7 +128,9 @@ bool dimse_server_reload(struct dimse_server *server, const struct dimse_options
                          struct error *err)
 {
     const struct configuration *next;
-    if (!configuration_new(options, &next, err))
+    struct dimse_options own = *options;
+    own.archive = server->archive;
+    if (!configuration_new(&own, &next, err))
         return false;
     configuration_replace_take(server->place, next);
     forward_reload(server->forward);

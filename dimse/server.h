@@ -51,9 +51,10 @@ struct forward_rule {
 };
 
 struct dimse_options {
-    const char *address; /* "127.0.0.1", "::", ... */
-    uint16_t port;       /* 0: any free one, see dimse_server_port */
-    uint16_t tls_port;   /* 0: TLS is not listened for */
+    const struct archive *archive; /* whose rules may coerce; the server fills it in */
+    const char *address;           /* "127.0.0.1", "::", ... */
+    uint16_t port;                 /* 0: any free one, see dimse_server_port */
+    uint16_t tls_port;             /* 0: TLS is not listened for */
     struct tls_files tls_files;
     const struct tls_credentials *tls; /* made of them by configuration_new; NULL: none */
     const char *ae_title;

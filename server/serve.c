@@ -55,6 +55,8 @@ static bool open_archive(struct server *server, const struct settings *settings,
         .minimum_free_bytes = (uint64_t)(settings->minimum_free_mib * (1 << 20)),
         .on_conflict = strcmp(settings->on_conflict, "replace") ? CONFLICT_KEEPS_FIRST
                                                                 : CONFLICT_REPLACES,
+        .coercions = settings->coercions,
+        .coercion_count = settings->coercion_count,
         .versions_kept = (size_t)settings->versions_kept,
     };
     return storage_open(&storage, &server->storage, err) &&

@@ -11,6 +11,7 @@
 
 #include "base/buffer.h"
 #include "base/memory.h"
+#include "dicom/tag.h"
 #include "dicom/uid.h"
 #include "dimse/pdu.h"
 #include "http/server.h"
@@ -27,7 +28,8 @@ enum setting_type {
     NETWORKS,
     PEERS,
     USERS,
-    FORWARDS
+    FORWARDS,
+    COERCIONS
 };
 
 struct setting {
@@ -56,6 +58,7 @@ static const struct setting table[] = {
     { "data.verify.mibPerSecond", NUMBER, AT(verify_mib_per_second), 0.01, 1e6, NULL, NULL, NULL },
     { "store.onConflict", TEXT, AT(on_conflict), 0, 0, NULL, NULL, NULL },
     { "store.versionsKept", NUMBER, AT(versions_kept), 1, 1000, NULL, NULL, NULL },
+    { "store.coerce", COERCIONS, AT(coercions), 0, 0, NULL, NULL, NULL },
     { "store.conflictStatus", TEXT, AT(conflict_status), 0, 0, NULL, NULL, NULL },
     { "dimse.port", NUMBER, AT(dimse_port), 1, 65535, "--dimse-port", "N", "DICOM port (11112)" },
     { "dimse.tlsPort", NUMBER, AT(dimse_tls_port), 0, 65535, NULL, NULL, NULL },
@@ -504,6 +507,67 @@ static bool apply_forwards(struct settings *settings, const struct setting *sett
     return true;
 }
 
+static void free_coercion(struct coercion_rule *rule)
+{
+    for (const char *const *title = rule->calling_ae_titles; title && *title; title++)
+        free((char *)*title);
+    free((void *)rule->calling_ae_titles);
+    free((char *)rule->set);
+    free((char *)rule->prefix);
+}
+
+static bool take_coercion(const cJSON *object, struct coercion_rule *rule)
+{
+    const cJSON *member;
+    bool ok = cJSON_IsObject(object);
+    cJSON_ArrayForEach(member, object)
+    {
+        const char *key = member->string ? member->string : "";
+        if (!strcmp(key, "attribute")) {
+            const struct dictionary_entry *entry =
+                cJSON_IsString(member) ? dictionary_find_keyword(member->valuestring) : NULL;
+            ok = ok && entry && coercion_is_possible(entry->tag);
+            rule->tag = entry ? entry->tag : 0;
+        } else if (!strcmp(key, "set")) {
+            ok = ok && take_text(member, &rule->set);
+        } else if (!strcmp(key, "prefix")) {
+            ok = ok && take_text(member, &rule->prefix);
+        } else if (!strcmp(key, "ifEmpty")) {
+            ok = ok && cJSON_IsBool(member);
+            rule->if_empty = cJSON_IsTrue(member);
+        } else if (!strcmp(key, "callingAe")) {
+            ok = ok && take_list(member, is_ae_title, &rule->calling_ae_titles);
+        } else {
+            ok = false;
+        }
+    }
+    return ok && rule->tag && !rule->set != !rule->prefix && !(rule->prefix && rule->if_empty);
+}
+
+static bool apply_coercions(struct settings *settings, const cJSON *value, struct error *err)
+{
+    const cJSON *object;
+    cJSON_ArrayForEach(object, value)
+    {
+        struct coercion_rule rule = { .tag = 0 };
+        bool ok = take_coercion(object, &rule) ||
+                  error_set(
+                      err, ERROR_INVALID,
+                      "store.coerce takes a list of { \"attribute\": keyword of a short text, "
+                      "\"set\" or \"prefix\": text, \"ifEmpty\": true or false (with set), "
+                      "\"callingAe\": list }");
+        if (ok && settings->coercion_count == COERCION_RULES_MAX)
+            ok = error_set(err, ERROR_LIMIT, "store.coerce: more than %d rules",
+                           COERCION_RULES_MAX);
+        if (!ok) {
+            free_coercion(&rule);
+            return false;
+        }
+        settings->coercions[settings->coercion_count++] = rule;
+    }
+    return true;
+}
+
 static bool check_forwards(const struct settings *settings, struct error *err)
 {
     for (size_t i = 0; i < settings->forward_rule_count; i++) {
@@ -556,12 +620,14 @@ static bool apply(struct settings *settings, const struct setting *setting, cons
     case PEERS:
     case USERS:
     case FORWARDS:
+    case COERCIONS:
         if (!cJSON_IsArray(value))
             return error_set(err, ERROR_INVALID, "%s takes a list", setting->key);
-        return setting->type == PEERS      ? apply_peers(settings, setting, value, err)
-               : setting->type == USERS    ? apply_users(settings, setting, value, err)
-               : setting->type == FORWARDS ? apply_forwards(settings, setting, value, err)
-                                           : apply_list(settings, setting, value, err);
+        return setting->type == PEERS       ? apply_peers(settings, setting, value, err)
+               : setting->type == USERS     ? apply_users(settings, setting, value, err)
+               : setting->type == COERCIONS ? apply_coercions(settings, value, err)
+               : setting->type == FORWARDS  ? apply_forwards(settings, setting, value, err)
+                                            : apply_list(settings, setting, value, err);
     }
     return false;
 }
@@ -873,6 +939,8 @@ void settings_free(struct settings *settings)
         free_user(&settings->users[i]);
     for (size_t i = 0; i < settings->forward_rule_count; i++)
         free_rule(&settings->forward_rules[i]);
+    for (size_t i = 0; i < settings->coercion_count; i++)
+        free_coercion(&settings->coercions[i]);
     free(settings);
 }
 

@@ -34,6 +34,8 @@ struct settings {
 
     char *on_conflict; /* "keep-first" or "replace" */
     double versions_kept;
+    struct coercion_rule coercions[COERCION_RULES_MAX];
+    size_t coercion_count;
     char *conflict_status; /* four hexadecimal digits */
 
     double dimse_port;

@@ -39,6 +39,9 @@ uint64_t blob_writer_size(const struct blob_writer *writer);
 /* All bytes so far while they still stand in memory; data is NULL once the blob streams to the
  * disk. */
 struct slice blob_writer_bytes(const struct blob_writer *writer);
+/* Reads back what was written so far, wherever it stands. */
+bool blob_writer_read(struct blob_writer *writer, uint64_t offset, struct space space,
+                      struct error *err);
 /* The key may be set as long as finish was not called: it is often known only after the first
  * bytes. */
 void blob_writer_set_key(struct blob_writer *writer, struct slice key);

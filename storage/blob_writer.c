@@ -173,6 +173,26 @@ struct slice blob_writer_bytes(const struct blob_writer *writer)
     return slice_of(writer->block + RECORD_HEADER_SIZE, (size_t)writer->size);
 }
 
+bool blob_writer_read(struct blob_writer *writer, uint64_t offset, struct space space,
+                      struct error *err)
+{
+    if (offset > writer->size || space.size > writer->size - offset)
+        return error_set(err, ERROR_INVALID, "a range beyond the end of the blob");
+    uint64_t at = RECORD_HEADER_SIZE + offset;
+    if (at < writer->written) {
+        uint64_t left = writer->written - at;
+        struct space part = { space.data, left < space.size ? (size_t)left : space.size };
+        if (!segment_read(writer->reservation.segment->fd, part, writer->reservation.offset + at,
+                          err))
+            return false;
+        space = (struct space){ space.data + part.size, space.size - part.size };
+        at += part.size;
+    }
+    if (space.size)
+        memcpy(space.data, writer->block + (at - writer->written), space.size);
+    return true;
+}
+
 /* A recycled block must not carry bytes of another blob into the file. */
 static size_t pad(struct blob_writer *writer)
 {

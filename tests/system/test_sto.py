@@ -3,6 +3,7 @@
 import copy
 import io
 import random
+import re
 import struct
 import subprocess
 import threading
@@ -19,7 +20,7 @@ from pynetdicom.presentation import AllStoragePresentationContexts
 from conftest import BINARY
 from upper_layer import (
     BIG_ENDIAN, CT, DEFLATED, EXPLICIT, IMPLICIT, JPEG, LAST, STUDY_FIND, STUDY_MOVE, VERIFICATION, Association,
-    Receiver, data_pdu, encode, find, is_stored, keys, pdv, store_all,
+    Receiver, data_pdu, encode, find, is_stored, keys, pdv, store_all, user_information,
 )
 from web import make, new_uid, part10, url_of
 
@@ -459,6 +460,96 @@ def test_STO_10_nothing_is_coerced_so_nothing_is_called_coerced(server):
     url = f"{server.dicomweb}/studies/{ds.StudyInstanceUID}/series/{ds.SeriesInstanceUID}/instances/{ds.SOPInstanceUID}"
     got = requests.get(url, headers={"Accept": 'multipart/related; type="application/dicom"; transfer-syntax=*'})
     assert encode(ds) in got.content
+
+
+RULES = [
+    {"attribute": "PatientID", "prefix": "H1-", "callingAe": ["CT1"]},
+    {"attribute": "IssuerOfPatientID", "set": "HOSPITAL1", "ifEmpty": True, "callingAe": ["CT1"]},
+    {"attribute": "SpecificCharacterSet", "set": "ISO_IR 100", "ifEmpty": True, "callingAe": ["OLDUS"]},
+    {"attribute": "InstitutionName", "set": "EAST"},
+]
+
+
+@pytest.mark.parametrize("syntax", [EXPLICIT, IMPLICIT, BIG_ENDIAN])
+def test_STO_10_attributes_are_coerced_by_rule_and_the_sender_hears_which(start_server, syntax):
+    server = start_server({"store": {"coerce": RULES}})
+    ds = make(PatientID="42", InstitutionName="west wing ", PatientName="A^B", PixelData=bytes(range(256)) * 2)
+    content = encode(ds, syntax)
+    for _ in range(2):  # sent again it is the same
+        association = Association(server, [(1, CT, [syntax])], calling="CT1")
+        answer = association.store(content, 1, sop_class=CT, sop_instance=ds.SOPInstanceUID)
+        association.release()
+        assert answer[0x0900] == 0xB000
+        assert answer[0x0901] == [0x00080080, 0x00100020, 0x00100021]
+    stored = pydicom.dcmread(io.BytesIO(file_of(server, ds)))
+    assert (stored.PatientID, stored.IssuerOfPatientID, stored.InstitutionName) == ("H1-42", "HOSPITAL1", "EAST")
+    (item,) = stored.OriginalAttributesSequence
+    assert item.ReasonForTheAttributeModification == "COERCE"
+    assert item.ModifyingSystem == "HOUNSFIELD" and item.SourceOfPreviousValues == "CT1"
+    assert re.fullmatch(r"\d{14}\.\d{6}\+0000", item.AttributeModificationDateTime)
+    (modified,) = item.ModifiedAttributesSequence
+    assert (modified.PatientID, modified.InstitutionName, modified.IssuerOfPatientID) == ("42", "west wing", "")
+    assert len(list(modified)) == 3
+    # all else is as it was
+    del stored.OriginalAttributesSequence, stored.IssuerOfPatientID
+    stored.PatientID, stored.InstitutionName = "42", "west wing "
+    if syntax == BIG_ENDIAN:  # WADO-RS gives it in little endian
+        stored.PixelData = bytes(byte for pair in zip(stored.PixelData[1::2], stored.PixelData[::2]) for byte in pair)
+    assert encode(stored, syntax) == content
+    found, _ = find(server, keys(QueryRetrieveLevel="STUDY", PatientID="H1-42", StudyInstanceUID=""))
+    assert [one.StudyInstanceUID for one in found] == [ds.StudyInstanceUID]
+    assert not find(server, keys(QueryRetrieveLevel="STUDY", PatientID="42", StudyInstanceUID=""))[0]
+    # what has the values already is not touched
+    again = pydicom.dcmread(io.BytesIO(file_of(server, ds)))
+    again.SOPInstanceUID = new_uid()
+    association = Association(server, [(1, CT, [syntax])], calling="CT1")
+    assert association.store(encode(again, syntax), 1, sop_class=CT, sop_instance=again.SOPInstanceUID)[0x0900] == 0
+    association.release()
+
+
+def test_STO_10_a_character_set_is_repaired_and_earlier_changes_stay(start_server):
+    server = start_server({"store": {"coerce": RULES}})
+    for defined in (True, False):
+        ds = make(InstitutionName="EAST", PatientName="MULLER^X")
+        earlier = keys(ModifiedAttributesSequence=[keys(PatientID="0")], AttributeModificationDateTime="20200101",
+                       ModifyingSystem="OTHER", SourceOfPreviousValues="", ReasonForTheAttributeModification="CORRECT")
+        ds.OriginalAttributesSequence = [earlier]
+        ds["OriginalAttributesSequence"].is_undefined_length = not defined
+        content = encode(ds).replace(b"MULLER^X", b"M\xfcLLER^X", 1)
+        association = Association(server, [(1, ds.SOPClassUID, [EXPLICIT])], calling="OLDUS")
+        answer = association.store(content, 1, sop_class=ds.SOPClassUID, sop_instance=ds.SOPInstanceUID)
+        association.release()
+        assert answer[0x0900] == 0xB000 and answer[0x0901] == [0x00080005]
+        stored = pydicom.dcmread(io.BytesIO(file_of(server, ds)))
+        assert stored.SpecificCharacterSet == "ISO_IR 100"
+        assert stored.PatientName == "M\xfcLLER^X"
+        first, second = stored.OriginalAttributesSequence
+        assert first == earlier and second.ReasonForTheAttributeModification == "CORRECT"
+        assert not second.ModifiedAttributesSequence[0].SpecificCharacterSet
+
+
+def test_STO_10_large_instances_are_coerced_too_and_what_cannot_be_is_refused(start_server):
+    server = start_server({"store": {"coerce": RULES}})
+    ds = make(Rows=4500, Columns=4500, InstitutionName="west")  # 40 MB: more than stands in memory
+    association = Association(server, [(1, CT, [EXPLICIT]), (3, CT, [DEFLATED])], calling="ANY")
+    assert association.store(ds, 1)[0x0900] == 0xB000
+    stored = pydicom.dcmread(io.BytesIO(file_of(server, ds)))
+    assert stored.InstitutionName == "EAST" and stored.PixelData == ds.PixelData
+    small = make(InstitutionName="west")
+    assert association.store(small, 3)[0x0900] == 0xC000
+    association.release()
+    assert not is_stored(server, small)
+
+
+def test_STO_15_where_attributes_may_be_coerced_it_is_declared(start_server):
+    server = start_server({"store": {"coerce": RULES[:2]}})
+    offered = struct.pack(">BxHH", 0x56, 2 + len(CT) + 6, len(CT)) + CT.encode() + bytes(6)
+    for calling, expected in (("CT1", [2, 0, 1, 0, 1, 0]), ("CT2", [2, 0, 3, 0, 0, 0])):
+        association = Association(server, [(1, CT, [EXPLICIT])], calling=calling,
+                                  user=user_information(extra=offered))
+        (answer,) = association.accepted.sub_items(0x56)
+        assert list(answer[2 + len(CT):]) == expected
+        association.release()
 
 
 @pytest.mark.parametrize("tag, vr, value", [

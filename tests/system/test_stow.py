@@ -5,6 +5,7 @@ import io
 import socket
 import struct
 import time
+from xml.etree import ElementTree
 
 import pydicom
 import pytest
@@ -206,6 +207,43 @@ def test_STOW_07_parts_that_are_not_dicom_are_other_failures(server):
     answer = post(server, *multipart([b"x", b"y" * 1000]))
     assert answer.status_code == 400
     assert reasons(answer, OTHER) == [0xC000, 0xC000]
+
+
+@pytest.mark.parametrize("accept", ["application/dicom+json", "application/dicom+xml"])
+def test_STOW_08_what_was_coerced_is_202_with_a_warning_and_the_old_values(start_server, accept):
+    server = start_server({"store": {"coerce": [{"attribute": "InstitutionName", "set": "EAST"},
+                                                {"attribute": "PatientID", "prefix": "X", "callingAe": ["CT1"]}]}})
+    ds, other = make(InstitutionName="W\u00e9st", SpecificCharacterSet="ISO_IR 192"), make(InstitutionName="EAST")
+    body, content_type = multipart([part10(ds), part10(other)])
+    answer = requests.post(f"{server.dicomweb}/studies", data=body, timeout=30,
+                           headers={"Content-Type": content_type, "Accept": accept})
+    assert answer.status_code == 202 and answer.headers["Warning"].startswith("299 ")
+    if accept.endswith("xml"):
+        items = ElementTree.fromstring(answer.text).findall(".//{*}DicomAttribute[@keyword='ReferencedSOPSequence']/{*}Item")
+        warned = [item for item in items if item.find("{*}DicomAttribute[@tag='00081196']") is not None]
+        assert len(items) == 2 and len(warned) == 1
+        assert warned[0].find("{*}DicomAttribute[@tag='00081196']/{*}Value").text == str(0xB000)
+        originals = warned[0].find("{*}DicomAttribute[@tag='04000561']/{*}Item")
+        assert originals.find(".//{*}DicomAttribute[@tag='00080080']/{*}Value").text == "W\u00e9st"
+    else:
+        by_uid = {item["00081155"]["Value"][0]: item for item in answer.json()["00081199"]["Value"]}
+        assert "00081196" not in by_uid[other.SOPInstanceUID]
+        item = by_uid[ds.SOPInstanceUID]
+        assert item["00081196"]["Value"] == [0xB000]
+        (original,) = item["04000561"]["Value"]
+        assert original["04000565"]["Value"] == ["COERCE"]
+        assert original["04000550"]["Value"][0]["00080080"]["Value"] == ["W\u00e9st"]
+    metadata = requests.get(f"{url_of(server, ds)}/metadata", timeout=10).json()[0]
+    assert metadata["00080080"]["Value"] == ["EAST"] and metadata["00100020"]["Value"] == [ds.PatientID]
+
+
+def test_STOW_09_other_bytes_are_stored_where_the_policy_is_replace(start_server):
+    server = start_server({"store": {"onConflict": "replace"}})
+    ds = make(StudyDescription="FIRST")
+    store(server, ds)
+    ds.StudyDescription = "SECOND"
+    store(server, ds)
+    assert requests.get(f"{url_of(server, ds)}/metadata", timeout=10).json()[0]["00081030"]["Value"] == ["SECOND"]
 
 
 def test_STOW_09_the_same_bytes_again_are_stored_once(server):
