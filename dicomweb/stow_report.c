@@ -51,26 +51,43 @@ struct stow_result *stow_report_add(struct stow_report *report)
     return result;
 }
 
+/* What is kept of a part with UIDs; stow_result has a pointer to its first member. */
+struct known {
+    struct identity identity;
+    struct slice originals;
+};
+
+static struct slice *originals_of(const struct stow_result *result)
+{
+    return result->identity ? &((struct known *)(void *)result->identity)->originals : NULL;
+}
+
+static bool has_originals(const struct stow_result *result)
+{
+    return result->identity && originals_of(result)->size;
+}
+
 void stow_result_identify(struct stow_result *result, const struct identity *identity)
 {
     if (!identity->sop_class[0] && !identity->instance[0])
         return;
     if (!result->identity)
-        result->identity = mem_alloc(sizeof(*result->identity));
+        result->identity = mem_alloc(sizeof(struct known));
     *result->identity = *identity;
 }
 
 void stow_result_coerced(struct stow_result *result, struct slice originals)
 {
-    if (originals.size)
-        result->originals = slice_of(mem_copy(originals.data, originals.size), originals.size);
+    if (originals.size && result->identity)
+        *originals_of(result) = slice_of(mem_copy(originals.data, originals.size), originals.size);
 }
 
 void stow_report_release(struct stow_report *report)
 {
     for (size_t i = 0; i < report->count; i++) {
+        if (has_originals(&report->results[i]))
+            free((void *)(uintptr_t)originals_of(&report->results[i])->data);
         free(report->results[i].identity);
-        free((void *)(uintptr_t)report->results[i].originals.data);
     }
     free(report->results);
     memset(report, 0, sizeof(*report));
@@ -106,7 +123,7 @@ static size_t count_reason(const struct stow_report *report, enum failure_reason
 bool stow_report_has_warning(const struct stow_report *report)
 {
     for (size_t i = 0; i < report->count; i++)
-        if (report->results[i].originals.size)
+        if (has_originals(&report->results[i]))
             return true;
     return false;
 }
@@ -153,8 +170,8 @@ static void write_instance_url(const struct stow_result *result, const char *bas
 static struct dataset *open_originals(const struct stow_result *result)
 {
     struct dataset *originals = NULL;
-    if (result->originals.size)
-        dataset_open(result->originals,
+    if (has_originals(result))
+        dataset_open(*originals_of(result),
                      transfer_syntax_find(slice_text(UID_EXPLICIT_LITTLE_ENDIAN)), NULL, 0,
                      &originals, NULL);
     return originals;

@@ -22,8 +22,6 @@ enum failure_reason failure_reason_of(enum error_code code);
 struct stow_result {
     enum failure_reason reason; /* FAILURE_NONE: stored, or here already */
     struct identity *identity;  /* as far as it is known; NULL: nothing is. Owned */
-    struct slice originals;     /* Original Attributes Sequence when attributes were coerced, as a
-                                   data set in Explicit VR Little Endian. Owned */
 };
 
 struct stow_report {
@@ -37,7 +35,8 @@ struct stow_result *stow_report_add(struct stow_report *report);
 /* Takes a copy. A part of which nothing is known costs nothing here, as a small request can have
  * very many of them. */
 void stow_result_identify(struct stow_result *result, const struct identity *identity);
-/* Takes a copy; empty: nothing was coerced. */
+/* Original Attributes Sequence of an instance whose attributes were coerced, as a data set in
+ * Explicit VR Little Endian; empty: nothing was. Takes a copy. Only behind stow_result_identify. */
 void stow_result_coerced(struct stow_result *result, struct slice originals);
 void stow_report_release(struct stow_report *report);
 
