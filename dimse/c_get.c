@@ -152,7 +152,10 @@ static bool run(struct get *get, struct error *err)
 
 bool c_get(struct session *session, struct message *request, struct error *err)
 {
-    struct get get = { .way = { .association = session->association, .role = ROLE_SCP } };
+    struct file_reader reader = { .is_open = false };
+    struct get get = {
+        .way = { .association = session->association, .role = ROLE_SCP, .reader = &reader }
+    };
     get.way.without_bulk = strcmp(request->context->abstract_syntax, UID_WITHOUT_BULK_GET) == 0;
     struct identifier identifier;
     struct error refusal = { .code = ERROR_NONE };
@@ -166,6 +169,7 @@ bool c_get(struct session *session, struct message *request, struct error *err)
         session_note_refusal(session, request, &status);
         ok = message_respond(request, &status, err);
     }
+    file_reader_release(&reader);
     retrieval_release(&get.retrieval);
     identifier_release(&identifier);
     return ok;

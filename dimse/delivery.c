@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "dimse/delivery.h"
 
-#include <sys/stat.h>
-
 #include "dicom/transcode.h"
 #include "dimse/status.h"
 
@@ -72,22 +70,13 @@ static bool send_transcoded(const struct delivery_way *way, struct instance *ins
 }
 
 /* The file must have all that is announced: behind the first byte there is no way back. */
-static bool check_range(const struct file_range *range, struct error *err)
-{
-    struct stat status;
-    if (fstat(range->fd, &status) == 0 && (uint64_t)status.st_size >= range->offset + range->size)
-        return true;
-    return error_set(err, ERROR_CORRUPT, "a stored file is shorter than it was");
-}
-
 static bool send_stored(struct delivery_way *way, struct instance *instance,
                         const struct presentation_context *context, struct slice command,
                         bool *broken, struct error *err)
 {
     struct file_range stored;
-    if (!instance_dataset(instance, &stored, err) || !check_range(&stored, err))
+    if (!instance_dataset(instance, &stored, err) || !file_reader_take(way->reader, &stored, err))
         return false;
-    read_ahead_note(&way->ahead, &stored);
     *broken = !message_send_file(way->association, context->id, command, &stored, err);
     return !*broken;
 }

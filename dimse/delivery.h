@@ -5,8 +5,8 @@
  */
 
 #include "archive/retrieve.h"
+#include "base/file_reader.h"
 #include "dimse/message.h"
-#include "dimse/read_ahead.h"
 
 enum delivery { DELIVERED, DELIVERED_WITH_WARNING, NOT_DELIVERED };
 
@@ -15,7 +15,7 @@ struct delivery_way {
     struct association *association;
     enum role role;    /* of the association's requestor in the contexts that may be used */
     bool without_bulk; /* pixels and the like stay here (PS3.4 Z.1.3) */
-    struct read_ahead ahead;
+    struct file_reader *reader; /* of the stored files; whoever began releases it */
 };
 
 /* Sends the C-STORE-RQ and its data set. `command` holds message ID, priority and originator; SOP

@@ -48,7 +48,7 @@ struct destination {
     uint16_t message_id;
     int64_t deadline_ms; /* for the answer to the last request */
     bool has_answer;     /* it has come, or the end */
-    struct read_ahead ahead;
+    struct file_reader reader;
 };
 
 struct destination *destination_new(struct session *session, const struct command *request,
@@ -78,6 +78,7 @@ void destination_free(struct destination *destination)
     if (!destination)
         return;
     hang_up(destination);
+    file_reader_release(&destination->reader);
     free(destination->combinations);
     free(destination);
 }
@@ -330,9 +331,8 @@ static bool send_request(struct destination *destination, struct instance *insta
            AE_TITLE_SIZE);
     struct delivery_way way = { .association = destination->association,
                                 .role = ROLE_SCU,
-                                .ahead = destination->ahead };
+                                .reader = &destination->reader };
     bool ok = delivery_send(&way, instance, &command, &broken, err);
-    destination->ahead = way.ahead;
     if (broken)
         take_back(destination);
     return ok;

@@ -8,6 +8,7 @@
 void forward_lane_hang_up(struct forward_lane *lane)
 {
     client_close(lane->association);
+    file_reader_release(&lane->reader);
     configuration_release(lane->configuration);
     lane->association = NULL;
     lane->configuration = NULL;
@@ -100,12 +101,11 @@ static enum forward_outcome exchange(struct forward_lane *lane, struct instance 
 {
     struct delivery_way way = { .association = lane->association,
                                 .role = ROLE_SCU,
-                                .ahead = lane->ahead };
+                                .reader = &lane->reader };
     struct command command = { .message_id = ++lane->message_id };
     struct message answer;
     bool broken;
     bool sent = delivery_send(&way, instance, &command, &broken, failure);
-    lane->ahead = way.ahead;
     if (!sent) {
         /* A data set that was begun can only be taken back with the association. */
         if (broken && !association_has_ended(lane->association))

@@ -5,9 +5,9 @@
  * thread at a time. */
 
 #include "archive/retrieve.h"
+#include "base/file_reader.h"
 #include "dimse/configuration.h"
 #include "dimse/forward.h"
-#include "dimse/read_ahead.h"
 
 /* Of each SOP class a context for what can be transcoded comes on top. */
 enum { FORWARD_COMBINATIONS = 60 };
@@ -24,7 +24,7 @@ struct forward_lane {
     size_t count;
     size_t oldest; /* that gives way when all places are taken */
     uint16_t message_id;
-    struct read_ahead ahead;
+    struct file_reader reader;
     int kill_fd;
 };
 

@@ -12,12 +12,12 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/digest.h"
+#include "base/file_reader.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/metrics.h"
@@ -97,7 +97,8 @@ struct exchange {
     uint64_t discarded_bytes; /* of these, what nobody wanted */
     uint64_t sent_bytes;      /* handed out for sending */
     struct piece piece;       /* of a streamed answer: what is left of the present one */
-    bool stream_begun;        /* a piece was made */
+    struct file_reader reader;
+    bool stream_begun; /* a piece was made */
     bool stream_failed;
     struct error stream_error; /* why, when the source said so */
     bool stream_ended;
@@ -111,7 +112,11 @@ static bool next_piece(struct exchange *exchange)
     struct error err = { 0 };
     struct body_source *source = &exchange->response.source;
     memset(&exchange->piece, 0, sizeof(exchange->piece));
-    if (!source->next(source->state, &exchange->piece, &err)) {
+    bool ok = source->next(source->state, &exchange->piece, &err);
+    /* A range that ends before its size is found out while there may still be a status for it. */
+    if (ok && exchange->piece.kind == PIECE_FILE && exchange->piece.file.size)
+        ok = file_reader_take(&exchange->reader, &exchange->piece.file, &err);
+    if (!ok) {
         if (exchange->stream_begun || http_status_of(err.code) >= 500)
             log_warn("http: an answer broke off pattern=%s error=%s",
                      exchange->request.match.pattern, err.message);
@@ -184,29 +189,15 @@ static ssize_t read_stream(void *context, uint64_t position, char *out, size_t r
     return MHD_CONTENT_READER_END_WITH_ERROR;
 }
 
-/* A range that ends before its size is found out while there is still a status to say so. */
-static bool is_whole(const struct file_range *file)
-{
-    struct stat status;
-    return fstat(file->fd, &status) == 0 && (uint64_t)status.st_size >= file->offset &&
-           (uint64_t)status.st_size - file->offset >= file->size;
-}
-
 /* Files are read and copied, not handed to sendfile: pages of the file would lie in the socket's
  * queue (and, on this host, in the reader's) after the answer has ended here, and when the instance
  * is deleted then and its space given back, the client reads zeros. */
 static struct MHD_Response *stream_response(struct exchange *exchange)
 {
     uint64_t size = exchange->response.source_size;
-    if (strcmp(exchange->request.method, "HEAD") != 0) {
-        if (!next_piece(exchange) && exchange->stream_failed)
-            return NULL;
-        if (exchange->piece.kind == PIECE_FILE && !is_whole(&exchange->piece.file)) {
-            log_warn("http: a stored file is shorter than its record pattern=%s",
-                     exchange->request.match.pattern);
-            return NULL;
-        }
-    }
+    bool is_head = strcmp(exchange->request.method, "HEAD") == 0;
+    if (!is_head && !next_piece(exchange) && exchange->stream_failed)
+        return NULL;
     return MHD_create_response_from_callback(size == UINT64_MAX ? MHD_SIZE_UNKNOWN : size,
                                              STREAM_BLOCK, read_stream, exchange, NULL);
 }
@@ -638,6 +629,7 @@ static void end_exchange(struct exchange *exchange, bool complete)
         log_exchange(exchange, complete);
     /* The stream may work on the route's state, so it goes first. */
     response_release(&exchange->response);
+    file_reader_release(&exchange->reader);
     if (exchange->routed && exchange->request.match.route->close)
         exchange->request.match.route->close(&exchange->request, complete);
     request_release(&exchange->request);
