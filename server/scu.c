@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "server/scu.h"
 
+#include <errno.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -286,14 +288,17 @@ static bool parse(struct scu *scu, int count, char **arguments, struct error *er
 }
 
 static int stop_fd = -1;
-static volatile sig_atomic_t interrupted_by; /* the signal */
+/* The signal. Lock-free, so that a handler may set it, and read by the threads of send. */
+static atomic_int interrupted_by;
 
 static void interrupt(int number)
 {
     uint64_t one = 1;
+    int before = errno;
     interrupted_by = number;
     ssize_t written = write(stop_fd, &one, sizeof(one));
     (void)written; /* fails only when it is raised already */
+    errno = before;
 }
 
 bool scu_is_interrupted(void)
