@@ -107,7 +107,7 @@ static void digest_password(const struct login *login, const char *password,
                             uint8_t digest[DIGEST_SIZE])
 {
     uint8_t text[SALT_SIZE + CREDENTIALS_LIMIT];
-    size_t size = strnlen(password, CREDENTIALS_LIMIT);
+    size_t size = strnlen(password, CREDENTIALS_LIMIT - 1); /* it stands behind a colon */
     memcpy(text, login->salt, SALT_SIZE);
     memcpy(text + SALT_SIZE, password, size);
     digest_sha256(slice_of(text, SALT_SIZE + size), digest);
