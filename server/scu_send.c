@@ -227,7 +227,9 @@ int scu_send(struct scu *scu)
     for (size_t i = 0; ok && i < scu->word_count; i++)
         ok = scu_files_add(&send.files, scu->words[i], &err);
     scu_files_sort(&send.files);
-    if (ok && !send.files.count && !scu_is_interrupted())
+    if (ok && scu_is_interrupted())
+        ok = error_set(&err, ERROR_STOPPED, "interrupted");
+    if (ok && !send.files.count)
         ok = error_set(&err, ERROR_NOT_FOUND, "there is no DICOM file");
     if (ok) {
         int64_t began_ms = clock_monotonic_ms();
