@@ -14,6 +14,7 @@
 #include "base/memory.h"
 #include "server/flags.h"
 #include "server/serve.h"
+#include "server/settings_parts.h"
 
 enum {
     CONNECT_TIMEOUT_MS = 10 * 1000,
@@ -96,9 +97,8 @@ enum { COMMAND_COUNT = sizeof(commands) / sizeof(commands[0]) };
 
 static bool read_title(const char *value, const char **title)
 {
-    size_t size = strlen(value);
     *title = value;
-    return size > 0 && size < AE_TITLE_SIZE && !strchr(value, '\\');
+    return settings_is_ae_title(value);
 }
 
 static bool set_aet(void *object, const char *value)

@@ -1,20 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 #include "server/settings.h"
 
-#include <arpa/inet.h>
 #include <cjson/cJSON.h>
-#include <ctype.h>
 #include <errno.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/buffer.h"
 #include "base/memory.h"
-#include "dicom/tag.h"
 #include "dicom/uid.h"
-#include "dimse/pdu.h"
 #include "http/server.h"
+#include "server/settings_parts.h"
 
 enum { SETTINGS_FILE_LIMIT = 1 << 20 };
 
@@ -151,95 +147,6 @@ static void replace_text(char **field, const char *text)
     *field = mem_copy_text(text);
 }
 
-static bool is_ae_title(const char *text)
-{
-    size_t size = strlen(text);
-    if (!size || size > 16 || text[0] == ' ' || text[size - 1] == ' ')
-        return false;
-    for (const char *c = text; *c; c++)
-        if ((unsigned char)*c < 0x20 || (unsigned char)*c >= 0x7f || *c == '\\')
-            return false;
-    return true;
-}
-
-static void free_peer(struct peer *peer)
-{
-    free((char *)peer->ae_title);
-    free((char *)peer->host);
-    free((char *)peer->certificate);
-    free((char *)peer->character_set);
-    for (const char *const *uid = peer->transfer_syntaxes; uid && *uid; uid++)
-        free((char *)*uid);
-    free((void *)peer->transfer_syntaxes);
-}
-
-/* Checks a peer and takes it with all it points to. */
-static bool add_peer_take(struct settings *settings, struct peer peer, struct error *err)
-{
-    if (!is_ae_title(peer.ae_title)) {
-        error_set(err, ERROR_INVALID, "\"%s\" is no AE title (1 to 16 characters)", peer.ae_title);
-        goto fail;
-    }
-    for (size_t i = 0; i < settings->peer_count; i++)
-        if (!strcmp(settings->peers[i].ae_title, peer.ae_title)) {
-            error_set(err, ERROR_INVALID, "peer %s is given twice", peer.ae_title);
-            goto fail;
-        }
-    if (peer.port && (!peer.host || !*peer.host)) {
-        error_set(err, ERROR_INVALID, "peer %s has no host", peer.ae_title);
-        goto fail;
-    }
-    if (settings->peer_count == SETTINGS_MAX_PEERS) {
-        error_set(err, ERROR_LIMIT, "more than %d peers", SETTINGS_MAX_PEERS);
-        goto fail;
-    }
-    settings->peers[settings->peer_count++] = peer;
-    return true;
-fail:
-    free_peer(&peer);
-    return false;
-}
-
-static bool to_port(double number, uint16_t *port)
-{
-    if (!(number >= 1 && number <= 65535) || number != floor(number))
-        return false;
-    *port = (uint16_t)number;
-    return true;
-}
-
-/* TITLE=HOST:PORT, where HOST may be an IPv6 address in brackets. */
-static bool parse_peer(struct settings *settings, const char *text, struct error *err)
-{
-    char *copy = mem_copy_text(text);
-    char *host = strchr(copy, '=');
-    char *port = strrchr(copy, ':');
-    bool ok = false;
-    if (!host || !port || port < host) {
-        error_set(err, ERROR_INVALID, "--peer takes TITLE=HOST:PORT, not \"%s\"", text);
-        goto out;
-    }
-    *host++ = '\0';
-    *port++ = '\0';
-    if (*host == '[' && port - 2 > host && port[-2] == ']') {
-        port[-2] = '\0';
-        host++;
-    }
-    char *end;
-    double number = strtod(port, &end);
-    struct peer peer = { .rights = RIGHT_ALL };
-    if (!*port || *end || !to_port(number, &peer.port)) {
-        error_set(err, ERROR_INVALID, "peer %s: port must be 1 to 65535", copy);
-        goto out;
-    }
-    peer.ae_title = mem_copy_text(copy);
-    peer.host = mem_copy_text(host);
-    ok = add_peer_take(settings, peer, err);
-out:
-    free(copy);
-    return ok;
-}
-
 /* As a browser writes it: a scheme, a host, perhaps a port, and nothing behind. */
 static bool is_origin(const char *text)
 {
@@ -260,7 +167,7 @@ static bool apply_list(struct settings *settings, const struct setting *setting,
                        struct error *err)
 {
     struct text_list *list = (struct text_list *)((char *)settings + setting->offset);
-    bool (*is_valid)(const char *) = setting->type == TITLES     ? is_ae_title
+    bool (*is_valid)(const char *) = setting->type == TITLES     ? settings_is_ae_title
                                      : setting->type == UIDS     ? uid_is_valid
                                      : setting->type == NETWORKS ? http_is_network
                                                                  : is_origin;
@@ -279,306 +186,6 @@ static bool apply_list(struct settings *settings, const struct setting *setting,
                              SETTINGS_MAX_TEXTS);
         list->items[list->count++] = mem_copy_text(text->valuestring);
         list->items[list->count] = NULL;
-    }
-    return true;
-}
-
-static bool take_text(const cJSON *value, const char **text)
-{
-    if (!cJSON_IsString(value))
-        return false;
-    free((char *)*text);
-    *text = mem_copy_text(value->valuestring);
-    return true;
-}
-
-static bool take_rights(const cJSON *value, uint8_t *rights)
-{
-    static const char *const names[] = { "store", "find", "move", "get", "commit", "worklist" };
-    const cJSON *name;
-    *rights = 0;
-    if (!cJSON_IsArray(value))
-        return false;
-    cJSON_ArrayForEach(name, value)
-    {
-        size_t i = 0;
-        while (i < 6 && !(cJSON_IsString(name) && !strcmp(name->valuestring, names[i])))
-            i++;
-        if (i == 6)
-            return false;
-        *rights |= (uint8_t)(1 << i);
-    }
-    return true;
-}
-
-static bool take_list(const cJSON *value, bool (*is_valid)(const char *text),
-                      const char *const **list)
-{
-    const cJSON *text;
-    size_t count = 0;
-    if (!cJSON_IsArray(value) || *list)
-        return false;
-    cJSON_ArrayForEach(text, value)
-    {
-        if (!cJSON_IsString(text) || !is_valid(text->valuestring))
-            return false;
-        count++;
-    }
-    const char **copy = mem_alloc_array(count + 1, sizeof(*copy));
-    count = 0;
-    cJSON_ArrayForEach(text, value) copy[count++] = mem_copy_text(text->valuestring);
-    *list = copy;
-    return true;
-}
-
-static bool take_count(const cJSON *value, double maximum, double *count)
-{
-    *count = value->valuedouble;
-    return cJSON_IsNumber(value) && *count >= 1 && *count <= maximum && *count == floor(*count);
-}
-
-static bool take_peer_member(const cJSON *value, struct peer *peer, struct error *err)
-{
-    const char *key = value->string;
-    const char *takes = NULL;
-    double count = 0;
-    if (!strcmp(key, "aeTitle")) {
-        takes = take_text(value, &peer->ae_title) ? NULL : "a text";
-    } else if (!strcmp(key, "host")) {
-        takes = take_text(value, &peer->host) ? NULL : "a name or address";
-    } else if (!strcmp(key, "port")) {
-        takes = cJSON_IsNumber(value) && to_port(value->valuedouble, &peer->port) ? NULL
-                                                                                  : "1 to 65535";
-    } else if (!strcmp(key, "tls")) {
-        takes = cJSON_IsBool(value) ? NULL : "true or false";
-        peer->tls = cJSON_IsTrue(value);
-    } else if (!strcmp(key, "certificate")) {
-        takes = take_text(value, &peer->certificate) ? NULL : "a fingerprint or subject";
-    } else if (!strcmp(key, "rights")) {
-        takes = take_rights(value, &peer->rights)
-                    ? NULL
-                    : "a list of store, find, move, get, commit and worklist";
-    } else if (!strcmp(key, "characterSet")) {
-        takes = take_text(value, &peer->character_set) ? NULL : "a text";
-    } else if (!strcmp(key, "transferSyntaxes")) {
-        takes = take_list(value, uid_is_valid, &peer->transfer_syntaxes) ? NULL : "a list of UIDs";
-    } else if (!strcmp(key, "async")) {
-        takes = take_count(value, 1000, &count) ? NULL : "1 to 1000";
-        peer->operations = (uint16_t)count;
-    } else if (!strcmp(key, "maxAssociations")) {
-        takes = take_count(value, 10000, &count) ? NULL : "1 to 10000";
-        peer->association_limit = (unsigned)count;
-    } else {
-        return error_set(err, ERROR_INVALID, "unknown key \"%s\"", key);
-    }
-    return !takes || error_set(err, ERROR_INVALID, "%s takes %s", key, takes);
-}
-
-static bool apply_peers(struct settings *settings, const struct setting *setting,
-                        const cJSON *value, struct error *err)
-{
-    const cJSON *object;
-    const cJSON *member;
-    cJSON_ArrayForEach(object, value)
-    {
-        struct peer peer = { .rights = RIGHT_ALL };
-        bool ok = cJSON_IsObject(object) ||
-                  error_set(err, ERROR_INVALID, "takes a list of objects");
-        if (ok)
-            cJSON_ArrayForEach(member, object) ok = ok && take_peer_member(member, &peer, err);
-        if (ok && !peer.ae_title)
-            ok = error_set(err, ERROR_INVALID, "a peer has no aeTitle");
-        if (!ok)
-            free_peer(&peer);
-        if (!ok || !add_peer_take(settings, peer, err))
-            return error_add_context(err, "%s", setting->key);
-    }
-    return true;
-}
-
-static void free_user(struct user *user)
-{
-    free((char *)user->name);
-    free((char *)user->passcode);
-}
-
-static bool take_user(const cJSON *object, struct user *user, struct error *err)
-{
-    const cJSON *member;
-    bool ok = cJSON_IsObject(object);
-    cJSON_ArrayForEach(member, object)
-    {
-        const char *key = member->string ? member->string : "";
-        if (!strcmp(key, "name"))
-            ok = ok && take_text(member, &user->name);
-        else if (!strcmp(key, "passcode"))
-            ok = ok && take_text(member, &user->passcode);
-        else if (!strcmp(key, "rights"))
-            ok = ok && take_rights(member, &user->rights);
-        else
-            ok = false;
-    }
-    return (ok && user->name && *user->name && strlen(user->name) < USER_NAME_SIZE) ||
-           error_set(err, ERROR_INVALID,
-                     "takes a list of { \"name\": text, \"passcode\": text, \"rights\": list }");
-}
-
-static bool apply_users(struct settings *settings, const struct setting *setting,
-                        const cJSON *value, struct error *err)
-{
-    const cJSON *object;
-    cJSON_ArrayForEach(object, value)
-    {
-        struct user user = { .rights = RIGHT_ALL };
-        bool ok = take_user(object, &user, err);
-        if (ok && settings->user_count == SETTINGS_MAX_USERS)
-            ok = error_set(err, ERROR_LIMIT, "more than %d users", SETTINGS_MAX_USERS);
-        for (size_t i = 0; ok && i < settings->user_count; i++)
-            if (!strcmp(settings->users[i].name, user.name))
-                ok = error_set(err, ERROR_INVALID, "user %s is given twice", user.name);
-        if (!ok) {
-            free_user(&user);
-            return error_add_context(err, "%s", setting->key);
-        }
-        settings->users[settings->user_count++] = user;
-    }
-    return true;
-}
-
-static void free_list(const char *const *list)
-{
-    for (size_t i = 0; list && list[i]; i++)
-        free((char *)list[i]);
-    free((void *)list);
-}
-
-static void free_rule(struct forward_rule *rule)
-{
-    free((char *)rule->to);
-    free_list(rule->modalities);
-    free_list(rule->calling_ae_titles);
-}
-
-/* Code String (PS3.5 6.2). */
-static bool is_modality(const char *text)
-{
-    size_t size = strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_ ");
-    return size && size <= 16 && !text[size];
-}
-
-static bool take_rule(const cJSON *object, struct forward_rule *rule, struct error *err)
-{
-    const cJSON *member;
-    bool ok = cJSON_IsObject(object);
-    cJSON_ArrayForEach(member, object)
-    {
-        const char *key = member->string ? member->string : "";
-        if (!strcmp(key, "to"))
-            ok = ok && take_text(member, &rule->to);
-        else if (!strcmp(key, "modalities"))
-            ok = ok && take_list(member, is_modality, &rule->modalities);
-        else if (!strcmp(key, "callingAe"))
-            ok = ok && take_list(member, is_ae_title, &rule->calling_ae_titles);
-        else
-            ok = false;
-    }
-    return (ok && rule->to) ||
-           error_set(err, ERROR_INVALID,
-                     "takes a list of { \"to\": AE title, \"modalities\": list, "
-                     "\"callingAe\": list }");
-}
-
-static bool apply_forwards(struct settings *settings, const struct setting *setting,
-                           const cJSON *value, struct error *err)
-{
-    const cJSON *object;
-    cJSON_ArrayForEach(object, value)
-    {
-        struct forward_rule rule = { .to = NULL };
-        bool ok = take_rule(object, &rule, err);
-        if (ok && settings->forward_rule_count == SETTINGS_MAX_FORWARDS)
-            ok = error_set(err, ERROR_LIMIT, "more than %d rules", SETTINGS_MAX_FORWARDS);
-        if (!ok) {
-            free_rule(&rule);
-            return error_add_context(err, "%s", setting->key);
-        }
-        settings->forward_rules[settings->forward_rule_count++] = rule;
-    }
-    return true;
-}
-
-static void free_coercion(struct coercion_rule *rule)
-{
-    for (const char *const *title = rule->calling_ae_titles; title && *title; title++)
-        free((char *)*title);
-    free((void *)rule->calling_ae_titles);
-    free((char *)rule->set);
-    free((char *)rule->prefix);
-}
-
-static bool take_coercion(const cJSON *object, struct coercion_rule *rule)
-{
-    const cJSON *member;
-    bool ok = cJSON_IsObject(object);
-    cJSON_ArrayForEach(member, object)
-    {
-        const char *key = member->string ? member->string : "";
-        if (!strcmp(key, "attribute")) {
-            const struct dictionary_entry *entry =
-                cJSON_IsString(member) ? dictionary_find_keyword(member->valuestring) : NULL;
-            ok = ok && entry && coercion_is_possible(entry->tag);
-            rule->tag = entry ? entry->tag : 0;
-        } else if (!strcmp(key, "set")) {
-            ok = ok && take_text(member, &rule->set);
-        } else if (!strcmp(key, "prefix")) {
-            ok = ok && take_text(member, &rule->prefix);
-        } else if (!strcmp(key, "ifEmpty")) {
-            ok = ok && cJSON_IsBool(member);
-            rule->if_empty = cJSON_IsTrue(member);
-        } else if (!strcmp(key, "callingAe")) {
-            ok = ok && take_list(member, is_ae_title, &rule->calling_ae_titles);
-        } else {
-            ok = false;
-        }
-    }
-    return ok && rule->tag && !rule->set != !rule->prefix && !(rule->prefix && rule->if_empty);
-}
-
-static bool apply_coercions(struct settings *settings, const cJSON *value, struct error *err)
-{
-    const cJSON *object;
-    cJSON_ArrayForEach(object, value)
-    {
-        struct coercion_rule rule = { .tag = 0 };
-        bool ok = take_coercion(object, &rule) ||
-                  error_set(
-                      err, ERROR_INVALID,
-                      "store.coerce takes a list of { \"attribute\": keyword of a short text, "
-                      "\"set\" or \"prefix\": text, \"ifEmpty\": true or false (with set), "
-                      "\"callingAe\": list }");
-        if (ok && settings->coercion_count == COERCION_RULES_MAX)
-            ok = error_set(err, ERROR_LIMIT, "store.coerce: more than %d rules",
-                           COERCION_RULES_MAX);
-        if (!ok) {
-            free_coercion(&rule);
-            return false;
-        }
-        settings->coercions[settings->coercion_count++] = rule;
-    }
-    return true;
-}
-
-static bool check_forwards(const struct settings *settings, struct error *err)
-{
-    for (size_t i = 0; i < settings->forward_rule_count; i++) {
-        const char *to = settings->forward_rules[i].to;
-        bool found = false;
-        for (size_t j = 0; j < settings->peer_count; j++)
-            found |= !strcmp(settings->peers[j].ae_title, to) && settings->peers[j].host &&
-                     settings->peers[j].port;
-        if (!found)
-            return error_set(err, ERROR_INVALID,
-                             "dimse.forward: %.32s is no peer with a host and a port", to);
     }
     return true;
 }
@@ -623,11 +230,13 @@ static bool apply(struct settings *settings, const struct setting *setting, cons
     case COERCIONS:
         if (!cJSON_IsArray(value))
             return error_set(err, ERROR_INVALID, "%s takes a list", setting->key);
-        return setting->type == PEERS       ? apply_peers(settings, setting, value, err)
-               : setting->type == USERS     ? apply_users(settings, setting, value, err)
-               : setting->type == COERCIONS ? apply_coercions(settings, value, err)
-               : setting->type == FORWARDS  ? apply_forwards(settings, setting, value, err)
-                                            : apply_list(settings, setting, value, err);
+        return setting->type == PEERS   ? settings_take_peers(settings, setting->key, value, err)
+               : setting->type == USERS ? settings_take_users(settings, setting->key, value, err)
+               : setting->type == COERCIONS
+                   ? settings_take_coercions(settings, setting->key, value, err)
+               : setting->type == FORWARDS
+                   ? settings_take_forwards(settings, setting->key, value, err)
+                   : apply_list(settings, setting, value, err);
     }
     return false;
 }
@@ -773,7 +382,7 @@ static bool apply_flag(struct settings *settings, const char *flag, const char *
         return error_set(err, ERROR_INVALID, "%s needs a value: %s %s", flag, flag,
                          setting->flag_value);
     if (setting->type == PEERS)
-        return parse_peer(settings, value, err);
+        return settings_add_peer(settings, value, err);
     if (setting->type == TEXT) {
         replace_text((char **)((char *)settings + setting->offset), value);
         return true;
@@ -783,114 +392,6 @@ static bool apply_flag(struct settings *settings, const char *flag, const char *
     if (!*value || *end)
         return error_set(err, ERROR_INVALID, "%s takes a number, not \"%s\"", flag, value);
     return apply_number(settings, setting, number, err) || error_add_context(err, "%s", flag);
-}
-
-static bool is_address(const char *text)
-{
-    struct in6_addr address;
-    return inet_pton(AF_INET, text, &address) == 1 || inet_pton(AF_INET6, text, &address) == 1;
-}
-
-static bool is_web_url(const char *text)
-{
-    size_t size = strlen(text);
-    return (!strncmp(text, "http://", 7) || !strncmp(text, "https://", 8)) && text[size - 1] != '/';
-}
-
-static bool is_prefix(const char *text)
-{
-    size_t size = strlen(text);
-    return size > 1 && text[0] == '/' && text[size - 1] != '/';
-}
-
-static bool check_addresses(const struct settings *settings, struct error *err)
-{
-    if (!is_address(settings->bind))
-        return error_set(err, ERROR_INVALID, "bind: \"%s\" is no IPv4 or IPv6 address",
-                         settings->bind);
-    if (settings->dimse_port != floor(settings->dimse_port) ||
-        settings->http_port != floor(settings->http_port))
-        return error_set(err, ERROR_INVALID, "ports are whole numbers");
-    if (settings->dimse_tls_port != floor(settings->dimse_tls_port) ||
-        (settings->dimse_tls_port && (settings->dimse_tls_port == settings->dimse_port ||
-                                      settings->dimse_tls_port == settings->http_port)))
-        return error_set(err, ERROR_INVALID, "dimse.tlsPort must be a port of its own, or 0");
-    if (settings->require_user && !settings->user_count)
-        return error_set(err, ERROR_INVALID, "dimse.requireUser needs dimse.users");
-    if (!*settings->tls_certificate != !*settings->tls_key)
-        return error_set(err, ERROR_INVALID, "dimse.tlsCertificate and dimse.tlsKey go together");
-    if (settings->dimse_tls_port && !*settings->tls_certificate)
-        return error_set(err, ERROR_INVALID, "dimse.tlsPort needs dimse.tlsCertificate and tlsKey");
-    if (settings->dimse_port == settings->http_port)
-        return error_set(err, ERROR_INVALID, "dimse.port and http.port are the same");
-    if (*settings->base_url && !is_web_url(settings->base_url))
-        return error_set(err, ERROR_INVALID,
-                         "http.baseUrl must begin with http:// or https:// and end without a "
-                         "slash, not \"%s\"",
-                         settings->base_url);
-    if (*settings->fhir_url && strncmp(settings->fhir_url, "http://", 7) &&
-        strncmp(settings->fhir_url, "https://", 8))
-        return error_set(err, ERROR_INVALID,
-                         "fhir.url (--fhir-url) must begin with http:// or https://");
-    if (!is_prefix(settings->dicomweb_prefix) || !is_prefix(settings->fhir_prefix))
-        return error_set(err, ERROR_INVALID,
-                         "dicomweb.prefix and fhir.prefix begin with a slash and end without one");
-    if (!strcmp(settings->dicomweb_prefix, settings->fhir_prefix))
-        return error_set(err, ERROR_INVALID, "dicomweb.prefix and fhir.prefix are the same");
-    return true;
-}
-
-static bool check_http(const struct settings *settings, struct error *err)
-{
-    double port = settings->http_tls_port;
-    bool of_its_own = port != settings->http_port && port != settings->dimse_port &&
-                      port != settings->dimse_tls_port;
-    if (port && (port != floor(port) || !of_its_own))
-        return error_set(err, ERROR_INVALID, "http.tlsPort must be a port of its own, or 0");
-    if (!*settings->http_tls_certificate != !*settings->http_tls_key)
-        return error_set(err, ERROR_INVALID, "http.tlsCertificate and http.tlsKey go together");
-    if (port && !*settings->http_tls_certificate && !*settings->tls_certificate)
-        return error_set(err, ERROR_INVALID, "http.tlsPort needs http.tlsCertificate and tlsKey");
-    if (strcmp(settings->forwarded_header, "X-Forwarded") &&
-        strcmp(settings->forwarded_header, "Forwarded"))
-        return error_set(err, ERROR_INVALID,
-                         "http.forwardedHeader must be X-Forwarded or Forwarded");
-    return true;
-}
-
-/* PS3.7 C.5.8, or one of the statuses of C-STORE itself (PS3.4 B.2.3). */
-static bool is_conflict_status(const char *text)
-{
-    if (strlen(text) != 4 || strspn(text, "0123456789ABCDEFabcdef") != 4)
-        return false;
-    unsigned long code = strtoul(text, NULL, 16);
-    return code == 0x0111 || code == 0xA900 || code >> 12 == 0xC;
-}
-
-static bool check(struct settings *settings, struct error *err)
-{
-    static const char *const levels[] = { "error", "warn", "info", "debug" };
-    bool known = false;
-    for (size_t i = 0; i < sizeof(levels) / sizeof(levels[0]); i++)
-        known |= !strcmp(settings->log, levels[i]);
-    if (!known)
-        return error_set(err, ERROR_INVALID, "log must be error, warn, info or debug");
-    if (!is_ae_title(settings->ae_title))
-        return error_set(err, ERROR_INVALID,
-                         "dimse.aeTitle: \"%s\" is no AE title (1 to 16 "
-                         "characters, no backslash)",
-                         settings->ae_title);
-    if (!*settings->data_directory)
-        return error_set(err, ERROR_INVALID, "data.directory is empty");
-    if (strcmp(settings->on_conflict, "keep-first") && strcmp(settings->on_conflict, "replace"))
-        return error_set(err, ERROR_INVALID, "store.onConflict must be keep-first or replace");
-    if (!is_conflict_status(settings->conflict_status))
-        return error_set(err, ERROR_INVALID,
-                         "store.conflictStatus must be 0111, A900, or C000 to CFFF");
-    if (settings->bearer_token[0] && settings->user[0])
-        return error_set(err, ERROR_INVALID, "fhir.bearerToken and fhir.user: give one of them");
-    return check_addresses(settings, err) && check_http(settings, err) &&
-           check_forwards(settings, err);
 }
 
 bool settings_load(int flag_count, char **flags, struct settings **out, struct error *err)
@@ -913,7 +414,7 @@ bool settings_load(int flag_count, char **flags, struct settings **out, struct e
         if (strcmp(flags[i], "--config") &&
             !apply_flag(settings, flags[i], i + 1 < flag_count ? flags[i + 1] : NULL, err))
             goto failed;
-    if (!check(settings, err))
+    if (!settings_check(settings, err))
         goto failed;
     *out = settings;
     return true;
@@ -933,14 +434,7 @@ void settings_free(struct settings *settings)
     clear_list(&settings->refused_sop_classes);
     clear_list(&settings->cors_origins);
     clear_list(&settings->trusted_proxies);
-    for (size_t i = 0; i < settings->peer_count; i++)
-        free_peer(&settings->peers[i]);
-    for (size_t i = 0; i < settings->user_count; i++)
-        free_user(&settings->users[i]);
-    for (size_t i = 0; i < settings->forward_rule_count; i++)
-        free_rule(&settings->forward_rules[i]);
-    for (size_t i = 0; i < settings->coercion_count; i++)
-        free_coercion(&settings->coercions[i]);
+    settings_release_lists(settings);
     free(settings);
 }
 

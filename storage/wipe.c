@@ -59,7 +59,9 @@ static bool tell_index(struct storage *storage, const struct wipe *wipes, size_t
         segments_checkpoint(storage->segments);
         if (!transaction_open(storage, &transaction, err))
             return false;
-        transaction_commit_unsynced(transaction, NULL); /* if not, headers stay for now */
+        /* If not, headers stay for now, as the limits say: a full disk must not keep what is dead.
+         */
+        transaction_commit_unsynced(transaction, NULL);
         transaction_close(transaction);
     }
     return group_sync_settle(&storage->commits, err);

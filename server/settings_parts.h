@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+/* Parts of settings.c: the lists of objects, and what must hold between settings. */
+
+#include <cjson/cJSON.h>
+
+#include "server/settings.h"
+
+/* PS3.5 6.2 */
+bool settings_is_ae_title(const char *text);
+
+/* Adds "TITLE=HOST:PORT", where HOST may be an IPv6 address in brackets. */
+bool settings_add_peer(struct settings *settings, const char *text, struct error *err);
+/* The elements of a list are added; the key is for errors. */
+bool settings_take_peers(struct settings *settings, const char *key, const cJSON *value,
+                         struct error *err);
+bool settings_take_users(struct settings *settings, const char *key, const cJSON *value,
+                         struct error *err);
+bool settings_take_forwards(struct settings *settings, const char *key, const cJSON *value,
+                            struct error *err);
+bool settings_take_coercions(struct settings *settings, const char *key, const cJSON *value,
+                             struct error *err);
+/* Each rule is for a peer that can be called. */
+bool settings_check_forwards(const struct settings *settings, struct error *err);
+void settings_release_lists(struct settings *settings);
+
+/* What the table does not say. */
+bool settings_check(const struct settings *settings, struct error *err);
