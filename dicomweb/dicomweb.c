@@ -15,6 +15,7 @@
 enum {
     DEFAULT_QUERY_LIMIT = 1000,
     DEFAULT_PART_LIMIT = 100000,
+    DEFAULT_FEED_WAITERS = 64,
     METADATA_MEMORY = 256 << 20, /* of all requests; beyond, headers are looked up one by one */
 };
 
@@ -83,6 +84,8 @@ struct dicomweb *dicomweb_new(struct archive *archive, const struct dicomweb_opt
     dicomweb->ae_title = mem_copy_text(options->ae_title);
     dicomweb->query_limit = options->query_limit ? options->query_limit : DEFAULT_QUERY_LIMIT;
     dicomweb->part_limit = options->part_limit ? options->part_limit : DEFAULT_PART_LIMIT;
+    dicomweb->feed_waiter_limit = options->feed_waiters ? options->feed_waiters
+                                                        : DEFAULT_FEED_WAITERS;
     dicomweb->decoding = decode_budget_new(0);
     dicomweb->metadata_memory = decode_budget_new(METADATA_MEMORY);
     dicomweb->metadata_cache = metadata_cache_new(options->metadata_cache_bytes);

@@ -11,6 +11,7 @@ struct dicomweb_options {
     const char *ae_title;
     uint64_t query_limit;          /* most results of one answer, 0: 1000 */
     uint64_t part_limit;           /* most parts of one STOW request, 0: 100,000 */
+    unsigned feed_waiters;         /* clients that may wait for changes at a time, 0: 64 */
     uint64_t metadata_cache_bytes; /* for metadata as it was sent, 0: none is kept */
 };
 

@@ -19,6 +19,8 @@ struct dicomweb {
     struct decode_budget *decoding;
     struct decode_budget *metadata_memory; /* for the headers that metadata is written from */
     struct metadata_cache *metadata_cache;
+    unsigned feed_waiter_limit;
+    atomic_uint feed_waiters; /* clients that wait for changes */
     atomic_uint stow_workers; /* threads that commit parts, of all requests */
 };
 

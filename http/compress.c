@@ -68,6 +68,9 @@ static bool is_text(const struct response *response)
     if (!field || !media_type_parse(slice_text(field), &type))
         return false;
     size_t size = strlen(type.type);
+    /* Whose pieces are for now. */
+    if (strcmp(type.type, "text/event-stream") == 0)
+        return false;
     return strncmp(type.type, "text/", 5) == 0 || strcmp(type.type, "application/json") == 0 ||
            (size > 5 && strcmp(type.type + size - 5, "+json") == 0) ||
            (size > 4 && strcmp(type.type + size - 4, "+xml") == 0);

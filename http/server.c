@@ -62,6 +62,7 @@ struct http_server {
     uint64_t id_seed;
     atomic_ullong ids; /* given out */
     bool access_log;
+    unsigned idle_timeout_s;
     pthread_rwlock_t login_lock;
     struct login *login; /* NULL: anybody may ask; guarded by login_lock */
     atomic_bool stopping;
@@ -173,7 +174,11 @@ static ssize_t read_stream(void *context, uint64_t position, char *out, size_t r
                      exchange->request.match.pattern);
             exchange->stream_failed = true;
         } else if (size == 0) {
+            if (filled && exchange->piece.flush)
+                break;
+            watch_busy(exchange->watched, true);
             next_piece(exchange);
+            watch_busy(exchange->watched, false);
         } else {
             filled += (size_t)size;
         }
@@ -541,8 +546,18 @@ static enum MHD_Result receive(struct exchange *exchange, struct slice piece)
     return MHD_YES;
 }
 
+bool request_is_wanted(const struct request *request)
+{
+    const struct exchange *exchange = (const struct exchange *)request; /* its first member */
+    struct pollfd poll_fd = { .fd = exchange->fd, .events = POLLRDHUP };
+    return !atomic_load(&exchange->server->stopping) &&
+           (poll(&poll_fd, 1, 0) <= 0 || !(poll_fd.revents & (POLLRDHUP | POLLHUP | POLLERR)));
+}
+
 static enum MHD_Result answer(struct exchange *exchange, struct MHD_Connection *connection)
 {
+    /* Its time-out is of silence, be it ours; the watchdog knows the difference. */
+    MHD_set_connection_option(connection, MHD_CONNECTION_OPTION_TIMEOUT, 0u);
     watch_set(exchange->watched, WATCH_WORK);
     if (!exchange->response.status) {
         exchange->routed = true;
@@ -645,9 +660,9 @@ static void end_exchange(struct exchange *exchange, bool complete)
 static void on_completed(void *context, struct MHD_Connection *connection,
                          void **request_context_slot, enum MHD_RequestTerminationCode code)
 {
-    (void)context;
-    (void)connection;
+    struct http_server *server = context;
     struct exchange *exchange = *request_context_slot;
+    MHD_set_connection_option(connection, MHD_CONNECTION_OPTION_TIMEOUT, server->idle_timeout_s);
     /* Else the kernel goes on for minutes to send what the client would not take. */
     if (exchange && code == MHD_REQUEST_TERMINATED_TIMEOUT_REACHED)
         reset_on_close(exchange->fd);
@@ -784,6 +799,7 @@ bool http_server_open(const struct http_options *options, const struct route_tab
     server->body_limit = options->body_limit ? options->body_limit : (uint64_t)64 << 30;
     server->router = router_new(tables, table_count);
     server->access_log = options->access_log;
+    server->idle_timeout_s = or_default(options->idle_timeout_s, IDLE_TIMEOUT_S);
     server->login = options->login ? login_new(options->users, options->user_count) : NULL;
     pthread_rwlock_init(&server->login_lock, NULL);
     random_bytes(&server->id_seed, sizeof(server->id_seed));

@@ -77,6 +77,8 @@ const char *request_query_value(const struct request *request,
  * says, else the Host header when it is well formed, else the bound address. Without a slash at the
  * end. */
 const char *request_base_url(const struct request *request);
+/* For those who wait: false when the client has gone, or the server stops. */
+bool request_is_wanted(const struct request *request);
 
 /* --- the response --- */
 void response_status(struct response *response, int status);
@@ -98,6 +100,7 @@ void response_text(struct response *response, int status, const char *format, ..
  * called once. */
 struct piece {
     enum { PIECE_END, PIECE_BYTES, PIECE_FILE } kind;
+    bool flush; /* it goes out at once, without what comes next */
     struct slice bytes;
     struct file_range file;
 };

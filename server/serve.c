@@ -155,6 +155,7 @@ static bool open_http(struct server *server, const struct settings *settings, st
     const struct dicomweb_options dicomweb = {
         .ae_title = settings->ae_title,
         .query_limit = (uint64_t)settings->query_limit,
+        .feed_waiters = (unsigned)settings->feed_waiters,
         .metadata_cache_bytes = (uint64_t)(settings->metadata_cache_mib * (1 << 20)),
     };
     struct users users = { 0 };

@@ -117,6 +117,7 @@ static const struct setting table[] = {
     { "http.bodyLimitMiB", NUMBER, AT(body_limit_mib), 1, 1e9, NULL, NULL, NULL },
     { "dicomweb.prefix", TEXT, AT(dicomweb_prefix), 0, 0, NULL, NULL, NULL },
     { "dicomweb.queryLimit", NUMBER, AT(query_limit), 1, 1e9, NULL, NULL, NULL },
+    { "dicomweb.feedWaiters", NUMBER, AT(feed_waiters), 1, 60000, NULL, NULL, NULL },
     { "dicomweb.metadataCacheMiB", NUMBER, AT(metadata_cache_mib), 0, 1e6, NULL, NULL, NULL },
     { "fhir.prefix", TEXT, AT(fhir_prefix), 0, 0, NULL, NULL, NULL },
     { "fhir.url", TEXT, AT(fhir_url), 0, 0, "--fhir-url", "URL",

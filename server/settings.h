@@ -89,6 +89,7 @@ struct settings {
 
     char *dicomweb_prefix;
     double query_limit;
+    double feed_waiters;
     double metadata_cache_mib;
 
     char *fhir_prefix;
