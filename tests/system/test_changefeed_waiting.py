@@ -191,7 +191,7 @@ def test_those_who_wait_are_bounded_let_go_when_they_leave_and_do_not_hold_up_a_
     for sock in waiting:
         with sock:
             assert sock.recv(100).startswith(b"HTTP/1.1 200")
-    assert server.stop() == 0
+    assert server.process.wait(WAIT) == 0
     assert time.monotonic() - begin < 15
 
 
