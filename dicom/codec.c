@@ -103,3 +103,12 @@ bool stream_header_check(const struct stream_header *header, const struct pixel_
                          header->precision, format->bits_allocated);
     return true;
 }
+
+void codec_interleave(const struct pixel_format *format, struct slice planes, uint8_t *out)
+{
+    size_t bytes = format->bits_allocated / 8u;
+    size_t plane = planes.size / format->samples_per_pixel;
+    for (size_t at = 0; at < plane; at += bytes)
+        for (unsigned i = 0; i < format->samples_per_pixel; i++, out += bytes)
+            memcpy(out, planes.data + i * plane + at, bytes);
+}

@@ -36,6 +36,10 @@ bool codec_can_decode(const struct transfer_syntax *syntax);
 bool codec_decode_frame(const struct transfer_syntax *syntax, struct pixel_format *format,
                         struct slice encoded, struct buffer *out, struct error *err);
 
+/* Whole bytes a sample: planes one behind the other to pixels one behind the other. `out` has the
+ * size of `planes`, and is none of it. */
+void codec_interleave(const struct pixel_format *format, struct slice planes, uint8_t *out);
+
 #ifdef __cplusplus
 }
 #endif

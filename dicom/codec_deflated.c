@@ -7,19 +7,6 @@
 #include "dicom/codec_decoders.h"
 #include "dicom/deflate.h"
 
-/* Samples of one plane after the other to samples of one pixel after the other. */
-static void interleave(const struct pixel_format *format, struct space out)
-{
-    size_t bytes = format->bits_allocated / 8u;
-    size_t plane = out.size / format->samples_per_pixel;
-    uint8_t *planes = mem_copy(out.data, out.size);
-    uint8_t *at = out.data;
-    for (size_t pixel = 0; pixel < plane; pixel += bytes)
-        for (unsigned i = 0; i < format->samples_per_pixel; i++, at += bytes)
-            memcpy(at, planes + i * plane + pixel, bytes);
-    free(planes);
-}
-
 /* What comes behind the frame is padding of its fragment. */
 static bool inflate_frame(struct inflater *inflater, struct slice encoded, struct space out,
                           struct error *err)
@@ -47,7 +34,10 @@ bool codec_deflated_decode(const char *uid, struct pixel_format *format, struct 
     (void)uid;
     bool ok = inflate_frame(inflater, encoded, out, err);
     inflater_free(inflater);
-    if (ok && format->planar_configuration && format->samples_per_pixel > 1)
-        interleave(format, out);
+    if (ok && format->planar_configuration && format->samples_per_pixel > 1) {
+        uint8_t *planes = mem_copy(out.data, out.size);
+        codec_interleave(format, slice_of(planes, out.size), out.data);
+        free(planes);
+    }
     return ok;
 }

@@ -82,14 +82,13 @@ static void swap_words(uint8_t *bytes, size_t size)
     }
 }
 
-/* Samples of one plane after the other to samples of one pixel after the other. */
 static void interleave(const struct pixel_format *format, struct slice planes, struct buffer *frame)
 {
-    size_t bytes = format->bits_allocated / 8u;
-    size_t plane = planes.size / format->samples_per_pixel;
-    for (size_t at = 0; at < plane; at += bytes)
-        for (unsigned i = 0; i < format->samples_per_pixel; i++)
-            buffer_append(frame, slice_of(planes.data + i * plane + at, bytes));
+    struct space space = buffer_reserve(frame, planes.size);
+    if (!space.data)
+        return; /* it has overflowed */
+    codec_interleave(format, planes, space.data);
+    buffer_advance(frame, space.size);
 }
 
 static bool read_native(struct frame_reader *frames, uint32_t number, struct error *err)
