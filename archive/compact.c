@@ -57,12 +57,6 @@ struct compact {
     struct error failure; /* the first one of a copy */
 };
 
-static bool is_same_blob(const struct blob_id *a, const struct blob_id *b)
-{
-    return a->segment == b->segment && a->offset == b->offset && a->crc32c == b->crc32c &&
-           a->size == b->size;
-}
-
 static void keep(struct compact *compact, struct moving *moving, const char *why)
 {
     log_warn("compact: a record stays segment=%u offset=%" PRIu64 ": %s", moving->old.segment,
@@ -195,7 +189,7 @@ static bool find_record(struct compact *compact, struct transaction *transaction
 {
     if (!get_record(transaction, &moving->record, record, found, err))
         return false;
-    if (*found && is_same_blob(&record->blob, &moving->old))
+    if (*found && blob_id_equals(&record->blob, &moving->old))
         return true;
     return version_find(compact->archive, &moving->identity, &moving->old, &moving->record, record,
                         found, err);
@@ -299,7 +293,7 @@ static bool remove_unknown(struct compact *compact, struct moving *moving, bool 
     bool ok = get_record(transaction, &moving->record, &record, &found, err) &&
               has_tombstone(transaction, &moving->identity, &deleted, err);
     if (ok && found)
-        refers = is_same_blob(&record.blob, &moving->old);
+        refers = blob_id_equals(&record.blob, &moving->old);
     if (ok && found && !refers)
         ok = version_find(compact->archive, &moving->identity, &moving->old, &moving->record,
                           &record, &refers, err);
@@ -358,7 +352,7 @@ static bool look_up(struct compact *compact, struct slice key, struct moving *mo
               moving->identity.instance);
     bool ok = lookup_instance(compact->archive, &moving->identity, &record, &found, &broken);
     if (ok && found)
-        refers = is_same_blob(&record.blob, &moving->old);
+        refers = blob_id_equals(&record.blob, &moving->old);
     if (ok && found && !refers)
         ok = version_find(compact->archive, &moving->identity, &moving->old, &moving->record,
                           &record, &refers, &broken);

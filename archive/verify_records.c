@@ -189,12 +189,6 @@ static bool check_document(struct records *records, const struct identity *ident
     return ok;
 }
 
-static bool is_same_blob(const struct blob_id *a, const struct blob_id *b)
-{
-    return a->segment == b->segment && a->offset == b->offset && a->size == b->size &&
-           a->crc32c == b->crc32c;
-}
-
 /* Whether the instance record at the place of the key refers to this blob, or one of its versions.
  * *found: there is an instance; *is_version: it has another blob. */
 static bool look_up(struct records *records, struct slice key, const struct blob_id *id,
@@ -215,7 +209,7 @@ static bool look_up(struct records *records, struct slice key, const struct blob
         *refers = true;
         return reason.code == ERROR_CORRUPT || error_set(err, reason.code, "%s", reason.message);
     }
-    *refers = *found && is_same_blob(&records->instance.blob, id);
+    *refers = *found && blob_id_equals(&records->instance.blob, id);
     if (!*found || *refers)
         return true;
     if (!version_find(archive, identity, id, &version, &records->instance, is_version, &reason))

@@ -171,12 +171,6 @@ bool version_get(struct archive *archive, const struct identity *identity, uint6
     return ok;
 }
 
-static bool is_same_blob(const struct blob_id *a, const struct blob_id *b)
-{
-    return a->segment == b->segment && a->offset == b->offset && a->crc32c == b->crc32c &&
-           a->size == b->size;
-}
-
 bool version_find(struct archive *archive, const struct identity *identity,
                   const struct blob_id *blob, struct key *key, struct instance_record *record,
                   bool *found, struct error *err)
@@ -189,7 +183,7 @@ bool version_find(struct archive *archive, const struct identity *identity,
     while (ok && !same && (ok = storage_cursor_next(cursor, &place, &value, found, err)) &&
            *found) {
         ok = instance_record_decode(value, record, err);
-        same = ok && is_same_blob(&record->blob, blob);
+        same = ok && blob_id_equals(&record->blob, blob);
         if (same) {
             key->size = 0;
             key_add(key, place);

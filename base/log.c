@@ -3,6 +3,7 @@
 
 #include <stdarg.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -23,15 +24,15 @@ void log_set_request(const char *id)
     request_id = id;
 }
 
-/* Puts together what is logged. With another mark in the place of the quotes of the format only
- * these differ: whatever quote else is there came with a value. */
-static void fill(char text[LINE_SIZE], const char *format, va_list arguments, char mark)
+/* Puts together what is logged, with another mark in the place of the quotes of the format. Only
+ * these differ from the text as it is: whatever quote else is there came with a value. */
+static void fill_marked(char text[LINE_SIZE], const char *format, va_list arguments)
 {
     char marked[LINE_SIZE];
     va_list copy;
     size_t size = 0;
     for (; format[size] && size < sizeof(marked) - 1; size++)
-        marked[size] = format[size] == '"' ? mark : format[size];
+        marked[size] = format[size] == '"' ? '\'' : format[size];
     marked[size] = '\0';
     va_copy(copy, arguments);
     vsnprintf(text, LINE_SIZE, marked, copy);
@@ -71,10 +72,11 @@ static void write_line(enum log_level level, const char *format, va_list argumen
     size_t size = strftime(line, sizeof(line), "%Y-%m-%dT%H:%M:%S", &utc);
     size += (size_t)snprintf(line + size, sizeof(line) - size, ".%03ldZ %s ", now.tv_nsec / 1000000,
                              names[level]);
-    fill(text, format, arguments, '"');
-    if (strchr(format, '"'))
-        fill(other, format, arguments, '\'');
-    size += escape(line + size, text, strchr(format, '"') ? other : text);
+    bool has_quotes = strchr(format, '"') != NULL;
+    if (has_quotes)
+        fill_marked(other, format, arguments);
+    vsnprintf(text, sizeof(text), format, arguments);
+    size += escape(line + size, text, has_quotes ? other : text);
     if (request_id)
         size += (size_t)snprintf(line + size, ID_SIZE, " request=%.64s", request_id);
     line[size++] = '\n';

@@ -12,12 +12,6 @@ struct blob {
     struct blob_id id;
 };
 
-static bool is_of(const struct record_header *header, const struct blob_id *id)
-{
-    return header->id.segment == id->segment && header->id.offset == id->offset &&
-           header->id.size == id->size && header->id.crc32c == id->crc32c;
-}
-
 /* A deleted record leaves a hole: who has its id from before the deletion is told so. Where nothing
  * was given back, zeros are damage. */
 static bool tell_what_is_wrong(const struct blob *blob, const uint8_t block[SEGMENT_BLOCK],
@@ -37,7 +31,7 @@ static bool check_header(const struct blob *blob, struct error *err)
     const struct blob_id *id = &blob->id;
     if (!segment_read(blob->segment->fd, (struct space){ block, sizeof(block) }, id->offset, err))
         return false;
-    if (!record_header_decode(block, &header, nonce) || !is_of(&header, id))
+    if (!record_header_decode(block, &header, nonce) || !blob_id_equals(&header.id, id))
         return tell_what_is_wrong(blob, block, err);
     if (header.state == RECORD_TORN)
         return error_set(err, ERROR_CORRUPT, "segment %u has half a record at %llu", id->segment,

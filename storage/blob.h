@@ -21,6 +21,7 @@ struct blob_id {
 enum { BLOB_ID_SIZE = 24 };
 void blob_id_encode(const struct blob_id *id, uint8_t bytes[BLOB_ID_SIZE]);
 void blob_id_decode(const uint8_t bytes[BLOB_ID_SIZE], struct blob_id *id);
+bool blob_id_equals(const struct blob_id *a, const struct blob_id *b);
 
 struct blob_writer;
 

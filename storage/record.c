@@ -117,6 +117,12 @@ bool record_block_is_empty(const uint8_t block[SEGMENT_BLOCK])
     return memcmp(block, zeros, SEGMENT_BLOCK) == 0;
 }
 
+bool blob_id_equals(const struct blob_id *a, const struct blob_id *b)
+{
+    return a->segment == b->segment && a->offset == b->offset && a->size == b->size &&
+           a->crc32c == b->crc32c;
+}
+
 void blob_id_encode(const struct blob_id *id, uint8_t bytes[BLOB_ID_SIZE])
 {
     put_u32be(bytes, id->segment);

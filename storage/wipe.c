@@ -74,8 +74,7 @@ static bool is_ours(const uint8_t *block, const struct blob_id *id, enum record_
     if (!record_header_decode(block, &header, nonce))
         return false;
     *state = header.state;
-    return header.id.segment == id->segment && header.id.offset == id->offset &&
-           header.id.size == id->size && header.id.crc32c == id->crc32c;
+    return blob_id_equals(&header.id, id);
 }
 
 static void mark(struct wipe *wipe, const struct segment_limits *limits)

@@ -113,70 +113,68 @@ static void write_text(const char *folder, const char *name, const char *text)
     fclose(file);
 }
 
-TEST(a_folder_that_holds_other_things_is_not_taken_for_a_new_data_directory)
+/* A folder that is there, in which there is nothing. */
+static const char *empty_folder(void)
+{
+    static char path[128];
+    snprintf(path, sizeof(path), "%s", test_folder());
+    CHECK(mkdir(path, 0700) == 0);
+    return path;
+}
+
+static struct error refused(const char *path)
 {
     struct error err = { 0 };
-    char path[128];
-    char name[160];
     struct storage *storage = NULL;
     struct storage_options options = { .path = path };
-    snprintf(path, sizeof(path), "%s", test_folder());
-    CHECK(mkdir(path, 0700) == 0 || access(path, F_OK) == 0);
-    write_text(path, "letter.txt", "of somebody");
     CHECK(!storage_open(&options, &storage, &err));
+    return err;
+}
+
+TEST(a_folder_that_holds_other_things_is_not_taken_for_a_new_data_directory)
+{
+    const char *path = empty_folder();
+    char name[160];
+    snprintf(name, sizeof(name), "%s/letter.txt", path);
+    write_text(path, "letter.txt", "of somebody");
+    struct error err = refused(path);
     CHECK_INT(err.code, ERROR_INVALID);
     CHECK(strstr(err.message, "letter.txt"));
-    snprintf(name, sizeof(name), "%s/letter.txt", path);
     CHECK(unlink(name) == 0);
     CHECK(rmdir(path) == 0); /* nothing of ours is in it */
 }
 
 TEST(an_empty_folder_and_one_of_an_opening_that_was_cut_off_become_data_directories)
 {
-    struct error err = { 0 };
-    char path[128];
+    const char *path = empty_folder();
     char name[160];
-    struct storage *storage = NULL;
-    struct storage_options options = { .path = path };
-    snprintf(path, sizeof(path), "%s", test_folder());
-    CHECK(mkdir(path, 0700) == 0 || access(path, F_OK) == 0);
+    storage_close(open_store(path, false));
+    path = empty_folder();
     snprintf(name, sizeof(name), "%s/lost+found", path);
     CHECK(mkdir(name, 0700) == 0);
     write_text(path, "LOCK", "");
     write_text(path, "FORMAT.new", "houn");
-    CHECK_OK(storage_open(&options, &storage, &err), err);
-    storage_close(storage);
+    storage_close(open_store(path, false));
 }
 
 TEST(newer_format_is_refused_and_left_alone)
 {
-    struct error err = { 0 };
-    char path[128];
-    struct storage *storage = NULL;
-    struct storage_options options = { .path = path };
-    snprintf(path, sizeof(path), "%s", test_folder());
+    const char *path = empty_folder();
     storage_close(open_store(path, false));
     write_text(path, "FORMAT", "hounsfield storage 2\n");
-    CHECK(!storage_open(&options, &storage, &err));
-    CHECK_INT(err.code, ERROR_UNSUPPORTED);
+    CHECK_INT(refused(path).code, ERROR_UNSUPPORTED);
     write_text(path, "FORMAT", "something else\n");
-    CHECK(!storage_open(&options, &storage, &err));
-    CHECK_INT(err.code, ERROR_CORRUPT);
+    CHECK_INT(refused(path).code, ERROR_CORRUPT);
 }
 
 TEST(data_without_a_format_file_is_not_taken_for_an_empty_directory)
 {
-    struct error err = { 0 };
-    char path[128];
+    const char *path = empty_folder();
     char format[160];
-    struct storage *storage = NULL;
-    struct storage_options options = { .path = path };
-    snprintf(path, sizeof(path), "%s", test_folder());
     storage_close(open_store(path, false));
     snprintf(format, sizeof(format), "%s/FORMAT", path);
-    unlink(format);
-    CHECK(!storage_open(&options, &storage, &err));
-    CHECK_INT(err.code, ERROR_CORRUPT);
+    CHECK(unlink(format) == 0);
+    CHECK_INT(refused(path).code, ERROR_CORRUPT);
 }
 
 static int failing_sync(int fd)
