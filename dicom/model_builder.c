@@ -658,7 +658,8 @@ static void give_references(struct model_builder *builder)
             .tag = reference->tag,
             .vr = reference->vr,
             .nested = reference->nested,
-            .uri = slice_of(builder->uris.data + reference->uri, reference->uri_size),
+            .uri = slice_take(slice_skip(buffer_slice(&builder->uris), reference->uri),
+                              reference->uri_size),
         };
     }
     free(builder->given);
@@ -675,8 +676,10 @@ void model_builder_finish(struct model_builder *builder)
         model_builder_break(builder, "the data set is too large");
     if (builder->fatal.code != ERROR_NONE)
         return;
+    builder->dataset.error = builder->error;
+    if (builder->error.code != ERROR_NONE)
+        return;
     place_pixels(builder);
     give_references(builder);
-    builder->dataset.error = builder->error;
     builder->dataset.bytes = buffer_slice(&builder->bytes);
 }

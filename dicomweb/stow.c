@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* STOW-RS (PS3.18 10.5): each part goes into the archive while it arrives, and what fails is told
- * without stopping the others. A request that breaks off leaves the parts that were complete. */
+ * without stopping the others. A request that breaks off leaves the parts that were complete; one
+ * of metadata and bulk data (stow_model.h), which belong together, leaves none. */
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -10,6 +11,7 @@
 #include "base/memory.h"
 #include "dicomweb/routes.h"
 #include "dicomweb/stow_commit.h"
+#include "dicomweb/stow_model.h"
 #include "http/media_type.h"
 #include "http/multipart_reader.h"
 #include "http/multipart_writer.h"
@@ -32,6 +34,7 @@ struct stow {
     size_t answer;     /* enum answer_type */
     char *base_url;
     struct multipart_reader *reader; /* NULL: the body is one instance */
+    struct stow_model *model;        /* of metadata and bulk data; NULL: the parts are instances */
     struct ingest *ingest;           /* of the present part; NULL when it has failed already */
     enum failure_reason part_reason; /* why the present part has failed */
     uint64_t part_size;
@@ -93,26 +96,53 @@ static void begin_part(struct stow *stow)
         stow->part_reason = FAILURE_CANNOT_UNDERSTAND;
 }
 
+/* A part of metadata or bulk data: what is wrong with it is wrong with the request. */
+static bool take_model_event(struct stow *stow, const struct multipart_event *event)
+{
+    switch (event->kind) {
+    case MULTIPART_PART:
+        return stow_model_begin_part(
+            stow->model, multipart_part_header(stow->reader, "Content-Type"),
+            multipart_part_header(stow->reader, "Content-Location"), &stow->fault);
+    case MULTIPART_CONTENT:
+        return stow_model_write(stow->model, event->content, &stow->fault);
+    case MULTIPART_PART_END:
+        return stow_model_end_part(stow->model, &stow->fault);
+    case MULTIPART_MORE:
+    case MULTIPART_END:
+        break;
+    }
+    return true;
+}
+
+static void take_event(struct stow *stow, const struct multipart_event *event)
+{
+    switch (event->kind) {
+    case MULTIPART_PART:
+        begin_part(stow);
+        break;
+    case MULTIPART_CONTENT:
+        write_instance(stow, event->content);
+        break;
+    case MULTIPART_PART_END:
+        end_instance(stow);
+        break;
+    case MULTIPART_MORE:
+    case MULTIPART_END:
+        break;
+    }
+}
+
 static bool read_events(struct stow *stow)
 {
     struct multipart_event event;
     do {
         if (!multipart_next(stow->reader, &event, &stow->fault))
             return false;
-        switch (event.kind) {
-        case MULTIPART_PART:
-            begin_part(stow);
-            break;
-        case MULTIPART_CONTENT:
-            write_instance(stow, event.content);
-            break;
-        case MULTIPART_PART_END:
-            end_instance(stow);
-            break;
-        case MULTIPART_MORE:
-        case MULTIPART_END:
-            break;
-        }
+        if (!stow->model)
+            take_event(stow, &event);
+        else if (!take_model_event(stow, &event))
+            return false;
     } while (event.kind != MULTIPART_MORE);
     return true;
 }
@@ -125,7 +155,25 @@ static bool refuse(struct request *request, struct response *response, int statu
     return false;
 }
 
-/* The payload: multipart/related of application/dicom, or one instance by itself (10.5.1.3). */
+/* What the parts of a multipart/related are. */
+enum payload { PAYLOAD_INSTANCES, PAYLOAD_JSON, PAYLOAD_XML, PAYLOAD_NONE };
+
+static enum payload payload_of(const struct media_type *type)
+{
+    static const char *const types[] = { [PAYLOAD_INSTANCES] = "application/dicom",
+                                         [PAYLOAD_JSON] = "application/dicom+json",
+                                         [PAYLOAD_XML] = "application/dicom+xml" };
+    const char *inner = media_type_parameter(type, "type");
+    unsigned payload = PAYLOAD_INSTANCES;
+    if (strcmp(type->type, "multipart/related") != 0 || !inner)
+        return PAYLOAD_NONE;
+    while (payload < PAYLOAD_NONE && strcasecmp(inner, types[payload]) != 0)
+        payload++;
+    return (enum payload)payload;
+}
+
+/* The payload: multipart/related of application/dicom or of metadata and bulk data, or one instance
+ * by itself (10.5.1.3). */
 static bool check_payload(struct request *request, struct response *response, const char **boundary,
                           struct media_type *type)
 {
@@ -138,12 +186,11 @@ static bool check_payload(struct request *request, struct response *response, co
         return refuse(request, response, 415, "the request has no Content-Type");
     if (strcmp(type->type, "application/dicom") == 0)
         return true;
-    const char *inner = media_type_parameter(type, "type");
-    if (strcmp(type->type, "multipart/related") != 0 || !inner ||
-        strcasecmp(inner, "application/dicom") != 0)
+    if (payload_of(type) == PAYLOAD_NONE)
         return refuse(request, response, 415,
                       "instances are taken as application/dicom, or as multipart/related with "
-                      "type=\"application/dicom\"");
+                      "type=\"application/dicom\", \"application/dicom+json\" or "
+                      "\"application/dicom+xml\"");
     *boundary = media_type_parameter(type, "boundary");
     if (!*boundary || !multipart_boundary_is_valid(*boundary))
         return refuse(request, response, 400,
@@ -173,6 +220,9 @@ bool stow_open(struct request *request, struct response *response)
     stow->base_url = mem_copy_text(buffer_text(&url));
     buffer_release(&url);
     const struct multipart_limits limits = { .parts = dicomweb->part_limit };
+    if (boundary && payload_of(&type) != PAYLOAD_INSTANCES)
+        stow->model = stow_model_new(
+            dicomweb, payload_of(&type) == PAYLOAD_XML ? MODEL_XML : MODEL_JSON, stow->study);
     if (boundary)
         stow->reader = multipart_reader_new(boundary, &limits);
     else
@@ -203,6 +253,8 @@ static void finish_body(struct stow *stow)
     /* A part that the body broke off in is not told of: it was never there. */
     ingest_close(stow->ingest);
     stow->ingest = NULL;
+    if (stow->model && stow->fault.code == ERROR_NONE)
+        stow_model_commit(stow->model, stow->commit);
     if (stow->fault.code == ERROR_NONE && !stow_commit_count(stow->commit))
         error_set(&stow->fault, ERROR_INVALID, "the request has no parts");
 }
@@ -262,6 +314,7 @@ void stow_close(struct request *request, bool complete)
         return;
     ingest_close(stow->ingest);
     multipart_reader_free(stow->reader);
+    stow_model_free(stow->model);
     stow_commit_free(stow->commit);
     free(stow->base_url);
     free(stow);

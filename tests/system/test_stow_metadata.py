@@ -1,0 +1,417 @@
+# SPDX-License-Identifier: MIT
+"""Instances stored as metadata and bulk data: CONFORMANCE STOW-12 to STOW-15, JSN-04 to JSN-06, HOS-19, HOS-38, HOS-40.
+
+PS3.18 10.5.1.4, annex F; PS3.19 annex A."""
+import base64
+import copy
+import io
+import json
+import re
+import struct
+
+import pydicom
+import pytest
+import requests
+from pydicom.dataset import Dataset
+from pydicom.sequence import Sequence
+
+from web import MULTIPART_DICOM, SC, get, make, new_uid, part10, parts_of, store, url_of, value
+
+OCTETS = "application/octet-stream"
+
+
+def to_json(ds, **bulk):
+    """DICOM JSON by pydicom; `bulk`: keyword -> URI of what stands apart."""
+    model = ds.to_json_dict(bulk_data_threshold=1 << 30)
+    for keyword, uri in bulk.items():
+        tag = f"{pydicom.datadict.tag_for_keyword(keyword):08X}"
+        vr = model.get(tag, {"vr": "OB"})["vr"]
+        model[tag] = {"vr": "OW" if " " in vr else vr, "BulkDataURI": uri}
+    return model
+
+
+def body_of(metadata, bulk=(), kind="application/dicom+json", boundary="xBOUNDARYx"):
+    """`bulk`: (location, media type, content)."""
+    metadata = metadata if isinstance(metadata, (list, tuple)) and kind.endswith("xml") else [metadata]
+    parts = [(kind, None, m if isinstance(m, bytes) else json.dumps(m).encode()) for m in metadata]
+    parts += [(media, location, content) for location, media, content in bulk]
+    body = b""
+    for media, location, content in parts:
+        body += f"--{boundary}\r\nContent-Type: {media}\r\n".encode()
+        if location is not None:
+            body += f"Content-Location: {location}\r\n".encode()
+        body += b"\r\n" + content + b"\r\n"
+    return body + f"--{boundary}--\r\n".encode(), f'multipart/related; type="{kind}"; boundary={boundary}'
+
+
+def send(server, metadata, bulk=(), expected=200, kind="application/dicom+json", study=None):
+    body, content_type = body_of(metadata, bulk, kind)
+    url = f"{server.dicomweb}/studies" + (f"/{study}" if study else "")
+    answer = requests.post(url, data=body, timeout=60,
+                           headers={"Content-Type": content_type, "Accept": "application/dicom+json"})
+    assert answer.status_code == expected, (answer.status_code, answer.text[:500])
+    return answer
+
+
+def reasons(answer):
+    model = answer.json()
+    return [value(i, "00081197") for t in ("00081198", "0008119A") for i in model.get(t, {}).get("Value", [])]
+
+
+def stored(server, ds, transfer_syntax="*"):
+    answer = get(url_of(server, ds), f'{MULTIPART_DICOM}; transfer-syntax={transfer_syntax}')
+    ((_, content),) = parts_of(answer)
+    return pydicom.dcmread(io.BytesIO(content))
+
+
+def absent(server, ds):
+    get(url_of(server, ds) + "/metadata", expected=404)
+
+
+def metadata_of(ds, *without):
+    model = to_json(ds)
+    for keyword in without:
+        model.pop(f"{pydicom.datadict.tag_for_keyword(keyword):08X}", None)
+    return model
+
+
+def test_STOW_12_json_and_a_bulk_part_for_each_value_are_stored_as_full_instances(server):
+    item = Dataset()
+    item.add_new(0x00091001, "UN", b"x")
+    first = make(PatientName="Müller^Jörg", SpecificCharacterSet="ISO_IR 192", ProcedureCodeSequence=Sequence([item]))
+    second = make(study=first.StudyInstanceUID, series=first.SeriesInstanceUID)
+    second.add_new(0x00420011, "OB", b"document")
+    models = [to_json(first, PixelData="bulk/1"), to_json(second, PixelData="bulk/2", EncapsulatedDocument="bulk/3")]
+    models[0]["00081032"]["Value"][0]["00091001"] = {"vr": "UN", "BulkDataURI": "bulk/4"}
+    bulk = [("bulk/3", OCTETS, b"odd"), ("bulk/2", OCTETS, second.PixelData), ("bulk/4", OCTETS, b"nested value"),
+            ("bulk/1", OCTETS, first.PixelData)]
+    answer = send(server, models, bulk, study=first.StudyInstanceUID)
+    assert len(answer.json()["00081199"]["Value"]) == 2 and "00081198" not in answer.json()
+    got = stored(server, first)
+    assert got.PixelData == first.PixelData and got.PatientName == "Müller^Jörg" and got["PixelData"].VR == "OW"
+    assert got.ProcedureCodeSequence[0][0x00091001].value == b"nested value"
+    assert got.file_meta.TransferSyntaxUID == "1.2.840.10008.1.2.1"
+    assert got.file_meta.MediaStorageSOPInstanceUID == first.SOPInstanceUID
+    assert stored(server, second).EncapsulatedDocument == b"odd\0"
+    found = get(f"{server.dicomweb}/instances", StudyInstanceUID=first.StudyInstanceUID).json()
+    assert len(found) == 2
+
+
+def test_STOW_12_a_missing_or_unused_bulk_part_fails_that_instance_alone(server):
+    good, bad = make(), make()
+    models = [to_json(good, PixelData="a"), to_json(bad, PixelData="b")]
+    answer = send(server, models, [("a", OCTETS, good.PixelData)], 202)
+    (failed,) = answer.json()["00081198"]["Value"]
+    assert value(failed, "00081155") == bad.SOPInstanceUID and value(failed, "00081197") == 0xC000
+    absent(server, bad)
+    assert stored(server, good).PixelData == good.PixelData
+    alone = make()
+    answer = send(server, [to_json(alone, PixelData="a")],
+                  [("a", OCTETS, alone.PixelData), ("z", OCTETS, b"nobody's")], 409)
+    assert reasons(answer) == [0xC000]
+    absent(server, alone)
+    one, two = make(), make()
+    answer = send(server, [to_json(one, PixelData="1"), to_json(two, PixelData="2")],
+                  [("1", OCTETS, one.PixelData), ("2", OCTETS, two.PixelData), ("z", OCTETS, b"nobody's")], 202)
+    assert reasons(answer) == [0xC000] and len(answer.json()["00081199"]["Value"]) == 2
+
+
+def test_STOW_12_xml_has_a_part_for_each_instance(server):
+    first, second = make(PatientName="Doe^<&>"), make()
+    for ds in (first, second):
+        store(server, ds)
+    models = []
+    for ds in (first, second):
+        content = get(url_of(server, ds) + "/metadata", "application/dicom+xml").content
+        ds.SOPInstanceUID, old = new_uid(), ds.SOPInstanceUID
+        models.append(content.replace(str(old).encode(), str(ds.SOPInstanceUID).encode()))
+    uris = [re.search(rb'BulkData uri="([^"]*)"', m).group(1).decode() for m in models]
+    send(server, models, list(zip(uris, [OCTETS] * 2, [first.PixelData, second.PixelData])),
+         kind="application/dicom+xml")
+    assert stored(server, first).PixelData == first.PixelData and stored(server, first).PatientName == "Doe^<&>"
+    assert stored(server, second).PixelData == second.PixelData
+
+
+def test_STOW_12_an_instance_of_another_study_is_refused(server):
+    ds = make()
+    answer = send(server, [to_json(ds)], (), 409, study=new_uid())
+    assert reasons(answer) == [0xA900]
+
+
+def test_STOW_12_bulk_data_is_not_kept_in_memory(start_server):
+    server = start_server()
+    ds = make(Rows=4096, Columns=4096, PixelData=b"")
+    warm = make()
+    send(server, [to_json(warm, PixelData="w")], [("w", OCTETS, warm.PixelData)])
+    frame = bytes(range(256)) * 256
+    ds.NumberOfFrames = 6
+    head, content_type = body_of([to_json(ds, PixelData="p")], [("p", OCTETS, b"")])
+    head, tail = head[:-len(b"\r\n--xBOUNDARYx--\r\n")], b"\r\n--xBOUNDARYx--\r\n"
+
+    def peak():
+        status = open(f"/proc/{server.process.pid}/status").read()
+        return int(re.search(r"VmHWM:\s+(\d+)", status).group(1)) >> 10
+
+    def pieces():
+        yield head
+        for _ in range(6 * 512):
+            yield frame
+        yield tail
+
+    before = peak()
+    answer = requests.post(f"{server.dicomweb}/studies", data=pieces(), headers={"Content-Type": content_type}, timeout=120)
+    assert answer.status_code == 200, answer.text
+    assert peak() - before < 100, "192 MiB of pixels grew the process"
+    assert get(url_of(server, ds) + "/frames/6", OCTETS).content == frame * 512
+
+
+def encapsulated(fragment):
+    return fragment + b"\0" * (len(fragment) % 2)
+
+
+def jpeg(rows=8, columns=24, components=1, marker=0xC0):
+    """Headers of a JPEG stream; nobody decodes it here."""
+    frame = struct.pack(">BHHB", 8, rows, columns, components) + b"\x01\x11\x00" * components
+    scan = bytes([components]) + b"\x01\x00" * components + b"\x01\x00\x00"
+    return (b"\xff\xd8" + bytes([0xFF, marker]) + struct.pack(">H", 2 + len(frame)) + frame
+            + b"\xff\xda" + struct.pack(">H", 2 + len(scan)) + scan + b"\x12\x34\x56\xff\xd9")
+
+
+def jpeg_2000(rows=8, columns=24):
+    size = struct.pack(">HIIIIIIIIH", 0, columns, rows, 0, 0, columns, rows, 0, 0, 1) + b"\x07\x01\x01"
+    style = b"\x00\x00\x00\x01\x00" + b"\x01\x04\x04\x00\x01"
+    return (b"\xff\x4f\xff\x51" + struct.pack(">H", 2 + len(size)) + size + b"\xff\x52"
+            + struct.pack(">H", 2 + len(style)) + style + b"\xff\x90\x00\x0a\x00\x00\x00\x00\x00\x00\x00\x01\xff\x93\xff\xd9")
+
+
+def jp2(stream):
+    box = struct.pack(">I", 12) + b"jP  \r\n\x87\n" + struct.pack(">I", 20) + b"ftypjp2 \0\0\0\0jp2 "
+    return box + struct.pack(">I", 8 + len(stream)) + b"jp2c" + stream
+
+
+RLE = struct.pack("<16I", 1, 64, *[0] * 14) + b"\x01\x00\x00" * 20
+PIXELS = ("Rows", "Columns", "SamplesPerPixel", "PhotometricInterpretation", "BitsAllocated", "BitsStored", "HighBit",
+          "PixelRepresentation", "PixelData")
+IMAGES = [
+    ("image/jpeg", jpeg(), "1.2.840.10008.1.2.4.50"),
+    ("image/jpeg", jpeg(marker=0xC3), "1.2.840.10008.1.2.4.70"),
+    ("image/jls", jpeg(marker=0xF7).replace(b"\xff\xda\x00\x08\x01\x01\x00\x01", b"\xff\xda\x00\x08\x01\x01\x00\x00"),
+     "1.2.840.10008.1.2.4.80"),
+    ("image/jp2", jpeg_2000(), "1.2.840.10008.1.2.4.90"),
+    ("image/jpx", jpeg_2000(), "1.2.840.10008.1.2.4.92"),
+    ("image/jphc", jpeg_2000(), "1.2.840.10008.1.2.4.201"),
+]
+
+
+@pytest.mark.parametrize("media,stream,syntax", IMAGES, ids=[f"{m}-{s[-3:]}" for m, _, s in IMAGES])
+def test_STOW_13_an_image_is_encapsulated_unchanged_and_describes_itself(server, media, stream, syntax):
+    ds = make()
+    model = metadata_of(ds, *PIXELS)
+    model["7FE00010"] = {"vr": "OB", "BulkDataURI": "image"}
+    send(server, [model], [("image", media, stream)])
+    got = stored(server, ds)
+    assert got.file_meta.TransferSyntaxUID == syntax
+    assert (got.Rows, got.Columns, got.SamplesPerPixel) == (8, 24, 1)
+    assert (got.BitsAllocated, got.BitsStored, got.HighBit, got.PixelRepresentation) == (8, 8, 7, 0)
+    assert got.PhotometricInterpretation == "MONOCHROME2"
+    answer = get(url_of(server, ds) + "/frames/1", f'multipart/related; type="{media}"; transfer-syntax={syntax}')
+    assert parts_of(answer)[0][1] == encapsulated(stream)
+
+
+def test_STOW_13_what_clashes_with_the_image_fails(server):
+    for keyword, wrong in (("Rows", 9), ("Columns", 8), ("SamplesPerPixel", 3), ("PhotometricInterpretation", "RGB"),
+                           ("NumberOfFrames", 2)):
+        ds = make(SOPClassUID=SC)
+        model = metadata_of(ds, *PIXELS)
+        tag = f"{pydicom.datadict.tag_for_keyword(keyword):08X}"
+        model[tag] = {"vr": pydicom.datadict.dictionary_VR(keyword), "Value": [wrong]}
+        model["7FE00010"] = {"vr": "OB", "BulkDataURI": "image"}
+        answer = send(server, [model], [("image", "image/jpeg", jpeg())], 409)
+        assert reasons(answer) == [0xC000], keyword
+        absent(server, ds)
+
+
+def test_STOW_13_a_part_for_each_frame_and_other_syntaxes_of_the_media_type(server):
+    ds = make()
+    model = metadata_of(ds, *PIXELS)
+    model["7FE00010"] = {"vr": "OB", "BulkDataURI": "frames"}
+    media = "image/jpeg; transfer-syntax=1.2.840.10008.1.2.4.57"
+    frames = [jpeg(marker=0xC3), jpeg(marker=0xC3)[:-2] + b"\x01\xff\xd9"]
+    send(server, [model], [("frames", media, f) for f in frames])
+    got = stored(server, ds)
+    assert got.NumberOfFrames == 2 and got.file_meta.TransferSyntaxUID.endswith(".57")
+    for number, frame in enumerate(frames, 1):
+        answer = get(f"{url_of(server, ds)}/frames/{number}", 'multipart/related; type="image/jpeg"; transfer-syntax=*')
+        assert parts_of(answer)[0][1] == encapsulated(frame)
+    wrong = make()
+    model = metadata_of(wrong, *PIXELS)
+    model["7FE00010"] = {"vr": "OB", "BulkDataURI": "frames"}
+    for media in ("image/jpeg; transfer-syntax=1.2.840.10008.1.2.4.90", "image/jpeg; transfer-syntax=1.2.840.10008.1.2.4.70",
+                  "image/jls", "image/tiff"):
+        send(server, [model], [("frames", media, jpeg())], 409)
+    absent(server, wrong)
+
+
+def test_STOW_13_a_jp2_file_gives_its_codestream_and_rle_goes_by_its_attributes(server):
+    ds = make()
+    model = metadata_of(ds, *PIXELS)
+    model["7FE00010"] = {"vr": "OB", "BulkDataURI": "image"}
+    send(server, [model], [("image", "image/jp2", jp2(jpeg_2000()))])
+    answer = get(url_of(server, ds) + "/frames/1", 'multipart/related; type="image/jp2"; transfer-syntax=*')
+    assert parts_of(answer)[0][1] == encapsulated(jpeg_2000())
+    ds = make(Rows=8, Columns=8, BitsAllocated=8, BitsStored=8, HighBit=7)
+    send(server, [to_json(ds, PixelData="image")], [("image", "image/dicom-rle", RLE)])
+    assert stored(server, ds).file_meta.TransferSyntaxUID == "1.2.840.10008.1.2.5"
+
+
+@pytest.mark.parametrize("media,head,syntax,size", [
+    ("video/mp4", struct.pack(">I", 20) + b"ftypisom\0\0\0\0isom", "1.2.840.10008.1.2.4.102", (1080, 1920)),
+    ("video/mpeg2", b"\0\0\1\xb3\x2d\x02\x40\x23" + bytes(8), "1.2.840.10008.1.2.4.100", (576, 720)),
+])
+def test_STOW_13_video_is_one_stream_for_all_frames(server, media, head, syntax, size):
+    ds = make(NumberOfFrames=25, Rows=size[0], Columns=size[1], SamplesPerPixel=3, PhotometricInterpretation="YBR_PARTIAL_420",
+              BitsAllocated=8, BitsStored=8, HighBit=7, PixelData=b"")
+    stream = head + bytes(range(256)) * 40
+    send(server, [to_json(ds, PixelData="v")], [("v", media, stream)])
+    got = stored(server, ds)
+    assert got.file_meta.TransferSyntaxUID == syntax and got.NumberOfFrames == 25
+    assert stream in got.PixelData
+
+
+FAULTS = [
+    {"0028": {"vr": "US", "Value": [1]}}, {"00280010": {"vr": "QQ", "Value": [1]}}, {"00280010": {"vr": "US", "Value": ["x"]}},
+    {"00100010": {"vr": "PN", "Value": [7]}}, {"00420011": {"vr": "OB", "InlineBinary": "?"}},
+    {"00280010": {"vr": "LO", "Value": ["1"]}},
+]
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=[json.dumps(f)[:40] for f in FAULTS])
+def test_STOW_14_faulty_attributes_fail_their_instance_and_no_other(server, fault):
+    good, bad = make(), make()
+    model = to_json(bad)
+    model.update(fault)
+    answer = send(server, [model, to_json(good)], (), 202)
+    assert reasons(answer) == [0xC000]
+    assert value(answer.json()["00081198"]["Value"][0], "00081155") == bad.SOPInstanceUID
+    absent(server, bad)
+    assert stored(server, good).PixelData == good.PixelData
+
+
+def test_STOW_14_and_JSN_04_inline_binary_and_empty_arrays_are_accepted(server):
+    ds = make()
+    model = to_json(ds)
+    model["00081030"] = {"vr": "LO", "Value": []}
+    model["00420011"] = {"vr": "OB", "InlineBinary": base64.b64encode(b"odd").decode()}
+    send(server, [model])
+    got = stored(server, ds)
+    assert got.EncapsulatedDocument == b"odd\0" and got.StudyDescription == "" and got.PixelData == ds.PixelData
+
+
+@pytest.mark.parametrize("text", [
+    b"{}", b"7", b"", b"[", b"[{]", b"[NaN]", b"\xef\xbb\xbf[]", b'[{"00100020":{"vr":"LO","Value":["\\ud800"]}}]',
+    b'[{"00280010":{"vr":"US","Value":[' + b"1" * 1000000 + b"]}}]", b"[" * 1000000,
+    b'[{"00100020":{"vr":"LO"},"00100020":{"vr":"LO"}}]', b'[{"00280010":{"vr":"US","Value":[NaN]}}]',
+    b'[{"00081140":{"vr":"SQ","Value":[' + b'{"00081140":{"vr":"SQ","Value":[' * 100000,
+], ids=lambda t: t[:30].decode("latin-1"))
+def test_HOS_40_what_is_no_json_is_400_and_nothing_is_stored(server, text):
+    answer = send(server, text, (), 400)
+    assert "/" not in answer.json().get("reason", "") if answer.headers["Content-Type"].endswith("json") else True
+    assert server.alive()
+
+
+def test_HOS_40_a_text_of_a_gigabyte_is_refused_at_the_limit(server):
+    head, content_type = body_of(b'[{"00104000":{"vr":"LT","Value":["', ())
+    head = head[:head.index(b'["') + 2]
+
+    def pieces():
+        yield head
+        for _ in range(1024):
+            yield b"x" * (1 << 20)
+
+    answer = requests.post(f"{server.dicomweb}/studies", data=pieces(), timeout=120, headers={"Content-Type": content_type})
+    assert answer.status_code == 400 and server.alive()
+
+
+@pytest.mark.parametrize("text", [
+    b"<Other/>", b"<NativeDicomModel>", b"no XML", b'<?php x?><NativeDicomModel/>',
+    b'<!DOCTYPE a [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;&a;">]><NativeDicomModel>&b;</NativeDicomModel>',
+    b'<!DOCTYPE a SYSTEM "file:///etc/passwd"><NativeDicomModel/>',
+    b'<!DOCTYPE a [<!ENTITY e SYSTEM "http://127.0.0.1:1/">]><NativeDicomModel>&e;</NativeDicomModel>',
+    b"<NativeDicomModel>" + b'<DicomAttribute tag="00081140" vr="SQ"><Item number="1">' * 100000,
+], ids=lambda t: t[:40].decode())
+def test_HOS_40_what_is_no_plain_xml_is_400(server, text):
+    send(server, [text], (), 400, kind="application/dicom+xml")
+    assert server.alive()
+
+
+@pytest.mark.parametrize("depth,expected", [(60, 200), (65, 400)])
+def test_HOS_19_sequences_are_nested_up_to_the_limit(server, depth, expected):
+    ds = make()
+    model = inner = to_json(ds)
+    for _ in range(depth):
+        item = {}
+        inner["00081140"] = {"vr": "SQ", "Value": [item]}
+        inner = item
+    send(server, [model], (), expected)
+
+
+def test_HOS_38_nested_multipart_is_bulk_data_that_nobody_asked_for(server):
+    ds = make()
+    inner, content_type = body_of([to_json(ds)], (), boundary="inner")
+    answer = send(server, [to_json(ds)], [("x", content_type, inner)], 409)
+    assert reasons(answer) == [0xC000]
+
+
+def test_STOW_16_metadata_that_breaks_off_leave_nothing(server):
+    ds = make()
+    body, content_type = body_of([to_json(ds, PixelData="p")], [("p", OCTETS, ds.PixelData)])
+    answer = requests.post(f"{server.dicomweb}/studies", data=body[:-40], timeout=60, headers={"Content-Type": content_type})
+    assert answer.status_code == 400
+    absent(server, ds)
+
+
+@pytest.mark.parametrize("kind", ["application/dicom+json", "application/dicom+xml"])
+def test_JSN_06_an_instance_put_together_from_its_metadata_is_the_same_in_every_attribute(server, kind):
+    """Stored, its metadata and bulk data taken, deleted, and stored again from these."""
+    item = Dataset()
+    item.PatientName = "A^B=C=D\\E"
+    item.add_new(0x00090010, "LO", "INNER")
+    item.add_new(0x00091001, "OB", bytes(range(200)) * 20)
+    ds = make(SpecificCharacterSet="ISO_IR 192", PatientName="Yamada^Tarou=山田^太郎=やまだ^たろう", ImageType=["A", "", "B"],
+              ProcedureCodeSequence=Sequence([Dataset(), item]), PixelSpacing=["0.50", "1e-2"], StudyDescription="",
+              PatientComments=" leading\r\n\tand <tags> & \"quotes\"", FrameIncrementPointer=0x00181063,
+              OtherPatientNames=["One^A", "", "Two^B"], WindowCenter=["40", "-1.5"])
+    ds.add_new(0x00090010, "LO", "HOUNSFIELD TEST")
+    ds.add_new(0x00091001, "UN", b"\x00\xff" * 3000)
+    ds.add_new(0x00091002, "OW", b"\x01\x02" * 10)
+    ds.add_new(0x00091003, "FD", [0.1, -1e300, float("inf")])
+    ds.add_new(0x00091004, "UV", 2**64 - 1)
+    ds.add_new(0x00091005, "SV", -2**63)
+    ds.add_new(0x00091006, "FL", 0.10000000149011612)
+    ds.add_new(0x00091007, "UC", ["a", " b"])
+    ds.add_new(0x00091008, "SQ", [])
+    store(server, ds)
+    before = stored(server, ds)
+    answer = get(url_of(server, ds) + "/metadata", kind)
+    uris = re.findall(r'"BulkDataURI":"([^"]*)"' if kind.endswith("json") else r'BulkData uri="([^"]*)"', answer.text)
+    assert len(uris) == 3
+    bulk = [(uri, OCTETS, get(uri, OCTETS).content) for uri in uris]
+    assert requests.delete(url_of(server, ds), timeout=60).status_code in (200, 204)
+    send(server, answer.content if kind.endswith("json") else [answer.content], bulk, kind=kind)
+    after = stored(server, ds)
+    assert after == before
+    assert [(e.tag, e.VR) for e in after] == [(e.tag, e.VR) for e in before]
+
+
+def test_STOW_15_urls_in_the_answer_are_within_the_server_and_name_the_study(server):
+    ds = make()
+    model = to_json(ds)
+    answer = send(server, [model])
+    assert value(answer.json(), "00081190") == url_of(server, ds, "study")
+    item = answer.json()["00081199"]["Value"][0]
+    assert value(item, "00081190") == url_of(server, ds) and get(value(item, "00081190"))
+    body, content_type = body_of([copy.deepcopy(model)])
+    headers = {"Content-Type": content_type, "X-Forwarded-Host": "evil.example", "X-Forwarded-Proto": "https",
+               "Forwarded": "host=evil.example;proto=https"}
+    answer = requests.post(f"{server.dicomweb}/studies", data=body, headers=headers, timeout=60)
+    assert answer.status_code == 200 and "evil" not in answer.text + str(answer.headers)
