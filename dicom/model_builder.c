@@ -330,7 +330,8 @@ static void add_creator(struct model_builder *builder, uint32_t tag, struct slic
     struct creator *creator = &builder->creators[builder->creator_count++];
     *creator = (struct creator){ .tag = tag };
     name = slice_take(name, sizeof(creator->name) - 1);
-    memcpy(creator->name, name.data, name.size);
+    if (name.size)
+        memcpy(creator->name, name.data, name.size);
 }
 
 static void reserve_block(struct model_builder *builder, uint32_t tag, struct slice creator)
