@@ -8,6 +8,7 @@
 
 #include "base/memory.h"
 #include "dicomweb/routes.h"
+#include "dicomweb/wado_stream.h"
 #include "dicomweb/wado_values.h"
 #include "http/multipart_writer.h"
 
@@ -217,6 +218,15 @@ void wado_bulk_data(struct request *request, struct response *response)
         (bulk->element.elided && !instance_dataset(bulk->instance, &stored, &err))) {
         close_bulk(bulk);
         response_error(response, request, http_status_of(err.code), err.message);
+        return;
+    }
+    if (bulk->element.tag == TAG_PIXEL_DATA && !bulk->item_count &&
+        bulk->element.undefined_length && wado_is_video(bulk->instance)) {
+        struct instance *instance = bulk->instance;
+        const struct element pixels = bulk->element;
+        bulk->instance = NULL;
+        close_bulk(bulk);
+        wado_answer_video_take(request, response, instance, &pixels);
         return;
     }
     if (bulk->element.tag == TAG_PIXEL_DATA && !bulk->item_count &&

@@ -11,6 +11,7 @@
 #include "dicomweb/routes.h"
 #include "dicomweb/wado_frame_list.h"
 #include "dicomweb/wado_pixels.h"
+#include "dicomweb/wado_stream.h"
 #include "dicomweb/wado_values.h"
 #include "http/multipart_writer.h"
 
@@ -290,6 +291,11 @@ void wado_answer_frames(struct request *request, struct response *response,
         !instance_header(frames->instance, &frames->header, &err) ||
         !instance_frames(frames->instance, &frames->table, &err))
         goto failed;
+    /* PS3.18 8.7.3.3.2: video is one stream, whatever of its frames can be told. */
+    if (wado_is_video(frames->instance)) {
+        error_set(&err, ERROR_UNSUPPORTED, "frames of video are not given one by one");
+        goto failed;
+    }
     if (!list)
         frames->list.count = frame_table_count(frames->table);
     if (!frames->list.count) {
