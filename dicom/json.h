@@ -26,5 +26,10 @@ struct json_options {
 void json_write_dataset(const struct dataset *dataset, const struct json_options *options,
                         struct buffer *json);
 
+/* Whether an element that a walk has found is referred to by a BulkDataURI when the options name a
+ * prefix and no limit, and what follows the prefix then. */
+bool json_is_bulk_data(const struct element *element);
+void json_write_bulk_path(const struct walk *walk, uint32_t tag, struct buffer *path);
+
 /* Appends `text` as a JSON string with its quotes; bytes that are not UTF-8 become U+FFFD. */
 void json_write_string(struct slice text, struct buffer *json);

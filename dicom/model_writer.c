@@ -100,26 +100,30 @@ static bool is_pixel_data(uint32_t tag)
 }
 
 /* Too large for the document, not here at all, or fragments, which are no value. */
-static bool is_bulk(const struct model_writer *writer, const struct element *element,
-                    enum model_kind kind)
+static bool is_bulk(const struct element *element, enum model_kind kind, size_t inline_limit)
 {
     if (element->elided || element->undefined_length)
         return true;
     return kind == MODEL_BINARY && element->value.size &&
-           (element->value.size > writer->inline_limit || is_pixel_data(element->tag));
+           (element->value.size > inline_limit || is_pixel_data(element->tag));
 }
 
-/* The prefix and "00540016.0.00540300". */
-static void put_bulk_data(struct model_writer *writer, const struct walk *walk, uint32_t tag)
+/* "00540016.0.00540300" */
+void json_write_bulk_path(const struct walk *walk, uint32_t tag, struct buffer *path)
 {
-    struct buffer *path = &writer->text;
-    buffer_clear(path);
-    buffer_append_text(path, writer->options->bulk_data_prefix);
     for (size_t i = 0; walk && i < walk->depth; i++) {
         json_put_tag(walk->open[i].tag, path);
         buffer_append_format(path, ".%zu.", walk->open[i].item);
     }
     json_put_tag(tag, path);
+}
+
+static void put_bulk_data(struct model_writer *writer, const struct walk *walk, uint32_t tag)
+{
+    struct buffer *path = &writer->text;
+    buffer_clear(path);
+    buffer_append_text(path, writer->options->bulk_data_prefix);
+    json_write_bulk_path(walk, tag, path);
     writer->format->bulk_data(writer, buffer_text(path));
 }
 
@@ -162,6 +166,14 @@ static bool is_uneven(const struct element *element, enum model_kind kind)
            (kind == MODEL_TAG && element->size % 4);
 }
 
+bool json_is_bulk_data(const struct element *element)
+{
+    enum model_kind kind = model_kind_of(element->vr);
+    if (is_uneven(element, kind))
+        kind = MODEL_BINARY;
+    return !is_left_out(element->tag) && is_bulk(element, kind, DEFAULT_INLINE_LIMIT);
+}
+
 static void write_element(struct model_writer *writer, const struct walk *walk,
                           const struct element *element)
 {
@@ -171,7 +183,7 @@ static void write_element(struct model_writer *writer, const struct walk *walk,
         vr = VR_UN;
         kind = MODEL_BINARY;
     }
-    bool bulk = is_bulk(writer, element, kind);
+    bool bulk = is_bulk(element, kind, writer->inline_limit);
     if (is_left_out(element->tag) || (bulk && !writer->options->bulk_data_prefix))
         return;
     if (writer->format->names_creators && is_creator(element->tag))

@@ -69,6 +69,9 @@ void wado_instances(struct request *request, struct response *response);
 void wado_metadata(struct request *request, struct response *response);
 void wado_frames(struct request *request, struct response *response);
 void wado_bulk_data(struct request *request, struct response *response);
+/* wado_bulk_set.c */
+void wado_all_bulk_data(struct request *request, struct response *response);
+void wado_pixel_data(struct request *request, struct response *response);
 /* wado_rendered.c */
 void wado_rendered(struct request *request, struct response *response);
 void wado_thumbnail(struct request *request, struct response *response);

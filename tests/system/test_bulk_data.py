@@ -96,6 +96,81 @@ def test_WADO_11_one_frame_is_also_had_without_multipart_and_several_are_not(ser
     assert [content for _, content in parts_of(get(url + "1,2", OCTETS))] == [ds.PixelData[:512], ds.PixelData[512:]]
 
 
+def named_in(model):
+    """All URIs of bulk data in a DICOM JSON object, in any depth."""
+    found = []
+    for element in model.values():
+        if "BulkDataURI" in element:
+            found.append(element["BulkDataURI"])
+        if element["vr"] == "SQ":
+            for item in element.get("Value", []):
+                found += named_in(item)
+    return found
+
+
+def test_WADO_12_all_bulk_data_of_every_level_under_their_own_uris(server):
+    first = make()
+    item = Dataset()
+    item.add_new(0x00420011, "OB", b"nested" * 300)
+    first.ProcedureCodeSequence = Sequence([Dataset(), item])
+    first.add_new(0x00090010, "LO", "ME")
+    first.add_new(0x00091001, "UN", b"private" * 1000)
+    same_series = make(study=first.StudyInstanceUID, series=first.SeriesInstanceUID)
+    other_series = make(study=first.StudyInstanceUID)
+    store(server, first, same_series, other_series)
+    for level, count in (("study", 5), ("series", 4), ("instance", 3)):
+        models = get(url_of(server, first, level) + "/metadata").json()
+        named = [uri for model in models for uri in named_in(model)]
+        parts = parts_of(get(url_of(server, first, level) + "/bulkdata", OCTETS))
+        assert sorted(headers["Content-Location"] for headers, _ in parts) == sorted(named) and len(named) == count
+        for headers, content in parts:
+            assert headers["Content-Type"].startswith("application/octet-stream")
+            assert content == get(headers["Content-Location"], "application/octet-stream").content
+        pixels = parts_of(get(url_of(server, first, level) + "/pixeldata"))
+        assert sorted(h["Content-Location"] for h, _ in pixels) == sorted(u for u in named if u.endswith("/7FE00010"))
+
+
+def test_WADO_12_encapsulated_frames_are_decoded_or_given_as_they_are_stored(server):
+    ds = make(NumberOfFrames=2, Rows=2, Columns=8, BitsAllocated=8, BitsStored=8, HighBit=7,
+              PixelData=encapsulate([(1).to_bytes(4, "little") + (64).to_bytes(4, "little") + bytes(56) + b"\xf1" + bytes([v])
+                                     for v in (7, 9)]))
+    ds["PixelData"].VR = "OB"
+    ds["PixelData"].is_undefined_length = True
+    store(server, part10(ds, RLELossless))
+    uri = f"{url_of(server, ds)}/bulkdata/7FE00010"
+    decoded = parts_of(get(url_of(server, ds) + "/pixeldata", OCTETS))
+    assert [content for _, content in decoded] == [bytes([7] * 16), bytes([9] * 16)]
+    stored = parts_of(get(url_of(server, ds) + "/pixeldata", OCTETS + '; transfer-syntax="*"'))
+    assert [h["Content-Type"] for h, _ in stored] == [f"image/dicom-rle; transfer-syntax={RLELossless}"] * 2
+    assert {h["Content-Location"] for h, _ in decoded + stored} == {uri} and stored[1][1].endswith(b"\xf1\x09")
+
+
+def test_WADO_12_big_endian_and_deflated_values_are_little_endian_and_plain(server):
+    for syntax in ("1.2.840.10008.1.2.2", "1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2"):
+        ds = make(Rows=64, Columns=64)
+        little = ds.PixelData
+        if syntax.endswith(".2.2"):
+            ds.PixelData = b"".join(little[i:i + 2][::-1] for i in range(0, len(little), 2))
+        store(server, part10(ds, syntax))
+        ((_, content),) = parts_of(get(url_of(server, ds) + "/pixeldata"))
+        assert content == little, syntax
+
+
+def test_WADO_12_video_and_what_has_no_bulk_data(server):
+    ds, stream, content = video("video/mp4", MPEG4HP41)
+    store(server, content)
+    ((headers, body),) = parts_of(get(url_of(server, ds) + "/pixeldata"))
+    assert body == stream and headers["Content-Type"].startswith("video/mp4")
+    plain = make()
+    del plain.PixelData
+    store(server, plain)
+    for resource in ("bulkdata", "pixeldata"):
+        get(f"{url_of(server, plain)}/{resource}", expected=404)
+        get(f"{server.dicomweb}/studies/1.2.3.4/{resource}", expected=404)
+        get(f"{server.dicomweb}/studies/no/{resource}", expected=400)
+        get(f"{url_of(server, ds)}/{resource}", "application/zip", expected=406)
+
+
 @pytest.mark.parametrize("level", ["study", "series"])
 def test_WADO_16_a_zip_archive_is_not_offered(server, level):
     ds = make()
