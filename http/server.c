@@ -321,9 +321,13 @@ static void route_request(struct exchange *exchange)
         response_error(response, request, 404, "there is nothing at this path");
         return;
     }
-    if (request->match.route)
+    bool options = strcmp(request->method, "OPTIONS") == 0;
+    /* A browser that asks before it asks (CORS) wants no list of what there is. */
+    bool preflight = options && request_header(request, "Access-Control-Request-Method");
+    if (request->match.route && !preflight)
         return;
-    if (strcmp(request->method, "OPTIONS") == 0)
+    request->match.route = NULL;
+    if (options)
         response_status(response, 204);
     else
         response_error(response, request, 405, "this path does not take this method");

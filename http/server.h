@@ -44,6 +44,13 @@ struct route {
      * be NULL. */
     void (*close)(struct request *request, bool complete);
     enum http_right right; /* that it needs, when there are users */
+
+    /* What is said of it to those who ask what there is; summary NULL: nothing, as it is there to
+     * refuse. Lists with commas. */
+    const char *summary;
+    const char *query;    /* parameters; "*": attributes, too */
+    const char *produces; /* media types, the default first; NULL: no body */
+    const char *consumes;
 };
 
 struct route_table {

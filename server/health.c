@@ -130,9 +130,23 @@ static void answer_page(struct request *request, struct response *response)
 }
 
 static const struct route routes[] = {
-    { .method = "GET", .pattern = "/", .respond = answer_page, .right = HTTP_ANYBODY },
-    { .method = "GET", .pattern = "/health", .respond = answer_health, .right = HTTP_ANYBODY },
-    { .method = "GET", .pattern = "/metrics", .respond = answer_metrics },
+    { .method = "GET",
+      .pattern = "/",
+      .respond = answer_page,
+      .right = HTTP_ANYBODY,
+      .summary = "A page that says where everything is",
+      .produces = "text/html" },
+    { .method = "GET",
+      .pattern = "/health",
+      .respond = answer_health,
+      .right = HTTP_ANYBODY,
+      .summary = "How the server is",
+      .produces = "application/json" },
+    { .method = "GET",
+      .pattern = "/metrics",
+      .respond = answer_metrics,
+      .summary = "Metrics for Prometheus",
+      .produces = "text/plain" },
 };
 
 struct route_table health_routes(struct health *health)

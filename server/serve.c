@@ -17,12 +17,13 @@
 #include "dimse/peers.h"
 #include "server/control.h"
 #include "server/health.h"
+#include "server/openapi.h"
 #include "server/restart.h"
 #include "server/users.h"
 #include "server/verifier.h"
 #include "storage/storage.h"
 
-enum { STOP_GRACE_MS = 3000 };
+enum { STOP_GRACE_MS = 3000, TABLES = 4 /* of routes */ };
 
 struct server {
     struct storage *storage;
@@ -30,6 +31,7 @@ struct server {
     struct cast *cast;
     struct dicomweb *dicomweb;
     struct http_server *http;
+    struct openapi *openapi;
     struct dimse_server *dimse;
     struct verifier *verifier;
     struct compactor *compactor;
@@ -167,13 +169,15 @@ static bool open_http(struct server *server, const struct settings *settings, st
     server->health.archive = server->archive;
     server->health.verifier = server->verifier;
     server->health.settings = settings;
-    const struct route_table tables[] = {
+    struct route_table tables[TABLES] = {
         health_routes(&server->health),
         dicomweb_routes(server->dicomweb, settings->dicomweb_prefix),
         cast_routes(server->cast, settings->fhir_prefix),
     };
-    bool ok = http_server_open(&options, tables, sizeof(tables) / sizeof(tables[0]), &server->http,
-                               err);
+    server->openapi = openapi_new(tables, TABLES - 1, settings->dicomweb_prefix,
+                                  *settings->users_file);
+    tables[TABLES - 1] = openapi_routes(server->openapi);
+    bool ok = http_server_open(&options, tables, TABLES, &server->http, err);
     users_release(&users);
     return ok;
 }
@@ -289,6 +293,7 @@ static void close_all(struct server *server)
         dimse_server_close(server->dimse, STOP_GRACE_MS);
     if (server->http)
         http_server_close(server->http, STOP_GRACE_MS);
+    openapi_free(server->openapi);
     /* Behind HTTP: /health asks them. */
     compactor_close(server->compactor);
     verifier_close(server->verifier);

@@ -1,0 +1,197 @@
+# SPDX-License-Identifier: MIT
+"""What the server says that it offers, and whether that is so."""
+import re
+import xml.etree.ElementTree as ElementTree
+
+import pytest
+import requests
+
+from conftest import ROOT
+from web import JSON, make, multipart, part10, store
+
+WADL = "{http://wadl.dev.java.net/2009/02}"
+METHODS = {"get", "post", "put", "patch", "delete"}
+
+
+@pytest.fixture(scope="module")
+def document(server):
+    answer = requests.get(server.url + "/openapi.json", timeout=60)
+    assert answer.status_code == 200 and answer.headers["Content-Type"] == "application/json"
+    return answer.json()
+
+
+def operations(document):
+    return [(path, method, operation) for path, item in document["paths"].items() for method, operation in item.items()]
+
+
+def test_the_document_is_OpenAPI_with_unique_ids_and_complete_parameters(server, document):
+    assert document["openapi"].startswith("3.0.") and document["servers"] == [{"url": server.url}]
+    ids = [operation["operationId"] for _, _, operation in operations(document)]
+    assert len(set(ids)) == len(ids) > 30
+    for path, method, operation in operations(document):
+        assert method in METHODS and operation["summary"]
+        named = [p["name"] for p in operation["parameters"] if p["in"] == "path"]
+        assert named == re.findall(r"\{(\w+)\}", path)
+        assert all(p["required"] for p in operation["parameters"] if p["in"] == "path")
+        assert "default" in operation["responses"] and len(operation["responses"]) == 2
+
+
+def routes_of(source, prefix):
+    """The rows of a route table, as the source has them."""
+    text = (ROOT / source).read_text()
+    macros = dict(re.findall(r"#define (STUDY|SERIES|INSTANCE) +(.+)", text))
+    table = text[text.index("static const struct route routes[]"):]
+    table = table[:table.index("\n};")]
+    rows = re.findall(r"\.method = (\"\w+\"),\s*\.pattern = ((?:[^,\"]|\"[^\"]*\")+),", table)
+    assert len(rows) == table.count(".method")
+    for method, pattern in rows:
+        while any(name in pattern.split() for name in macros):
+            pattern = " ".join(macros.get(word, word) for word in pattern.split())
+        yield prefix + "".join(re.findall('"([^"]*)"', pattern)), method.strip('"').lower()
+
+
+def test_it_lists_every_route_and_no_other(document):
+    listed = {(path, method) for path, method, _ in operations(document)}
+    routes = {route for source, prefix in (("dicomweb/dicomweb.c", "/dicomweb"), ("server/health.c", ""))
+              for route in routes_of(source, prefix)}
+    # of FHIR what is there only to refuse is left out
+    fhir = {(path, method) for path, method in routes_of("cast/fhir_view.c", "/fhir") if method == "get" and "{type}" not in path}
+    own = {("/openapi.json", "get")}
+    operations_table = ROOT / "server" / "http_operations.c"
+    if operations_table.exists():
+        own |= set(routes_of("server/http_operations.c", ""))
+    assert listed == routes | fhir | own
+
+
+GOOD = {
+    "limit": "1", "offset": "0", "fuzzymatching": "false", "includefield": "00081030", "accept": None, "window": "40,400,linear",
+    "viewport": "16,16", "quality": "90", "includeMetadata": "false", "startTime": "2020-01-01T00:00:00Z",
+    "endTime": "2100-01-01T00:00:00Z", "action": "create", "study": None, "wait": "0", "_format": "json", "attributes": None}
+
+
+def test_every_GET_that_is_listed_works_with_every_type_and_parameter(server, document):
+    ds = make(ReferencedPerformedProcedureStepSequence=None)
+    store(server, ds)
+    uids = {"study": ds.StudyInstanceUID, "series": ds.SeriesInstanceUID, "instance": ds.SOPInstanceUID, "frames": "1",
+            "path": "7FE00010"}
+    wado_uri = {"requestType": "WADO", "studyUID": uids["study"], "seriesUID": uids["series"], "objectUID": uids["instance"]}
+    called = 0
+    for path, method, operation in operations(document):
+        if method != "get" or path.startswith("/operations"):
+            continue
+        if "{id}" in path:
+            bundle = requests.get(server.url + path.removesuffix("/{id}"), timeout=60).json()
+            uids["id"] = bundle["entry"][0]["resource"]["id"]
+        url = server.url + path.format(**uids)
+        base = wado_uri if path.endswith("/wado") else {}
+        types = operation["responses"].get("200", {"content": {}})["content"]
+        for listed in types:
+            if listed == "text/event-stream":
+                with requests.get(url, headers={"Accept": listed}, stream=True, timeout=60) as answer:
+                    assert answer.status_code == 200 and answer.headers["Content-Type"] == listed
+                continue
+            asked = {**base, "contentType": listed} if base else {}
+            answer = requests.get(url, params=asked, headers={"Accept": listed}, timeout=60)
+            assert answer.status_code == 200, (path, listed, answer.text[:300])
+            given = answer.headers["Content-Type"]
+            assert given.split(";")[0].strip() == listed.split(";")[0].strip(), (path, listed, given)
+            called += 1
+        answer = requests.get(url, params=base, headers={"Accept": None}, timeout=60)
+        assert answer.headers["Content-Type"].split(";")[0] in {listed.split(";")[0] for listed in types}, path
+        for parameter in operation["parameters"]:
+            name = parameter["name"]
+            if parameter["in"] != "query" or base:
+                continue
+            value = GOOD[name]  # one that the test does not know is not listed without a test of its own
+            if name == "accept":
+                value = next(iter(types))
+            elif name == "study":
+                value = str(uids["study"])
+            elif name == "attributes":
+                name, value = "PatientID", str(ds.PatientID)
+            answer = requests.get(url, params={name: value}, timeout=60)
+            assert answer.status_code in (200, 204), (path, name, answer.text[:300])
+    assert called > 40
+
+
+def test_every_POST_and_DELETE_that_is_listed_works(server, document):
+    for path, method, operation in operations(document):
+        if method == "get" or path.startswith("/operations"):
+            continue
+        ds = make()
+        url = server.url + path.format(study=ds.StudyInstanceUID, series=ds.SeriesInstanceUID, instance=ds.SOPInstanceUID)
+        if method == "post":
+            for listed in operation["requestBody"]["content"]:
+                ds = make(study=ds.StudyInstanceUID)
+                body, content_type = part10(ds), listed
+                if listed.startswith("multipart/"):
+                    body, content_type = multipart([body])
+                for accepted in operation["responses"]["200"]["content"]:
+                    answer = requests.post(url, data=body, headers={"Content-Type": content_type, "Accept": accepted}, timeout=60)
+                    assert answer.status_code == 200 and answer.headers["Content-Type"].split(";")[0] == accepted.split(";")[0]
+        else:
+            assert method == "delete"
+            store(server, ds)
+            answer = requests.delete(url, timeout=60)
+            assert answer.status_code == 204 and "204" in operation["responses"]
+
+
+# --- CAP-01 ---
+
+
+def resources_of(text):
+    root = ElementTree.fromstring(text)
+    assert root.tag == WADL + "application"
+    (resources,) = root
+    return resources.get("base"), {
+        ("/" + resource.get("path"), method.get("name").lower()) for resource in resources for method in resource.findall(WADL + "method")}
+
+
+def test_CAP_01_OPTIONS_lists_what_there_is_as_WADL_and_JSON(server, document):
+    listed = {(path, method) for path, method, _ in operations(document)}
+    for path, expected in (("/", listed), ("/dicomweb/", {r for r in listed if r[0].startswith("/dicomweb/")})):
+        for target in {path, path.rstrip("/") or "/"}:
+            for accept in ("application/vnd.sun.wadl+xml", "*/*", None):
+                answer = requests.options(server.url + target, headers={"Accept": accept}, timeout=60)
+                assert answer.status_code == 200, answer.text
+                assert answer.headers["Content-Type"] == "application/vnd.sun.wadl+xml"
+                assert resources_of(answer.content) == (server.url + "/", expected)
+            answer = requests.options(server.url + target, headers={"Accept": "application/json"}, timeout=60)
+            assert answer.status_code == 200
+            assert {(p, m) for p, m, _ in operations(answer.json())} == expected
+            assert requests.options(server.url + target, headers={"Accept": "text/html"}, timeout=60).status_code == 406
+
+
+def test_CAP_01_types_and_parameters_of_the_WADL_are_those_of_the_document(server, document):
+    root = ElementTree.fromstring(requests.options(server.url + "/", timeout=60).content)
+    for resource in root[0]:
+        for method in resource.findall(WADL + "method"):
+            operation = document["paths"]["/" + resource.get("path")][method.get("name").lower()]
+            given = {r.get("mediaType") for r in method.find(WADL + "response")}
+            assert given == set(operation["responses"].get("200", {"content": {}})["content"])
+            query = [p.get("name") for p in method.find(WADL + "request").findall(WADL + "param")]
+            expected = [p["name"] for p in operation["parameters"] if p["in"] == "query"]
+            assert query == [name if name != "attributes" else "{attributeID}" for name in expected]
+        template = [p.get("name") for p in resource.findall(WADL + "param")]
+        assert template == re.findall(r"\{(\w+)\}", resource.get("path"))
+
+
+def test_CAP_01_a_preflight_of_a_browser_is_no_question_of_what_there_is(start_server):
+    server = start_server({"http": {"corsOrigins": ["https://viewer.example"]}})
+    for path in ("/", "/dicomweb", "/dicomweb/studies"):
+        answer = requests.options(server.url + path, timeout=60, headers={
+            "Origin": "https://viewer.example", "Access-Control-Request-Method": "GET"})
+        assert answer.status_code == 204 and answer.content == b""
+        assert answer.headers["Access-Control-Allow-Origin"] == "https://viewer.example"
+
+
+def test_the_document_says_who_must_log_in(start_server, tmp_path):
+    users = tmp_path / "users.json"
+    users.write_text('{"users": []}')
+    server = start_server({"http": {"usersFile": str(users)}})
+    document = requests.get(server.url + "/openapi.json", timeout=60).json()
+    assert set(document["components"]["securitySchemes"]) == {"basic", "bearer"}
+    for path, method, operation in operations(document):
+        if method == "get" and "{" not in path:
+            status = requests.get(server.url + path, headers=JSON, timeout=60).status_code
+            assert (status == 401) == ("security" not in operation), path
