@@ -28,9 +28,8 @@ enum {
 #define QIDO                                                                                       \
     .query = "limit,offset,fuzzymatching,includefield,*",                                          \
     .produces = "application/dicom+json,application/json," XML_PARTS
-#define PART10                                                                                     \
-    .query = "accept", .produces = "multipart/related; "                                           \
-                                   "type=\"application/dicom\",application/dicom"
+#define PART10          .query = "accept", .produces = "multipart/related; type=\"application/dicom\""
+#define PART10_OF_ONE   PART10 ",application/dicom"
 #define METADATA        .query = "accept", .produces = "application/dicom+json,application/json," XML_PARTS
 #define METADATA_OF_ONE METADATA ",application/dicom+xml"
 #define FRAMES                                                                                     \
@@ -41,7 +40,11 @@ enum {
                                    "type=\"application/octet-stream\""
 #define ALL_BULK                                                                                   \
     .query = "accept", .produces = "multipart/related; type=\"application/octet-stream\""
-#define RENDERED  .query = "accept,window,viewport,quality", .produces = "image/jpeg,image/png"
+#define PICTURE  "accept,window,viewport,quality"
+#define RENDERED .query = PICTURE, .produces = "image/jpeg,image/png"
+#define RENDERED_PARTS                                                                             \
+    .query = PICTURE, .produces = "multipart/related; type=\"image/jpeg\","                        \
+                                  "multipart/related; type=\"image/png\""
 #define THUMBNAIL .query = "accept,viewport", .produces = "image/jpeg,image/png"
 #define URI                                                                                        \
     .query = "requestType,studyUID,seriesUID,objectUID,contentType,transferSyntax,frameNumber",    \
@@ -103,7 +106,7 @@ static const struct route routes[] = {
       .pattern = INSTANCE,
       .respond = wado_instances,
       .summary = "An instance as it is stored, or transcoded",
-      PART10 },
+      PART10_OF_ONE },
     { .method = "GET",
       .pattern = STUDY "/metadata",
       .respond = wado_metadata,
@@ -163,12 +166,12 @@ static const struct route routes[] = {
       .pattern = STUDY "/rendered",
       .respond = wado_rendered,
       .summary = "Pictures of a study",
-      RENDERED },
+      RENDERED_PARTS },
     { .method = "GET",
       .pattern = SERIES "/rendered",
       .respond = wado_rendered,
       .summary = "Pictures of a series",
-      RENDERED },
+      RENDERED_PARTS },
     { .method = "GET",
       .pattern = INSTANCE "/rendered",
       .respond = wado_rendered,
