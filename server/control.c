@@ -48,7 +48,6 @@ struct control {
     atomic_bool stopping;
     pthread_mutex_t lock;
     struct client clients[CLIENTS_MAX];
-    const struct operation *running[CLIENTS_MAX]; /* guarded by lock */
 };
 
 bool control_address(const char *data_directory, struct sockaddr_un *address, int *folder_fd,
@@ -141,28 +140,6 @@ static bool is_cancelled(void *context)
     return client->gone;
 }
 
-/* One operation at a time of those that want to be alone. */
-static bool enter(struct client *client, const struct operation *operation, struct error *err)
-{
-    struct control *control = client->control;
-    bool busy = false;
-    pthread_mutex_lock(&control->lock);
-    for (int i = 0; i < CLIENTS_MAX; i++)
-        busy |= operation->alone && control->running[i] == operation;
-    if (!busy)
-        control->running[client - control->clients] = operation;
-    pthread_mutex_unlock(&control->lock);
-    return !busy || error_set(err, ERROR_BUSY, "a %s is under way already", operation->name);
-}
-
-static void leave(struct client *client)
-{
-    struct control *control = client->control;
-    pthread_mutex_lock(&control->lock);
-    control->running[client - control->clients] = NULL;
-    pthread_mutex_unlock(&control->lock);
-}
-
 /* What was found is not an error of the operation, but it is what its end is about. */
 static void log_end(const struct operation *operation, const char *status, const cJSON *result,
                     int64_t milliseconds)
@@ -193,7 +170,7 @@ static void run_operation(struct client *client, const struct operation *operati
                        .cancelled = is_cancelled,
                        .context = client,
                        .bytes_per_second = options->bytes_per_second };
-    if (!enter(client, operation, &err)) {
+    if (!operation_enter(client->control->place.turns, operation, &err)) {
         send_error(client, &err);
         return;
     }
@@ -202,7 +179,7 @@ static void run_operation(struct client *client, const struct operation *operati
     cJSON *line = cJSON_CreateObject();
     cJSON *result = cJSON_AddObjectToObject(line, "result");
     bool ok = operation->run(&client->control->place, options, &job, result, &err);
-    leave(client);
+    operation_leave(client->control->place.turns, operation);
     log_end(operation, ok ? "ok" : error_name(err.code), ok ? result : NULL,
             clock_monotonic_ms() - began_ms);
     if (ok)

@@ -95,6 +95,30 @@ const struct operation operations[] = {
 };
 const size_t operation_count = sizeof(operations) / sizeof(operations[0]);
 
+_Static_assert(sizeof(operations) / sizeof(operations[0]) <= OPERATIONS_MAX, "all have turns");
+
+bool operation_enter(struct operation_turns *turns, const struct operation *operation,
+                     struct error *err)
+{
+    if (!operation->alone || !turns)
+        return true;
+    pthread_mutex_lock(&turns->lock);
+    bool *busy = &turns->busy[operation - operations];
+    bool was_busy = *busy;
+    *busy = true;
+    pthread_mutex_unlock(&turns->lock);
+    return !was_busy || error_set(err, ERROR_BUSY, "a %s is under way already", operation->name);
+}
+
+void operation_leave(struct operation_turns *turns, const struct operation *operation)
+{
+    if (!operation->alone || !turns)
+        return;
+    pthread_mutex_lock(&turns->lock);
+    turns->busy[operation - operations] = false;
+    pthread_mutex_unlock(&turns->lock);
+}
+
 const struct operation *operation_find(const char *name)
 {
     for (size_t i = 0; i < operation_count; i++)

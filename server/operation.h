@@ -5,6 +5,7 @@
  * nobody has. */
 
 #include <cjson/cJSON.h>
+#include <pthread.h>
 #include <stdio.h>
 
 #include "archive/archive.h"
@@ -22,12 +23,20 @@ struct operation_options {
     char *directory; /* absolute; owned; NULL when the operation takes none */
 };
 
+/* Those that want to be alone run one at a time, whoever asked for them. */
+enum { OPERATIONS_MAX = 16 };
+struct operation_turns {
+    pthread_mutex_t lock;
+    bool busy[OPERATIONS_MAX]; /* guarded by lock */
+};
+
 /* Where it is done. storage and archive NULL: the directory is not open, for one that wants it so.
  */
 struct operation_place {
     struct storage *storage;
     struct archive *archive;
-    struct verifier *verifier; /* is told what a verification found; NULL: there is none */
+    struct operation_turns *turns; /* NULL: nobody else can ask */
+    struct verifier *verifier;     /* is told what a verification found; NULL: there is none */
     const char *data_directory;
     const char *ae_title;
 };
@@ -57,6 +66,10 @@ struct operation {
 
 extern const struct operation operations[];
 extern const size_t operation_count;
+/* ERROR_BUSY when one is under way that wants to be alone. */
+bool operation_enter(struct operation_turns *turns, const struct operation *operation,
+                     struct error *err);
+void operation_leave(struct operation_turns *turns, const struct operation *operation);
 const struct operation *operation_find(const char *name); /* NULL: there is none */
 
 cJSON *operation_options_json(const struct operation_options *options);

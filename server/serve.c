@@ -17,13 +17,14 @@
 #include "dimse/peers.h"
 #include "server/control.h"
 #include "server/health.h"
+#include "server/http_operations.h"
 #include "server/openapi.h"
 #include "server/restart.h"
 #include "server/users.h"
 #include "server/verifier.h"
 #include "storage/storage.h"
 
-enum { STOP_GRACE_MS = 3000, TABLES = 4 /* of routes */ };
+enum { STOP_GRACE_MS = 3000, TABLES = 5 /* of routes */ };
 
 struct server {
     struct storage *storage;
@@ -35,7 +36,10 @@ struct server {
     struct dimse_server *dimse;
     struct verifier *verifier;
     struct compactor *compactor;
+    struct operation_turns turns;
+    struct operation_place place;
     struct control *control;
+    struct http_operations *operations;
     struct health health;
     char *dicomweb_url;
 };
@@ -84,12 +88,15 @@ static bool open_compactor(struct server *server, const struct settings *setting
 
 static bool open_control(struct server *server, const struct settings *settings, struct error *err)
 {
-    const struct operation_place place = { .storage = server->storage,
-                                           .archive = server->archive,
-                                           .verifier = server->verifier,
-                                           .data_directory = settings->data_directory,
-                                           .ae_title = settings->ae_title };
-    return control_open(&place, &server->control, err);
+    pthread_mutex_init(&server->turns.lock, NULL);
+    server->place = (struct operation_place){ .storage = server->storage,
+                                              .archive = server->archive,
+                                              .turns = &server->turns,
+                                              .verifier = server->verifier,
+                                              .data_directory = settings->data_directory,
+                                              .ae_title = settings->ae_title };
+    server->operations = http_operations_new(&server->place);
+    return control_open(&server->place, &server->control, err);
 }
 
 /* Where the DICOMweb service is for others: Endpoint.address of the cast. */
@@ -173,6 +180,7 @@ static bool open_http(struct server *server, const struct settings *settings, st
         health_routes(&server->health),
         dicomweb_routes(server->dicomweb, settings->dicomweb_prefix),
         cast_routes(server->cast, settings->fhir_prefix),
+        http_operations_routes(server->operations),
     };
     server->openapi = openapi_new(tables, TABLES - 1, settings->dicomweb_prefix,
                                   *settings->users_file);
@@ -294,7 +302,8 @@ static void close_all(struct server *server)
     if (server->http)
         http_server_close(server->http, STOP_GRACE_MS);
     openapi_free(server->openapi);
-    /* Behind HTTP: /health asks them. */
+    /* Behind HTTP: it asks them. */
+    http_operations_free(server->operations);
     compactor_close(server->compactor);
     verifier_close(server->verifier);
     if (server->cast)
