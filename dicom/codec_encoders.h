@@ -15,6 +15,7 @@ typedef bool frame_encoder(const struct pixel_format *format, unsigned precision
 frame_encoder codec_rle_encode;
 frame_encoder codec_jpeg_ls_encode;
 frame_encoder codec_jpeg2000_encode; /* by OpenJPEG */
+frame_encoder codec_htj2k_encode;    /* by OpenJPH */
 
 /* One sample; the sign of signed ones is extended. */
 static inline int32_t sample_get(const struct pixel_format *format, const uint8_t *at)

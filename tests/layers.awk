@@ -22,6 +22,7 @@ BEGIN {
     door["dcmtk/"] = "^dicom/[a-z0-9_]*\\.cc$"
     door["jpeglib.h"] = "^dicom/image_jpeg\\.c$"
     door["png.h"] = "^dicom/image_png\\.c$"
+    door["openjph"] = "^dicom/codec_openjph\\.cc$"
     door["openjpeg"] = "^dicom/codec_jpeg2000(_write)?\\.c$"
 
     list = "cd " root " && find base dicom storage http archive dimse dicomweb cast server -name '*.[ch]' -o -name '*.cc'"
