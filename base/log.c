@@ -11,6 +11,8 @@
 
 enum { LINE_SIZE = 1024, ID_SIZE = 80 };
 
+#define LEVEL_AUDIT ((enum log_level)(LOG_LEVEL_DEBUG + 1))
+
 static atomic_int highest_level = LOG_LEVEL_INFO;
 static _Thread_local const char *request_id;
 
@@ -59,8 +61,9 @@ static size_t escape(char *out, const char *text, const char *other)
 /* One write(2) per line, so that lines of several threads do not mix. */
 static void write_line(enum log_level level, const char *format, va_list arguments)
 {
-    static const char *const names[] = { "error", "warn", "info", "debug" };
-    if ((int)level > atomic_load_explicit(&highest_level, memory_order_relaxed))
+    static const char *const names[] = { "error", "warn", "info", "debug", "audit" };
+    if (level != LEVEL_AUDIT &&
+        (int)level > atomic_load_explicit(&highest_level, memory_order_relaxed))
         return;
     struct timespec now;
     struct tm utc;
@@ -93,6 +96,7 @@ static void write_line(enum log_level level, const char *format, va_list argumen
         va_end(arguments);                                                                         \
     }
 
+LOG_FUNCTION(log_audit, LEVEL_AUDIT)
 LOG_FUNCTION(log_error, LOG_LEVEL_ERROR)
 LOG_FUNCTION(log_warn, LOG_LEVEL_WARN)
 LOG_FUNCTION(log_info, LOG_LEVEL_INFO)

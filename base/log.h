@@ -13,6 +13,9 @@ void log_set_request(const char *id);
 
 void log_set_level(enum log_level level); /* INFO until set */
 
+/* Whatever the level is: for base/audit.h. */
+void log_audit(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
 void log_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void log_warn(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void log_info(const char *format, ...) __attribute__((format(printf, 1, 2)));

@@ -24,6 +24,20 @@ static const char priorities[] = "SECURE128:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2:
                                  "-CIPHER-ALL:+AES-256-GCM:+AES-128-GCM:+CHACHA20-POLY1305:"
                                  "%SERVER_PRECEDENCE:%SAFE_RENEGOTIATION";
 
+/* PS3.15 B.13 asks for groups besides: ECDHE of 256 bits at least, DHE of 2048 (whoever names no
+ * group gets one of these, too, see MIN_PRIME_BITS), and signatures of that strength. */
+static const char modified_priorities[] =
+    "NONE:+VERS-TLS1.3:+VERS-TLS1.2:+ECDHE-ECDSA:+ECDHE-RSA:+DHE-RSA:+AES-256-GCM:+AES-128-GCM:"
+    "+CHACHA20-POLY1305:+AES-256-CCM:+AES-128-CCM:+AEAD:+COMP-NULL:+CTYPE-X509:"
+    "+GROUP-SECP256R1:+GROUP-SECP384R1:+GROUP-SECP521R1:+GROUP-X25519:+GROUP-X448:"
+    "+GROUP-FFDHE2048:+GROUP-FFDHE3072:+GROUP-FFDHE4096:+GROUP-FFDHE6144:+GROUP-FFDHE8192:"
+    "+SIGN-RSA-SHA256:+SIGN-RSA-SHA384:+SIGN-RSA-SHA512:+SIGN-RSA-PSS-SHA256:"
+    "+SIGN-RSA-PSS-SHA384:+SIGN-RSA-PSS-SHA512:+SIGN-RSA-PSS-RSAE-SHA256:"
+    "+SIGN-RSA-PSS-RSAE-SHA384:+SIGN-RSA-PSS-RSAE-SHA512:+SIGN-ECDSA-SHA256:+SIGN-ECDSA-SHA384:"
+    "+SIGN-ECDSA-SHA512:+SIGN-ECDSA-SECP256R1-SHA256:+SIGN-ECDSA-SECP384R1-SHA384:"
+    "+SIGN-ECDSA-SECP521R1-SHA512:+SIGN-EDDSA-ED25519:%PROFILE_MEDIUM:%SERVER_PRECEDENCE:"
+    "%SAFE_RENEGOTIATION";
+
 static const char fingerprint_prefix[] = "sha256:";
 
 struct tls_credentials {
@@ -96,7 +110,8 @@ bool tls_credentials_load(const struct tls_files *files, struct tls_credentials 
     struct tls_credentials *credentials = mem_alloc(sizeof(*credentials));
     int code = gnutls_certificate_allocate_credentials(&credentials->certificates);
     bool ok = code >= 0 || fail(err, "credentials", code);
-    if (ok && (code = gnutls_priority_init(&credentials->priority, priorities, NULL)) < 0)
+    const char *profile = files->modified_profile ? modified_priorities : priorities;
+    if (ok && (code = gnutls_priority_init(&credentials->priority, profile, NULL)) < 0)
         ok = fail(err, "priorities", code);
     /* For clients that name no group of RFC 7919. */
     if (ok && (code = gnutls_certificate_set_known_dh_params(credentials->certificates,

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
-/* TLS (PS3.15 B.12: the BCP 195 profile): the one door to GnuTLS. TLS 1.3 and 1.2, ephemeral key
- * exchange and authenticated encryption only. Credentials are immutable and thread-safe once
- * loaded; a session belongs to one thread at a time.
+/* TLS (PS3.15 B.12: the BCP 195 profile, or B.13: the modified one): the one door to GnuTLS.
+ * TLS 1.3 and 1.2, ephemeral key exchange and authenticated encryption only. Credentials are
+ * immutable and thread-safe once loaded; a session belongs to one thread at a time.
  *
  * Reading and writing are as with a non-blocking socket: -1 with errno EAGAIN when one has to wait
  * (for what tls_wants_write says), ECONNRESET when the session is broken. */
@@ -17,6 +17,7 @@ struct tls_files {
     const char *key;
     const char *ca;  /* PEM, who may have signed the others'; NULL: clients show no certificate */
     const char *crl; /* PEM; NULL: none */
+    bool modified_profile; /* PS3.15 B.13 instead of B.12 */
 };
 
 struct tls_credentials;

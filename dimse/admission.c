@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "dimse/admission.h"
 
+#include "base/audit.h"
 #include "base/bytes.h"
 #include "base/log.h"
 #include "base/metrics.h"
@@ -12,6 +13,11 @@ static const struct rejection identity_refused = { 1, 2, 1 };
 
 /* Calling AE title not recognized (PS3.8 9.3.4). */
 const struct rejection admission_stranger = { 1, 1, 3 };
+
+static bool is_same(struct rejection a, struct rejection b)
+{
+    return a.result == b.result && a.source == b.source && a.reason == b.reason;
+}
 
 bool admission_check_header(const uint8_t header[PDU_HEADER_SIZE], enum abort_reason *reason)
 {
@@ -88,6 +94,26 @@ struct rejection admission_check(const struct configuration *configuration,
     return rejection;
 }
 
+/* PS3.15 A.5.3.11 to 13: who is not who may call, and who could not log in; what is refused for the
+ * time being alone is no attack. */
+static void note_rejection(struct rejection rejection, const char *address, const char *calling_ae)
+{
+    const struct audit_peer peer = { .ae_title = calling_ae, .address = address };
+    if (is_same(rejection, identity_refused))
+        audit_note(AUDIT_USER_AUTHENTICATION, AUDIT_LOGIN, AUDIT_MINOR_FAILURE, &peer,
+                   "the user identity is missing or wrong");
+    else if (is_same(rejection, admission_stranger))
+        audit_note(
+            AUDIT_SECURITY_ALERT, AUDIT_NODE_AUTHENTICATION, AUDIT_MINOR_FAILURE, &peer,
+            "the calling AE title is not known, or not from there, or has another certificate");
+    else if (rejection.result == 1)
+        audit_note(AUDIT_SECURITY_ALERT, AUDIT_NODE_AUTHENTICATION, AUDIT_MINOR_FAILURE, &peer,
+                   "the association request was rejected");
+    else
+        audit_note(AUDIT_NETWORK_ENTRY, AUDIT_ATTACH, AUDIT_MINOR_FAILURE, &peer,
+                   "too many associations");
+}
+
 void admission_note(struct rejection rejection, const struct sockaddr_storage *address,
                     const char *called_ae, const char *calling_ae)
 {
@@ -95,5 +121,6 @@ void admission_note(struct rejection rejection, const struct sockaddr_storage *a
     transport_format_address(address, text);
     log_warn("dimse: association rejected peer=%s calling_ae=%s called_ae=%s result=%u/%u/%u", text,
              calling_ae, called_ae, rejection.result, rejection.source, rejection.reason);
+    note_rejection(rejection, text, calling_ae);
     metric_add(METRIC_ASSOCIATIONS_REJECTED, 1);
 }

@@ -117,6 +117,17 @@ static const struct peer *find_destination(const struct dimse_options *options,
     return peer && peer->port ? peer : NULL;
 }
 
+/* A peer may have a list of its own of where it may send to. */
+static bool may_send_to(const struct session *session, const char *destination)
+{
+    const char *const *title = session->peer ? session->peer->destinations : NULL;
+    if (!title)
+        return true;
+    while (*title && strcmp(*title, destination) != 0)
+        title++;
+    return *title != NULL;
+}
+
 static bool run(struct move *move, const struct peer *peer, struct error *err)
 {
     struct retrieval *retrieval = &move->retrieval;
@@ -152,12 +163,17 @@ bool c_move(struct session *session, struct message *request, struct error *err)
         ok = !association_has_ended(session->association);
         if (!ok)
             goto out;
-    } else if (peer && retrieval_select(&move.retrieval, &identifier, &refusal)) {
+    } else if (peer && may_send_to(session, peer->ae_title) &&
+               retrieval_select(&move.retrieval, &identifier, &refusal)) {
         ok = run(&move, peer, err);
         goto out;
     }
     status = peer ? status_from_error(SERVICE_MOVE, &refusal)
                   : status_make(STATUS_DESTINATION_UNKNOWN, "Move Destination is not configured");
+    if (refusal.code == ERROR_NONE && peer) {
+        status = status_make(STATUS_NOT_AUTHORIZED, "calling AE title may not send there");
+        session_note_forbidden(session, "C-MOVE to this destination");
+    }
     log_warn("dimse: move refused calling_ae=%s destination=%s status=%04X reason=\"%s\"",
              association_calling_ae(session->association), request->command.destination,
              status.code, status.comment);

@@ -102,6 +102,7 @@ static void copy_peer(struct peer *peer, const struct peer *from)
     peer->character_set = mem_copy_text(from->character_set);
     peer->certificate = from->certificate && *from->certificate ? mem_copy_text(from->certificate)
                                                                 : NULL;
+    peer->destinations = (const char *const *)copy_list(from->destinations);
     peer->transfer_syntaxes = (const char *const *)copy_list(from->transfer_syntaxes);
 }
 
@@ -112,6 +113,7 @@ static void release_peer(struct peer *peer)
     free((void *)(uintptr_t)peer->character_set);
     free((void *)(uintptr_t)peer->certificate);
     free_list((char **)(uintptr_t)peer->transfer_syntaxes);
+    free_list((char **)(uintptr_t)peer->destinations);
 }
 
 static void copy_rule(struct forward_rule *rule, const struct forward_rule *from)

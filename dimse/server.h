@@ -31,8 +31,9 @@ struct peer {
     const char *certificate;              /* that it must show, see base/tls.h; NULL: any */
     const char *character_set;            /* Specific Character Set it likes best; NULL: any */
     const char *const *transfer_syntaxes; /* it likes best, NULL-terminated; NULL: any */
-    uint16_t operations;                  /* outstanding at once, 0: as everybody */
-    unsigned association_limit;           /* 0: as everybody */
+    const char *const *destinations; /* that it may have moved to, NULL-terminated; NULL: any */
+    uint16_t operations;             /* outstanding at once, 0: as everybody */
+    unsigned association_limit;      /* 0: as everybody */
 };
 
 /* Somebody known by a user identity (PS3.7 D.3.3.7). */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "dimse/session.h"
 
+#include "base/audit.h"
 #include "base/log.h"
 #include "dimse/peers.h"
 #include "dimse/service.h"
@@ -24,6 +25,13 @@ void session_note_refusal(const struct session *session, const struct message *r
              "reason=\"%s\"",
              row ? row->name : "unknown", association_calling_ae(session->association),
              status->code, tag >> 16, tag & 0xFFFF, status->comment);
+}
+
+void session_note_forbidden(const struct session *session, const char *what)
+{
+    const struct audit_peer peer = { .ae_title = association_calling_ae(session->association),
+                                     .address = session->address };
+    audit_note(AUDIT_SECURITY_ALERT, AUDIT_RESTRICTED_FUNCTION, AUDIT_MINOR_FAILURE, &peer, what);
 }
 
 bool session_refuse(struct session *session, struct message *request, const struct status *status,
@@ -68,6 +76,8 @@ static bool dispatch(struct session *session, struct message *request, struct er
     struct status status = check(session, request, row);
     if (status.code != STATUS_SUCCESS) {
         session_note_refusal(session, request, &status);
+        if (status.code == STATUS_NOT_AUTHORIZED)
+            session_note_forbidden(session, row->name);
         return session_refuse(session, request, &status, err);
     }
     return row->serve(session, request, err);

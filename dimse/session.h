@@ -17,6 +17,7 @@ struct session {
     const struct peer *peer;             /* who called, NULL when it is not in the table */
     uint8_t rights;                      /* of the peer, and of the user that it named */
     struct association *association;
+    const char *address; /* of the peer, as it is logged */
     struct commitment *commitment;
     struct commitment_line *line; /* NULL until storage commitment is asked for */
     int stop_fd;
@@ -45,6 +46,9 @@ bool session_poll(struct session *session, const struct message *request, bool *
  */
 void session_note_refusal(const struct session *session, const struct message *request,
                           const struct status *status);
+
+/* Who is refused what it has no right to (PS3.7 C.5.25) is noted in the audit trail. */
+void session_note_forbidden(const struct session *session, const char *what);
 
 /* Drains the request's data set and answers it. */
 bool session_refuse(struct session *session, struct message *request, const struct status *status,

@@ -6,6 +6,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "base/audit.h"
 #include "base/bytes.h"
 #include "base/clock.h"
 #include "base/log.h"
@@ -228,6 +229,8 @@ static bool greet(struct worker *worker)
     if (!ok || !read_request(worker, deadline_ms, request, &err)) {
         transport_format_address(&worker->call.address, address);
         log_warn("dimse: newcomer refused peer=%s over=tls why=\"%s\"", address, err.message);
+        audit_note(AUDIT_SECURITY_ALERT, AUDIT_NODE_AUTHENTICATION, AUDIT_SERIOUS_FAILURE,
+                   &(struct audit_peer){ .address = address }, err.message);
         metric_add(METRIC_ASSOCIATIONS_REJECTED, 1);
         free(request);
         return false;
@@ -252,11 +255,14 @@ static void serve(struct worker *worker)
     struct workers *workers = worker->workers;
     if (worker->is_greeted && !greet(worker))
         return;
+    char address[TRANSPORT_ADDRESS_SIZE];
+    transport_format_address(&worker->call.address, address);
     struct session session = {
         .archive = workers->archive,
         .options = &worker->configuration->options,
         .peer = peers_find(&worker->configuration->options, worker->call.calling_ae),
         .commitment = workers->commitment,
+        .address = address,
         .stop_fd = workers->stop_fd,
         .kill_fd = workers->kill_fd,
     };

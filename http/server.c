@@ -15,6 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/audit.h"
 #include "base/clock.h"
 #include "base/digest.h"
 #include "base/file_reader.h"
@@ -388,6 +389,15 @@ static bool look_up_user(struct exchange *exchange, unsigned *rights)
     return closed;
 }
 
+static void note_refusal(const struct exchange *exchange, enum audit_event event,
+                         enum audit_type type)
+{
+    char client[ADDRESS_TEXT_SIZE] = "-";
+    address_format(&exchange->request.origin.client, client);
+    const struct audit_peer peer = { .user = exchange->request.user, .address = client };
+    audit_note(event, type, AUDIT_MINOR_FAILURE, &peer, exchange->request.match.pattern);
+}
+
 /* PS3.18 8.5: 401 for who is nobody we know, 403 for who may not. */
 static void authorize(struct exchange *exchange)
 {
@@ -398,14 +408,17 @@ static void authorize(struct exchange *exchange)
     if (needed == HTTP_ANYBODY || !look_up_user(exchange, &rights) || rights & needed)
         return;
     if (*request->user) {
+        note_refusal(exchange, AUDIT_SECURITY_ALERT, AUDIT_RESTRICTED_FUNCTION);
         log_warn("http: refused, the right is missing user=\"%s\" method=%s path=%s", request->user,
                  request->method, request->match.pattern);
         response_error(response, request, 403, "you have not the right to this");
         return;
     }
-    if (request_header(request, "Authorization"))
+    if (request_header(request, "Authorization")) {
+        note_refusal(exchange, AUDIT_USER_AUTHENTICATION, AUDIT_LOGIN);
         log_warn("http: refused, the credentials are wrong or have expired method=%s path=%s",
                  request->method, request->match.pattern);
+    }
     response_error(response, request, 401, "log in first");
     response_header(response, "WWW-Authenticate", "Basic realm=\"Hounsfield\", charset=\"UTF-8\"");
     response_header(response, "WWW-Authenticate", "Bearer realm=\"Hounsfield\"");

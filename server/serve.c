@@ -222,7 +222,8 @@ static struct dimse_options dimse_options(const struct settings *settings)
         .port = (uint16_t)settings->dimse_port,
         .tls_port = (uint16_t)settings->dimse_tls_port,
         .tls_files = { or_null(settings->tls_certificate), or_null(settings->tls_key),
-                       or_null(settings->tls_ca), or_null(settings->tls_crl) },
+                       or_null(settings->tls_ca), or_null(settings->tls_crl),
+                       !strcmp(settings->tls_profile, "bcp195-modified") },
         .ae_title = settings->ae_title,
         .accept_any_called_ae = settings->accept_any_called_ae,
         .calling_ae_titles = settings->calling_ae_titles.count

@@ -62,6 +62,7 @@ static const struct setting table[] = {
     { "dimse.tlsKey", TEXT, AT(tls_key), 0, 0, NULL, NULL, NULL },
     { "dimse.tlsCa", TEXT, AT(tls_ca), 0, 0, NULL, NULL, NULL },
     { "dimse.tlsCrl", TEXT, AT(tls_crl), 0, 0, NULL, NULL, NULL },
+    { "dimse.tlsProfile", TEXT, AT(tls_profile), 0, 0, NULL, NULL, NULL },
     { "dimse.aeTitle", TEXT, AT(ae_title), 0, 0, "--aet", "TITLE", "our AE title (HOUNSFIELD)" },
     { "dimse.acceptAnyCalledAe", BOOLEAN, AT(accept_any_called_ae), 0, 0, NULL, NULL, NULL },
     { "dimse.callingAeTitles", TITLES, AT(calling_ae_titles), 0, 0, NULL, NULL, NULL },

@@ -44,6 +44,7 @@ struct settings {
     char *tls_key;
     char *tls_ca;
     char *tls_crl;
+    char *tls_profile; /* "bcp195" or "bcp195-modified" */
     char *ae_title;
     bool accept_any_called_ae;
     bool trust_network;

@@ -96,6 +96,8 @@ bool settings_check(const struct settings *settings, struct error *err)
         known |= !strcmp(settings->log, levels[i]);
     if (!known)
         return error_set(err, ERROR_INVALID, "log must be error, warn, info or debug");
+    if (strcmp(settings->tls_profile, "bcp195") && strcmp(settings->tls_profile, "bcp195-modified"))
+        return error_set(err, ERROR_INVALID, "dimse.tlsProfile must be bcp195 or bcp195-modified");
     if (!settings_is_ae_title(settings->ae_title))
         return error_set(err, ERROR_INVALID,
                          "dimse.aeTitle: \"%s\" is no AE title (1 to 16 "

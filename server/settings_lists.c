@@ -35,6 +35,7 @@ static void free_peer(struct peer *peer)
     free((char *)peer->certificate);
     free((char *)peer->character_set);
     free_list(peer->transfer_syntaxes);
+    free_list(peer->destinations);
 }
 
 /* Checks a peer and takes it with all it points to. */
@@ -183,6 +184,9 @@ static bool take_peer_member(const cJSON *value, struct peer *peer, struct error
         takes = take_text(value, &peer->character_set) ? NULL : "a text";
     } else if (!strcmp(key, "transferSyntaxes")) {
         takes = take_list(value, uid_is_valid, &peer->transfer_syntaxes) ? NULL : "a list of UIDs";
+    } else if (!strcmp(key, "destinations")) {
+        takes = take_list(value, settings_is_ae_title, &peer->destinations) ? NULL
+                                                                            : "a list of AE titles";
     } else if (!strcmp(key, "async")) {
         takes = take_count(value, 1000, &count) ? NULL : "1 to 1000";
         peer->operations = (uint16_t)count;

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 """DICOM over TLS (PS3.15 B.12): who gets in, with what, and whom we trust when we call."""
+import re
 import signal
+import subprocess
 import socket
 import ssl
 import threading
@@ -137,6 +139,41 @@ def test_TLS_01_old_versions_and_weak_suites_are_refused(tls_server, pki, cipher
     context = context_of(pki, pki.client, ciphers=ciphers, lowest=lowest, highest=highest)
     assert is_refused(tls_server, context)
     assert works(tls_server, context_of(pki, pki.client))
+
+
+def shakes_hands(server, pki, *flags):
+    """The words of openssl s_client about a handshake with these flags, or None."""
+    done = subprocess.run(
+        ["openssl", "s_client", "-connect", f"127.0.0.1:{server.settings['dimse']['tlsPort']}", "-cert",
+         str(pki.client[0]), "-key", str(pki.client[1]), "-CAfile", str(pki.ca.certificate), *flags],
+        input=b"", capture_output=True, timeout=30, check=False)
+    text = done.stdout.decode(errors="replace")
+    return text if re.search(r"Cipher is (?!\(NONE\))", text) else None
+
+
+def test_TLS_02_the_modified_profile_takes_its_groups_and_suites_alone(start_server, pki):
+    server = start_server(settings=tls_settings(pki, tlsProfile="bcp195-modified"))
+    weak = "ALL:@SECLEVEL=0"
+    for suite in ("ECDHE-RSA-AES128-GCM-SHA256", "ECDHE-RSA-AES256-GCM-SHA384", "DHE-RSA-AES128-GCM-SHA256",
+                  "ECDHE-RSA-CHACHA20-POLY1305", "DHE-RSA-AES256-CCM"):
+        context = context_of(pki, pki.client, ciphers=suite, highest=ssl.TLSVersion.TLSv1_2)
+        assert works(server, context) == ("TLSv1.2", suite)
+    for group in ("P-256", "P-384", "X25519", "ffdhe2048"):
+        assert shakes_hands(server, pki, "-tls1_3", "-groups", group), group
+    text = shakes_hands(server, pki, "-tls1_2", "-cipher", "DHE-RSA-AES128-GCM-SHA256")
+    assert int(re.search(r"Server Temp Key: DH, (\d+) bits", text)[1]) >= 2048
+    for group in ("P-224", "P-192", "sect283k1", "secp256k1"):
+        assert not shakes_hands(server, pki, "-tls1_2", "-cipher", "ECDHE:@SECLEVEL=0", "-groups", group), group
+    for suite in ("ECDHE-RSA-AES128-SHA256", "DHE-RSA-AES256-SHA", "AES128-GCM-SHA256", "ECDHE-RSA-CAMELLIA128-SHA256",
+                  "DHE-RSA-ARIA128-GCM-SHA256"):
+        assert not shakes_hands(server, pki, "-tls1_2", "-cipher", suite + ":@SECLEVEL=0"), suite
+    assert not shakes_hands(server, pki, "-tls1_1", "-cipher", weak)
+    assert works(server, context_of(pki, pki.client))[0] == "TLSv1.3"
+
+
+def test_TLS_02_another_profile_is_no_setting(start_server, pki):
+    with pytest.raises(RuntimeError, match="dimse.tlsProfile"):
+        start_server(settings=tls_settings(pki, tlsProfile="mine"))
 
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
@@ -342,7 +379,6 @@ def test_TLS_05_sessions_cut_anywhere_leave_nothing(tls_server, pki):
 
 
 def test_TLS_05_renegotiation_is_refused(tls_server, pki):
-    import subprocess
     done = subprocess.run(
         ["openssl", "s_client", "-connect", f"127.0.0.1:{tls_server.settings['dimse']['tlsPort']}", "-tls1_2", "-cert",
          str(pki.client[0]), "-key", str(pki.client[1]), "-CAfile", str(pki.ca.certificate)],
@@ -355,7 +391,6 @@ def test_TLS_05_renegotiation_is_refused(tls_server, pki):
 
 @pytest.mark.slow
 def test_TLS_01_dcmtk_and_pynetdicom_over_tls(tls_server, pki):
-    import subprocess
     from pynetdicom import AE
     port = str(tls_server.settings["dimse"]["tlsPort"])
     subprocess.run(["echoscu", "+tls", str(pki.client[1]), str(pki.client[0]), "+cf", str(pki.ca.certificate),

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: MIT */
+#include "base/audit.h"
+
+#include <stddef.h>
+
+#include "base/log.h"
+
+static const char *text_of(const char *text, const char *nothing)
+{
+    return text && *text ? text : nothing;
+}
+
+void audit_note(enum audit_event event, enum audit_type type, enum audit_outcome outcome,
+                const struct audit_peer *peer, const char *cause)
+{
+    log_audit("audit: event=%d type=%d outcome=%d ae=\"%s\" user=\"%s\" address=%s cause=\"%s\"",
+              (int)event, (int)type, (int)outcome, text_of(peer->ae_title, ""),
+              text_of(peer->user, ""), text_of(peer->address, "-"), cause);
+}
