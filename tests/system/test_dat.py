@@ -13,8 +13,8 @@ from pydicom.dataset import FileMetaDataset
 from pydicom.encaps import encapsulate
 
 from upper_layer import (
-    BIG_ENDIAN, CT, DEFLATED, EXPLICIT, IMPLICIT, STUDY_FIND, Association, command, decode, encode, find, keys, role,
-    store_all, user_information,
+    BIG_ENDIAN, CT, DEFLATED, EXPLICIT, IMPLICIT, STUDY_FIND, Association, command, data_pdu, decode, encode, find, keys,
+    pdv, role, store_all, user_information,
 )
 from web import JSON, make, new_uid, url_of, value
 
@@ -216,6 +216,77 @@ def rle(frame):
     """One 8-bit frame: literal runs only."""
     packed = b"".join(bytes([len(frame[i:i + 128]) - 1]) + frame[i:i + 128] for i in range(0, len(frame), 128))
     return struct.pack("<16I", 1, 64, *[0] * 14) + packed + b"\0" * (len(packed) % 2)
+
+
+def pieces_of(prefix, fragments, suffix):
+    """An object's bytes a megabyte at a time: fragments are (first bytes, size), zeros behind."""
+    zeros = bytes(1 << 20)
+    yield prefix
+    for head, size in fragments:
+        yield struct.pack("<HHI", 0xFFFE, 0xE000, size) + head
+        left = size - len(head)
+        while left:
+            piece = zeros[:min(left, len(zeros))]
+            yield piece
+            left -= len(piece)
+    yield suffix
+
+
+@pytest.mark.long
+def test_DAT_06_an_object_beyond_4_gib_comes_back_whole_and_by_frame(start_server):
+    """Three fragments of 1.5 GB by C-STORE, the whole of it by C-GET and WADO-RS, a frame behind 2^32."""
+    server = start_server({"log": "info"})
+    size = 1_500_000_000
+    ds = make(SOPClassUID=CT, NumberOfFrames=3)
+    del ds.PixelData
+    prefix = encode(ds) + raw(0x7FE0, 0x10, "OB", b"")[:8] + struct.pack("<IHHI", 0xFFFFFFFF, 0xFFFE, 0xE000, 0)
+    fragments = [(b"frame%d--" % i, size) for i in range(3)]
+    suffix = struct.pack("<HHI", 0xFFFE, 0xE0DD, 0)
+    total = checksum = 0
+    association = Association(server, [(1, CT, [RLE])])
+    association.send(data_pdu(pdv(1, 3, command({0x0002: CT, 0x0100: 1, 0x0110: 1, 0x0700: 0, 0x0800: 1,
+                                                 0x1000: ds.SOPInstanceUID}))))
+    longest = 262144 - 6
+    for piece in pieces_of(prefix, fragments, suffix):
+        total += len(piece)
+        checksum = zlib.crc32(piece, checksum)
+        for at in range(0, len(piece), longest):
+            association.send(data_pdu(pdv(1, 0, piece[at:at + longest])))
+    association.send(data_pdu(pdv(1, 2, b"")))
+    association.sock.settimeout(300)
+    assert association.read_message()[1][0x0900] == 0
+    association.release()
+    assert total > 4_500_000_000
+
+    association = Association(server, [(1, STUDY_GET, [EXPLICIT]), (3, CT, [RLE])],
+                              user=user_information(1 << 20, role(CT, 0, 1)))
+    association.sock.settimeout(300)
+    association.request(1, 0x10, STUDY_GET, keys(QueryRetrieveLevel="IMAGE", StudyInstanceUID=ds.StudyInstanceUID,
+                                                 SeriesInstanceUID=ds.SeriesInstanceUID, SOPInstanceUID=ds.SOPInstanceUID))
+    got = found = flags = 0
+    while flags != 3:
+        flags = association.read_pdv()[1]
+    while flags != 2:
+        _, flags, piece = association.read_pdv()
+        got, found = got + len(piece), zlib.crc32(piece, found)
+    assert (got, found) == (total, checksum)
+    association.abort()
+
+    with requests.get(url_of(server, ds), stream=True, timeout=300,
+                      headers={"Accept": "application/dicom; transfer-syntax=*"}) as answer:
+        assert answer.status_code == 200
+        content = answer.raw
+        meta = content.read(144)
+        content.read(struct.unpack_from("<I", meta, 140)[0])
+        got = found = 0
+        while piece := content.read(1 << 20):
+            got, found = got + len(piece), zlib.crc32(piece, found)
+    assert (got, found) == (total, checksum)
+
+    with requests.get(f"{url_of(server, ds)}/frames/3", stream=True, timeout=300,
+                      headers={"Accept": f'multipart/related; type="image/dicom-rle"; transfer-syntax={RLE}'}) as answer:
+        assert answer.status_code == 200
+        assert b"frame2--" in answer.raw.read(4096)
 
 
 @pytest.mark.parametrize("table", ["full", "empty", "wrong", "extended"])
