@@ -10,17 +10,27 @@
 #include "base/memory.h"
 #include "dicom/codec.h"
 #include "dicom/encode.h"
+#include "dicom/image_read.h"
 #include "dicom/part10.h"
 #include "dicomweb/stow_model_parts.h"
+#include "dicomweb/wado_pixels.h"
 
-enum { COPY_SIZE = 256 << 10, ADDED_SIZE = 1024 };
+enum {
+    COPY_SIZE = 256 << 10,
+    ADDED_SIZE = 1024,
+    MAX_PICTURE = 64 << 20, /* bytes of a file that is decoded */
+};
 
 /* The pixels of the instance, when they are an image. */
 struct image {
     bool encapsulated;
+    bool decoded; /* to native pixels */
     struct image_probe probe;
     struct model_part *parts; /* one for each frame; of video one for all */
     size_t count;
+    size_t frames;
+    struct buffer pixels; /* when decoded */
+    uint64_t memory;      /* of the decoding budget, for these */
 };
 
 struct assembly {
@@ -97,6 +107,63 @@ static bool read_image(struct assembly *assembly, struct error *err)
             return error_set(err, ERROR_INVALID, "the frames are not alike");
     }
     image->encapsulated = true;
+    image->frames = image->count;
+    return true;
+}
+
+/* GIF and PNG have no transfer syntax: they become native pixels (10.5.4). */
+static bool is_picture(const struct model_part *part)
+{
+    return !strcmp(part->media_type, "image/png") || !strcmp(part->media_type, "image/gif");
+}
+
+static bool take_picture(struct assembly *assembly, const struct image_pixels *pixels,
+                         struct error *err)
+{
+    struct image *image = &assembly->image;
+    struct image_probe *probe = &image->probe;
+    if (image->frames && (probe->rows != pixels->rows || probe->columns != pixels->columns ||
+                          probe->samples != pixels->samples || probe->precision != pixels->bits))
+        return error_set(err, ERROR_INVALID, "the frames are not alike");
+    probe->has_size = true;
+    probe->rows = pixels->rows;
+    probe->columns = pixels->columns;
+    probe->samples = pixels->samples;
+    probe->precision = pixels->bits;
+    probe->photometric_interpretation = pixels->samples == 1 ? "MONOCHROME2" : "RGB";
+    image->frames += pixels->frames;
+    return true;
+}
+
+static bool decode_picture(struct assembly *assembly, const struct model_part *part,
+                           struct error *err)
+{
+    struct image_pixels pixels;
+    if (part->size > MAX_PICTURE)
+        return error_set(err, ERROR_LIMIT, "a picture is too large");
+    uint8_t *file = mem_alloc(part->size ? (size_t)part->size : 1);
+    struct slice bytes = slice_of(file, (size_t)part->size);
+    bool ok = spool_read(assembly->model->spool, part->offset,
+                         (struct space){ file, (size_t)part->size }, err) &&
+              (!strcmp(part->media_type, "image/png")
+                   ? image_read_png(bytes, &pixels, &assembly->image.pixels, err)
+                   : image_read_gif(bytes, &pixels, &assembly->image.pixels, err)) &&
+              take_picture(assembly, &pixels, err);
+    free(file);
+    return ok;
+}
+
+static bool read_pictures(struct assembly *assembly, struct error *err)
+{
+    struct image *image = &assembly->image;
+    image->decoded = true;
+    image->pixels = buffer_up_to(IMAGE_READ_LIMIT);
+    if (!decode_budget_take(assembly->model->dicomweb->decoding, IMAGE_READ_LIMIT + MAX_PICTURE,
+                            PIXELS_MEMORY_WAIT_MS, &image->memory, err))
+        return false;
+    for (size_t i = 0; i < image->count; i++)
+        if (!decode_picture(assembly, &image->parts[i], err))
+            return false;
     return true;
 }
 
@@ -109,7 +176,7 @@ static uint32_t said(const struct image *image, enum model_pixel_attribute attri
     case PIXEL_SAMPLES_PER_PIXEL:
         return probe->samples;
     case PIXEL_NUMBER_OF_FRAMES:
-        return image->count > 1 ? (uint32_t)image->count : 0;
+        return image->frames > 1 ? (uint32_t)image->frames : 0;
     case PIXEL_ROWS:
         return probe->rows;
     case PIXEL_COLUMNS:
@@ -153,7 +220,7 @@ static bool check_stated(const struct assembly *assembly, struct error *err)
         grey != (image->probe.samples == 1))
         return clash(PIXEL_PHOTOMETRIC_INTERPRETATION, err);
     if (pixels->attributes[PIXEL_NUMBER_OF_FRAMES].present && !image->probe.is_video &&
-        pixels->attributes[PIXEL_NUMBER_OF_FRAMES].number != image->count)
+        pixels->attributes[PIXEL_NUMBER_OF_FRAMES].number != image->frames)
         return clash(PIXEL_NUMBER_OF_FRAMES, err);
     return true;
 }
@@ -248,6 +315,15 @@ static bool put_frames(struct assembly *assembly, struct error *err)
     return put_item(assembly, TAG_SEQUENCE_DELIMITER, 0, err);
 }
 
+/* Pixels as a picture file gave them. */
+static bool put_pixels(struct assembly *assembly, struct error *err)
+{
+    struct slice pixels = buffer_slice(&assembly->image.pixels);
+    uint16_t vr = assembly->image.probe.precision > 8 ? VR_OW : VR_OB;
+    return put_head(assembly, vr, (uint32_t)(pixels.size + pixels.size % 2), err) &&
+           put(assembly, pixels, err) && put_padding(assembly, pixels.size, 0, err);
+}
+
 static bool put_value(struct assembly *assembly, const struct model_place *place, struct error *err)
 {
     enum { SHORT_FORM_MAX = 0xFFFE };
@@ -275,15 +351,21 @@ static bool put_value(struct assembly *assembly, const struct model_place *place
 static bool put_dataset(struct assembly *assembly, struct error *err)
 {
     const struct model_instance *instance = assembly->instance;
-    enum model_pixel_attribute next = assembly->image.encapsulated ? 0 : PIXEL_ATTRIBUTE_COUNT;
+    const struct image *image = &assembly->image;
+    enum model_pixel_attribute next = image->encapsulated || image->decoded
+                                          ? (enum model_pixel_attribute)0
+                                          : PIXEL_ATTRIBUTE_COUNT;
     for (size_t i = 0; i < instance->reference_count; i++) {
         const struct model_place *place = &assembly->model->places[instance->first_reference + i];
         bool pixels = place->tag == TAG_PIXEL_DATA && !place->nested;
         /* Its tag stands before the place. */
         if (!add_missing(assembly, &next, place->offset - 3, err) ||
-            !copy_up_to(assembly, place->offset, err) ||
-            (pixels && assembly->image.encapsulated ? !put_frames(assembly, err)
-                                                    : !put_value(assembly, place, err)))
+            !copy_up_to(assembly, place->offset, err))
+            return false;
+        bool ok = pixels && image->encapsulated ? put_frames(assembly, err)
+                  : pixels && image->decoded    ? put_pixels(assembly, err)
+                                                : put_value(assembly, place, err);
+        if (!ok)
             return false;
     }
     return copy_up_to(assembly, instance->size, err);
@@ -318,7 +400,9 @@ static bool find_image(struct assembly *assembly, struct error *err)
         image->parts = stow_model_find(assembly->model, place->uri, &image->count);
         if (!image->count || !strcmp(image->parts[0].media_type, "application/octet-stream"))
             return true;
-        return read_image(assembly, err) && check_stated(assembly, err);
+        return (is_picture(&image->parts[0]) ? read_pictures(assembly, err)
+                                             : read_image(assembly, err)) &&
+               check_stated(assembly, err);
     }
     return true;
 }
@@ -331,11 +415,12 @@ bool stow_assemble(struct stow_model *model, const struct model_instance *instan
                                             .study = model->study[0] ? model->study : NULL };
     if (!instance->identity.instance[0])
         return error_set(err, ERROR_INVALID, "SOP Class UID or SOP Instance UID is missing");
-    if (!find_image(&assembly, err) ||
-        !ingest_open(model->dicomweb->archive, &options, &assembly.ingest, err))
-        return false;
+    bool ok = find_image(&assembly, err) &&
+              ingest_open(model->dicomweb->archive, &options, &assembly.ingest, err);
     *out = assembly.ingest;
-    bool ok = put_meta(&assembly, err) && put_dataset(&assembly, err);
+    ok = ok && put_meta(&assembly, err) && put_dataset(&assembly, err);
     *size = assembly.written;
+    buffer_release(&assembly.image.pixels);
+    decode_budget_give_back(model->dicomweb->decoding, assembly.image.memory);
     return ok;
 }

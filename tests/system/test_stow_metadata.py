@@ -8,6 +8,7 @@ import io
 import json
 import re
 import struct
+import zlib
 
 import pydicom
 import pytest
@@ -262,6 +263,66 @@ def test_STOW_13_a_jp2_file_gives_its_codestream_and_rle_goes_by_its_attributes(
     ds = make(Rows=8, Columns=8, BitsAllocated=8, BitsStored=8, HighBit=7)
     send(server, [to_json(ds, PixelData="image")], [("image", "image/dicom-rle", RLE)])
     assert stored(server, ds).file_meta.TransferSyntaxUID == "1.2.840.10008.1.2.5"
+
+
+def png(rows, columns, colour, bits, lines, palette=b""):
+    def chunk(kind, content):
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    head = struct.pack(">IIBBBBB", columns, rows, bits, colour, 0, 0, 0)
+    data = zlib.compress(b"".join(b"\0" + line for line in lines))
+    return (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + (chunk(b"PLTE", palette) if palette else b"")
+            + chunk(b"IDAT", data) + chunk(b"IEND", b""))
+
+
+def gif(rows, columns, frames, palette):
+    """With a code for each pixel and a clear before each, so that codes stay three bits wide."""
+    out = b"GIF89a" + struct.pack("<HHBBB", columns, rows, 0x81, 0, 0) + palette
+    for pixels in frames:
+        bits = "".join(f"{c:03b}"[::-1] for p in pixels for c in (4, p)) + "101"
+        data = bytes(int(bits[i:i + 8][::-1], 2) for i in range(0, len(bits), 8))
+        out += b"\x2c" + struct.pack("<HHHHB", 0, 0, columns, rows, 0) + b"\x02" + bytes([len(data)]) + data + b"\0"
+    return out + b";"
+
+
+COLOURS = bytes([255, 0, 0, 0, 255, 0, 0, 0, 255, 9, 8, 7])
+PICTURES = [
+    ("image/png", png(2, 3, 0, 8, [b"\1\2\3", b"\4\5\6"]), 1, 8, bytes(range(1, 7))),
+    ("image/png", png(2, 2, 0, 16, [b"\1\2\3\4", b"\5\6\7\x08"]), 1, 16, b"\2\1\4\3\6\5\x08\7"),
+    ("image/png", png(1, 2, 6, 8, [b"\1\2\3\xff\4\5\6\0"]), 3, 8, bytes(range(1, 7))),
+    ("image/png", png(1, 4, 3, 2, [b"\x1b"], COLOURS), 3, 8, COLOURS),
+    ("image/png", png(1, 4, 0, 1, [b"\xa0"]), 1, 8, b"\xff\0\xff\0"),
+    ("image/gif", gif(2, 2, [[0, 1, 2, 3]], COLOURS), 3, 8, COLOURS),
+    ("image/gif", gif(1, 2, [[0, 1], [3, 3]], COLOURS), 3, 8, COLOURS[:6] + COLOURS[9:] * 2),
+]
+
+
+@pytest.mark.parametrize("media,picture,samples,bits,pixels", PICTURES)
+def test_STOW_13_gif_and_png_become_native_pixels(server, media, picture, samples, bits, pixels):
+    ds = make()
+    model = metadata_of(ds, *PIXELS)
+    model["7FE00010"] = {"vr": "OW", "BulkDataURI": "picture"}
+    send(server, [model], [("picture", media, picture)])
+    got = stored(server, ds)
+    assert got.file_meta.TransferSyntaxUID == "1.2.840.10008.1.2.1"
+    assert got.PixelData == pixels + b"\0" * (len(pixels) % 2)
+    frames = got.get("NumberOfFrames", 1)
+    assert got.Rows * got.Columns * got.SamplesPerPixel * got.BitsAllocated // 8 * frames == len(pixels)
+    assert (got.SamplesPerPixel, got.BitsStored) == (samples, bits)
+    assert got.PhotometricInterpretation == ("RGB" if samples == 3 else "MONOCHROME2")
+    assert got.get("PlanarConfiguration", 0) == 0
+
+
+def test_STOW_13_a_picture_that_is_broken_or_of_another_size_fails(server):
+    ds = make()
+    for media, picture, rows in (("image/png", PICTURES[0][1][:-30], 2), ("image/gif", b"GIF89a", 2), ("image/png", b"", 2),
+                                 ("image/png", PICTURES[0][1], 5), ("image/gif", PICTURES[5][1][:30], 2),
+                                 ("image/gif", gif(2, 2, [[0, 1, 2]], COLOURS), 2)):
+        model = metadata_of(ds, *PIXELS)
+        model["00280010"] = {"vr": "US", "Value": [rows]}
+        model["7FE00010"] = {"vr": "OW", "BulkDataURI": "picture"}
+        assert reasons(send(server, [model], [("picture", media, picture)], 409)) == [0xC000]
+    absent(server, ds)
 
 
 @pytest.mark.parametrize("media,head,syntax,size", [
