@@ -50,9 +50,9 @@ enum {
     .query = "requestType,studyUID,seriesUID,objectUID,contentType,transferSyntax,frameNumber",    \
     .produces = "image/jpeg,image/png,application/dicom"
 #define STOW                                                                                       \
-    .produces = "application/dicom+json",                                                          \
-    .consumes = "multipart/related; "                                                              \
-                "type=\"application/dicom\",application/dicom"
+    .produces = "application/dicom+json,application/json,application/dicom+xml," XML_PARTS,        \
+    .consumes = "multipart/related; type=\"application/dicom\",application/dicom,"                 \
+                "multipart/related; type=\"application/dicom+json\"," XML_PARTS
 #define FEED                                                                                       \
     .query = "offset,limit,includeMetadata,startTime,endTime,action,study,wait",                   \
     .produces = "application/json,application/dicom+json,text/event-stream"

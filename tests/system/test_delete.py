@@ -115,6 +115,31 @@ def test_CAP_03_a_download_that_began_before_the_delete_ends_whole(server):
     assert ds.PixelData in body
 
 
+def test_CAP_04_of_a_study_deleted_while_it_is_retrieved_no_instance_comes_in_part_and_its_space_comes_back(start_server):
+    server = start_server({"dimse": {"peers": []}})
+    frames = [make(study="2.25.4711", Rows=1024, Columns=1024, PixelData=bytes([i + 1]) * (1024 * 1024 * 2), InstanceNumber=i) for i in range(6)]
+    store(server, *frames)
+
+    def figure(name):
+        text = requests.get(server.url + "/metrics", timeout=60).text
+        return next(float(line.split()[1]) for line in text.splitlines() if line.startswith(name + " "))
+
+    before = figure("hounsfield_blob_bytes")
+    got = b""
+    with requests.get(url_of(server, frames[0], "study"), headers={"Accept": ANY}, stream=True, timeout=60) as answer:
+        assert answer.status_code == 200
+        chunks = answer.iter_content(1 << 16)
+        got += next(chunks)
+        delete(url_of(server, frames[0], "study"))
+        got += b"".join(chunks)
+    whole = sum(ds.PixelData in got for ds in frames)
+    assert 1 <= whole == got.count(b"Content-Type: application/dicom")  # what had not begun is left out
+    assert figure("hounsfield_blob_bytes") < before / 10
+    assert status(url_of(server, frames[0], "study")) == 410  # what is left of it
+    (line,) = [line for line in server.log().splitlines() if "delete: study=2.25.4711 " in line]
+    assert "count=6" in line and "request=" in line  # the record of who and when: the request's line has the user
+
+
 def test_CAP_03_what_is_deleted_survives_a_restart_as_gone(start_server):
     server = start_server()
     kept, dropped = make(), make()
