@@ -189,8 +189,9 @@ static void encode_part(struct encoder *encoder, const struct query_key *keys, s
 {
     uint32_t tag = keys[0].path[at];
     encode_sequence_begin(encoder, tag);
+    struct dataset_items items = dataset_items(dataset, tag);
     for (size_t i = 0; i < QUERY_MAX_ITEMS; i++) {
-        struct dataset *item = dataset_item(dataset, tag, i);
+        struct dataset *item = dataset_items_next(&items);
         if (!item)
             break;
         encode_item_begin(encoder);

@@ -166,8 +166,9 @@ static bool match_sequence(const struct query_key *keys, size_t count, size_t at
 {
     if (!any_filters(keys, count))
         return true;
+    struct dataset_items items = dataset_items(dataset, keys[0].path[at]);
     for (size_t i = 0; i < QUERY_MAX_ITEMS; i++) {
-        struct dataset *item = dataset_item(dataset, keys[0].path[at], i);
+        struct dataset *item = dataset_items_next(&items);
         bool matches = item && match_item(keys, count, at + 1, item);
         bool is_end = !item;
         dataset_close(item);

@@ -300,3 +300,64 @@ size_t dataset_item_count(const struct dataset *dataset, uint32_t tag)
         count++;
     return count;
 }
+
+/* A mark at every so many items is enough: an item has eight bytes at least, so that the marks take
+ * an eighth of the header at most. */
+enum { ITEMS_OF_MARK = 16 };
+
+struct mark {
+    uint64_t position;
+    size_t elision;
+};
+
+struct item_index {
+    struct dataset_items items;
+    struct mark *marks; /* before item 0, 16, 32 ... */
+    size_t count;
+};
+
+static void add_mark(struct item_index *index, size_t *capacity, const struct dataset_items *items)
+{
+    if (index->count == *capacity) {
+        *capacity = *capacity ? *capacity * 2 : 16;
+        index->marks = mem_resize_array(index->marks, *capacity, sizeof(*index->marks));
+    }
+    index->marks[index->count++] = (struct mark){ items->position, items->elision };
+}
+
+struct item_index *item_index_new(const struct dataset *dataset, uint32_t tag)
+{
+    struct item_index *index = mem_alloc(sizeof(*index));
+    struct content content;
+    size_t number = 0, capacity = 0;
+    index->items = dataset_items(dataset, tag);
+    struct dataset_items items = index->items;
+    do {
+        if (number % ITEMS_OF_MARK == 0)
+            add_mark(index, &capacity, &items);
+        number++;
+    } while (next_content(&items, &content));
+    return index;
+}
+
+void item_index_free(struct item_index *index)
+{
+    if (!index)
+        return;
+    free(index->marks);
+    free(index);
+}
+
+struct dataset *item_index_open(const struct item_index *index, size_t number)
+{
+    struct dataset_items items = index->items;
+    struct content content;
+    if (number / ITEMS_OF_MARK >= index->count)
+        return NULL;
+    items.position = index->marks[number / ITEMS_OF_MARK].position;
+    items.elision = index->marks[number / ITEMS_OF_MARK].elision;
+    for (size_t i = number % ITEMS_OF_MARK + 1; i; i--)
+        if (!next_content(&items, &content))
+            return NULL;
+    return open_content(&items, &content);
+}

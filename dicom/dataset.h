@@ -75,6 +75,14 @@ struct dataset_items {
 struct dataset_items dataset_items(const struct dataset *dataset, uint32_t tag);
 struct dataset *dataset_items_next(struct dataset_items *items); /* NULL: no more. Close it. */
 
+/* Where the items of one sequence stand, for who asks for many of them by number: to open one costs
+ * the same whatever its number. Immutable, thread-safe; borrows the data set. */
+struct item_index;
+struct item_index *item_index_new(const struct dataset *dataset, uint32_t tag);
+void item_index_free(struct item_index *index);
+struct dataset *item_index_open(const struct item_index *index,
+                                size_t number); /* as dataset_item */
+
 /* A value of this data set (or of an item in it) as UTF-8, padding off, values with backslashes
  * between. */
 bool dataset_element_text(const struct dataset *dataset, const struct element *element,

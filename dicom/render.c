@@ -20,15 +20,19 @@ bool number_of(const struct dataset *dataset, uint32_t tag, double *value)
     return true;
 }
 
+static struct dataset *groups_of_frame(const struct render_input *input)
+{
+    if (input->frame_groups)
+        return item_index_open(input->frame_groups, input->frame - 1);
+    return dataset_item(input->header, TAG_PER_FRAME_FUNCTIONAL_GROUPS_SEQUENCE, input->frame - 1);
+}
+
 struct group_item group_find(const struct render_input *input, uint32_t macro_tag)
 {
-    const uint32_t places[][2] = {
-        { TAG_PER_FRAME_FUNCTIONAL_GROUPS_SEQUENCE, input->frame - 1 },
-        { TAG_SHARED_FUNCTIONAL_GROUPS_SEQUENCE, 0 },
-    };
     struct group_item found = { NULL, NULL };
-    for (size_t i = 0; i < 2 && !found.item; i++) {
-        found.group = dataset_item(input->header, places[i][0], places[i][1]);
+    for (int shared = 0; shared < 2 && !found.item; shared++) {
+        found.group = shared ? dataset_item(input->header, TAG_SHARED_FUNCTIONAL_GROUPS_SEQUENCE, 0)
+                             : groups_of_frame(input);
         if (found.group)
             found.item = dataset_item(found.group, macro_tag, 0);
         if (!found.item)

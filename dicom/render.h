@@ -24,6 +24,9 @@ struct render_input {
     struct slice pixels;               /* native, little endian */
     uint32_t frame;                    /* its number, from 1 */
     const struct voi_window *window;   /* NULL: that of the image */
+    /* Of the Per-Frame Functional Groups Sequence, when many frames of one image are drawn; NULL:
+     * the item of the frame is sought from the first on. */
+    const struct item_index *frame_groups;
 };
 
 /* ERROR_UNSUPPORTED for a photometric interpretation that has no picture, ERROR_INVALID when the

@@ -220,6 +220,7 @@ static bool draw(struct drawing *drawing, enum picture_type type,
         .pixels = buffer_slice(&drawing->pixels),
         .frame = drawing->number,
         .window = options->has_window ? &options->window : NULL,
+        .frame_groups = options->frame_groups,
     };
     struct raster raster = { 0 };
     struct raster view = { 0 };

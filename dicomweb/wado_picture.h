@@ -14,8 +14,9 @@ struct picture_options {
     bool has_window;
     struct voi_window window;
     struct viewport viewport;
-    int quality;       /* 1 to 100 */
-    char warning[160]; /* what was asked for and is not done; "" for nothing */
+    int quality;                           /* 1 to 100 */
+    const struct item_index *frame_groups; /* see render_input */
+    char warning[160];                     /* what was asked for and is not done; "" for nothing */
 };
 
 /* From the query of the request. `thumbnail`: the viewport has two numbers, and is small when there

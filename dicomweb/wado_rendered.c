@@ -37,6 +37,7 @@ struct gallery {
     size_t next;
     enum picture_type type;
     struct picture_options options;
+    struct item_index *frame_groups; /* of `instance`, when it is our own */
     struct picture picture;
     struct multipart_writer writer;
     char *base_url;
@@ -49,6 +50,7 @@ static void close_gallery(void *state)
 {
     struct gallery *gallery = state;
     picture_release(&gallery->picture);
+    item_index_free(gallery->frame_groups);
     if (gallery->retrieve)
         retrieve_close(gallery->retrieve);
     else
@@ -256,6 +258,11 @@ static void rendered_instance(struct request *request, struct response *response
     }
     gallery->type = (enum picture_type)choice;
     if (several) {
+        const struct dataset *header;
+        if (!instance_header(gallery->instance, &header, &err))
+            goto failed;
+        gallery->frame_groups = item_index_new(header, TAG_PER_FRAME_FUNCTIONAL_GROUPS_SEQUENCE);
+        gallery->options.frame_groups = gallery->frame_groups;
         answer_gallery(request, response, gallery);
         return;
     }

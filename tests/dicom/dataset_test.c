@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 
+#include "base/bytes.h"
 #include "tests/dicom/scanned.h"
 
 static struct dataset *open_bytes(struct slice bytes, const struct transfer_syntax *syntax)
@@ -303,6 +304,52 @@ TEST(dataset_items_come_one_behind_the_other)
     CHECK(!dataset_items_next(&items));
     dataset_close(dataset);
     buffer_release(&bytes);
+}
+
+static void check_index(struct slice bytes, size_t count)
+{
+    struct dataset *dataset = open_bytes(bytes, EXPLICIT);
+    struct item_index *index = item_index_new(dataset, TAG_REQUEST_ATTRIBUTES_SEQUENCE);
+    struct dataset *item;
+    int64_t number;
+    for (size_t i = count; i--;) {
+        item = item_index_open(index, i);
+        CHECK(item && dataset_integer(item, TAG_INSTANCE_NUMBER, &number));
+        CHECK_INT(number, i);
+        dataset_close(item);
+    }
+    for (size_t i = count; i < count + 40; i++)
+        CHECK(!item_index_open(index, i));
+    CHECK(!item_index_open(index, SIZE_MAX));
+    item_index_free(index);
+    index = item_index_new(dataset, TAG_PATIENT_ID);
+    CHECK(!item_index_open(index, 0));
+    item_index_free(index);
+    dataset_close(dataset);
+}
+
+TEST(an_index_of_items_opens_each_by_its_number)
+{
+    static const size_t counts[] = { 0, 1, 15, 16, 17, 20000 };
+    for (size_t i = 0; i < 2 * sizeof(counts) / sizeof(counts[0]); i++) {
+        struct buffer bytes = buffer_up_to(4 << 20);
+        struct encoder encoder = { &bytes, .explicit_vr = true };
+        bool defined = i % 2;
+        encode_sequence_begin(&encoder, TAG_REQUEST_ATTRIBUTES_SEQUENCE);
+        for (size_t n = 0; n < counts[i / 2]; n++) {
+            size_t begin = bytes.size;
+            encode_item_begin(&encoder);
+            encode_integer(&encoder, TAG_INSTANCE_NUMBER, (int64_t)n);
+            if (defined)
+                put_u32le(bytes.data + begin + 4, (uint32_t)(bytes.size - begin - 8));
+            else
+                encode_item_end(&encoder);
+        }
+        encode_sequence_end(&encoder);
+        encode_text(&encoder, TAG_PATIENT_ID, VR_LO, "P1");
+        check_index(buffer_slice(&bytes), counts[i / 2]);
+        buffer_release(&bytes);
+    }
 }
 
 TEST(dataset_path_goes_through_first_items)

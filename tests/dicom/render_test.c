@@ -18,6 +18,7 @@ struct picture {
     struct slice pixels;
     uint32_t frame;
     const struct voi_window *window;
+    bool indexed; /* its functional groups are */
 };
 
 static struct picture picture_of(uint32_t columns, uint16_t bits, const char *photometric,
@@ -61,9 +62,13 @@ static bool draw(struct picture *picture, struct raster *raster, struct error *e
     static const struct value_source source = { refuse_to_read, NULL };
     struct dataset *dataset;
     CHECK_OK(dataset_open(buffer_slice(&picture->bytes), EXPLICIT, NULL, 0, &dataset, err), *err);
+    struct item_index *groups =
+        picture->indexed ? item_index_new(dataset, TAG_PER_FRAME_FUNCTIONAL_GROUPS_SEQUENCE) : NULL;
     const struct render_input input = { dataset,         &source,        &picture->format,
-                                        picture->pixels, picture->frame, picture->window };
+                                        picture->pixels, picture->frame, picture->window,
+                                        groups };
     bool ok = render_frame(&input, raster, err);
+    item_index_free(groups);
     dataset_close(dataset);
     buffer_release(&picture->bytes);
     return ok;
@@ -217,7 +222,7 @@ TEST(REN_04_each_window_function_is_that_of_the_standard)
     CHECK_TEXT(drawn(&picture), "0 255 255");
 }
 
-TEST(REN_02_window_of_a_frame_stands_in_its_functional_groups)
+static void check_window_of_a_frame(bool indexed)
 {
     struct picture picture = picture_of(2, 16, "MONOCHROME2", BYTES("\x0A\x00\x14\x00"));
     struct encoder *encoder = encoder_of(&picture);
@@ -235,7 +240,14 @@ TEST(REN_02_window_of_a_frame_stands_in_its_functional_groups)
     }
     encode_sequence_end(encoder);
     picture.frame = 2;
+    picture.indexed = indexed;
     CHECK_TEXT(drawn(&picture), "0 128");
+}
+
+TEST(REN_02_window_of_a_frame_stands_in_its_functional_groups)
+{
+    check_window_of_a_frame(false);
+    check_window_of_a_frame(true);
 }
 
 static void add_palettes(struct encoder *encoder, struct slice descriptor, struct slice red,
