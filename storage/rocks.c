@@ -13,7 +13,7 @@ enum {
     METADATA_BLOCK_SIZE = 8 << 10,
     WRITE_BUFFER_SIZE = 16 << 20, /* per table */
     WRITE_BUFFERS_TOTAL = 64 << 20,
-    WAL_SIZE = 128 << 20, /* bounds the time that opening takes after a crash */
+    WAL_SIZE = 32 << 20, /* bounds the time that opening takes after a crash */
     OPEN_FILES = 512,
     DICTIONARY_SIZE = 16 << 10,
     DICTIONARY_TRAINING_SIZE = 1600 << 10,
