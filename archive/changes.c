@@ -18,6 +18,11 @@ uint64_t changes_latest(struct archive *archive)
     return feed_latest(archive->storage);
 }
 
+uint64_t changes_behind(struct archive *archive, uint64_t after)
+{
+    return feed_behind(archive->storage, after);
+}
+
 bool changes_get(struct archive *archive, uint64_t sequence, struct change *change, bool *found,
                  struct error *err)
 {

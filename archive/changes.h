@@ -17,6 +17,8 @@ struct change {
 };
 
 uint64_t changes_latest(struct archive *archive); /* 0: none yet */
+/* How many changes there are after `after`, about: numbers that may have one. */
+uint64_t changes_behind(struct archive *archive, uint64_t after);
 /* The last one that there is (for changefeed/latest): after a restore its number is below
  * changes_latest. *found false when there is none. */
 bool changes_last(struct archive *archive, struct change *change, bool *found, struct error *err);

@@ -109,7 +109,9 @@ static bool read_feed(struct archive *archive, struct statistics *statistics, st
     bool ok = changes_next(changes, &change, &found, err);
     if (ok && found) {
         statistics->feed_first = change.sequence;
-        statistics->feed_last = changes_latest(archive);
+        ok = changes_last(archive, &change, &found, err);
+        if (ok && found)
+            statistics->feed_last = change.sequence;
     }
     changes_close(changes);
     return ok;
@@ -132,6 +134,7 @@ static bool read_followers(struct archive *archive, struct statistics *statistic
         size_t index = statistics->follower_count++;
         memcpy(statistics->followers[index].name, key.data, key.size);
         statistics->followers[index].position = get_u64be(value.data);
+        statistics->followers[index].behind = changes_behind(archive, get_u64be(value.data));
     }
     pages_close(&pages);
     return ok;

@@ -33,6 +33,7 @@ struct statistics {
     struct {
         char name[64];
         uint64_t position;
+        uint64_t behind; /* changes after it */
     } followers[STATISTICS_FOLLOWERS];
     size_t follower_count;
 };

@@ -207,14 +207,13 @@ static void save_position(struct follower *follower)
 {
     struct error err;
     uint64_t position = gather_position(follower->gather);
-    uint64_t latest = changes_latest(follower->archive);
     if (position > follower->saved) {
         if (follower_save(follower->archive, NAME, position, &err))
             follower->saved = position;
         else
             log_error("cast: cannot save the position reason=\"%s\"", err.message);
     }
-    metric_set(METRIC_CAST_LAG, latest > follower->saved ? (int64_t)(latest - follower->saved) : 0);
+    metric_set(METRIC_CAST_LAG, (int64_t)changes_behind(follower->archive, follower->saved));
 }
 
 /* --- one study --- */

@@ -35,8 +35,7 @@ static void set_lag(struct destination_thread *thread, uint64_t lag)
 
 static void measure(struct destination_thread *thread)
 {
-    uint64_t latest = changes_latest(thread->forward->archive);
-    set_lag(thread, latest > thread->position ? latest - thread->position : 0);
+    set_lag(thread, changes_behind(thread->forward->archive, thread->position));
 }
 
 /* Until the time is over, the rules have changed, or all ends. */

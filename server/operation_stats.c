@@ -94,11 +94,10 @@ static void add_feed(cJSON *result, const struct statistics *statistics)
     cJSON *followers = cJSON_AddArrayToObject(feed, "followers");
     for (size_t i = 0; i < statistics->follower_count; i++) {
         uint64_t position = statistics->followers[i].position;
-        uint64_t last = statistics->feed_last;
         cJSON *item = cJSON_CreateObject();
         cJSON_AddStringToObject(item, "name", statistics->followers[i].name);
         cJSON_AddNumberToObject(item, "position", (double)position);
-        cJSON_AddNumberToObject(item, "behind", last > position ? (double)(last - position) : 0);
+        cJSON_AddNumberToObject(item, "behind", (double)statistics->followers[i].behind);
         cJSON_AddItemToArray(followers, item);
     }
 }

@@ -57,17 +57,39 @@ uint64_t feed_sequence(struct slice key)
     return key.size == SEQUENCE_SIZE ? get_u64be(key.data) : 0;
 }
 
+/* With the lock. */
+static uint64_t behind(const struct storage *storage, uint64_t after)
+{
+    uint64_t latest = storage->durable_sequence;
+    uint64_t count = latest > after ? latest - after : 0;
+    for (size_t i = 0; count && i < FEED_GAPS; i++) {
+        const struct feed_gap *gap = &storage->gaps[i];
+        uint64_t begin = gap->after > after ? gap->after : after;
+        uint64_t end = gap->upto < latest ? gap->upto : latest;
+        count -= end > begin ? end - begin : 0;
+    }
+    return count;
+}
+
+uint64_t feed_behind(struct storage *storage, uint64_t after)
+{
+    pthread_mutex_lock(&storage->feed_lock);
+    uint64_t count = behind(storage, after);
+    pthread_mutex_unlock(&storage->feed_lock);
+    return count;
+}
+
 bool feed_wait(struct storage *storage, uint64_t after, int64_t timeout_ms)
 {
     struct timespec deadline = clock_deadline(timeout_ms);
     pthread_mutex_lock(&storage->feed_lock);
     uint64_t wakes = storage->wakes;
-    while (storage->durable_sequence <= after && storage->wakes == wakes) {
+    while (!behind(storage, after) && storage->wakes == wakes) {
         if (pthread_cond_timedwait(&storage->feed_changed, &storage->feed_lock, &deadline) ==
             ETIMEDOUT)
             break;
     }
-    bool news = storage->durable_sequence > after;
+    bool news = behind(storage, after) > 0;
     pthread_mutex_unlock(&storage->feed_lock);
     return news;
 }
@@ -142,6 +164,38 @@ bool feed_load_sequence(struct keyvalue *keyvalue, uint64_t *sequence, struct er
         *sequence = get_u64be(value.data);
     buffer_release(&value);
     return ok;
+}
+
+/* The number of the first or last entry, 0 when there is none. */
+static bool find_end(struct keyvalue *keyvalue, bool last, uint64_t *sequence, struct error *err)
+{
+    const struct slice none = slice_of(NULL, 0);
+    struct keyvalue_cursor *cursor = NULL;
+    struct slice key, value;
+    bool found = false;
+    *sequence = 0;
+    if (!keyvalue->operations->cursor_open(keyvalue, TABLE_FEED, none, none, last, &cursor, err))
+        return false;
+    bool ok = cursor->operations->cursor_next(cursor, &key, &value, &found, err);
+    if (ok && found)
+        *sequence = feed_sequence(key);
+    cursor->operations->cursor_close(cursor);
+    return ok;
+}
+
+bool feed_load_gaps(struct storage *storage, struct error *err)
+{
+    uint64_t first, last;
+    if (!find_end(storage->keyvalue, false, &first, err) ||
+        !find_end(storage->keyvalue, true, &last, err))
+        return false;
+    if (!first)
+        first = storage->last_sequence + 1;
+    if (last < first)
+        last = storage->last_sequence;
+    storage->gaps[0] = (struct feed_gap){ 0, first - 1 };
+    storage->gaps[1] = (struct feed_gap){ last, storage->last_sequence };
+    return true;
 }
 
 bool feed_raise_sequence(struct keyvalue *keyvalue, uint64_t sequence, struct error *err)

@@ -17,7 +17,10 @@ bool feed_open(struct storage *storage, uint64_t after, struct storage_cursor **
 bool feed_open_backwards(struct storage *storage, struct storage_cursor **out, struct error *err);
 uint64_t feed_sequence(struct slice key);
 
-/* True when feed_latest is above `after`; waits up to timeout_ms for that. Wakes early on
+/* How many numbers after `after` may have entries. 0: all was read. */
+uint64_t feed_behind(struct storage *storage, uint64_t after);
+
+/* True when there may be entries after `after`; waits up to timeout_ms for that. Wakes early on
  * feed_wake. */
 bool feed_wait(struct storage *storage, uint64_t after, int64_t timeout_ms);
 void feed_wake(struct storage *storage); /* lets all who wait return, for an orderly stop */

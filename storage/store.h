@@ -15,6 +15,14 @@
 #include "storage/storage.h"
 #include "storage/transaction.h"
 
+/* Sequence numbers above `after` and up to `upto` that have no entries: a restore and a rebuild go
+ * on far behind all that were ever given out. */
+struct feed_gap {
+    uint64_t after;
+    uint64_t upto;
+};
+enum { FEED_GAPS = 2 };
+
 struct storage {
     char *path;
     int folder_fd;
@@ -34,7 +42,8 @@ struct storage {
 
     pthread_mutex_t feed_lock;
     pthread_cond_t feed_changed;
-    uint64_t durable_sequence; /* this and the rest are guarded by feed_lock */
+    struct feed_gap gaps[FEED_GAPS]; /* as of the opening */
+    uint64_t durable_sequence;       /* this and the rest are guarded by feed_lock */
     uint64_t wakes;
 };
 
@@ -54,6 +63,8 @@ bool storage_check(struct storage *storage, struct error *err);
 void feed_advance(struct storage *storage, uint64_t sequence);
 /* The sequence number that was given out last, also when its entry is gone. */
 bool feed_load_sequence(struct keyvalue *keyvalue, uint64_t *sequence, struct error *err);
+/* Finds the gaps that the feed has before its first and behind its last entry. */
+bool feed_load_gaps(struct storage *storage, struct error *err);
 void feed_save_sequence(struct transaction *transaction, uint64_t sequence);
 /* In an index that nobody has open: no number up to `sequence` is given out again. Durable. */
 bool feed_raise_sequence(struct keyvalue *keyvalue, uint64_t sequence, struct error *err);

@@ -229,3 +229,63 @@ TEST(no_sequence_number_appears_behind_a_reader)
         storage_close(storage);
     }
 }
+
+/* As a restore and a rebuild do it. */
+static void skip_feed(struct storage *storage, uint64_t sequence)
+{
+    struct error err = { 0 };
+    struct transaction *transaction = NULL;
+    CHECK_OK(transaction_open(storage, &transaction, &err), err);
+    transaction_skip_feed(transaction, sequence);
+    transaction_put(transaction, TABLE_RECORD, slice_text("key"), slice_text("value"));
+    CHECK_OK(transaction_commit(transaction, &err), err);
+    transaction_close(transaction);
+}
+
+TEST(who_has_read_all_entries_waits_though_the_numbers_go_on_behind_them)
+{
+    char path[128];
+    snprintf(path, sizeof(path), "%s", test_folder());
+    struct storage *storage = open_store(path, false);
+    append_feed(storage, "one");
+    append_feed(storage, "two");
+    CHECK_INT(feed_behind(storage, 0), 2);
+    CHECK_INT(feed_behind(storage, 9), 0);
+    skip_feed(storage, 1000000);
+    storage_close(storage);
+    storage = open_store(path, false);
+    CHECK_INT(feed_latest(storage), 1000000);
+    CHECK_INT(feed_behind(storage, 0), 2);
+    CHECK_INT(feed_behind(storage, 1), 1);
+    CHECK_INT(feed_behind(storage, 2), 0);
+    CHECK_INT(feed_behind(storage, 1000), 0);
+    CHECK(feed_wait(storage, 1, 60000));
+    CHECK(!feed_wait(storage, 2, 1));
+    CHECK_INT(append_feed(storage, "three"), 1000001);
+    CHECK(feed_wait(storage, 2, 60000));
+    CHECK_INT(feed_behind(storage, 0), 3);
+    CHECK_INT(feed_behind(storage, 2), 1);
+    CHECK_INT(feed_behind(storage, 1000001), 0);
+    storage_close(storage);
+}
+
+TEST(numbers_before_the_first_entry_are_nothing_to_wait_for)
+{
+    char path[128];
+    snprintf(path, sizeof(path), "%s", test_folder());
+    struct storage *storage = open_store(path, false);
+    skip_feed(storage, 1000000);
+    storage_close(storage);
+    storage = open_store(path, false);
+    CHECK_INT(feed_latest(storage), 1000000);
+    CHECK_INT(feed_behind(storage, 0), 0);
+    CHECK(!feed_wait(storage, 0, 1));
+    CHECK_INT(append_feed(storage, "one"), 1000001);
+    CHECK_INT(feed_behind(storage, 0), 1);
+    storage_close(storage);
+    storage = open_store(path, false);
+    CHECK_INT(feed_behind(storage, 0), 1);
+    CHECK_INT(feed_behind(storage, 4000), 1);
+    CHECK_INT(feed_behind(storage, 1000001), 0);
+    storage_close(storage);
+}
