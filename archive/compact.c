@@ -96,7 +96,7 @@ static bool copy_record(struct storage *storage, struct moving *moving, struct e
 {
     struct blob *blob = NULL;
     struct blob_writer *writer = NULL;
-    if (!blob_open(storage, &moving->old, &blob, unreadable))
+    if (!blob_open_aside(storage, &moving->old, &blob, unreadable))
         return true;
     bool ok = blob_writer_open(storage, key_slice(&moving->key), &writer, err) &&
               copy_bytes(blob, &moving->old, writer, unreadable, err);
@@ -274,7 +274,7 @@ static bool has_tombstone(struct transaction *transaction, const struct identity
 static bool is_whole(struct compact *compact, const struct blob_id *id)
 {
     struct blob *blob = NULL;
-    if (!blob_open(compact->archive->storage, id, &blob, NULL))
+    if (!blob_open_aside(compact->archive->storage, id, &blob, NULL))
         return false;
     bool whole = blob_verify(blob, NULL);
     blob_close(blob);

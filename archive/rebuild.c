@@ -163,7 +163,7 @@ static bool read_instance(struct rebuild *rebuild, const struct find *find,
 {
     struct error why = { 0 };
     struct blob *blob = NULL;
-    bool ok = blob_open(rebuild->storage, &find->blob, &blob, &why) &&
+    bool ok = blob_open_aside(rebuild->storage, &find->blob, &blob, &why) &&
               prepare_from_blob(prepared, blob, &find->blob, rebuild->piece, &why);
     blob_close(blob);
     prepared->record.stored_at_ms = find->stored_at_us / 1000;

@@ -65,7 +65,7 @@ static bool look_at_blob(struct look *look, struct blob **blob, struct error *er
     const struct blob_id *id = &look->record.blob;
     struct error reason = { 0 };
     struct stat status;
-    if (!blob_open(look->verify->archive->storage, id, blob, &reason)) {
+    if (!blob_open_aside(look->verify->archive->storage, id, blob, &reason)) {
         *blob = NULL;
         if (!is_damage(&reason))
             return error_set(err, reason.code, "%s", reason.message);

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* Every live record of the segments: its bytes, and whether exactly this one is referred to. */
-#include <fcntl.h>
 #include <stdio.h>
 
 #include "archive/blob_key.h"
@@ -30,27 +29,19 @@ static bool step(struct records *records, uint64_t bytes, struct error *err)
                        bytes, err);
 }
 
-/* Read from the disk, not from the page cache, which may know better; and nobody else's pages are
- * pushed out of it by so much reading. */
-static void forget_pages(struct blob *blob)
-{
-    struct file_range range = blob_range(blob, 0, blob_size(blob));
-    posix_fadvise(range.fd, (off_t)range.offset, (off_t)range.size, POSIX_FADV_DONTNEED);
-}
-
+/* Read from the disk, not from the page cache, which may know better. */
 static bool read_payload(struct records *records, struct blob *blob, uint32_t expected,
                          enum payload *payload, char message[256], struct error *err)
 {
     uint32_t crc32c = 0;
     uint64_t size = blob_size(blob);
     struct error reason = { 0 };
-    forget_pages(blob);
     *payload = PAYLOAD_WHOLE;
     for (uint64_t at = 0; at < size && *payload == PAYLOAD_WHOLE;) {
         uint64_t left = size - at;
         struct space space = { records->verify->piece,
                                left < VERIFY_PIECE_SIZE ? (size_t)left : VERIFY_PIECE_SIZE };
-        if (!blob_read(blob, at, space, &reason)) {
+        if (!blob_read_disk(blob, at, space, &reason)) {
             *payload = PAYLOAD_BROKEN;
             memcpy(message, reason.message, sizeof(reason.message));
         }
@@ -59,7 +50,6 @@ static bool read_payload(struct records *records, struct blob *blob, uint32_t ex
         if (!step(records, space.size, err))
             return false;
     }
-    forget_pages(blob);
     if (*payload == PAYLOAD_WHOLE && crc32c != expected) {
         *payload = PAYLOAD_BROKEN;
         snprintf(message, 256, "the bytes do not fit their checksum");
@@ -71,7 +61,7 @@ static bool open_or_gone(struct records *records, const struct blob_id *id, stru
                          enum payload *payload, char message[256])
 {
     struct error reason = { 0 };
-    if (blob_open(records->verify->archive->storage, id, blob, &reason))
+    if (blob_open_aside(records->verify->archive->storage, id, blob, &reason))
         return true;
     *blob = NULL;
     *payload = reason.code == ERROR_NOT_FOUND ? PAYLOAD_GONE : PAYLOAD_BROKEN;

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "storage/blob.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "base/memory.h"
 #include "storage/store.h"
@@ -10,6 +13,13 @@ struct blob {
     struct storage *storage;
     struct segment *segment; /* pinned: its file stays open */
     struct blob_id id;
+    int aside_fd; /* -1: read through the segment's, and kept in the page cache */
+    bool direct_tried;
+    int direct_fd;   /* for blob_read_disk; -1 when there is none */
+    uint8_t *blocks; /* what was read from the disk last */
+    size_t blocks_size;
+    uint64_t blocks_begin; /* in the segment */
+    uint64_t blocks_end;
 };
 
 /* A deleted record leaves a hole: who has its id from before the deletion is told so. Where nothing
@@ -23,13 +33,24 @@ static bool tell_what_is_wrong(const struct blob *blob, const uint8_t block[SEGM
                      (unsigned long long)blob->id.offset);
 }
 
+static bool read_at(const struct blob *blob, struct space space, uint64_t offset, struct error *err)
+{
+    if (blob->aside_fd >= 0 && offset >= blob->blocks_begin && offset < blob->blocks_end &&
+        space.size <= blob->blocks_end - offset) {
+        memcpy(space.data, blob->blocks + (offset - blob->blocks_begin), space.size);
+        return true;
+    }
+    return blob->aside_fd >= 0 ? segment_read_aside(blob->aside_fd, space, offset, err)
+                               : segment_read(blob->segment->fd, space, offset, err);
+}
+
 static bool check_header(const struct blob *blob, struct error *err)
 {
     uint8_t block[SEGMENT_BLOCK];
     uint8_t nonce[NONCE_SIZE];
     struct record_header header;
     const struct blob_id *id = &blob->id;
-    if (!segment_read(blob->segment->fd, (struct space){ block, sizeof(block) }, id->offset, err))
+    if (!read_at(blob, (struct space){ block, sizeof(block) }, id->offset, err))
         return false;
     if (!record_header_decode(block, &header, nonce) || !blob_id_equals(&header.id, id))
         return tell_what_is_wrong(blob, block, err);
@@ -41,16 +62,20 @@ static bool check_header(const struct blob *blob, struct error *err)
     return true;
 }
 
-bool blob_open(struct storage *storage, const struct blob_id *id, struct blob **out,
-               struct error *err)
+static bool open_blob(struct storage *storage, const struct blob_id *id, bool aside,
+                      struct blob **out, struct error *err)
 {
     if (!reclaim_pin(storage->reclaim, id))
         return error_set(err, ERROR_NOT_FOUND, "the blob was deleted");
     struct blob *blob = mem_alloc(sizeof(*blob));
     blob->storage = storage;
     blob->id = *id;
-    if (!segments_pin(storage->segments, id->segment, &blob->segment, err) ||
-        !check_header(blob, err)) {
+    blob->aside_fd = -1;
+    blob->direct_fd = -1;
+    bool ok = segments_pin(storage->segments, id->segment, &blob->segment, err);
+    if (ok && aside)
+        blob->aside_fd = segment_open_aside(blob->segment);
+    if (!ok || !check_header(blob, err)) {
         blob_close(blob);
         return false;
     }
@@ -58,17 +83,85 @@ bool blob_open(struct storage *storage, const struct blob_id *id, struct blob **
     return true;
 }
 
+bool blob_open(struct storage *storage, const struct blob_id *id, struct blob **out,
+               struct error *err)
+{
+    return open_blob(storage, id, false, out, err);
+}
+
+bool blob_open_aside(struct storage *storage, const struct blob_id *id, struct blob **out,
+                     struct error *err)
+{
+    return open_blob(storage, id, true, out, err);
+}
+
 uint64_t blob_size(const struct blob *blob)
 {
     return blob->id.size;
 }
 
+static bool check_range(const struct blob *blob, uint64_t offset, size_t size, struct error *err)
+{
+    return (offset <= blob->id.size && size <= blob->id.size - offset) ||
+           error_set(err, ERROR_INVALID, "a range beyond the end of the blob");
+}
+
 bool blob_read(struct blob *blob, uint64_t offset, struct space space, struct error *err)
 {
-    if (offset > blob->id.size || space.size > blob->id.size - offset)
-        return error_set(err, ERROR_INVALID, "a range beyond the end of the blob");
-    return segment_read(blob->segment->fd, space, blob->id.offset + RECORD_HEADER_SIZE + offset,
-                        err);
+    return check_range(blob, offset, space.size, err) &&
+           read_at(blob, space, blob->id.offset + RECORD_HEADER_SIZE + offset, err);
+}
+
+static bool open_direct(struct blob *blob)
+{
+    char path[4096];
+    if (!blob->direct_tried) {
+        segments_path(blob->segment->segments, blob->id.segment, path, sizeof(path));
+        blob->direct_fd = open(path, O_RDONLY | O_DIRECT | O_CLOEXEC);
+    }
+    blob->direct_tried = true;
+    return blob->direct_fd >= 0;
+}
+
+/* Whole blocks into memory that begins at one; a record fills its last block (record_extent). */
+static bool read_blocks(struct blob *blob, uint64_t begin, size_t size)
+{
+    blob->blocks_begin = blob->blocks_end = begin;
+    if (size > blob->blocks_size) {
+        free(blob->blocks);
+        blob->blocks = NULL;
+        blob->blocks_size = 0;
+        if (posix_memalign((void **)&blob->blocks, SEGMENT_BLOCK, size) != 0)
+            return false;
+        blob->blocks_size = size;
+    }
+    for (size_t done = 0; done < size;) {
+        ssize_t got = pread(blob->direct_fd, blob->blocks + done, size - done,
+                            (off_t)(begin + done));
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got <= 0 || got % SEGMENT_BLOCK)
+            return false;
+        done += (size_t)got;
+    }
+    blob->blocks_end = begin + size;
+    return true;
+}
+
+bool blob_read_disk(struct blob *blob, uint64_t offset, struct space space, struct error *err)
+{
+    uint64_t at = blob->id.offset + RECORD_HEADER_SIZE + offset;
+    uint64_t begin = at / SEGMENT_BLOCK * SEGMENT_BLOCK;
+    uint64_t end = (at + space.size + SEGMENT_BLOCK - 1) / SEGMENT_BLOCK * SEGMENT_BLOCK;
+    if (!check_range(blob, offset, space.size, err))
+        return false;
+    if (open_direct(blob) && read_blocks(blob, begin, (size_t)(end - begin))) {
+        memcpy(space.data, blob->blocks + (at - begin), space.size);
+        return true;
+    }
+    /* Not here, or the disk does not give it back: the ordinary read tells. */
+    posix_fadvise(blob->segment->fd, (off_t)begin, (off_t)(end - begin), POSIX_FADV_DONTNEED);
+    return read_at(blob, space, at, err);
 }
 
 struct file_range blob_range(const struct blob *blob, uint64_t offset, uint64_t size)
@@ -84,8 +177,8 @@ struct file_range blob_range(const struct blob *blob, uint64_t offset, uint64_t 
 bool blob_verify(struct blob *blob, struct error *err)
 {
     uint32_t crc32c = 0;
-    if (!segment_checksum(blob->segment->fd, blob->id.offset + RECORD_HEADER_SIZE, blob->id.size,
-                          &crc32c, err))
+    if (!segment_checksum(blob->aside_fd >= 0 ? blob->aside_fd : blob->segment->fd,
+                          blob->id.offset + RECORD_HEADER_SIZE, blob->id.size, &crc32c, err))
         return false;
     if (crc32c != blob->id.crc32c)
         return error_set(err, ERROR_CORRUPT,
@@ -99,6 +192,11 @@ void blob_close(struct blob *blob)
 {
     if (!blob)
         return;
+    if (blob->aside_fd >= 0)
+        close(blob->aside_fd);
+    if (blob->direct_fd >= 0)
+        close(blob->direct_fd);
+    free(blob->blocks);
     if (blob->segment)
         segments_unpin(blob->storage->segments, blob->segment);
     reclaim_unpin(blob->storage->reclaim, &blob->id);

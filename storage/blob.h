@@ -59,9 +59,16 @@ struct blob;
 /* ERROR_CORRUPT when the record header does not fit the id, ERROR_NOT_FOUND when it was deleted. */
 bool blob_open(struct storage *storage, const struct blob_id *id, struct blob **out,
                struct error *err);
+/* The same for who reads all there is, once: the page cache is left as it was. */
+bool blob_open_aside(struct storage *storage, const struct blob_id *id, struct blob **out,
+                     struct error *err);
 uint64_t blob_size(const struct blob *blob);
 /* `space` is filled whole, or it is an error. */
 bool blob_read(struct blob *blob, uint64_t offset, struct space space, struct error *err);
+/* The same from the disk itself, whatever the page cache knows, which is left as it was. Where the
+ * file system cannot do that, what the cache has of the range is dropped first. One thread at a
+ * time. */
+bool blob_read_disk(struct blob *blob, uint64_t offset, struct space space, struct error *err);
 /* A part of the payload in its file; valid until blob_close. The caller keeps within blob_size. */
 struct file_range blob_range(const struct blob *blob, uint64_t offset, uint64_t size);
 /* Reads all of it and compares the checksum: ERROR_CORRUPT. */

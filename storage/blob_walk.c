@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "base/memory.h"
 #include "storage/store.h"
@@ -7,6 +8,7 @@
 struct blob_walk {
     struct storage *storage;
     struct segment *segment; /* pinned; NULL between two segments */
+    int fd;                  /* of our own; -1: that of the segment */
     uint32_t next_number;
     uint32_t last_number;
     struct segment_scan scan;
@@ -18,6 +20,7 @@ bool blob_walk_open(struct storage *storage, struct blob_walk **out, struct erro
     (void)err;
     walk->storage = storage;
     walk->last_number = UINT32_MAX;
+    walk->fd = -1;
     *out = walk;
     return true;
 }
@@ -32,26 +35,35 @@ bool blob_walk_open_segment(struct storage *storage, uint32_t segment, struct bl
     return true;
 }
 
+static void leave_segment(struct blob_walk *walk)
+{
+    if (walk->fd >= 0)
+        close(walk->fd);
+    walk->fd = -1;
+    if (walk->segment)
+        segments_unpin(walk->storage->segments, walk->segment);
+    walk->segment = NULL;
+}
+
 /* *found false behind the last segment. */
 static bool next_segment(struct blob_walk *walk, bool *found, struct error *err)
 {
     uint64_t end = 0;
-    if (walk->segment)
-        segments_unpin(walk->storage->segments, walk->segment);
-    walk->segment = NULL;
+    leave_segment(walk);
     if (!segments_pin_from(walk->storage->segments, walk->next_number, &walk->segment, &end, err))
         return false;
-    if (walk->segment && walk->segment->number > walk->last_number) {
-        segments_unpin(walk->storage->segments, walk->segment);
-        walk->segment = NULL;
-    }
+    if (walk->segment && walk->segment->number > walk->last_number)
+        leave_segment(walk);
     *found = walk->segment != NULL;
     if (!*found)
         return true;
     walk->next_number = walk->segment->number + 1;
-    walk->scan = (struct segment_scan){
-        .fd = walk->segment->fd, .segment = walk->segment, .offset = SEGMENT_BLOCK, .limit = end
-    };
+    walk->fd = segment_open_aside(walk->segment);
+    walk->scan = (struct segment_scan){ .fd = walk->fd >= 0 ? walk->fd : walk->segment->fd,
+                                        .segment = walk->segment,
+                                        .offset = SEGMENT_BLOCK,
+                                        .limit = end,
+                                        .aside = walk->fd >= 0 };
     return true;
 }
 
@@ -90,7 +102,6 @@ void blob_walk_close(struct blob_walk *walk)
 {
     if (!walk)
         return;
-    if (walk->segment)
-        segments_unpin(walk->storage->segments, walk->segment);
+    leave_segment(walk);
     free(walk);
 }

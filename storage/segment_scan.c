@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "base/fault.h"
@@ -13,28 +14,76 @@
 
 enum {
     READ_SIZE = 1 << 20,
+    ASIDE_SIZE = 128 << 10,
     UNREADABLE_MAX = 64, /* blocks of a segment: then no more of it is tried at the opening */
 };
 
+/* What a read gave: on to the next, or an error. */
+static bool take_read(ssize_t size, struct space *space, uint64_t *offset, struct error *err)
+{
+    if (size < 0 && errno == EINTR)
+        return true;
+    if (size < 0) {
+        metric_add(METRIC_READ_ERRORS, 1);
+        return error_set_errno(err, errno, "segment cannot be read");
+    }
+    if (size == 0)
+        return error_set(err, ERROR_CORRUPT, "segment ends before its record");
+    space->data += size;
+    space->size -= (size_t)size;
+    *offset += (uint64_t)size;
+    return true;
+}
+
 bool segment_read(int fd, struct space space, uint64_t offset, struct error *err)
 {
-    while (space.size) {
+    bool ok = true;
+    while (ok && space.size) {
         ssize_t size = FAULT_ERRNO("segment-read")
                            ? -1
                            : pread(fd, space.data, space.size, (off_t)offset);
-        if (size < 0 && errno == EINTR)
-            continue;
-        if (size < 0) {
-            metric_add(METRIC_READ_ERRORS, 1);
-            return error_set_errno(err, errno, "segment cannot be read");
-        }
-        if (size == 0)
-            return error_set(err, ERROR_CORRUPT, "segment ends before its record");
-        space.data += size;
-        space.size -= (size_t)size;
-        offset += (uint64_t)size;
+        ok = take_read(size, &space, &offset, err);
     }
-    return true;
+    return ok;
+}
+
+/* What is in the cache is taken from there and stays; what is not is read and dropped again. */
+static ssize_t read_aside(int fd, struct space space, uint64_t offset)
+{
+    struct iovec piece = { space.data, space.size };
+    ssize_t size = preadv2(fd, &piece, 1, (off_t)offset, RWF_NOWAIT);
+    if (size > 0)
+        return size;
+    uint64_t begin = offset / SEGMENT_BLOCK * SEGMENT_BLOCK;
+    uint64_t end = (offset + space.size + SEGMENT_BLOCK - 1) / SEGMENT_BLOCK * SEGMENT_BLOCK;
+    size = pread(fd, space.data, space.size, (off_t)offset);
+    int errno_value = errno;
+    posix_fadvise(fd, (off_t)begin, (off_t)(end - begin), POSIX_FADV_DONTNEED);
+    errno = errno_value;
+    return size;
+}
+
+int segment_open_aside(const struct segment *segment)
+{
+    char path[4096];
+    segments_path(segment->segments, segment->number, path, sizeof(path));
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd >= 0)
+        posix_fadvise(fd, 0, 0, POSIX_FADV_RANDOM);
+    return fd;
+}
+
+/* In pieces, so that little is dropped where cached pages and others alternate. */
+bool segment_read_aside(int fd, struct space space, uint64_t offset, struct error *err)
+{
+    bool ok = true, first = true;
+    while (ok && space.size) {
+        struct space piece = { space.data, space.size < ASIDE_SIZE ? space.size : ASIDE_SIZE };
+        ssize_t size = first && FAULT_ERRNO("segment-read") ? -1 : read_aside(fd, piece, offset);
+        first = false;
+        ok = take_read(size, &space, &offset, err);
+    }
+    return ok;
 }
 
 bool segment_checksum(int fd, uint64_t offset, uint64_t size, uint32_t *crc32c, struct error *err)
@@ -44,7 +93,7 @@ bool segment_checksum(int fd, uint64_t offset, uint64_t size, uint32_t *crc32c, 
     *crc32c = 0;
     while (ok && size) {
         struct space space = { bytes, size < READ_SIZE ? (size_t)size : READ_SIZE };
-        ok = segment_read(fd, space, offset, err);
+        ok = segment_read_aside(fd, space, offset, err);
         if (ok)
             *crc32c = crc32c_extend(*crc32c, slice_of(bytes, space.size));
         offset += space.size;
@@ -79,7 +128,7 @@ bool segment_scan_next(struct segment_scan *scan, struct record_header *header, 
     *found = false;
     while (scan->offset < scan->limit && scan->limit - scan->offset >= RECORD_HEADER_SIZE) {
         struct space space = { scan->bytes, sizeof(scan->bytes) };
-        if (!segment_read(scan->fd, space, scan->offset, err))
+        if (!(scan->aside ? segment_read_aside : segment_read)(scan->fd, space, scan->offset, err))
             return false;
         if (record_header_decode(scan->bytes, header, nonce) &&
             is_of_segment(scan, header, nonce)) {

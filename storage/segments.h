@@ -178,6 +178,7 @@ struct segment_scan {
     const struct segment *segment;
     uint64_t offset;
     uint64_t limit;
+    bool aside; /* the page cache is left as it was */
     uint8_t bytes[RECORD_HEADER_SIZE];
 };
 
@@ -187,7 +188,12 @@ bool segment_scan_next(struct segment_scan *scan, struct record_header *header, 
 
 /* Whole reads; ERROR_CORRUPT when the file ends before. */
 bool segment_read(int fd, struct space space, uint64_t offset, struct error *err);
-/* The checksum of a payload. */
+/* A descriptor of one's own for segment_read_aside, as the kernel reads nothing ahead on it; -1
+ * when the file cannot be opened (any more). */
+int segment_open_aside(const struct segment *segment);
+/* The same as segment_read, and the page cache is left as it was: for who reads everything once. */
+bool segment_read_aside(int fd, struct space space, uint64_t offset, struct error *err);
+/* The checksum of a payload, read aside. */
 bool segment_checksum(int fd, uint64_t offset, uint64_t size, uint32_t *crc32c, struct error *err);
 
 /* Used by segments_open: finds the end of a segment from its checkpoint on, and counts. `known`:

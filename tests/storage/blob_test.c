@@ -2,6 +2,7 @@
 #include "storage/blob.h"
 
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -549,5 +550,88 @@ TEST(figures_of_each_segment_say_what_in_it_lives_and_what_is_dead)
     CHECK(!found);
     storage_segment_figures(storage, UINT32_MAX, &figures, &found);
     CHECK(!found);
+    storage_close(storage);
+}
+
+/* How many pages of the first segment the page cache has. */
+static size_t cached_pages(const char *path)
+{
+    char name[256];
+    struct stat status;
+    snprintf(name, sizeof(name), "%s/segments/0000000001.seg", path);
+    int fd = open(name, O_RDONLY | O_CLOEXEC);
+    CHECK(fd >= 0 && fstat(fd, &status) == 0);
+    void *bytes = mmap(NULL, (size_t)status.st_size, PROT_READ, MAP_SHARED, fd, 0);
+    CHECK(bytes != MAP_FAILED);
+    size_t pages = (size_t)status.st_size / 4096, count = 0;
+    unsigned char *cached = mem_alloc(pages);
+    CHECK_INT(mincore(bytes, (size_t)status.st_size, cached), 0);
+    for (size_t i = 0; i < pages; i++)
+        count += cached[i] & 1;
+    munmap(bytes, (size_t)status.st_size);
+    close(fd);
+    free(cached);
+    return count;
+}
+
+static void drop_cache(const char *path)
+{
+    char name[256];
+    snprintf(name, sizeof(name), "%s/segments/0000000001.seg", path);
+    int fd = open(name, O_RDONLY | O_CLOEXEC);
+    CHECK(fd >= 0 && fdatasync(fd) == 0 && posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED) == 0);
+    close(fd);
+}
+
+static void read_all_aside(struct storage *storage, const struct blob_id *id, uint8_t *bytes,
+                           const uint8_t *expected)
+{
+    struct error err = { 0 };
+    struct blob *blob = NULL;
+    struct space space = { bytes, id->size };
+    CHECK_OK(blob_open_aside(storage, id, &blob, &err), err);
+    CHECK_OK(blob_read(blob, 0, space, &err), err);
+    CHECK(memcmp(bytes, expected, id->size) == 0);
+    CHECK_OK(blob_verify(blob, &err), err);
+    for (size_t at = 0; at < id->size; at += 70001) {
+        size_t size = id->size - at < 70001 ? id->size - at : 70001;
+        memset(bytes, 0, size);
+        CHECK_OK(blob_read_disk(blob, at, (struct space){ bytes, size }, &err), err);
+        CHECK(memcmp(bytes, expected + at, size) == 0);
+    }
+    CHECK(!blob_read_disk(blob, id->size, (struct space){ bytes, 1 }, &err));
+    CHECK_INT(err.code, ERROR_INVALID);
+    blob_close(blob);
+}
+
+TEST(who_reads_all_there_is_leaves_the_page_cache_as_it_was)
+{
+    enum { BLOB_BYTES = 250001, COUNT = 3 };
+    struct error err = { 0 };
+    struct blob_id ids[COUNT];
+    struct blob *blob = NULL;
+    char path[128];
+    uint8_t *expected[COUNT], *bytes = mem_alloc(BLOB_BYTES);
+    snprintf(path, sizeof(path), "%s", test_folder());
+    struct storage *storage = open_store(path, false);
+    for (unsigned i = 0; i < COUNT; i++) {
+        ids[i] = store_blob(storage, "key", BLOB_BYTES, i);
+        expected[i] = mem_alloc(BLOB_BYTES);
+        CHECK_OK(blob_open(storage, &ids[i], &blob, &err), err);
+        CHECK_OK(blob_read(blob, 0, (struct space){ expected[i], BLOB_BYTES }, &err), err);
+        blob_close(blob);
+    }
+    drop_cache(path);
+    CHECK_OK(blob_open(storage, &ids[1], &blob, &err), err);
+    CHECK_OK(blob_read(blob, 0, (struct space){ bytes, BLOB_BYTES }, &err), err);
+    blob_close(blob);
+    size_t before = cached_pages(path);
+    CHECK(before >= BLOB_BYTES / 4096);
+    for (unsigned i = 0; i < COUNT; i++)
+        read_all_aside(storage, &ids[i], bytes, expected[i]);
+    CHECK_INT(cached_pages(path), before);
+    for (unsigned i = 0; i < COUNT; i++)
+        free(expected[i]);
+    free(bytes);
     storage_close(storage);
 }
