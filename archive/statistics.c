@@ -99,6 +99,27 @@ static bool count_instances(struct archive *archive, struct job *job, struct sta
     return ok;
 }
 
+static bool count_versions(struct archive *archive, struct statistics *statistics,
+                           struct error *err)
+{
+    struct instance_record record;
+    struct pages pages;
+    struct slice key, value;
+    bool found = true;
+    bool ok = true;
+    instance_record_init(&record);
+    pages_open_kind(&pages, archive->storage, TABLE_RECORD, RECORD_OLD_VERSION);
+    while (ok && (ok = pages_next(&pages, &key, &value, &found, err)) && found) {
+        if (!instance_record_decode(value, &record, NULL))
+            continue;
+        statistics->versions++;
+        statistics->version_bytes += record.blob.size;
+    }
+    pages_close(&pages);
+    instance_record_release(&record);
+    return ok;
+}
+
 static bool read_feed(struct archive *archive, struct statistics *statistics, struct error *err)
 {
     struct changes *changes = NULL;
@@ -147,5 +168,6 @@ bool archive_statistics(struct archive *archive, bool quick, struct job *job,
     return archive_count(archive, &statistics->counts, err) &&
            count_series(archive, job, statistics, err) &&
            (quick || count_instances(archive, job, statistics, err)) &&
-           read_feed(archive, statistics, err) && read_followers(archive, statistics, err);
+           count_versions(archive, statistics, err) && read_feed(archive, statistics, err) &&
+           read_followers(archive, statistics, err);
 }

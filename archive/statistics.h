@@ -23,6 +23,8 @@ struct statistics_list {
 
 struct statistics {
     struct archive_counts counts;
+    uint64_t versions; /* older ones of instances, which others took the place of */
+    uint64_t version_bytes;
     struct statistics_list modalities;
     struct statistics_list sop_classes; /* this and the rest up to the feed not in a quick one */
     struct statistics_list transfer_syntaxes;

@@ -183,7 +183,8 @@ bool coerce_items(const struct dataset *header, const struct coercion *coercions
 struct place {
     uint32_t tag;
     bool is_found;
-    uint64_t start; /* of its header; of what comes behind it when it is not there */
+    bool is_sequence; /* one whose items were walked to their end */
+    uint64_t start;   /* of its header; of what comes behind it when it is not there */
     uint64_t end;
     struct element element;
 };
@@ -199,11 +200,13 @@ static bool find_places(const struct dataset *header, struct place *places, size
     for (;;) {
         uint64_t start = walk.position;
         bool is_top = !walk.depth;
-        if (walk_next(&walk, &element) == WALK_END)
+        enum walk_event event = walk_next(&walk, &element);
+        if (event == WALK_END)
             break;
         for (size_t i = 0; is_top && i < count; i++) {
             if (element.tag == places[i].tag && !places[i].is_found) {
                 places[i].is_found = has_start[i] = true;
+                places[i].is_sequence = event == WALK_SEQUENCE;
                 places[i].start = start;
                 places[i].element = element;
                 open = &places[i];
@@ -241,7 +244,10 @@ static bool edit_sequence(const struct dataset *header, const struct place *plac
     struct form form = around;
     struct buffer items = buffer_up_to(2 * ITEM_SIZE_MAX);
     uint64_t length = 0;
-    bool is_unknown = place->is_found && place->element.implicit && syntax->explicit_vr;
+    bool is_unknown = place->is_sequence && place->element.implicit && syntax->explicit_vr;
+    if (place->is_found && !place->is_sequence && place->element.size)
+        return error_set_tag(err, ERROR_INVALID, ORIGINAL_ATTRIBUTES,
+                             "Original Attributes Sequence cannot be read");
     if (is_unknown) /* it came as UN, whose items are in implicit VR (PS3.5 6.2.2) */
         form = (struct form){ false, false };
     bool ok = put_items(&form, header, coercions, count, note, &items, err) &&

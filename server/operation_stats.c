@@ -10,13 +10,16 @@
 
 enum { SEGMENTS_MAX = 100000 }; /* that are added up one by one */
 
-static void add_counts(cJSON *result, const struct archive_counts *counts)
+static void add_counts(cJSON *result, const struct statistics *statistics)
 {
+    const struct archive_counts *counts = &statistics->counts;
     cJSON_AddNumberToObject(result, "patients", (double)counts->patients);
     cJSON_AddNumberToObject(result, "studies", (double)counts->studies);
     cJSON_AddNumberToObject(result, "series", (double)counts->series);
     cJSON_AddNumberToObject(result, "instances", (double)counts->instances);
     cJSON_AddNumberToObject(result, "bytes", (double)counts->bytes);
+    cJSON_AddNumberToObject(result, "versions", (double)statistics->versions);
+    cJSON_AddNumberToObject(result, "versionBytes", (double)statistics->version_bytes);
 }
 
 static void add_list(cJSON *result, const char *name, const struct statistics_list *list,
@@ -109,7 +112,7 @@ bool operation_stats(const struct operation_place *place, const struct operation
     bool ok = archive_statistics(place->archive, options->quick, job, statistics, err);
     if (!ok)
         goto out;
-    add_counts(result, &statistics->counts);
+    add_counts(result, statistics);
     add_time(result, "oldestStored", statistics->oldest_ms);
     add_time(result, "newestStored", statistics->newest_ms);
     add_list(result, "modalities", &statistics->modalities, true);
@@ -189,6 +192,9 @@ void operation_stats_print(const cJSON *result, FILE *out)
             operation_number(result, "patients"), operation_number(result, "studies"),
             operation_number(result, "series"), operation_number(result, "instances"),
             operation_size(operation_number(result, "bytes")));
+    if (operation_number(result, "versions") > 0)
+        fprintf(out, "Old versions   %.0f, %s\n", operation_number(result, "versions"),
+                operation_size(operation_number(result, "versionBytes")));
     if (*text_of(result, "oldestStored"))
         fprintf(out, "Stored         %s to %s\n", text_of(result, "oldestStored"),
                 text_of(result, "newestStored"));

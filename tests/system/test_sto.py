@@ -293,6 +293,8 @@ def test_STO_08_the_old_version_survives_a_restart_and_a_new_index(start_server)
     data = ["--data", str(server.data_dir)]
     verified = subprocess.run([str(BINARY), "verify", *data], capture_output=True, timeout=120)
     assert verified.returncode == 0, verified.stdout + verified.stderr
+    stats = subprocess.run([str(BINARY), "stats", *data], capture_output=True, timeout=120)
+    assert stats.returncode == 0 and b"Old versions   1, " in stats.stdout, stats.stdout
     rebuilt = subprocess.run([str(BINARY), "rebuild", *data], capture_output=True, timeout=120)
     assert rebuilt.returncode == 0 and b"1 records are older versions" in rebuilt.stdout, rebuilt.stdout + rebuilt.stderr
     server.start()
