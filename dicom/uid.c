@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "dicom/uid.h"
 
+#include <stdlib.h>
+#include <sys/random.h>
+
 bool uid_is_safe(struct slice uid)
 {
     if (uid.size == 0 || uid.size >= UID_SIZE)
@@ -45,4 +48,33 @@ bool uid_copy(struct slice value, char uid[UID_SIZE])
     memcpy(uid, value.data, value.size);
     uid[value.size] = '\0';
     return true;
+}
+
+void uid_make(char uid[UID_SIZE])
+{
+    static const char prefix[] = "2.25.";
+    char digits[40];
+    uint8_t bytes[16];
+    size_t count = 0;
+    /* 16 bytes come whole, once the system has its entropy. */
+    if (getrandom(bytes, sizeof(bytes), 0) != (ssize_t)sizeof(bytes))
+        abort();
+    bytes[6] = (uint8_t)((bytes[6] & 0x0F) | 0x40); /* RFC 4122 4.4 */
+    bytes[8] = (uint8_t)((bytes[8] & 0x3F) | 0x80);
+    /* Digits from the last one on: the number is divided by ten until the rest can be none. */
+    for (bool is_zero = false; !is_zero; count++) {
+        unsigned rest = 0;
+        is_zero = true;
+        for (size_t i = 0; i < sizeof(bytes); i++) {
+            unsigned value = rest << 8 | bytes[i];
+            bytes[i] = (uint8_t)(value / 10);
+            rest = value % 10;
+            is_zero = is_zero && !bytes[i];
+        }
+        digits[count] = (char)('0' + rest);
+    }
+    memset(uid, 0, UID_SIZE);
+    memcpy(uid, prefix, sizeof(prefix) - 1);
+    for (size_t i = 0; i < count; i++)
+        uid[sizeof(prefix) - 1 + i] = digits[count - 1 - i];
 }

@@ -29,6 +29,8 @@ enum { UID_SIZE = 65 }; /* 64 characters and a NUL */
 #define UID_PATIENT_ROOT_GET       "1.2.840.10008.5.1.4.1.2.1.3"
 #define UID_STUDY_ROOT_GET         "1.2.840.10008.5.1.4.1.2.2.3"
 #define UID_WITHOUT_BULK_GET       "1.2.840.10008.5.1.4.1.2.5.3"
+#define UID_COMPOSITE_ROOT_MOVE    "1.2.840.10008.5.1.4.1.2.4.2"
+#define UID_COMPOSITE_ROOT_GET     "1.2.840.10008.5.1.4.1.2.4.3"
 #define UID_PATIENT_STUDY_FIND     "1.2.840.10008.5.1.4.1.2.3.1" /* retired, and used */
 #define UID_PATIENT_STUDY_MOVE     "1.2.840.10008.5.1.4.1.2.3.2"
 #define UID_PATIENT_STUDY_GET      "1.2.840.10008.5.1.4.1.2.3.3"
@@ -47,6 +49,8 @@ bool uid_is_safe(struct slice uid);
 /* Takes a UI value off its padding (NULs, spaces) into `uid`. False when what is left is not safe
  * or too long. */
 bool uid_copy(struct slice value, char uid[UID_SIZE]);
+/* A new one, made of a random UUID (PS3.5 B.2). */
+void uid_make(char uid[UID_SIZE]);
 
 struct transfer_syntax {
     const char *uid;

@@ -159,13 +159,18 @@ bool c_get(struct session *session, struct message *request, struct error *err)
     get.way.without_bulk = strcmp(request->context->abstract_syntax, UID_WITHOUT_BULK_GET) == 0;
     struct identifier identifier;
     struct error refusal = { .code = ERROR_NONE };
+    struct status status;
     bool ok = false;
     retrieval_init(&get.retrieval, session, request);
     if (identifier_receive(request, &identifier, &refusal, err) &&
         retrieval_select(&get.retrieval, &identifier, &refusal)) {
-        ok = run(&get, err);
+        bool has_all = retrieval_excerpt(&get.retrieval, &identifier, &status);
+        get.way.excerpt = get.retrieval.excerpt;
+        if (!has_all)
+            session_note_refusal(session, request, &status);
+        ok = has_all ? run(&get, err) : message_respond(request, &status, err);
     } else if (!association_has_ended(session->association)) {
-        struct status status = status_from_error(SERVICE_GET, &refusal);
+        status = status_from_error(SERVICE_GET, &refusal);
         session_note_refusal(session, request, &status);
         ok = message_respond(request, &status, err);
     }

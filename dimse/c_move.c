@@ -133,6 +133,7 @@ static bool run(struct move *move, const struct peer *peer, struct error *err)
     struct retrieval *retrieval = &move->retrieval;
     struct error refusal;
     move->destination = destination_new(retrieval->session, &retrieval->request->command, peer);
+    destination_set_excerpt(move->destination, retrieval->excerpt);
     if (!plan(move, &refusal, err)) {
         if (association_has_ended(retrieval->session->association))
             return false;
@@ -150,6 +151,19 @@ static bool run(struct move *move, const struct peer *peer, struct error *err)
     return ok && retrieval_finish(retrieval, err);
 }
 
+/* Why nothing is moved: no such destination, a wrong identifier, or a destination that is not for
+ * this caller. */
+static struct status refuse(struct session *session, const struct peer *peer,
+                            const struct error *refusal)
+{
+    if (!peer)
+        return status_make(STATUS_DESTINATION_UNKNOWN, "Move Destination is not configured");
+    if (refusal->code != ERROR_NONE)
+        return status_from_error(SERVICE_MOVE, refusal);
+    session_note_forbidden(session, "C-MOVE to this destination");
+    return status_make(STATUS_NOT_AUTHORIZED, "calling AE title may not send there");
+}
+
 bool c_move(struct session *session, struct message *request, struct error *err)
 {
     struct move move = { .destination = NULL };
@@ -157,6 +171,7 @@ bool c_move(struct session *session, struct message *request, struct error *err)
     struct error refusal = { .code = ERROR_NONE };
     struct status status;
     const struct peer *peer = find_destination(session->options, request->command.destination);
+    bool is_of_frames = false; /* refused for what the frames are */
     bool ok = false;
     retrieval_init(&move.retrieval, session, request);
     if (!identifier_receive(request, &identifier, &refusal, err)) {
@@ -165,15 +180,14 @@ bool c_move(struct session *session, struct message *request, struct error *err)
             goto out;
     } else if (peer && may_send_to(session, peer->ae_title) &&
                retrieval_select(&move.retrieval, &identifier, &refusal)) {
-        ok = run(&move, peer, err);
-        goto out;
+        if (retrieval_excerpt(&move.retrieval, &identifier, &status)) {
+            ok = run(&move, peer, err);
+            goto out;
+        }
+        is_of_frames = true;
     }
-    status = peer ? status_from_error(SERVICE_MOVE, &refusal)
-                  : status_make(STATUS_DESTINATION_UNKNOWN, "Move Destination is not configured");
-    if (refusal.code == ERROR_NONE && peer) {
-        status = status_make(STATUS_NOT_AUTHORIZED, "calling AE title may not send there");
-        session_note_forbidden(session, "C-MOVE to this destination");
-    }
+    if (!is_of_frames)
+        status = refuse(session, peer, &refusal);
     log_warn("dimse: move refused calling_ae=%s destination=%s status=%04X reason=\"%s\"",
              association_calling_ae(session->association), request->command.destination,
              status.code, status.comment);

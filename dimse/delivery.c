@@ -18,6 +18,9 @@ static const struct presentation_context *choose(const struct delivery_way *way,
     const struct presentation_context *other = NULL;
     const struct presentation_context *context;
     const char *sop_class = instance_identity(instance)->sop_class;
+    const struct transfer_syntax *syntax = way->excerpt ? way->excerpt->syntax
+                                                        : instance_syntax(instance);
+    const char *syntax_uid = way->excerpt ? syntax->uid : instance_syntax_uid(instance);
     *as_is = false;
     for (size_t i = 0; (context = association_context_at(way->association, i)); i++) {
         if (context->result != CONTEXT_ACCEPTED || !(context->roles & way->role) ||
@@ -27,11 +30,11 @@ static const struct presentation_context *choose(const struct delivery_way *way,
             return context;
         if (way->without_bulk)
             continue;
-        *as_is = strcmp(context->transfer_syntax, instance_syntax_uid(instance)) == 0;
+        *as_is = strcmp(context->transfer_syntax, syntax_uid) == 0;
         if (*as_is)
             return context;
         bool is_better = !other || (other->syntax->encapsulated && !context->syntax->encapsulated);
-        if (is_better && transcode_is_possible(instance_syntax(instance), context->syntax))
+        if (is_better && transcode_is_possible(syntax, context->syntax))
             other = context;
     }
     return other;
@@ -81,6 +84,31 @@ static bool send_stored(struct delivery_way *way, struct instance *instance,
     return !*broken;
 }
 
+static bool read_excerpt(void *context, uint64_t offset, struct space space, struct error *err)
+{
+    return excerpt_read(context, offset, space, err);
+}
+
+static bool send_excerpt(const struct delivery_way *way, const struct presentation_context *context,
+                         bool as_is, struct slice command, bool *broken, struct error *err)
+{
+    struct excerpt *excerpt = way->excerpt;
+    if (as_is) {
+        struct file_range range = excerpt_range(excerpt);
+        *broken = !message_send_file(way->association, context->id, command, &range, err);
+        return !*broken;
+    }
+    struct message_writer writer = message_writer_init(way->association, context->id, command);
+    struct transcode_source source = { read_excerpt, excerpt, excerpt->size };
+    struct transcode_sink sink = { write_fragment, &writer };
+    bool ok = transcode_dataset(excerpt->header, buffer_slice(&excerpt->frames), context->syntax,
+                                &source, &sink, err) &&
+              message_end_data(&writer, err);
+    *broken = !ok && writer.begun;
+    message_writer_release(&writer);
+    return ok;
+}
+
 bool delivery_send(struct delivery_way *way, struct instance *instance, struct command *command,
                    bool *broken, struct error *err)
 {
@@ -92,12 +120,14 @@ bool delivery_send(struct delivery_way *way, struct instance *instance, struct c
         return error_set(err, ERROR_UNSUPPORTED,
                          "receiver takes neither SOP class nor transfer syntax");
     memcpy(command->sop_class, identity->sop_class, UID_SIZE);
-    memcpy(command->sop_instance, identity->instance, UID_SIZE);
+    memcpy(command->sop_instance, way->excerpt ? way->excerpt->instance : identity->instance,
+           UID_SIZE);
     struct buffer bytes = buffer_up_to(COMMAND_LIMIT);
     command_encode_store(command, &bytes);
     struct slice encoded = buffer_slice(&bytes);
-    bool ok = as_is ? send_stored(way, instance, context, encoded, broken, err)
-                    : send_transcoded(way, instance, context, encoded, broken, err);
+    bool ok = way->excerpt ? send_excerpt(way, context, as_is, encoded, broken, err)
+              : as_is      ? send_stored(way, instance, context, encoded, broken, err)
+                           : send_transcoded(way, instance, context, encoded, broken, err);
     buffer_release(&bytes);
     return ok;
 }

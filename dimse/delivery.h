@@ -6,6 +6,7 @@
 
 #include "archive/retrieve.h"
 #include "base/file_reader.h"
+#include "dimse/excerpt.h"
 #include "dimse/message.h"
 
 enum delivery { DELIVERED, DELIVERED_WITH_WARNING, NOT_DELIVERED };
@@ -13,8 +14,9 @@ enum delivery { DELIVERED, DELIVERED_WITH_WARNING, NOT_DELIVERED };
 /* How instances go over an association. */
 struct delivery_way {
     struct association *association;
-    enum role role;    /* of the association's requestor in the contexts that may be used */
-    bool without_bulk; /* pixels and the like stay here (PS3.4 Z.1.3) */
+    enum role role;          /* of the association's requestor in the contexts that may be used */
+    bool without_bulk;       /* pixels and the like stay here (PS3.4 Z.1.3) */
+    struct excerpt *excerpt; /* goes in the place of the instance; or NULL */
     struct file_reader *reader; /* of the stored files; whoever began releases it */
 };
 

@@ -49,6 +49,7 @@ struct destination {
     int64_t deadline_ms; /* for the answer to the last request */
     bool has_answer;     /* it has come, or the end */
     struct file_reader reader;
+    struct excerpt *excerpt; /* that is sent; or NULL */
 };
 
 struct destination *destination_new(struct session *session, const struct command *request,
@@ -59,6 +60,11 @@ struct destination *destination_new(struct session *session, const struct comman
     destination->request = request;
     destination->peer = peer;
     return destination;
+}
+
+void destination_set_excerpt(struct destination *destination, struct excerpt *excerpt)
+{
+    destination->excerpt = excerpt;
 }
 
 static void end_call(struct destination *destination);
@@ -331,6 +337,7 @@ static bool send_request(struct destination *destination, struct instance *insta
            AE_TITLE_SIZE);
     struct delivery_way way = { .association = destination->association,
                                 .role = ROLE_SCU,
+                                .excerpt = destination->excerpt,
                                 .reader = &destination->reader };
     bool ok = delivery_send(&way, instance, &command, &broken, err);
     if (broken)

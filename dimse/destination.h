@@ -17,6 +17,8 @@ struct destination *destination_new(struct session *session, const struct comman
 /* Releases an open association. */
 void destination_free(struct destination *destination);
 
+/* Goes in the place of the one instance that is sent. Borrowed; NULL: none. */
+void destination_set_excerpt(struct destination *destination, struct excerpt *excerpt);
 void destination_plan(struct destination *destination, const struct instance *instance);
 /* False when all that was planned has had its round. */
 bool destination_next_round(struct destination *destination);

@@ -25,18 +25,27 @@ static const struct model {
     enum level first;
     enum level last;
     const char *syntaxes[3]; /* FIND, MOVE, GET */
+    bool has_frames;         /* and the FRAME level below */
 } models[] = {
     { LEVEL_STUDY,
       LEVEL_INSTANCE,
-      { UID_STUDY_ROOT_FIND, UID_STUDY_ROOT_MOVE, UID_STUDY_ROOT_GET } },
+      { UID_STUDY_ROOT_FIND, UID_STUDY_ROOT_MOVE, UID_STUDY_ROOT_GET },
+      false },
     { LEVEL_PATIENT,
       LEVEL_INSTANCE,
-      { UID_PATIENT_ROOT_FIND, UID_PATIENT_ROOT_MOVE, UID_PATIENT_ROOT_GET } },
+      { UID_PATIENT_ROOT_FIND, UID_PATIENT_ROOT_MOVE, UID_PATIENT_ROOT_GET },
+      false },
     { LEVEL_PATIENT,
       LEVEL_STUDY,
-      { UID_PATIENT_STUDY_FIND, UID_PATIENT_STUDY_MOVE, UID_PATIENT_STUDY_GET } },
+      { UID_PATIENT_STUDY_FIND, UID_PATIENT_STUDY_MOVE, UID_PATIENT_STUDY_GET },
+      false },
+    /* Composite Instance Root (PS3.4 Y.3.1) */
+    { LEVEL_INSTANCE,
+      LEVEL_INSTANCE,
+      { "", UID_COMPOSITE_ROOT_MOVE, UID_COMPOSITE_ROOT_GET },
+      true },
     /* Composite Instance Retrieve Without Bulk Data (PS3.4 Z.1.3) */
-    { LEVEL_INSTANCE, LEVEL_INSTANCE, { UID_WITHOUT_BULK_GET, "", "" } },
+    { LEVEL_INSTANCE, LEVEL_INSTANCE, { "", "", UID_WITHOUT_BULK_GET }, false },
 };
 
 static const struct model *find_model(const char *abstract_syntax)
@@ -80,6 +89,11 @@ static bool find_level(struct identifier *identifier, const struct model *model,
 {
     char name[17];
     dataset_string(identifier->dataset, TAG_QUERY_RETRIEVE_LEVEL, name, sizeof(name));
+    if (model->has_frames && strcmp(name, "FRAME") == 0) {
+        identifier->level = LEVEL_INSTANCE;
+        identifier->of_frames = true;
+        return true;
+    }
     for (enum level level = model->first; level <= model->last; level++)
         if (strcmp(levels[level].name, name) == 0) {
             identifier->level = level;

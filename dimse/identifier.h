@@ -10,6 +10,7 @@
 struct identifier {
     enum level first;   /* of the model */
     enum level level;   /* asked for */
+    bool of_frames;     /* some frames of the one instance (PS3.4 Y.3.2) */
     bool is_relational; /* agreed: unique keys above may be missing (PS3.4 C.4.1.2.2) */
     struct dataset *dataset;
     struct scan *scan; /* holds the bytes that the data set reads */

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/metrics.h"
 #include "dicom/encode.h"
+#include "dicom/frame_selection.h"
 
 enum {
     KEY_LIMIT = 4 << 20,
@@ -24,6 +25,7 @@ void retrieval_release(struct retrieval *retrieval)
     for (size_t i = 0; i <= LEVEL_INSTANCE; i++)
         buffer_release(&retrieval->keys[i]);
     buffer_release(&retrieval->failed_uids);
+    excerpt_close(retrieval->excerpt);
 }
 
 bool retrieval_select(struct retrieval *retrieval, const struct identifier *identifier,
@@ -49,6 +51,35 @@ bool retrieval_select(struct retrieval *retrieval, const struct identifier *iden
     return true;
 }
 
+/* One instance, and frames at their level only. */
+static bool check_frames(const struct retrieval *retrieval, const struct identifier *identifier,
+                         struct error *refusal)
+{
+    if (identifier->of_frames && strchr(retrieval->selection.instances, '\\'))
+        return error_set_tag(refusal, ERROR_INVALID, TAG_SOP_INSTANCE_UID,
+                             "frames of more than one instance");
+    if (!identifier->of_frames && frame_selection_is_asked(identifier->dataset))
+        return error_set(refusal, ERROR_INVALID, "frames asked for at another level");
+    return true;
+}
+
+bool retrieval_excerpt(struct retrieval *retrieval, const struct identifier *identifier,
+                       struct status *status)
+{
+    struct error refusal = { .code = ERROR_NONE };
+    const char *model = retrieval->request->context->abstract_syntax;
+    if (strcmp(model, UID_COMPOSITE_ROOT_GET) != 0 && strcmp(model, UID_COMPOSITE_ROOT_MOVE) != 0)
+        return true;
+    if (check_frames(retrieval, identifier, &refusal) &&
+        (!identifier->of_frames ||
+         excerpt_make(retrieval->session->archive, &retrieval->selection, identifier->dataset,
+                      &retrieval->excerpt, &refusal)))
+        return true;
+    *status = status_make(excerpt_status(&refusal), refusal.message);
+    status->offending_element = refusal.tag;
+    return false;
+}
+
 void retrieval_count(struct retrieval *retrieval, const struct instance *instance,
                      enum delivery delivery, const struct error *failure)
 {
@@ -64,7 +95,9 @@ void retrieval_count(struct retrieval *retrieval, const struct instance *instanc
             retrieval->first_failure = *failure;
         if (retrieval->failed_uids.size)
             buffer_append_byte(&retrieval->failed_uids, '\\');
-        buffer_append_text(&retrieval->failed_uids, instance_identity(instance)->instance);
+        buffer_append_text(&retrieval->failed_uids, retrieval->excerpt
+                                                        ? retrieval->excerpt->instance
+                                                        : instance_identity(instance)->instance);
         return;
     }
     retrieval->session->moved++;

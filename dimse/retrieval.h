@@ -5,6 +5,7 @@
  * thread at a time. */
 
 #include "dimse/delivery.h"
+#include "dimse/excerpt.h"
 #include "dimse/identifier.h"
 #include "dimse/session.h"
 
@@ -23,7 +24,8 @@ struct retrieval {
     struct buffer failed_uids;
     struct error first_failure;
     bool cancelled;
-    int64_t reported_ms; /* when the last pending response went out; 0: none yet */
+    struct excerpt *excerpt; /* what is sent instead of the one instance, or NULL */
+    int64_t reported_ms;     /* when the last pending response went out; 0: none yet */
 };
 
 /* Borrows both. */
@@ -35,6 +37,10 @@ void retrieval_release(struct retrieval *retrieval);
  * (PS3.4 C.4.2.1.4.1, C.4.2.2.1). */
 bool retrieval_select(struct retrieval *retrieval, const struct identifier *identifier,
                       struct error *refusal);
+
+/* After that, at the FRAME level: makes the new instance. The *status is of a refusal. */
+bool retrieval_excerpt(struct retrieval *retrieval, const struct identifier *identifier,
+                       struct status *status);
 
 /* What became of a sub-operation. */
 void retrieval_count(struct retrieval *retrieval, const struct instance *instance,
