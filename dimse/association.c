@@ -483,6 +483,11 @@ bool association_has_input(struct association *association, int64_t timeout_ms)
            ready.readable || ready.stopped;
 }
 
+int association_fd(const struct association *association)
+{
+    return association->transport.fd;
+}
+
 /* A PDU header other than P-DATA-TF in Sta6 (PS3.8 9.2, table 9-10). */
 static bool take_other_pdu(struct association *association, uint8_t type, struct pdv *pdv,
                            struct error *err)

@@ -94,6 +94,8 @@ bool association_wait_or(struct association *association, int wake_fd, bool *wok
                          struct error *err);
 /* Is there something to read (or the end), now or within `timeout_ms`? */
 bool association_has_input(struct association *association, int64_t timeout_ms);
+/* Its socket, to be waited for with others when there is no input yet. */
+int association_fd(const struct association *association);
 /* A message begins: its time runs from now. */
 void association_begin(struct association *association);
 /* The header of the next PDV; the one before must have been received to its end. */

@@ -105,7 +105,7 @@ static bool deliver(struct get *get, struct instance *instance, struct error *er
         *err = failure;
         return false;
     }
-    retrieval_count(retrieval, instance, delivery, &failure);
+    retrieval_count(retrieval, instance_identity(instance)->instance, delivery, &failure);
     return retrieval->cancelled || retrieval_report(retrieval, err);
 }
 

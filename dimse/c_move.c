@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* C-MOVE as SCP of the Patient Root and Study Root models (PS3.4 C.4.2): what is selected goes out
- * by C-STORE to a configured destination, see dimse/destination.h. */
+ * by C-STORE to a configured destination, over one association or, where that is configured, over
+ * several at once: see dimse/destination.h. */
 #include "base/clock.h"
 #include "base/log.h"
 #include "dimse/destination.h"
@@ -13,9 +14,17 @@ enum {
     LOOK_INTERVAL_MS = 5, /* the same while they are sent */
 };
 
+/* An association to the destination, and the instance that goes over it. */
+struct lane {
+    struct destination *destination;
+    bool is_busy;
+    char instance[UID_SIZE];
+};
+
 struct move {
     struct retrieval retrieval;
-    struct destination *destination;
+    struct lane lanes[MOVE_LANES];
+    size_t lane_count;
     int64_t looked_ms;
 };
 
@@ -30,35 +39,116 @@ static bool look(struct move *move, struct error *err)
     return session_poll(retrieval->session, retrieval->request, &retrieval->cancelled, err);
 }
 
-/* Waits until the destination takes instances, or is given up. False when the requester has gone.
- */
-static bool await_destination(struct move *move, struct error *err)
+static void take_answer(struct move *move, struct lane *lane)
 {
-    while (!destination_is_ready(move->destination, RETRIEVAL_REPORT_MS)) {
-        if (!look(move, err) || !retrieval_report(&move->retrieval, err))
+    struct error failure;
+    enum delivery delivery = destination_finish(lane->destination, &failure);
+    lane->is_busy = false;
+    retrieval_count(&move->retrieval, lane->instance, delivery, &failure);
+}
+
+static size_t count_busy(const struct move *move)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < move->lane_count; i++)
+        count += move->lanes[i].is_busy;
+    return count;
+}
+
+/* Waits until one of the sub-operations that run has ended. False when the requester has gone. */
+static bool await_answer(struct move *move, struct error *err)
+{
+    struct destination *running[MOVE_LANES];
+    for (;;) {
+        size_t count = 0, taken = 0;
+        for (size_t i = 0; i < move->lane_count; i++) {
+            struct lane *lane = &move->lanes[i];
+            if (lane->is_busy && destination_is_answered(lane->destination)) {
+                take_answer(move, lane);
+                taken++;
+            } else if (lane->is_busy) {
+                running[count++] = lane->destination;
+            }
+        }
+        if (taken || !count)
+            return retrieval_report(&move->retrieval, err);
+        if (!destination_await(running, count, RETRIEVAL_REPORT_MS) &&
+            !retrieval_report(&move->retrieval, err))
             return false;
-        if (move->retrieval.cancelled)
-            return true;
     }
+}
+
+static bool await_all(struct move *move, struct error *err)
+{
+    while (count_busy(move))
+        if (!await_answer(move, err))
+            return false;
     return true;
 }
 
-/* One sub-operation. False when the requester has gone. */
+/* One that takes an instance now. No more are called than there are instances. */
+static struct lane *find_ready(struct move *move)
+{
+    for (size_t i = 0; i < move->lane_count && i < move->retrieval.total; i++) {
+        struct lane *lane = &move->lanes[i];
+        if (!lane->is_busy && destination_is_ready(lane->destination, 0) &&
+            !destination_is_given_up(lane->destination))
+            return lane;
+    }
+    return NULL;
+}
+
+/* One that is still being called. */
+static struct lane *find_called(struct move *move)
+{
+    for (size_t i = 0; i < move->lane_count && i < move->retrieval.total; i++)
+        if (!destination_is_given_up(move->lanes[i].destination))
+            return &move->lanes[i];
+    return NULL;
+}
+
+/* The next one that takes an instance; one that has been given up when all have. NULL with
+ * *has_ended when the requester has gone, else when it has cancelled. */
+static struct lane *choose_lane(struct move *move, bool *has_ended, struct error *err)
+{
+    *has_ended = false;
+    while (!move->retrieval.cancelled) {
+        struct lane *lane = find_ready(move);
+        if (lane)
+            return lane;
+        bool ok;
+        if (count_busy(move)) {
+            ok = await_answer(move, err);
+        } else {
+            lane = find_called(move);
+            if (!lane)
+                return &move->lanes[0];
+            ok = destination_is_ready(lane->destination, RETRIEVAL_REPORT_MS) ||
+                 retrieval_report(&move->retrieval, err);
+        }
+        if (!ok || !look(move, err)) {
+            *has_ended = true;
+            return NULL;
+        }
+    }
+    return NULL;
+}
+
+/* Begins a sub-operation. False when the requester has gone. */
 static bool deliver(struct move *move, struct instance *instance, struct error *err)
 {
     struct error failure;
-    enum delivery delivery = NOT_DELIVERED;
-    if (!await_destination(move, err))
+    bool has_ended;
+    struct lane *lane = choose_lane(move, &has_ended, err);
+    if (!lane)
+        return !has_ended;
+    memcpy(lane->instance, instance_identity(instance)->instance, UID_SIZE);
+    lane->is_busy = destination_begin(lane->destination, instance, &failure);
+    if (!lane->is_busy)
+        retrieval_count(&move->retrieval, lane->instance, NOT_DELIVERED, &failure);
+    /* With one association each sub-operation ends before the next one is looked for. */
+    if (move->lane_count == 1 && !await_all(move, err))
         return false;
-    if (move->retrieval.cancelled)
-        return true;
-    if (destination_begin(move->destination, instance, &failure)) {
-        while (!destination_is_answered(move->destination, RETRIEVAL_REPORT_MS))
-            if (!retrieval_report(&move->retrieval, err))
-                return false;
-        delivery = destination_finish(move->destination, &failure);
-    }
-    retrieval_count(&move->retrieval, instance, delivery, &failure);
     return retrieval_report(&move->retrieval, err);
 }
 
@@ -82,12 +172,12 @@ static bool send_round(struct move *move, struct error *err)
         }
         if (!instance)
             break;
-        if (!destination_has_round(move->destination, instance))
+        if (!destination_has_round(move->lanes[0].destination, instance))
             continue;
         ok = deliver(move, instance, err);
     }
     retrieve_close(retrieve);
-    return ok;
+    return ok && await_all(move, err);
 }
 
 /* Which SOP classes and transfer syntaxes are to be proposed. A walk through very many instances
@@ -102,7 +192,7 @@ static bool plan(struct move *move, struct error *refusal, struct error *err)
         ok = retrieve_next(retrieve, &instance, refusal);
         if (!ok || !instance)
             break;
-        destination_plan(move->destination, instance);
+        destination_plan(move->lanes[0].destination, instance);
         if (++retrieval->total % POLL_INTERVAL == 0)
             ok = session_poll(retrieval->session, retrieval->request, &retrieval->cancelled, err);
     }
@@ -128,12 +218,27 @@ static bool may_send_to(const struct session *session, const char *destination)
     return *title != NULL;
 }
 
+/* The same one for all: they have the same plan. */
+static bool next_round(struct move *move)
+{
+    bool has_more = false;
+    for (size_t i = 0; i < move->lane_count; i++)
+        has_more = destination_next_round(move->lanes[i].destination);
+    return has_more;
+}
+
 static bool run(struct move *move, const struct peer *peer, struct error *err)
 {
     struct retrieval *retrieval = &move->retrieval;
     struct error refusal;
-    move->destination = destination_new(retrieval->session, &retrieval->request->command, peer);
-    destination_set_excerpt(move->destination, retrieval->excerpt);
+    move->lane_count = peer->associations > MOVE_LANES ? MOVE_LANES
+                       : peer->associations            ? peer->associations
+                                                       : 1;
+    for (size_t i = 0; i < move->lane_count; i++) {
+        move->lanes[i].destination = destination_new(retrieval->session,
+                                                     &retrieval->request->command, peer);
+        destination_set_excerpt(move->lanes[i].destination, retrieval->excerpt);
+    }
     if (!plan(move, &refusal, err)) {
         if (association_has_ended(retrieval->session->association))
             return false;
@@ -141,7 +246,9 @@ static bool run(struct move *move, const struct peer *peer, struct error *err)
         return message_respond(retrieval->request, &status, err);
     }
     bool ok = true;
-    while (ok && !retrieval->cancelled && destination_next_round(move->destination))
+    for (size_t i = 1; i < move->lane_count; i++)
+        destination_plan_as(move->lanes[i].destination, move->lanes[0].destination);
+    while (ok && !retrieval->cancelled && next_round(move))
         ok = send_round(move, err);
     log_info("dimse: moved calling_ae=%s destination=%s completed=%llu failed=%llu warning=%llu "
              "why=\"%s\"",
@@ -166,7 +273,7 @@ static struct status refuse(struct session *session, const struct peer *peer,
 
 bool c_move(struct session *session, struct message *request, struct error *err)
 {
-    struct move move = { .destination = NULL };
+    struct move move = { .lane_count = 0 };
     struct identifier identifier;
     struct error refusal = { .code = ERROR_NONE };
     struct status status;
@@ -193,7 +300,8 @@ bool c_move(struct session *session, struct message *request, struct error *err)
              status.code, status.comment);
     ok = message_respond(request, &status, err);
 out:
-    destination_free(move.destination);
+    for (size_t i = 0; i < move.lane_count; i++)
+        destination_free(move.lanes[i].destination);
     retrieval_release(&move.retrieval);
     identifier_release(&identifier);
     return ok;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "dimse/destination.h"
 
+#include <poll.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <time.h>
@@ -115,6 +116,19 @@ void destination_plan(struct destination *destination, const struct instance *in
     const char *syntax = instance_syntax_uid(instance);
     memcpy(combination->sop_class, sop_class, strnlen(sop_class, UID_SIZE - 1));
     memcpy(combination->transfer_syntax, syntax, strnlen(syntax, UID_SIZE - 1));
+}
+
+void destination_plan_as(struct destination *destination, const struct destination *other)
+{
+    free(destination->combinations);
+    destination->count = other->count;
+    destination->combinations = mem_copy(other->combinations,
+                                         other->count * sizeof(*other->combinations));
+}
+
+bool destination_is_given_up(const struct destination *destination)
+{
+    return destination->is_given_up && !destination->association;
 }
 
 /* Is this the first combination of its SOP class in the round? */
@@ -391,9 +405,18 @@ bool destination_begin(struct destination *destination, struct instance *instanc
     return true;
 }
 
-bool destination_is_answered(struct destination *destination, int64_t timeout_ms)
+bool destination_await(struct destination *const *destinations, size_t count, int64_t timeout_ms)
 {
-    destination->has_answer = association_has_input(destination->association, timeout_ms);
+    struct pollfd waited[MOVE_LANES];
+    for (size_t i = 0; i < count && i < MOVE_LANES; i++)
+        waited[i] = (struct pollfd){ .fd = association_fd(destinations[i]->association),
+                                     .events = POLLIN };
+    return poll(waited, count < MOVE_LANES ? count : MOVE_LANES, (int)timeout_ms) > 0;
+}
+
+bool destination_is_answered(struct destination *destination)
+{
+    destination->has_answer = association_has_input(destination->association, 0);
     return destination->has_answer || clock_monotonic_ms() >= destination->deadline_ms;
 }
 

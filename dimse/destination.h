@@ -20,6 +20,8 @@ void destination_free(struct destination *destination);
 /* Goes in the place of the one instance that is sent. Borrowed; NULL: none. */
 void destination_set_excerpt(struct destination *destination, struct excerpt *excerpt);
 void destination_plan(struct destination *destination, const struct instance *instance);
+/* Takes over what another one to the same peer has planned. */
+void destination_plan_as(struct destination *destination, const struct destination *other);
 /* False when all that was planned has had its round. */
 bool destination_next_round(struct destination *destination);
 bool destination_has_round(const struct destination *destination, const struct instance *instance);
@@ -27,10 +29,13 @@ bool destination_has_round(const struct destination *destination, const struct i
 /* Calls the destination when there is no association to it. False while it has not answered within
  * `timeout_ms`; true when instances can be sent, or when none can because it was given up. */
 bool destination_is_ready(struct destination *destination, int64_t timeout_ms);
+bool destination_is_given_up(const struct destination *destination);
 /* Sends an instance, after destination_is_ready. False with the reason when it is not delivered. */
 bool destination_begin(struct destination *destination, struct instance *instance,
                        struct error *failure);
-/* After that: has the destination answered (or taken too long for it) within `timeout_ms`? */
-bool destination_is_answered(struct destination *destination, int64_t timeout_ms);
+/* After that: has the destination answered, or taken too long for it? */
+bool destination_is_answered(struct destination *destination);
+/* Waits until one of them may have been answered. False when none was within `timeout_ms`. */
+bool destination_await(struct destination *const *destinations, size_t count, int64_t timeout_ms);
 /* Takes the answer. `failure` says why an instance was not delivered. */
 enum delivery destination_finish(struct destination *destination, struct error *failure);

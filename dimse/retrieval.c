@@ -80,8 +80,8 @@ bool retrieval_excerpt(struct retrieval *retrieval, const struct identifier *ide
     return false;
 }
 
-void retrieval_count(struct retrieval *retrieval, const struct instance *instance,
-                     enum delivery delivery, const struct error *failure)
+void retrieval_count(struct retrieval *retrieval, const char *sop_instance, enum delivery delivery,
+                     const struct error *failure)
 {
     switch (delivery) {
     case DELIVERED:
@@ -95,9 +95,8 @@ void retrieval_count(struct retrieval *retrieval, const struct instance *instanc
             retrieval->first_failure = *failure;
         if (retrieval->failed_uids.size)
             buffer_append_byte(&retrieval->failed_uids, '\\');
-        buffer_append_text(&retrieval->failed_uids, retrieval->excerpt
-                                                        ? retrieval->excerpt->instance
-                                                        : instance_identity(instance)->instance);
+        buffer_append_text(&retrieval->failed_uids,
+                           retrieval->excerpt ? retrieval->excerpt->instance : sop_instance);
         return;
     }
     retrieval->session->moved++;

@@ -43,8 +43,8 @@ bool retrieval_excerpt(struct retrieval *retrieval, const struct identifier *ide
                        struct status *status);
 
 /* What became of a sub-operation. */
-void retrieval_count(struct retrieval *retrieval, const struct instance *instance,
-                     enum delivery delivery, const struct error *failure);
+void retrieval_count(struct retrieval *retrieval, const char *sop_instance, enum delivery delivery,
+                     const struct error *failure);
 /* A pending response, if it is time for one. False when the requester has gone. */
 bool retrieval_report(struct retrieval *retrieval, struct error *err);
 /* The final response. */

@@ -10,6 +10,8 @@
 
 struct dimse_server;
 
+enum { MOVE_LANES = 16 };
+
 /* What a peer may ask for; C-ECHO is everybody's. */
 enum right {
     RIGHT_STORE = 1 << 0,
@@ -34,6 +36,7 @@ struct peer {
     const char *const *destinations; /* that it may have moved to, NULL-terminated; NULL: any */
     uint16_t operations;             /* outstanding at once, 0: as everybody */
     unsigned association_limit;      /* 0: as everybody */
+    unsigned associations; /* over which a C-MOVE sends to it at once, 0: 1; at most MOVE_LANES */
 };
 
 /* Somebody known by a user identity (PS3.7 D.3.3.7). */

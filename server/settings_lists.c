@@ -190,6 +190,9 @@ static bool take_peer_member(const cJSON *value, struct peer *peer, struct error
     } else if (!strcmp(key, "async")) {
         takes = take_count(value, 1000, &count) ? NULL : "1 to 1000";
         peer->operations = (uint16_t)count;
+    } else if (!strcmp(key, "associations")) {
+        takes = take_count(value, MOVE_LANES, &count) ? NULL : "1 to 16";
+        peer->associations = (unsigned)count;
     } else if (!strcmp(key, "maxAssociations")) {
         takes = take_count(value, 10000, &count) ? NULL : "1 to 10000";
         peer->association_limit = (unsigned)count;

@@ -535,3 +535,113 @@ def test_MOV_01_movescu_to_storescp_of_dcmtk(server, tree, tmp_path):
     finally:
         receiver.terminate()
         receiver.wait(10)
+
+
+@pytest.fixture()
+def lanes(start_server):
+    """A server whose destination is sent to over four associations at once: (server, port)."""
+    from conftest import free_port
+    port = free_port()
+    server = start_server(settings={"dimse": {"peers": [
+        {"aeTitle": "WIDE", "host": "127.0.0.1", "port": port, "associations": 4}, {"aeTitle": "TEST"}, {"aeTitle": "MOVER"}]}})
+    return server, port
+
+
+def one_study(server, count, **attributes):
+    study, series = new_uid(), new_uid()
+    datasets = [make(study, series, InstanceNumber=i, **attributes) for i in range(count)]
+    store_all(server, datasets)
+    return datasets
+
+
+def of_study(datasets):
+    return keys(QueryRetrieveLevel="STUDY", StudyInstanceUID=datasets[0].StudyInstanceUID)
+
+
+def test_MOV_13_several_associations_at_once_where_it_is_configured(lanes):
+    server, port = lanes
+    datasets = one_study(server, 24)
+    with Receiver(port, delay=0.05) as receiver:
+        answers = move(server, of_study(datasets), destination="WIDE")
+        ended = receiver.wait_ended(4)
+    assert answers[-1][0][0x0900] == 0 and counters(answers[-1][0]) == (None, 24, 0, 0)
+    assert len(receiver.requests) == 4 and ended == ["released"] * 4
+    assert sorted(one.command[0x1000] for one in receiver.stored) == sorted(ds.SOPInstanceUID for ds in datasets)
+    by_uid = {ds.SOPInstanceUID: ds for ds in datasets}
+    assert all(one.content == encode(by_uid[one.command[0x1000]]) for one in receiver.stored)
+    pending = [counters(answer) for answer, _ in answers[:-1]]
+    assert pending and all(sum(counts) == 24 for counts in pending)
+    assert [counts[0] for counts in pending] == sorted((counts[0] for counts in pending), reverse=True)
+
+
+def test_MOV_13_no_more_associations_than_instances(lanes):
+    server, port = lanes
+    datasets = one_study(server, 2)
+    with Receiver(port) as receiver:
+        assert counters(move(server, of_study(datasets), destination="WIDE")[-1][0]) == (None, 2, 0, 0)
+    assert 1 <= len(receiver.requests) <= 2
+
+
+def test_MOV_13_what_is_refused_on_one_of_several_associations_is_named(lanes):
+    server, port = lanes
+    datasets = one_study(server, 12)
+    refused = {datasets[3].SOPInstanceUID, datasets[8].SOPInstanceUID}
+    with Receiver(port, status=lambda _, request: 0xA700 if request[0x1000] in refused else 0):
+        final, data = move(server, of_study(datasets), destination="WIDE")[-1]
+    assert final[0x0900] == 0xB000 and counters(final) == (None, 10, 2, 0)
+    assert set(data.FailedSOPInstanceUIDList) == refused
+
+
+def test_MOV_13_cancel_ends_what_runs_on_all_associations_and_begins_no_more(lanes):
+    server, port = lanes
+    datasets = one_study(server, 60)
+    with Receiver(port, delay=0.1) as receiver:
+        association = Association(server, [(1, STUDY_MOVE, [EXPLICIT])], calling="MOVER")
+        association.request(1, 0x21, STUDY_MOVE, of_study(datasets), 7, elements={0x0600: "WIDE"})
+        while len(receiver.stored) < 6:
+            time.sleep(0.01)
+        association.cancel(1, 7)
+        final, _ = association.answers(1)[-1]
+        receiver.wait_ended(4)
+        association.release()
+    remaining, completed, failed, warned = counters(final)
+    assert final[0x0900] == 0xFE00 and remaining > 0 and failed == warned == 0 and remaining + completed == 60
+    assert len(receiver.stored) == completed
+
+
+def test_MOV_13_a_destination_that_takes_one_association_only_gets_all_over_it(lanes):
+    """The second and later ones are rejected: what the first one takes is no failure."""
+    server, port = lanes
+    datasets = one_study(server, 12)
+
+    class One(Receiver):
+        def _negotiate(self, body):
+            self.reject = True
+            return super()._negotiate(body)
+
+    with One(port, delay=0.05) as receiver:
+        final, _ = move(server, of_study(datasets), destination="WIDE")[-1]
+    assert final[0x0900] == 0 and counters(final) == (None, 12, 0, 0) and len(receiver.stored) == 12
+
+
+def test_MOV_13_an_association_that_is_lost_costs_only_what_was_under_way(lanes):
+    server, port = lanes
+    datasets = one_study(server, 20)
+    lost = [datasets[3].SOPInstanceUID, datasets[9].SOPInstanceUID]
+
+    def status(_, request):
+        if request[0x1000] in lost:
+            raise OSError("the receiver ends without an answer")
+        return 0
+
+    with Receiver(port, status=status) as receiver:
+        final, data = move(server, of_study(datasets), destination="WIDE")[-1]
+    assert final[0x0900] == 0xB000 and counters(final)[1] + counters(final)[2] == 20
+    assert set(data.FailedSOPInstanceUIDList) == set(lost) and len(receiver.stored) == 18
+
+
+def test_MOV_13_a_destination_that_is_down_has_failed_as_a_whole(lanes):
+    server, _ = lanes
+    datasets = one_study(server, 6)
+    final, data = move(server, of_study(datasets), destination="WIDE")[-1]
+    assert final[0x0900] == 0xA702 and counters(final) == (None, 0, 6, 0) and len(data.FailedSOPInstanceUIDList) == 6
