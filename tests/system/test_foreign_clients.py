@@ -233,3 +233,15 @@ def test_FND_01_dicom_rs_finds_at_a_busy_server(busy, study):
     text = run(tool, "-S", "--called-ae-title", busy.ae_title, f"127.0.0.1:{busy.dimse_port}", "-q",
                "QueryRetrieveLevel=STUDY", "-q", f"PatientID={datasets[0].PatientID}", "-q", "StudyInstanceUID=")
     assert datasets[0].PatientID in text and datasets[0].StudyInstanceUID[:30] in text
+
+
+def test_MOV_01_dicom_rs_moves_from_a_busy_server_to_itself(busy, study, tmp_path):
+    datasets, _ = study
+    tool = tool_of_rust("dicom-movescu")
+    store_all(busy, datasets)
+    got = tmp_path / "moved"
+    got.mkdir()
+    run(tool, "-S", "--called-ae-title", busy.ae_title, "--calling-ae-title", "MOVEDEST2", "--move-destination", "MOVEDEST2",
+        "-p", busy.destination_ports["MOVEDEST2"], "-o", got, f"127.0.0.1:{busy.dimse_port}", "-q",
+        "QueryRetrieveLevel=STUDY", "-q", f"StudyInstanceUID={datasets[0].StudyInstanceUID}")
+    assert same([pydicom.dcmread(path) for path in got.iterdir()], datasets)
