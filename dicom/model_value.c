@@ -44,47 +44,15 @@ enum model_kind model_kind_of(uint16_t vr)
     }
 }
 
-static bool is_padding(uint8_t byte)
-{
-    return byte == ' ' || byte == 0;
-}
-
-/* Running text may begin with spaces that count (PS3.5 6.2). */
-static struct slice trim(struct slice text, bool leading)
-{
-    while (text.size && is_padding(text.data[text.size - 1]))
-        text.size--;
-    while (leading && text.size && text.data[0] == ' ')
-        text = slice_skip(text, 1);
-    return text;
-}
-
-static struct slice take_part(struct slice *rest, uint8_t separator, bool *more)
-{
-    const uint8_t *end = rest->size ? memchr(rest->data, separator, rest->size) : NULL;
-    struct slice part = slice_take(*rest, end ? (size_t)(end - rest->data) : rest->size);
-    *rest = slice_skip(*rest, part.size + (end != NULL));
-    *more = end != NULL;
-    return part;
-}
-
-struct slice model_next_value(uint16_t vr, enum model_kind kind, struct slice *rest, bool *more)
-{
-    *more = false;
-    if (kind == MODEL_PARAGRAPH)
-        return *rest;
-    return trim(take_part(rest, '\\', more), vr != VR_UC);
-}
-
 void model_split_name(struct slice name, struct slice groups[MODEL_NAME_GROUPS])
 {
     bool more = true;
     for (size_t i = 0; i < MODEL_NAME_GROUPS; i++) {
         groups[i] = slice_of(NULL, 0);
         if (more && i + 1 < MODEL_NAME_GROUPS)
-            groups[i] = trim(take_part(&name, '=', &more), true);
+            groups[i] = model_trim(model_take_part(&name, '=', &more), true);
         else if (more)
-            groups[i] = trim(name, true);
+            groups[i] = model_trim(name, true);
     }
 }
 
@@ -95,13 +63,13 @@ struct slice model_text(const struct element *element, enum model_kind kind, str
     bool leading = kind != MODEL_PARAGRAPH && element->vr != VR_UC;
     if (kind == MODEL_STRING || kind == MODEL_DECIMAL || element->vr == VR_UR || !charset)
         charset = charset_find(slice_of(NULL, 0));
-    struct slice text = trim(element->value, leading);
+    struct slice text = model_trim(element->value, leading);
     *beyond_ascii = !charset_is_plain(charset, text);
     if (!*beyond_ascii)
         return text;
     buffer_clear(scratch);
     charset_decode(charset, element->vr, text, scratch);
-    return trim(buffer_slice(scratch), leading);
+    return model_trim(buffer_slice(scratch), leading);
 }
 
 static void put_base64(struct slice bytes, struct buffer *out)

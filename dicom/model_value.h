@@ -22,8 +22,39 @@ enum model_kind model_kind_of(uint16_t vr);
  * `scratch`. For the kinds that are text. */
 struct slice model_text(const struct element *element, enum model_kind kind, struct buffer *scratch,
                         bool *beyond_ascii);
+static inline bool model_is_padding(uint8_t byte)
+{
+    return byte == ' ' || byte == 0;
+}
+
+/* Running text may begin with spaces that count (PS3.5 6.2). */
+static inline struct slice model_trim(struct slice text, bool leading)
+{
+    while (text.size && model_is_padding(text.data[text.size - 1]))
+        text.size--;
+    while (leading && text.size && text.data[0] == ' ')
+        text = slice_skip(text, 1);
+    return text;
+}
+
+static inline struct slice model_take_part(struct slice *rest, uint8_t separator, bool *more)
+{
+    const uint8_t *end = rest->size ? memchr(rest->data, separator, rest->size) : NULL;
+    struct slice part = slice_take(*rest, end ? (size_t)(end - rest->data) : rest->size);
+    *rest = slice_skip(*rest, part.size + (end != NULL));
+    *more = end != NULL;
+    return part;
+}
+
 /* Takes the next value off such a text; *more tells whether another follows. */
-struct slice model_next_value(uint16_t vr, enum model_kind kind, struct slice *rest, bool *more);
+static inline struct slice model_next_value(uint16_t vr, enum model_kind kind, struct slice *rest,
+                                            bool *more)
+{
+    *more = false;
+    if (kind == MODEL_PARAGRAPH)
+        return *rest;
+    return model_trim(model_take_part(rest, '\\', more), vr != VR_UC);
+}
 
 /* The component groups of one person name (PS3.5 6.2.1): alphabetic, ideographic, phonetic. */
 enum { MODEL_NAME_GROUPS = 3 };

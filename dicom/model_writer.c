@@ -67,6 +67,8 @@ static void object_end(struct model_writer *writer)
     if (!object->ascending && !writer->out->overflowed)
         object_sort(writer, object);
     writer->member_count = object->first_member;
+    if (!writer->creators)
+        return;
     writer->creator_count = object->first_creator;
     writer->names.size = writer->creator_count ? writer->creators[writer->creator_count].text : 0;
 }
@@ -186,7 +188,7 @@ static void write_element(struct model_writer *writer, const struct walk *walk,
     bool bulk = is_bulk(element, kind, writer->inline_limit);
     if (is_left_out(element->tag) || (bulk && !writer->options->bulk_data_prefix))
         return;
-    if (writer->format->names_creators && is_creator(element->tag))
+    if (writer->creators && is_creator(element->tag))
         note_creator(writer, element);
     member_begin(writer, element->tag, vr);
     if (bulk)
@@ -318,6 +320,8 @@ void model_write(const struct model_format *format, const struct dataset *datase
     writer->out = out;
     writer->text = buffer_up_to(SIZE_MAX);
     writer->names = buffer_up_to(MAX_NAMES);
+    if (format->names_creators)
+        writer->creators = mem_alloc_array(MODEL_MAX_CREATORS, sizeof(*writer->creators));
     format->begin(out);
     object_begin(writer);
     if (options->tags)
@@ -329,5 +333,6 @@ void model_write(const struct model_format *format, const struct dataset *datase
     buffer_release(&writer->text);
     buffer_release(&writer->names);
     free(writer->members);
+    free(writer->creators);
     free(writer);
 }

@@ -39,9 +39,9 @@ struct model_writer {
     size_t member_count;
     size_t member_capacity;
     struct model_object objects[DATASET_MAX_DEPTH + 1];
-    size_t depth;      /* of the innermost object: objects[depth] */
-    bool beyond_ascii; /* some text is */
-    struct model_creator creators[MODEL_MAX_CREATORS];
+    size_t depth;                   /* of the innermost object: objects[depth] */
+    bool beyond_ascii;              /* some text is */
+    struct model_creator *creators; /* MODEL_MAX_CREATORS; NULL where they are not named */
     size_t creator_count;
     struct buffer names;
 };
