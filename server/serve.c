@@ -190,7 +190,7 @@ static bool open_http(struct server *server, const struct settings *settings, st
     return ok;
 }
 
-/* Everything but addresses, ports and limits is taken anew. */
+/* The certificate and the users are taken anew. */
 static bool reload_http(struct server *server, const struct settings *settings, struct error *err)
 {
     struct users users = { 0 };

@@ -2,6 +2,7 @@
 fuzz_target(multipart http base)
 fuzz_target(accept http base)
 fuzz_target(target http base)
+fuzz_target(forwarded http base)
 fuzz_target(scan dicom)
 fuzz_target(coerce dicom)
 fuzz_target(part10 dicom)
