@@ -635,3 +635,53 @@ TEST(who_reads_all_there_is_leaves_the_page_cache_as_it_was)
     free(bytes);
     storage_close(storage);
 }
+
+/* Byte `at` of a payload that no piece of another place equals. */
+static uint8_t byte_at(uint64_t at)
+{
+    return (uint8_t)(at ^ at >> 8 ^ at >> 16 ^ at >> 24);
+}
+
+static void check_read_back(uint64_t size)
+{
+    struct error err = { 0 };
+    struct storage *storage = open_store(test_folder(), true);
+    struct blob_writer *writer = NULL;
+    struct blob *blob = NULL, *copied = NULL;
+    struct blob_id id, copy;
+    uint8_t piece[4096];
+    CHECK_OK(blob_writer_open(storage, slice_text("k"), &writer, &err), err);
+    for (uint64_t at = 0; at < size;) {
+        struct space space;
+        CHECK_OK(blob_writer_space(writer, (size_t)(size - at), &space, &err), err);
+        for (size_t i = 0; i < space.size; i++)
+            space.data[i] = byte_at(at + i);
+        CHECK_OK(blob_writer_advance(writer, space.size, &err), err);
+        at += space.size;
+    }
+    for (uint64_t at = 0; at + sizeof(piece) <= size; at += size / 997 + 1) {
+        struct space space = { piece, sizeof(piece) };
+        CHECK_OK(blob_writer_read(writer, at, space, &err), err);
+        for (size_t i = 0; i < sizeof(piece); i++)
+            CHECK_INT(piece[i], byte_at(at + i));
+    }
+    CHECK(!blob_writer_read(writer, size, (struct space){ piece, 1 }, &err));
+    CHECK_OK(blob_writer_finish(writer, &id, &err), err);
+    blob_writer_close(writer);
+    CHECK_OK(blob_open(storage, &id, &blob, &err), err);
+    CHECK_OK(blob_copy(storage, blob, &id, slice_text("other"), &copy, &err), err);
+    CHECK_INT(copy.size, (long long)id.size);
+    CHECK_INT(copy.crc32c, id.crc32c);
+    CHECK(copy.segment != id.segment || copy.offset != id.offset);
+    CHECK_OK(blob_open(storage, &copy, &copied, &err), err);
+    CHECK_OK(blob_verify(copied, &err), err);
+    blob_close(copied);
+    blob_close(blob);
+    storage_close(storage);
+}
+
+TEST(what_was_written_is_read_back_before_it_is_finished_and_can_be_copied)
+{
+    check_read_back(5000);
+    check_read_back((uint64_t)40 << 20); /* a part of it stands in its segment already */
+}
