@@ -248,10 +248,21 @@ static bool read_frames(struct gif *gif, struct table *table, struct image_pixel
     }
 }
 
+static bool read_header(struct slice file, struct image_pixels *pixels, struct error *err)
+{
+    if (file.size < 13 || memcmp(file.data, "GIF8", 4) != 0)
+        return broken(err);
+    *pixels = (struct image_pixels){ .columns = get_u16le(file.data + 6),
+                                     .rows = get_u16le(file.data + 8),
+                                     .bits = 8,
+                                     .samples = 3 };
+    return image_pixels_check(pixels, err);
+}
+
 bool image_read_gif(struct slice file, struct image_pixels *pixels, struct buffer *out,
                     struct error *err)
 {
-    if (!image_read_header("image/gif", file, pixels, err))
+    if (!read_header(file, pixels, err))
         return false;
     struct gif *gif = mem_alloc(sizeof(*gif));
     struct table *table = mem_alloc(sizeof(*table));

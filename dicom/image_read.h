@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
-/* Picture files to native pixels: PNG (image_png_read.c, the second door to libpng) and GIF
- * (image_gif.c). Thread-safe. */
+/* Picture files to native pixels: PNG (image_png.c) and GIF (image_gif.c). Thread-safe. */
 
 #include "base/buffer.h"
 #include "base/error.h"
@@ -16,9 +15,16 @@ struct image_pixels {
 
 enum { IMAGE_READ_LIMIT = 256 << 20 /* bytes of pixels */ };
 
-/* What a file is before it is decoded; the first bytes of it are enough (of GIF: frames is 0). */
-bool image_read_header(const char *media_type, struct slice head, struct image_pixels *pixels,
-                       struct error *err);
+enum { IMAGE_MAX_SIDE = 65535 };
+static inline bool image_pixels_check(const struct image_pixels *pixels, struct error *err)
+{
+    uint64_t size = (uint64_t)pixels->rows * pixels->columns * pixels->samples * pixels->bits / 8;
+    if (!size || pixels->rows > IMAGE_MAX_SIDE || pixels->columns > IMAGE_MAX_SIDE ||
+        size > IMAGE_READ_LIMIT)
+        return error_set(err, ERROR_LIMIT, "a picture is too large");
+    return true;
+}
+
 /* Appends the pixels, little endian, frame by frame. Alpha is left out; palettes become RGB.
  * ERROR_INVALID for a broken file, ERROR_LIMIT. */
 bool image_read_png(struct slice file, struct image_pixels *pixels, struct buffer *out,
