@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "archive/blob_key.h"
 #include "archive/changes.h"
 #include "archive/compact.h"
 #include "archive/delete.h"
@@ -13,6 +14,8 @@
 #include "archive/rebuild.h"
 #include "archive/retrieve.h"
 #include "archive/verify.h"
+#include "base/clock.h"
+#include "dicom/part10.h"
 #include "storage/blob.h"
 #include "tests/archive/fixture.h"
 
@@ -405,6 +408,47 @@ TEST(STO_08_a_retrieve_that_was_open_gives_what_took_the_place)
     CHECK_OK(retrieve_next(retrieve, &instance, &err), err);
     CHECK(instance != NULL);
     retrieve_close(retrieve);
+    fixture_close(&fixture);
+}
+
+/* What a crash leaves between the blob of a replacement and the transaction that refers to it. */
+static void leave_blob(struct fixture *fixture, int number)
+{
+    struct error err = { 0 };
+    struct blob_writer *writer = NULL;
+    struct blob_id id;
+    struct key key;
+    struct object object = version_of(number);
+    struct buffer file = buffer_up_to(1 << 20);
+    const struct file_meta meta = { CT_IMAGE_STORAGE, "1.1.1.1", UID_EXPLICIT_LITTLE_ENDIAN, "CT",
+                                    0 };
+    const struct identity place = { .study = "1.1", .series = "1.1.1", .instance = "1.1.1.1" };
+    const struct blob_facts facts = { .stored_at_us = clock_unix_us() + 2000, .replaces = true };
+    file_meta_write(&meta, &file);
+    object_encode(&object, &file);
+    blob_key_encode(&key, &place, &facts);
+    CHECK_OK(blob_writer_open(fixture->storage, key_slice(&key), &writer, &err), err);
+    CHECK_OK(blob_writer_write(writer, buffer_slice(&file), &err), err);
+    CHECK_OK(blob_writer_finish(writer, &id, &err), err);
+    blob_writer_close(writer);
+    buffer_release(&file);
+}
+
+TEST(STO_08_a_replacement_that_never_came_to_its_end_is_left_over_until_a_rebuild_takes_it)
+{
+    struct fixture fixture;
+    struct rebuild_report report;
+    open_replacing(&fixture);
+    put_version(&fixture, 1, INGEST_STORED);
+    leave_blob(&fixture, 2);
+    check_present(&fixture, 1);
+    CHECK_TEXT(versions_text(&fixture), "");
+    CHECK_INT(findings(&fixture), 1); /* a leftover, which is no damage */
+    rebuild(&fixture, &report);
+    CHECK_INT(report.versions, 1);
+    check_present(&fixture, 2);
+    CHECK_TEXT(versions_text(&fixture), "1");
+    CHECK_INT(findings(&fixture), 0);
     fixture_close(&fixture);
 }
 
