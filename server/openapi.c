@@ -3,6 +3,7 @@
 
 #include <cjson/cJSON.h>
 #include <ctype.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,7 +18,7 @@ struct openapi {
     struct route own[OWN_ROUTES];
     char *patterns[2];
     char *dicomweb_prefix;
-    bool login;
+    atomic_bool login;
 };
 
 /* --- lists with commas; those in quotes do not part --- */
@@ -130,7 +131,7 @@ static cJSON *describe(const struct openapi *openapi, const struct route *route,
         add_content(body, route->consumes);
     }
     add_responses(operation, route);
-    if (openapi->login && route->right == HTTP_ANYBODY)
+    if (atomic_load(&openapi->login) && route->right == HTTP_ANYBODY)
         cJSON_AddArrayToObject(operation, "security");
     return operation;
 }
@@ -138,7 +139,7 @@ static cJSON *describe(const struct openapi *openapi, const struct route *route,
 static void add_login(const struct openapi *openapi, cJSON *root)
 {
     static const char *const schemes[] = { "basic", "bearer" };
-    if (!openapi->login)
+    if (!atomic_load(&openapi->login))
         return;
     cJSON *components = cJSON_AddObjectToObject(root, "components");
     cJSON *all = cJSON_AddObjectToObject(components, "securitySchemes");
@@ -342,7 +343,7 @@ struct openapi *openapi_new(const struct route_table *tables, size_t count,
     if (count > OPENAPI_TABLES_MAX)
         abort();
     memcpy(openapi->tables, tables, count * sizeof(tables[0]));
-    openapi->login = login;
+    atomic_store(&openapi->login, login);
     openapi->dicomweb_prefix = mem_copy_text(dicomweb_prefix);
     openapi->patterns[0] = mem_copy_text(dicomweb_prefix);
     openapi->patterns[1] = mem_format("%s/", dicomweb_prefix);
@@ -363,6 +364,11 @@ struct openapi *openapi_new(const struct route_table *tables, size_t count,
     openapi->tables[count] = openapi_routes(openapi);
     openapi->count = count + 1;
     return openapi;
+}
+
+void openapi_set_login(struct openapi *openapi, bool login)
+{
+    atomic_store(&openapi->login, login);
 }
 
 void openapi_free(struct openapi *openapi)

@@ -198,6 +198,8 @@ static bool reload_http(struct server *server, const struct settings *settings, 
         return false;
     const struct http_options options = http_options(settings, &users);
     bool ok = http_server_reload(server->http, &options, err);
+    if (ok)
+        openapi_set_login(server->openapi, options.login);
     users_release(&users);
     return ok;
 }

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: MIT
 """What the server says that it offers, and whether that is so."""
+import json
 import re
+import signal
+import time
 import xml.etree.ElementTree as ElementTree
 
 import pytest
@@ -193,6 +196,21 @@ def test_CAP_01_a_preflight_of_a_browser_is_no_question_of_what_there_is(start_s
             "Origin": "https://viewer.example", "Access-Control-Request-Method": "GET"})
         assert answer.status_code == 204 and answer.content == b""
         assert answer.headers["Access-Control-Allow-Origin"] == "https://viewer.example"
+
+
+def test_the_document_follows_when_SIGHUP_brings_users(start_server, tmp_path):
+    users = tmp_path / "users.json"
+    users.write_text('{"users": []}')
+    server = start_server()
+    assert "components" not in requests.get(server.url + "/openapi.json", timeout=60).json()
+    server.settings["http"]["usersFile"] = str(users)
+    (server.folder / "hounsfield.json").write_text(json.dumps(server.settings))
+    server.process.send_signal(signal.SIGHUP)
+    deadline = time.monotonic() + 20
+    while "settings reloaded" not in server.log() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert "components" in requests.get(server.url + "/openapi.json", timeout=60).json()
+    assert requests.get(server.dicomweb + "/studies", timeout=60).status_code == 401
 
 
 def test_the_document_says_who_must_log_in(start_server, tmp_path):
