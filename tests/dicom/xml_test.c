@@ -116,9 +116,9 @@ TEST(JSN_05_binary_values_stand_inline_or_at_a_uri)
     CHECK_XML(&bytes, "<DicomAttribute tag=\"00420011\" vr=\"OB\" keyword=\"EncapsulatedDocument\">"
                       "<InlineBinary>AQIDBA==</InlineBinary></DicomAttribute>"
                       "<DicomAttribute tag=\"00720050\" vr=\"AT\" keyword=\"SelectorAttributeVR\">"
-              "<Value number=\"1\">02010403</Value></DicomAttribute>"
-              "<DicomAttribute tag=\"00720090\" vr=\"UN\">"
-              "<BulkData uri=\"/bulk/?a&amp;b/00720090\"/></DicomAttribute>");
+                      "<Value number=\"1\">02010403</Value></DicomAttribute>"
+                      "<DicomAttribute tag=\"00720090\" vr=\"UN\">"
+                      "<BulkData uri=\"/bulk/?a&amp;b/00720090\"/></DicomAttribute>");
 }
 
 TEST(JSN_05_numbers_beyond_doubles_are_written_with_all_digits)
