@@ -33,7 +33,7 @@ static void fill_marked(char text[LINE_SIZE], const char *format, va_list argume
     char marked[LINE_SIZE];
     va_list copy;
     size_t size = 0;
-    for (; format[size] && size < sizeof(marked) - 1; size++)
+    for (; size < sizeof(marked) - 1 && format[size]; size++)
         marked[size] = format[size] == '"' ? '\'' : format[size];
     marked[size] = '\0';
     va_copy(copy, arguments);

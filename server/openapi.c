@@ -166,7 +166,7 @@ static void add_paths(const struct openapi *openapi, const char *prefix, cJSON *
             if (!strncmp(path, prefix, strlen(prefix))) {
                 char method[16];
                 size_t size = 0;
-                for (; route->method[size] && size < sizeof(method) - 1; size++)
+                for (; size < sizeof(method) - 1 && route->method[size]; size++)
                     method[size] = (char)tolower((unsigned char)route->method[size]);
                 method[size] = '\0';
                 cJSON *item = cJSON_GetObjectItemCaseSensitive(paths, path);
