@@ -15,9 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "base/audit.h"
 #include "base/clock.h"
-#include "base/digest.h"
 #include "base/file_reader.h"
 #include "base/log.h"
 #include "base/memory.h"
@@ -25,15 +23,11 @@
 #include "http/admission.h"
 #include "http/compress.h"
 #include "http/conditional.h"
-#include "http/cors.h"
 #include "http/exchange.h"
-#include "http/forwarded.h"
-#include "http/framing.h"
 #include "http/front.h"
+#include "http/gate.h"
 #include "http/head.h"
 #include "http/listen.h"
-#include "http/login.h"
-#include "http/router.h"
 #include "http/watchdog.h"
 
 enum {
@@ -50,22 +44,13 @@ struct http_server {
     struct front *front;
     struct front *secure_front; /* NULL: no HTTPS */
     struct admission *admission;
-    struct proxies *proxies;
-    struct router *router;
+    struct gate *gate;
     struct watchdog *watchdog;
-    struct cors *cors;
-    char *base_url;
-    char *bound_url;
-    char *secure_bound_url;
     uint64_t body_limit;
     uint16_t port;
     uint16_t secure_port;
-    uint64_t id_seed;
-    atomic_ullong ids; /* given out */
     bool access_log;
     unsigned idle_timeout_s;
-    pthread_rwlock_t login_lock;
-    struct login *login; /* NULL: anybody may ask; guarded by login_lock */
     atomic_bool stopping;
     atomic_uint in_work; /* requests between their headers and their end */
 };
@@ -244,7 +229,7 @@ static struct MHD_Response *build_response(struct exchange *exchange)
     }
     if (!built)
         return NULL;
-    cors_finish(exchange->server->cors, &exchange->request, response);
+    gate_finish(exchange->server->gate, &exchange->request, response);
     for (size_t i = 0; i < response->header_count; i++)
         MHD_add_response_header(built, response->headers[i].name, response->headers[i].value);
     MHD_add_response_header(built, "X-Content-Type-Options", "nosniff");
@@ -273,7 +258,7 @@ static enum MHD_Result answer_and_cut(struct exchange *exchange)
 {
     struct response *response = &exchange->response;
     struct buffer text = buffer_up_to(64 << 10);
-    cors_finish(exchange->server->cors, &exchange->request, response);
+    gate_finish(exchange->server->gate, &exchange->request, response);
     buffer_append_format(&text, "HTTP/1.1 %d %s\r\nConnection: close\r\nContent-Length: %zu\r\n",
                          response->status, http_reason(response->status), response->body.size);
     buffer_append_format(&text, "X-Content-Type-Options: nosniff\r\nX-Request-Id: %s\r\n",
@@ -311,169 +296,26 @@ static enum MHD_Result collect_header(void *context, enum MHD_ValueKind kind, co
     return MHD_YES;
 }
 
-static void route_request(struct exchange *exchange)
-{
-    struct request *request = &exchange->request;
-    struct response *response = &exchange->response;
-    const struct router *router = exchange->server->router;
-    const char *const *segments = request->target.segments;
-    size_t count = request->target.segment_count;
-    if (!router_match(router, request->method, segments, count, &request->match)) {
-        response_error(response, request, 404, "there is nothing at this path");
-        return;
-    }
-    bool options = strcmp(request->method, "OPTIONS") == 0;
-    /* A browser that asks before it asks (CORS) wants no list of what there is. */
-    bool preflight = options && request_header(request, "Access-Control-Request-Method");
-    if (request->match.route && !preflight)
-        return;
-    request->match.route = NULL;
-    if (options)
-        response_status(response, 204);
-    else
-        response_error(response, request, 405, "this path does not take this method");
-    struct buffer allow = buffer_up_to(256);
-    router_allow(router, segments, count, &allow);
-    response_header(response, "Allow", buffer_text(&allow));
-    if (response->status == 204)
-        cors_preflight(exchange->server->cors, request, buffer_text(&allow), response);
-    buffer_release(&allow);
-}
-
-static bool is_request_id(const char *text)
-{
-    size_t size = strspn(text, "-._0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ");
-    return size && size < REQUEST_ID_SIZE && !text[size];
-}
-
-/* The proxy's, so that its log and ours can be read together, or one of our own. */
-static void name_request(struct exchange *exchange)
-{
-    struct request *request = &exchange->request;
-    struct http_server *server = exchange->server;
-    const char *given = request_header(request, "X-Request-Id");
-    if (request->origin.trusted && given && is_request_id(given)) {
-        snprintf(request->id, sizeof(request->id), "%s", given);
-    } else {
-        uint64_t id = server->id_seed + atomic_fetch_add(&server->ids, 1);
-        snprintf(request->id, sizeof(request->id), "%016llx", (unsigned long long)id);
-    }
-    log_set_request(request->id);
-}
-
-static unsigned right_of(const struct request *request)
-{
-    const struct route *route = request->match.route;
-    if (route->right)
-        return route->right;
-    return !strcmp(route->method, "GET")      ? HTTP_READ
-           : !strcmp(route->method, "DELETE") ? HTTP_DELETE
-                                              : HTTP_WRITE;
-}
-
-/* Whose credentials came. False: anybody may ask. */
-static bool look_up_user(struct exchange *exchange, unsigned *rights)
-{
-    struct request *request = &exchange->request;
-    struct http_server *server = exchange->server;
-    const char *authorization = request_header(request, "Authorization");
-    *rights = 0;
-    pthread_rwlock_rdlock(&server->login_lock);
-    bool closed = server->login;
-    const struct http_user *user = closed ? login_find(server->login, authorization) : NULL;
-    if (user) {
-        snprintf(request->user, sizeof(request->user), "%s", user->name);
-        *rights = user->rights;
-    }
-    pthread_rwlock_unlock(&server->login_lock);
-    return closed;
-}
-
-static void note_refusal(const struct exchange *exchange, enum audit_event event,
-                         enum audit_type type)
-{
-    char client[ADDRESS_TEXT_SIZE] = "-";
-    address_format(&exchange->request.origin.client, client);
-    const struct audit_peer peer = { .user = exchange->request.user, .address = client };
-    audit_note(event, type, AUDIT_MINOR_FAILURE, &peer, exchange->request.match.pattern);
-}
-
-/* PS3.18 8.5: 401 for who is nobody we know, 403 for who may not. */
-static void authorize(struct exchange *exchange)
-{
-    struct request *request = &exchange->request;
-    struct response *response = &exchange->response;
-    unsigned needed = right_of(request);
-    unsigned rights;
-    if (needed == HTTP_ANYBODY || !look_up_user(exchange, &rights) || rights & needed)
-        return;
-    if (*request->user) {
-        note_refusal(exchange, AUDIT_SECURITY_ALERT, AUDIT_RESTRICTED_FUNCTION);
-        log_warn("http: refused, the right is missing user=\"%s\" method=%s path=%s", request->user,
-                 request->method, request->match.pattern);
-        response_error(response, request, 403, "you have not the right to this");
-        return;
-    }
-    if (request_header(request, "Authorization")) {
-        note_refusal(exchange, AUDIT_USER_AUTHENTICATION, AUDIT_LOGIN);
-        log_warn("http: refused, the credentials are wrong or have expired method=%s path=%s",
-                 request->method, request->match.pattern);
-    }
-    response_error(response, request, 401, "log in first");
-    response_header(response, "WWW-Authenticate", "Basic realm=\"Hounsfield\", charset=\"UTF-8\"");
-    response_header(response, "WWW-Authenticate", "Bearer realm=\"Hounsfield\"");
-}
-
-/* All that can be said from the headers alone; leaves the response empty when the request is fine
- * so far. */
 static void check_request(struct exchange *exchange, const char *version)
 {
-    struct request *request = &exchange->request;
-    struct response *response = &exchange->response;
+    const struct link *link = exchange->link;
+    bool stopping = atomic_load(&exchange->server->stopping);
+    const struct arrival arrival = {
+        .peer = &link->peer,
+        .version = version,
+        .target = exchange->raw_target,
+        .secure = link->session,
+        .sound_head = exchange->sound_head,
+        .has_too_many_fields = exchange->must_close,
+        .turned_away = link->above_limits ? "there are too many connections"
+                       : stopping         ? "the server is shutting down"
+                                          : NULL,
+    };
     struct framing framing;
-    struct error err = { 0 };
-    const struct http_server *server = exchange->server;
-    proxies_resolve(server->proxies, &exchange->link->peer, exchange->link->session, request);
-    name_request(exchange);
-    if (exchange->must_close) {
-        response_error(response, request, 431, "too many header fields");
-        return;
-    }
-    int status = framing_check(request, version, &framing, &err);
+    exchange->must_close = !gate_check(exchange->server->gate, &arrival, &exchange->request,
+                                       &exchange->response, &framing);
     exchange->has_body = framing.has_body;
     exchange->chunked = framing.has_body && !framing.has_length;
-    if (!status && !exchange->sound_head) {
-        status = 400;
-        error_set(&err, ERROR_INVALID,
-                  "each line of a head ends with CR and LF, and none is folded");
-    }
-    if (status) {
-        exchange->must_close = true;
-        response_error(response, request, status, err.message);
-        return;
-    }
-    if (framing.has_length && framing.length > exchange->server->body_limit) {
-        exchange->must_close = true;
-        response_error(response, request, 413, "the body is larger than this server takes");
-        return;
-    }
-    request_set_base_url(request, server->base_url,
-                         exchange->link->session ? server->secure_bound_url : server->bound_url);
-    if (!target_parse(exchange->raw_target, request_header(request, "Host"), &request->target,
-                      &err)) {
-        response_error(response, request, err.code == ERROR_LIMIT ? 414 : 400, err.message);
-        return;
-    }
-    if (atomic_load(&exchange->server->stopping) || exchange->link->above_limits) {
-        exchange->must_close = true;
-        response_error(response, request, 503,
-                       exchange->link->above_limits ? "there are too many connections"
-                                                    : "the server is shutting down");
-        return;
-    }
-    route_request(exchange);
-    if (!response->status)
-        authorize(exchange);
 }
 
 static bool expects_continue(const struct exchange *exchange)
@@ -730,7 +572,7 @@ static enum MHD_Result on_accept(void *context, const struct sockaddr *socket_ad
     (void)size;
     struct http_server *server = context;
     struct address peer = address_of(socket_address);
-    bool exempt = proxies_trust(server->proxies, &peer);
+    bool exempt = gate_is_proxy(server->gate, &peer);
     return admission_has_room(server->admission, &peer, exempt) ? MHD_YES : MHD_NO;
 }
 
@@ -742,7 +584,7 @@ static struct link *link_new(struct http_server *server, struct MHD_Connection *
     link->session = info ? info->tls_session : NULL;
     link->peer = peer_of(connection);
     link->above_limits = !admission_enter(server->admission, &link->peer,
-                                          proxies_trust(server->proxies, &link->peer));
+                                          gate_is_proxy(server->gate, &link->peer));
     link->watched = watchdog_add(server->watchdog, fd_of(connection));
     return link;
 }
@@ -795,7 +637,7 @@ static bool open_front(struct http_server *server, const struct http_options *op
             .request_line = on_request_line,
         };
         *(secure ? &server->secure_port : &server->port) = listener.port;
-        *(secure ? &server->secure_bound_url : &server->bound_url) = mem_copy_text(listener.url);
+        gate_set_bound_url(server->gate, secure, listener.url);
         ok = front_open(&front, secure ? &certificate : NULL,
                         secure ? &server->secure_front : &server->front, err);
     }
@@ -812,16 +654,12 @@ bool http_server_open(const struct http_options *options, const struct route_tab
         .idle_ms = 1000 * (int64_t)or_default(options->idle_timeout_s, IDLE_TIMEOUT_S),
         .minimum_rate = options->minimum_rate ? options->minimum_rate : 1024,
     };
-    server->base_url = mem_copy_text(options->base_url);
-    server->body_limit = options->body_limit ? options->body_limit : (uint64_t)64 << 30;
-    server->router = router_new(tables, table_count);
+    struct http_options gated = *options;
+    gated.body_limit = server->body_limit = options->body_limit ? options->body_limit
+                                                                : (uint64_t)64 << 30;
+    server->gate = gate_new(&gated, tables, table_count);
     server->access_log = options->access_log;
     server->idle_timeout_s = or_default(options->idle_timeout_s, IDLE_TIMEOUT_S);
-    server->login = options->login ? login_new(options->users, options->user_count) : NULL;
-    pthread_rwlock_init(&server->login_lock, NULL);
-    random_bytes(&server->id_seed, sizeof(server->id_seed));
-    server->cors = cors_new(options->cors_origins, options->cors_origin_count);
-    server->proxies = proxies_new(options->trusted_proxies, options->forwarded_rfc_7239);
     server->admission = admission_new(
         or_default(options->connection_limit, CONNECTION_LIMIT),
         or_default(options->connection_limit_per_address, CONNECTION_LIMIT_PER_ADDRESS));
@@ -846,12 +684,7 @@ bool http_server_reload(struct http_server *server, const struct http_options *o
     certificate_release(&certificate);
     if (!ok)
         return false;
-    struct login *login = options->login ? login_new(options->users, options->user_count) : NULL;
-    pthread_rwlock_wrlock(&server->login_lock);
-    struct login *old = server->login;
-    server->login = login;
-    pthread_rwlock_unlock(&server->login_lock);
-    login_free(old);
+    gate_reload(server->gate, options);
     return true;
 }
 
@@ -889,13 +722,6 @@ void http_server_close(struct http_server *server, int64_t grace_ms)
     front_close(server->secure_front);
     watchdog_close(server->watchdog);
     admission_free(server->admission);
-    proxies_free(server->proxies);
-    login_free(server->login);
-    pthread_rwlock_destroy(&server->login_lock);
-    router_free(server->router);
-    cors_free(server->cors);
-    free(server->base_url);
-    free(server->bound_url);
-    free(server->secure_bound_url);
+    gate_free(server->gate);
     free(server);
 }
