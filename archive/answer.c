@@ -167,7 +167,7 @@ static size_t group_size(const struct query_key *keys, size_t count, size_t at)
 }
 
 static void encode_part(struct encoder *encoder, const struct query_key *keys, size_t count,
-                        size_t at, const struct dataset *dataset);
+                        size_t at, const struct dataset *dataset, uint32_t stands_at);
 
 static void encode_parts(struct encoder *encoder, const struct query_key *keys, size_t count,
                          size_t at, const struct dataset *item)
@@ -176,7 +176,7 @@ static void encode_parts(struct encoder *encoder, const struct query_key *keys, 
         size_t size = group_size(keys + i, count - i, at);
         uint32_t tag = keys[i].path[at];
         if (keys[i].depth > at + 1)
-            encode_part(encoder, keys + i, size, at, item);
+            encode_part(encoder, keys + i, size, at, item, tag);
         else if (!encode_copy(encoder, item, tag))
             encode_nothing(encoder, tag);
         i += size;
@@ -185,11 +185,10 @@ static void encode_parts(struct encoder *encoder, const struct query_key *keys, 
 
 /* The sequence path[at] with the attributes that the keys name, in every item. As deep as a key. */
 static void encode_part(struct encoder *encoder, const struct query_key *keys, size_t count,
-                        size_t at, const struct dataset *dataset)
+                        size_t at, const struct dataset *dataset, uint32_t stands_at)
 {
-    uint32_t tag = keys[0].path[at];
-    encode_sequence_begin(encoder, tag);
-    struct dataset_items items = dataset_items(dataset, tag);
+    struct dataset_items items = dataset_items(dataset, stands_at);
+    encode_sequence_begin(encoder, keys[0].path[at]);
     for (size_t i = 0; i < QUERY_MAX_ITEMS; i++) {
         struct dataset *item = dataset_items_next(&items);
         if (!item)
@@ -200,6 +199,19 @@ static void encode_part(struct encoder *encoder, const struct query_key *keys, s
         dataset_close(item);
     }
     encode_sequence_end(encoder);
+}
+
+/* A private attribute in the block that was asked for, whichever it stands in. */
+static void encode_moved(struct encoder *encoder, const struct dataset *source, uint32_t from,
+                         uint32_t to)
+{
+    size_t begin = encoder->out->size;
+    encode_copy(encoder, source, from);
+    /* Group and element, two bytes each, begin an element in every encoding (PS3.5 7.1). */
+    if (encoder->out->size >= begin + 4) {
+        encoder->out->data[begin + 2] = (uint8_t)to;
+        encoder->out->data[begin + 3] = (uint8_t)(to >> 8);
+    }
 }
 
 static bool encode_tag(struct answer *answer, struct encoder *encoder, struct row *row,
@@ -216,7 +228,9 @@ static bool encode_tag(struct answer *answer, struct encoder *encoder, struct ro
     if (found && !value.source)
         encode_bytes(encoder, tag, value.vr, value.text);
     else if (found && parts)
-        encode_part(encoder, parts, count, 0, value.source);
+        encode_part(encoder, parts, count, 0, value.source, value.tag);
+    else if (found && value.tag != tag)
+        encode_moved(encoder, value.source, value.tag, tag);
     else if (found)
         encode_copy(encoder, value.source, tag);
     else if (!answer->all && !is_creator(tag) && !row_is_of_unknown_zone(row, tag))

@@ -5,7 +5,9 @@
 
 #include "archive/answer.h"
 #include "archive/listing.h"
+#include "archive/lookup.h"
 #include "archive/plan.h"
+#include "archive/query_order.h"
 #include "archive/query_scan.h"
 #include "base/clock.h"
 #include "base/memory.h"
@@ -18,6 +20,8 @@ struct query {
     enum level level;
     struct query_keys keys;
     struct answer answer;
+    struct query_order order;
+    bool is_ordered; /* all matches were looked at */
     bool combine;
     size_t gather_max;
     uint64_t offset;
@@ -30,6 +34,8 @@ struct query {
     struct listing *instances;
     uint64_t skip;  /* matches still to be passed over */
     uint64_t given; /* matches given */
+    uint64_t total; /* of all matches, when they were counted to their end */
+    bool has_total;
     bool at_end;
 
     bool (*watch)(void *context, struct error *err); /* NULL: nobody */
@@ -63,6 +69,7 @@ void query_close(struct query *query)
     row_release(&query->row);
     answer_release(&query->answer);
     query_keys_release(&query->keys);
+    query_order_release(&query->order);
     storage_view_close(query->view.storage);
     free(query);
 }
@@ -100,6 +107,11 @@ bool query_supports(enum level level, const uint32_t *path, size_t depth)
 void query_combine_date_time(struct query *query)
 {
     query->combine = true;
+}
+
+bool query_add_order(struct query *query, uint32_t tag, bool descending, struct error *err)
+{
+    return query_order_add(&query->order, tag, descending, err);
 }
 
 bool query_set_zone(struct query *query, struct slice offset, struct error *err)
@@ -147,6 +159,7 @@ static bool begin(struct query *query, struct error *err)
     if (query->plan)
         return true;
     query_keys_prepare(&query->keys, query->combine);
+    row_set_creators(&query->row, query->keys.creators, query->keys.creator_count);
     answer_prepare(&query->answer, query->level);
     query->skip = query->offset;
     metric_add(METRIC_QUERIES, 1);
@@ -314,12 +327,78 @@ static bool next_row(struct query *query, bool *found, struct error *err)
     }
 }
 
+/* Looks at all matches, and keeps those up to the end of the page. */
+static bool sort_matches(struct query *query, struct error *err)
+{
+    bool found = true;
+    uint64_t end = query->limit > ORDER_MAX_KEPT ? ORDER_MAX_KEPT : query->limit;
+    end = query->offset > UINT64_MAX - end ? UINT64_MAX : query->offset + end;
+    query->skip = 0;
+    if (!query_order_begin(&query->order, end, err))
+        return false;
+    while (found) {
+        if (!next_row(query, &found, err) ||
+            (found && !query_order_take(&query->order, &query->row, query->level, err)))
+            return false;
+    }
+    query_order_end(&query->order);
+    query->is_ordered = true;
+    return true;
+}
+
+/* The record of a series or instance that was there before, in what the query sees. */
+static bool load_record(struct query *query, char kind, const char *series, const char *instance,
+                        struct buffer *record, struct error *err)
+{
+    struct key key;
+    bool found;
+    key_place(&key, kind, query->row.place.study, series, instance);
+    return storage_get(query->view.storage, TABLE_RECORD, key_slice(&key), record, &found, err) &&
+           (found || error_set(err, ERROR_CORRUPT, "a match is not there any more"));
+}
+
+static bool load_row(struct query *query, const struct identity *place, struct error *err)
+{
+    struct row *row = &query->row;
+    struct buffer record = buffer_up_to(RECORD_SIZE);
+    bool found = true;
+    bool ok = row_load_study(row, place->study, &found, err);
+    if (ok && query->level == LEVEL_PATIENT)
+        ok = row_load_patient(row, &found, err);
+    if (ok && query->level >= LEVEL_SERIES)
+        ok = load_record(query, RECORD_SERIES, place->series, NULL, &record, err) &&
+             row_set_series(row, place->series, buffer_slice(&record), err);
+    if (ok && query->level == LEVEL_INSTANCE)
+        ok = load_record(query, RECORD_INSTANCE, place->series, place->instance, &record, err) &&
+             row_set_instance(row, place->instance, buffer_slice(&record), err);
+    buffer_release(&record);
+    return ok;
+}
+
+static bool next_ordered(struct query *query, const struct dataset **match, struct error *err)
+{
+    if (!query->is_ordered && !sort_matches(query, err))
+        return false;
+    const struct identity *place = query_order_at(&query->order, query->offset + query->given);
+    if (!place || query->given == query->limit)
+        return true;
+    struct identity copy = *place;
+    query->given++;
+    if (!load_row(query, &copy, err) ||
+        !answer_write(&query->answer, &query->row, query->level, &query->keys, err))
+        return false;
+    *match = query->answer.dataset;
+    return true;
+}
+
 bool query_next(struct query *query, const struct dataset **match, struct error *err)
 {
     bool found = true;
     *match = NULL;
     if (!begin(query, err))
         return false;
+    if (query->order.count)
+        return next_ordered(query, match, err);
     while (!query->at_end && query->given < query->limit) {
         if (!next_row(query, &found, err))
             return false;
@@ -339,11 +418,27 @@ bool query_next(struct query *query, const struct dataset **match, struct error 
     return true;
 }
 
+static bool count_rest_ordered(struct query *query, uint64_t at_most, uint64_t *count,
+                               struct error *err)
+{
+    if (!query->is_ordered && !sort_matches(query, err))
+        return false;
+    uint64_t end = query->offset + query->given;
+    *count = query->order.seen > end ? query->order.seen - end : 0;
+    if (*count > at_most)
+        *count = at_most;
+    query->total = query->order.seen;
+    query->has_total = true;
+    return true;
+}
+
 bool query_count_rest(struct query *query, uint64_t at_most, uint64_t *count, struct error *err)
 {
     *count = 0;
     if (!begin(query, err))
         return false;
+    if (query->order.count)
+        return count_rest_ordered(query, at_most, count, err);
     /* To count is to skip as many, and to see how many that were. */
     uint64_t pending = query->skip;
     uint64_t whole = at_most > UINT64_MAX - pending ? UINT64_MAX : at_most + pending;
@@ -358,6 +453,24 @@ bool query_count_rest(struct query *query, uint64_t at_most, uint64_t *count, st
     }
     uint64_t passed = whole - query->skip;
     *count = passed > pending ? passed - pending : 0;
+    query->has_total = query->at_end;
+    query->total = query->offset - pending + query->given + passed;
     query->skip = 0;
+    return true;
+}
+
+bool query_total(struct query *query, uint64_t *total, bool *known, struct error *err)
+{
+    struct archive_counts counts;
+    *total = query->total;
+    *known = query->has_total;
+    if (*known || query_keys_filter(&query->keys, LEVEL_PATIENT, LEVEL_INSTANCE))
+        return true;
+    if (!begin(query, err) || !archive_count(&query->view, &counts, err))
+        return false;
+    const uint64_t of_levels[] = { counts.patients, counts.studies, counts.series,
+                                   counts.instances };
+    *total = of_levels[query->level];
+    *known = true;
     return true;
 }

@@ -17,8 +17,10 @@ void query_close(struct query *query);
  * as in dicom/match.h; empty: universal) and is returned (of a sequence the attributes that keys
  * name, in each item; the whole sequence for a key of its tag alone). The unique keys of the levels
  * above are matched in the same way. Any attribute may be a key: indexed ones are fast.
+ * A private attribute together with its creator ((gggg,00bb) as a single value) is looked for in
+ * whatever block the creator has, and is answered in the one that the key names (PS3.5 7.8.1).
  * ERROR_INVALID with the tag for a value that cannot be one. */
-enum { QUERY_MAX_DEPTH = 4 };
+enum { QUERY_MAX_DEPTH = 16 };
 bool query_add_key(struct query *query, const uint32_t *path, size_t depth, struct slice value,
                    struct error *err);
 /* How the keys that are added from now on are matched: some of enum match_option. */
@@ -41,6 +43,11 @@ bool query_set_zone(struct query *query, struct slice offset, struct error *err)
 /* Skips the first `offset` matches; 0 limit: no end. */
 void query_set_page(struct query *query, uint64_t offset, uint64_t limit);
 
+/* In the order of this attribute, and where that is the same of the one added next, at last in the
+ * order that all queries have; what has no value comes last. All matches are then looked at first:
+ * ERROR_LIMIT when they are too many, or the page ends too far behind them. */
+bool query_add_order(struct query *query, uint32_t tag, bool descending, struct error *err);
+
 /* Called some times a second while query_next and query_count_rest look for matches, which can take
  * long when there are few. When it returns false, they do with its error. */
 void query_set_watch(struct query *query, bool (*watch)(void *context, struct error *err),
@@ -55,3 +62,6 @@ bool query_next(struct query *query, const struct dataset **match, struct error 
 
 /* After the end of a page: how many more matches there are, counted up to `at_most`. */
 bool query_count_rest(struct query *query, uint64_t at_most, uint64_t *count, struct error *err);
+/* After query_count_rest: how many matches there are in all. *known false when they were not
+ * counted to their end, and nothing else tells: of a query without keys the archive's counts do. */
+bool query_total(struct query *query, uint64_t *total, bool *known, struct error *err);

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/memory.h"
+#include "dicom/fold.h"
 
 /* Dates and the times that go with them (PS3.4 C.2.2.2.5). */
 static const struct date_time {
@@ -21,6 +22,21 @@ static const struct date_time {
     { 0x00700082, 0x00700083 }, /* Presentation Creation */
 };
 
+/* A private creator that is asked for as it is. */
+static void note_creator(struct query_keys *keys, const uint32_t *path, size_t depth,
+                         struct slice value)
+{
+    uint32_t element = path[0] & 0xFFFF;
+    struct slice name = fold_trim(value);
+    if (depth != 1 || !tag_is_private(path[0]) || element < 0x10 || element > 0xFF || !name.size ||
+        memchr(name.data, '*', name.size) || memchr(name.data, '?', name.size))
+        return;
+    keys->creators = mem_resize_array(keys->creators, keys->creator_count + 1,
+                                      sizeof(*keys->creators));
+    keys->creators[keys->creator_count++] =
+        (struct row_creator){ path[0], slice_of(mem_copy(name.data, name.size), name.size) };
+}
+
 bool query_keys_add(struct query_keys *keys, enum level level, const uint32_t *path, size_t depth,
                     struct slice value, struct error *err)
 {
@@ -32,6 +48,7 @@ bool query_keys_add(struct query_keys *keys, enum level level, const uint32_t *p
         keys->capacity = keys->capacity ? keys->capacity * 2 : 16;
         keys->keys = mem_resize_array(keys->keys, keys->capacity, sizeof(*keys->keys));
     }
+    note_creator(keys, path, depth, value);
     struct query_key key = { .depth = depth,
                              .level = row_attribute_level(path[0], level),
                              .has_zone = keys->has_zone };
@@ -50,6 +67,9 @@ void query_keys_release(struct query_keys *keys)
 {
     for (size_t i = 0; i < keys->count; i++)
         match_key_close(keys->keys[i].match);
+    for (size_t i = 0; i < keys->creator_count; i++)
+        free((void *)(uintptr_t)keys->creators[i].name.data);
+    free(keys->creators);
     free(keys->keys);
     memset(keys, 0, sizeof(*keys));
 }
@@ -138,7 +158,7 @@ static bool match_leaf(const struct query_key *key, const struct dataset *datase
 }
 
 static bool match_sequence(const struct query_key *keys, size_t count, size_t at,
-                           const struct dataset *dataset);
+                           const struct dataset *dataset, uint32_t tag);
 
 /* All keys, which share their first `at` tags, match in this one item. */
 static bool match_item(const struct query_key *keys, size_t count, size_t at,
@@ -152,21 +172,23 @@ static bool match_item(const struct query_key *keys, size_t count, size_t at,
                 !match_leaf(&keys[i + leaves], item, keys[i].path[at]))
                 return false;
         }
-        if (leaves < size && !match_sequence(keys + i + leaves, size - leaves, at, item))
+        if (leaves < size &&
+            !match_sequence(keys + i + leaves, size - leaves, at, item, keys[i].path[at]))
             return false;
         i += size;
     }
     return true;
 }
 
-/* The keys share the first at + 1 tags, and go on below the sequence path[at]: one of its items
- * must match them all (PS3.4 C.2.2.2.6). As deep as a key, which has a limit. */
+/* The keys share the first at + 1 tags, and go on below the sequence path[at], which stands under
+ * `tag`: one of its items must match them all (PS3.4 C.2.2.2.6). As deep as a key, which has a
+ * limit. */
 static bool match_sequence(const struct query_key *keys, size_t count, size_t at,
-                           const struct dataset *dataset)
+                           const struct dataset *dataset, uint32_t tag)
 {
     if (!any_filters(keys, count))
         return true;
-    struct dataset_items items = dataset_items(dataset, keys[0].path[at]);
+    struct dataset_items items = dataset_items(dataset, tag);
     for (size_t i = 0; i < QUERY_MAX_ITEMS; i++) {
         struct dataset *item = dataset_items_next(&items);
         bool matches = item && match_item(keys, count, at + 1, item);
@@ -223,7 +245,7 @@ static bool match_group(const struct query_key *keys, size_t count, struct row *
     if (!row_find(row, level, keys[0].path[0], text, &value, &found, err))
         return false;
     *matches = found && value.source &&
-               match_sequence(keys + leaves, count - leaves, 0, value.source);
+               match_sequence(keys + leaves, count - leaves, 0, value.source, value.tag);
     return true;
 }
 

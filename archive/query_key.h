@@ -21,6 +21,8 @@ struct query_keys {
     struct query_key *keys;
     size_t count;
     size_t capacity;
+    struct row_creator *creators; /* of private attributes, as keys name them */
+    size_t creator_count;
     unsigned options; /* enum match_option */
     bool has_zone;    /* dates and times are those of a zone: */
     int64_t zone_us;  /* so far ahead of UTC */

@@ -360,6 +360,48 @@ static const struct dataset *find_summary(const struct row *row, enum level leve
     return summary_at(row, own);
 }
 
+void row_set_creators(struct row *row, const struct row_creator *creators, size_t count)
+{
+    row->creators = creators;
+    row->creator_count = count;
+}
+
+static bool is_creator_here(const struct dataset *header, uint32_t tag, struct slice name)
+{
+    struct buffer text = buffer_up_to(ROW_TEXT_SIZE);
+    bool is_it = dataset_text(header, tag, &text) && slice_equal(buffer_slice(&text), name);
+    buffer_release(&text);
+    return is_it;
+}
+
+bool row_private_tag(const struct dataset *header, const struct row_creator *creator, uint32_t tag,
+                     uint32_t *here)
+{
+    uint32_t group = tag & 0xFFFF0000;
+    struct walk walk = dataset_walk(header);
+    struct element element = { 0 };
+    uint32_t block = creator->tag;
+    bool found = is_creator_here(header, block, creator->name);
+    while (!found && walk_next(&walk, &element) != WALK_END) {
+        if (walk.depth == 0 && element.tag > (group | 0xFF))
+            break;
+        block = element.tag;
+        found = walk.depth == 0 && block >= (group | 0x10) && block <= (group | 0xFF) &&
+                is_creator_here(header, block, creator->name);
+    }
+    *here = tag == creator->tag ? block : group | (block & 0xFF) << 8 | (tag & 0xFF);
+    return found;
+}
+
+static const struct row_creator *find_creator(const struct row *row, uint32_t tag)
+{
+    uint32_t creator = tag & 0xFFFF ? (tag & 0xFFFF0000) | (tag >> 8 & 0xFF) : 0;
+    for (size_t i = 0; tag_is_private(tag) && i < row->creator_count; i++)
+        if (row->creators[i].tag == tag || row->creators[i].tag == creator)
+            return &row->creators[i];
+    return NULL;
+}
+
 bool row_find(struct row *row, enum level level, uint32_t tag, struct buffer *scratch,
               struct row_value *value, bool *found, struct error *err)
 {
@@ -367,6 +409,7 @@ bool row_find(struct row *row, enum level level, uint32_t tag, struct buffer *sc
     bool complete;
     const struct computed *computed = find_computed(tag, level);
     value->source = NULL;
+    value->tag = tag;
     if (computed) {
         buffer_clear(scratch);
         value->vr = computed->vr;
@@ -380,7 +423,9 @@ bool row_find(struct row *row, enum level level, uint32_t tag, struct buffer *sc
         if (!row_header(row, level, &summary, err))
             return false;
     }
-    *found = summary && dataset_find(summary, tag, &element);
+    const struct row_creator *creator = find_creator(row, tag);
+    *found = summary && (!creator || row_private_tag(summary, creator, tag, &value->tag)) &&
+             dataset_find(summary, value->tag, &element);
     value->source = *found ? summary : NULL;
     return true;
 }
@@ -396,6 +441,6 @@ bool row_text(struct row *row, enum level level, uint32_t tag, struct buffer *te
         return true;
     buffer_clear(text);
     if (found)
-        dataset_text(value.source, tag, text);
+        dataset_text(value.source, value.tag, text);
     return true;
 }

@@ -10,6 +10,12 @@
 #include "archive/zone.h"
 #include "dicom/encode.h"
 
+/* A private creator that keys name: (gggg,00bb), whose attributes are (gggg,bbxx) (PS3.5 7.8.1). */
+struct row_creator {
+    uint32_t tag;
+    struct slice name;
+};
+
 struct row {
     struct archive *archive;
     struct identity place;
@@ -25,6 +31,8 @@ struct row {
     struct zone stored; /* of the study; "": it does not say */
     struct zone_copy copies[LEVEL_INSTANCE + 1]; /* the summaries, said in the zone */
     struct zone_copy document_copy;
+    const struct row_creator *creators;
+    size_t creator_count;
 };
 
 void row_init(struct row *row, struct archive *archive);
@@ -34,6 +42,10 @@ void row_release(struct row *row);
 void row_set_zone(struct row *row, struct slice offset);
 /* Is this (0008,0201) of what does not say its zone? It is not answered then. */
 bool row_is_of_unknown_zone(const struct row *row, uint32_t tag);
+
+/* Attributes in the blocks of these are told from the block that the creator has in each header.
+ * Borrowed. */
+void row_set_creators(struct row *row, const struct row_creator *creators, size_t count);
 
 /* *found false when the study is not (any more) there. What was below is forgotten. */
 bool row_load_study(struct row *row, const char *study, bool *found, struct error *err);
@@ -57,11 +69,16 @@ bool row_can_tell(uint32_t tag, enum level level);
  * a text (`text` is filled, UTF-8) or stands in *source. */
 struct row_value {
     const struct dataset *source; /* NULL: computed, see text */
+    uint32_t tag; /* under which it stands there: of a private one maybe in another block */
     struct slice text;
     uint16_t vr; /* of a computed one */
 };
 bool row_find(struct row *row, enum level level, uint32_t tag, struct buffer *scratch,
               struct row_value *value, bool *found, struct error *err);
+/* Where a private attribute stands in a header in which its creator has maybe another block. False
+ * when the creator has none. */
+bool row_private_tag(const struct dataset *header, const struct row_creator *creator, uint32_t tag,
+                     uint32_t *here);
 /* As text: values with backslashes between, empty when not known. `text` is filled anew. */
 bool row_text(struct row *row, enum level level, uint32_t tag, struct buffer *text,
               struct error *err);

@@ -26,7 +26,8 @@ enum {
 /* What each kind of route understands, for those who ask what there is. */
 #define XML_PARTS "multipart/related; type=\"application/dicom+xml\""
 #define QIDO                                                                                       \
-    .query = "limit,offset,fuzzymatching,includefield,*",                                          \
+    .query = "limit,offset,fuzzymatching,emptyvaluematching,multiplevaluematching,timezone,"       \
+             "orderby,includefield,*",                                                             \
     .produces = "application/dicom+json,application/json," XML_PARTS
 #define PART10          .query = "accept", .produces = "multipart/related; type=\"application/dicom\""
 #define PART10_OF_ONE   PART10 ",application/dicom"

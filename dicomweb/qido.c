@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* QIDO-RS (PS3.18 10.6): the six search resources over one archive/query. */
+/* QIDO-RS (PS3.18 10.6): the six search resources over one archive/query. Beyond the standard:
+ * orderby= (or sort=) with attributes, "-" before one turns it round, and X-Total-Count. */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -10,6 +11,7 @@
 #include "base/memory.h"
 #include "dicom/encode.h"
 #include "dicom/json.h"
+#include "dicom/match.h"
 #include "dicom/xml.h"
 #include "dicomweb/attribute_path.h"
 #include "dicomweb/routes.h"
@@ -19,6 +21,7 @@
 enum {
     MAX_RESULT_BYTES = 256 << 20,
     MAX_WARNING = 512,
+    MAX_ZONE = 64,
     MAX_KEYS = 256,
     MAX_INCLUDE_FIELDS = 1000,
     COUNT_REST = 1000, /* more results than these are not counted one by one */
@@ -76,12 +79,14 @@ struct search {
     size_t include_count;
     bool include_all;
     bool include_some;
+    bool is_sorted;
     uint64_t limit;
     uint64_t offset;
     char warning[MAX_WARNING]; /* names of what was ignored */
     bool xml;                  /* the answer is multipart, a part for each match */
     struct multipart_writer writer;
-    bool fuzzy;
+    unsigned options;   /* enum match_option */
+    struct buffer zone; /* that dates and times are said in; empty: as they are stored */
 };
 
 static bool add_returns(struct query *query, const uint32_t *tags, size_t count, struct error *err)
@@ -150,16 +155,54 @@ static bool add_include_field(struct search *search, const char *name, struct er
 
 /* The value is decoded as a whole first, so that an encoded comma separates too: viewers do that.
  */
-static bool add_include_fields(struct search *search, const char *value, struct error *err)
+static bool add_names(struct search *search, const char *value,
+                      bool (*add)(struct search *search, const char *name, struct error *err),
+                      struct error *err)
 {
     bool ok = true;
     char *copy = mem_copy_text(value);
     char *rest = copy;
     for (char *name; ok && (name = strsep(&rest, ","));)
         if (*name)
-            ok = add_include_field(search, name, err);
+            ok = add(search, name, err);
     free(copy);
     return ok;
+}
+
+/* The newest study first is what all answers begin with: that needs no sorting. */
+static bool add_order(struct search *search, const char *name, struct error *err)
+{
+    struct attribute_path path;
+    bool descending = *name == '-';
+    name += descending;
+    if (!attribute_path_parse(name, &path) || path.depth > 1 ||
+        !query_supports(search->level, path.tags, 1)) {
+        ignore(search, name);
+        return true;
+    }
+    if (path.tags[0] == TAG_STUDY_DATE && descending && !search->is_sorted)
+        return true;
+    search->is_sorted = true;
+    return query_add_order(search->query, path.tags[0], descending, err);
+}
+
+/* A comma separates values where none of them can hold one. */
+static bool has_commas_between(const struct search *search, uint32_t tag)
+{
+    switch (dictionary_vr(tag)) {
+    case VR_UI:
+        return true;
+    case VR_AS:
+    case VR_CS:
+    case VR_DA:
+    case VR_DS:
+    case VR_DT:
+    case VR_IS:
+    case VR_TM:
+        return search->options & MATCH_MULTIPLE_VALUES;
+    default:
+        return false;
+    }
 }
 
 /* Lists of UIDs have commas here (PS3.18 8.3.4.1), backslashes in the matching rules. */
@@ -177,13 +220,66 @@ static bool add_key(struct search *search, const char *name, const char *value, 
         return error_set(err, ERROR_INVALID, "more than %d attributes", MAX_KEYS);
     search->keys[search->key_count++] = path;
     char *copy = mem_copy_text(value);
-    if (dictionary_vr(path.tags[path.depth - 1]) == VR_UI)
+    if (has_commas_between(search, path.tags[path.depth - 1]))
         for (char *c = copy; *c; c++)
             if (*c == ',')
                 *c = '\\';
     bool ok = query_add_key(search->query, path.tags, path.depth, slice_text(copy), err);
     free(copy);
     return ok;
+}
+
+static const struct {
+    const char *name;
+    unsigned option;
+} match_options[] = {
+    { "fuzzymatching", MATCH_FUZZY_NAMES },
+    { "emptyvaluematching", MATCH_EMPTY_VALUE },
+    { "multiplevaluematching", MATCH_MULTIPLE_VALUES },
+};
+
+static unsigned option_of(const char *name)
+{
+    for (size_t i = 0; i < sizeof(match_options) / sizeof(match_options[0]); i++)
+        if (!strcmp(name, match_options[i].name))
+            return match_options[i].option;
+    return 0;
+}
+
+static bool is_zone(const char *name)
+{
+    struct attribute_path path;
+    return !strcmp(name, "timezone") || (attribute_path_parse(name, &path) && path.depth == 1 &&
+                                         path.tags[0] == TAG_TIMEZONE_OFFSET_FROM_UTC);
+}
+
+static bool set_option(struct search *search, const struct query_pair *pair, struct error *err)
+{
+    if (!strcmp(pair->value, "true"))
+        search->options |= option_of(pair->name);
+    else if (strcmp(pair->value, "false") != 0)
+        return error_set(err, ERROR_INVALID, "%s must be true or false", pair->name);
+    return true;
+}
+
+static bool set_zone(struct search *search, const struct query_pair *pair, struct error *err)
+{
+    if (search->zone.size)
+        return error_set(err, ERROR_INVALID, "a time zone is given twice");
+    buffer_append_text(&search->zone, pair->value);
+    return buffer_check(&search->zone, "time zone", err);
+}
+
+/* First of all: keys are matched as all parameters together say. */
+static bool add_options(struct search *search, const struct query_pair *pairs, size_t count,
+                        struct error *err)
+{
+    for (size_t i = 0; i < count; i++)
+        if ((option_of(pairs[i].name) && !set_option(search, &pairs[i], err)) ||
+            (is_zone(pairs[i].name) && !set_zone(search, &pairs[i], err)))
+            return false;
+    query_set_options(search->query, search->options);
+    return !search->zone.size || query_set_zone(search->query, buffer_slice(&search->zone), err);
 }
 
 static bool add_parameter(struct search *search, const struct query_pair *pair, struct error *err)
@@ -199,14 +295,11 @@ static bool add_parameter(struct search *search, const struct query_pair *pair, 
     if (!strcmp(pair->name, "offset"))
         return parse_number("offset", pair->value, &search->offset, err);
     if (!strcmp(pair->name, "includefield"))
-        return add_include_fields(search, pair->value, err);
-    if (!strcmp(pair->name, "fuzzymatching")) {
-        search->fuzzy = !strcmp(pair->value, "true");
-        if (!search->fuzzy && strcmp(pair->value, "false"))
-            return error_set(err, ERROR_INVALID, "fuzzymatching must be true or false");
-        return true;
-    }
-    if (!strcmp(pair->name, "accept") || !strcmp(pair->name, "charset"))
+        return add_names(search, pair->value, add_include_field, err);
+    if (!strcmp(pair->name, "orderby") || !strcmp(pair->name, "sort"))
+        return add_names(search, pair->value, add_order, err);
+    if (option_of(pair->name) || is_zone(pair->name) || !strcmp(pair->name, "accept") ||
+        !strcmp(pair->name, "charset"))
         return true;
     return add_key(search, pair->name, pair->value, err);
 }
@@ -225,7 +318,8 @@ static bool add_parameters(struct search *search, struct error *err)
 {
     size_t count;
     const struct query_pair *pairs = request_query(search->request, &count);
-    if (!add_path_key(search, search->place.study, TAG_STUDY_INSTANCE_UID, err) ||
+    if (!add_options(search, pairs, count, err) ||
+        !add_path_key(search, search->place.study, TAG_STUDY_INSTANCE_UID, err) ||
         !add_path_key(search, search->place.series, TAG_SERIES_INSTANCE_UID, err) ||
         !add_default_returns(search, err))
         return false;
@@ -323,31 +417,43 @@ static bool write_page(struct search *search, struct buffer *page, uint64_t *cou
     return buffer_check(page, "the result", err);
 }
 
-static bool add_warnings(struct search *search, uint64_t count, struct response *response,
-                         struct error *err)
+static void add_warning(struct search *search, struct response *response, const char *text)
 {
-    char value[MAX_WARNING + 300];
-    uint64_t rest = 0;
-    const char *service = request_base_url(search->request);
-    if (count && count == search->limit && !query_count_rest(search->query, COUNT_REST, &rest, err))
+    struct buffer value = buffer_up_to(4096);
+    buffer_append_format(&value, "299 %.200s: %s", request_base_url(search->request), text);
+    response_header(response, "Warning", buffer_text(&value));
+    buffer_release(&value);
+}
+
+/* The rest is counted up to a limit, so that a broad search costs no more than its page. */
+static bool add_counts(struct search *search, struct response *response, struct error *err)
+{
+    char text[80];
+    uint64_t rest, total;
+    bool known;
+    if (!query_count_rest(search->query, COUNT_REST, &rest, err) ||
+        !query_total(search->query, &total, &known, err))
         return false;
-    if (rest) {
-        snprintf(value, sizeof(value),
-                 "299 %.200s: There are %" PRIu64 " additional results that can be requested",
-                 service, rest);
-        response_header(response, "Warning", value);
+    if (known) {
+        snprintf(text, sizeof(text), "%" PRIu64, total);
+        response_header(response, "X-Total-Count", text);
     }
-    if (search->fuzzy) {
-        snprintf(value, sizeof(value),
-                 "299 %.200s: The fuzzymatching parameter is not supported. Only literal matching "
-                 "has been performed.",
-                 service);
-        response_header(response, "Warning", value);
+    if (rest && search->limit) {
+        snprintf(text, sizeof(text),
+                 "There are %" PRIu64 " additional results that can be requested", rest);
+        add_warning(search, response, text);
     }
+    return true;
+}
+
+static bool add_warnings(struct search *search, struct response *response, struct error *err)
+{
+    char text[MAX_WARNING + 40];
+    if (!add_counts(search, response, err))
+        return false;
     if (search->warning[0]) {
-        snprintf(value, sizeof(value), "299 %.200s: These parameters were ignored: %s", service,
-                 search->warning);
-        response_header(response, "Warning", value);
+        snprintf(text, sizeof(text), "These parameters were ignored: %s", search->warning);
+        add_warning(search, response, text);
     }
     return true;
 }
@@ -386,11 +492,12 @@ static void search_level(struct request *request, struct response *response, enu
     search->level = level;
     search->limit = dicomweb->query_limit;
     search->query = query_new(dicomweb->archive, level);
+    search->zone = buffer_up_to(MAX_ZONE);
     search->xml = offers[offer].inner != NULL;
     if (search->xml)
         search->writer = multipart_writer_for(offers[offer].inner);
     if (!add_parameters(search, &err) || !write_page(search, &page, &count, &err) ||
-        !add_warnings(search, count, response, &err)) {
+        !add_warnings(search, response, &err)) {
         response_error(response, request, http_status_of(err.code), err.message);
     } else if (!count) {
         response_status(response, 204);
@@ -400,6 +507,7 @@ static void search_level(struct request *request, struct response *response, enu
         response_body_take(response, &page);
     }
     query_close(search->query);
+    buffer_release(&search->zone);
     free(search);
     buffer_release(&page);
 }

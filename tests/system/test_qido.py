@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""QIDO-RS, CONFORMANCE QIDO-01 to QIDO-09 (PS3.18 10.6)."""
+"""QIDO-RS, CONFORMANCE QIDO-01 to QIDO-09 and QIDO-13 (PS3.18 10.6)."""
 import uuid
 
 import pytest
@@ -237,12 +237,6 @@ def test_QIDO_09_include_fields_by_name_tag_and_list(archive):
     get(f"{base}&includefield=all&includefield=00081030", expected=400)
     answer = get(f"{base}&includefield=NoSuchField")
     assert "NoSuchField" in answer.headers["Warning"]
-
-
-def test_QIDO_10_fuzzy_matching_is_literal_and_says_so(archive):
-    answer = get(f"{archive.web}/studies?AccessionNumber=ACC{archive.tag}&fuzzymatching=true")
-    assert "Only literal matching has been performed." in answer.headers["Warning"]
-    get(f"{archive.web}/studies?fuzzymatching=perhaps", expected=400)
 
 
 def test_QIDO_13_counts_follow_a_store_and_a_delete_at_once(server):
