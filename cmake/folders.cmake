@@ -11,12 +11,19 @@ folder_library(cast USES archive dicom http base DOORS PkgConfig::CURL PkgConfig
 
 add_executable(hounsfield)
 file(GLOB server_sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/server/*.c)
-target_sources(hounsfield PRIVATE ${server_sources} ${CMAKE_BINARY_DIR}/default_settings.c)
+target_sources(hounsfield PRIVATE ${server_sources} ${CMAKE_BINARY_DIR}/default_settings.c
+               ${CMAKE_BINARY_DIR}/viewer_config.c)
 target_link_libraries(hounsfield PRIVATE strict dimse dicomweb cast archive storage http dicom base PkgConfig::CJSON)
-# The settings file with all defaults is embedded, so that the binary needs nothing beside it.
+# The settings file with all defaults is embedded, and the viewer's, so that the binary needs nothing beside it.
 add_custom_command(
     OUTPUT ${CMAKE_BINARY_DIR}/default_settings.c
     COMMAND ${CMAKE_COMMAND} -DINPUT=${CMAKE_SOURCE_DIR}/server/hounsfield.json
             -DOUTPUT=${CMAKE_BINARY_DIR}/default_settings.c -DNAME=default_settings_file
             -P ${CMAKE_SOURCE_DIR}/server/embed.cmake
     DEPENDS ${CMAKE_SOURCE_DIR}/server/hounsfield.json ${CMAKE_SOURCE_DIR}/server/embed.cmake)
+add_custom_command(
+    OUTPUT ${CMAKE_BINARY_DIR}/viewer_config.c
+    COMMAND ${CMAKE_COMMAND} -DINPUT=${CMAKE_SOURCE_DIR}/server/viewer_config.js
+            -DOUTPUT=${CMAKE_BINARY_DIR}/viewer_config.c -DNAME=viewer_config_template
+            -P ${CMAKE_SOURCE_DIR}/server/embed.cmake
+    DEPENDS ${CMAKE_SOURCE_DIR}/server/viewer_config.js ${CMAKE_SOURCE_DIR}/server/embed.cmake)

@@ -15,7 +15,8 @@ struct compiled {
     char *text;                                /* what the segments point into */
     const char *segments[TARGET_MAX_SEGMENTS]; /* literal, or "{name}" without the braces */
     bool is_parameter[TARGET_MAX_SEGMENTS];
-    size_t segment_count;
+    size_t segment_count; /* without "{name...}" */
+    bool takes_rest;
 };
 
 struct router {
@@ -44,6 +45,13 @@ static void compile(struct compiled *compiled, const struct route_table *table,
         if (slash)
             *slash = '\0';
         size_t length = strlen(at);
+        if (compiled->takes_rest)
+            refuse(compiled->pattern);
+        if (at[0] == '{' && length > 5 && strcmp(at + length - 4, "...}") == 0) {
+            compiled->takes_rest = true;
+            at = slash ? slash + 1 : NULL;
+            continue;
+        }
         size_t index = compiled->segment_count++;
         if (index == TARGET_MAX_SEGMENTS)
             refuse(compiled->pattern);
@@ -88,9 +96,10 @@ void router_free(struct router *router)
 /* A parameter takes any segment that is not empty. */
 static bool fits(const struct compiled *compiled, const char *const *segments, size_t segment_count)
 {
-    if (compiled->segment_count != segment_count)
+    if (compiled->takes_rest ? compiled->segment_count >= segment_count
+                             : compiled->segment_count != segment_count)
         return false;
-    for (size_t i = 0; i < segment_count; i++) {
+    for (size_t i = 0; i < compiled->segment_count; i++) {
         if (compiled->is_parameter[i] ? segments[i][0] == '\0'
                                       : strcmp(compiled->segments[i], segments[i]) != 0)
             return false;
@@ -98,31 +107,44 @@ static bool fits(const struct compiled *compiled, const char *const *segments, s
     return true;
 }
 
-bool router_match(const struct router *router, const char *method, const char *const *segments,
-                  size_t segment_count, struct route_match *match)
+static void take(const struct compiled *compiled, const char *const *segments,
+                 struct route_match *match)
+{
+    match->route = compiled->route;
+    match->context = compiled->context;
+    match->pattern = compiled->pattern;
+    for (size_t i = 0; i < compiled->segment_count; i++) {
+        if (!compiled->is_parameter[i])
+            continue;
+        match->names[match->parameter_count] = compiled->segments[i];
+        match->values[match->parameter_count++] = segments[i];
+    }
+}
+
+/* Those with and without "{name...}", in the order in which they were given. */
+static bool match_among(const struct router *router, bool rest, const char *method,
+                        const char *const *segments, size_t segment_count,
+                        struct route_match *match)
 {
     const char *served = strcmp(method, "HEAD") == 0 ? "GET" : method;
     bool found = false;
-    memset(match, 0, sizeof(*match));
-    for (size_t i = 0; i < router->count; i++) {
+    for (size_t i = 0; i < router->count && !match->route; i++) {
         const struct compiled *compiled = &router->routes[i];
-        if (!fits(compiled, segments, segment_count))
+        if (compiled->takes_rest != rest || !fits(compiled, segments, segment_count))
             continue;
         found = true;
-        if (strcmp(compiled->route->method, served) != 0)
-            continue;
-        match->route = compiled->route;
-        match->context = compiled->context;
-        match->pattern = compiled->pattern;
-        for (size_t j = 0; j < segment_count; j++) {
-            if (!compiled->is_parameter[j])
-                continue;
-            match->names[match->parameter_count] = compiled->segments[j];
-            match->values[match->parameter_count++] = segments[j];
-        }
-        break;
+        if (strcmp(compiled->route->method, served) == 0)
+            take(compiled, segments, match);
     }
     return found;
+}
+
+bool router_match(const struct router *router, const char *method, const char *const *segments,
+                  size_t segment_count, struct route_match *match)
+{
+    memset(match, 0, sizeof(*match));
+    return match_among(router, false, method, segments, segment_count, match) ||
+           (match_among(router, true, method, segments, segment_count, match) && match->route);
 }
 
 void router_allow(const struct router *router, const char *const *segments, size_t segment_count,

@@ -5,8 +5,9 @@
  * may block.
  *
  * Who adds routes gives a table of them. A path pattern has segments; {name} takes one segment,
- * percent-decoded once. Unknown path: 404; known path, other method: 405 with Allow. HEAD is GET
- * without the body. */
+ * percent-decoded once; {name...} at the end takes one or more, of the paths that no other pattern
+ * has, and is no parameter; with another method they are unknown. Unknown path: 404; known path,
+ * other method: 405 with Allow. HEAD is GET without the body. */
 
 #include "base/buffer.h"
 #include "base/error.h"

@@ -22,9 +22,10 @@
 #include "server/restart.h"
 #include "server/users.h"
 #include "server/verifier.h"
+#include "server/viewer.h"
 #include "storage/storage.h"
 
-enum { STOP_GRACE_MS = 3000, TABLES = 5 /* of routes */ };
+enum { STOP_GRACE_MS = 3000, TABLES = 6 /* of routes */ };
 
 struct server {
     struct storage *storage;
@@ -33,6 +34,7 @@ struct server {
     struct dicomweb *dicomweb;
     struct http_server *http;
     struct openapi *openapi;
+    struct viewer *viewer;
     struct dimse_server *dimse;
     struct verifier *verifier;
     struct compactor *compactor;
@@ -170,6 +172,10 @@ static bool open_http(struct server *server, const struct settings *settings, st
     struct users users = { 0 };
     if (*settings->users_file && !users_load(settings->users_file, &users, err))
         return false;
+    if (!viewer_new(settings, &server->viewer, err)) {
+        users_release(&users);
+        return false;
+    }
     const struct http_options options = http_options(settings, &users);
     server->dicomweb = dicomweb_new(server->archive, &dicomweb);
     server->health.storage = server->storage;
@@ -181,6 +187,7 @@ static bool open_http(struct server *server, const struct settings *settings, st
         dicomweb_routes(server->dicomweb, settings->dicomweb_prefix),
         cast_routes(server->cast, settings->fhir_prefix),
         http_operations_routes(server->operations),
+        viewer_routes(server->viewer),
     };
     server->openapi = openapi_new(tables, TABLES - 1, settings->dicomweb_prefix,
                                   *settings->users_file);
@@ -305,6 +312,7 @@ static void close_all(struct server *server)
     if (server->http)
         http_server_close(server->http, STOP_GRACE_MS);
     openapi_free(server->openapi);
+    viewer_free(server->viewer);
     /* Behind HTTP: it asks them. */
     http_operations_free(server->operations);
     compactor_close(server->compactor);

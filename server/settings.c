@@ -108,6 +108,9 @@ static const struct setting table[] = {
     { "http.usersFile", TEXT, AT(users_file), 0, 0, NULL, NULL, NULL },
     { "http.accessLog", BOOLEAN, AT(access_log), 0, 0, NULL, NULL, NULL },
     { "http.corsOrigins", ORIGINS, AT(cors_origins), 0, 0, NULL, NULL, NULL },
+    { "http.viewerDirectory", TEXT, AT(viewer_directory), 0, 0, "--viewer", "DIR",
+      "a web viewer's folder (OHIF), served at /viewer" },
+    { "http.viewerOrigins", ORIGINS, AT(viewer_origins), 0, 0, NULL, NULL, NULL },
     { "http.connectionLimit", NUMBER, AT(connection_limit), 1, 60000, NULL, NULL, NULL },
     { "http.connectionLimitPerAddress", NUMBER, AT(connection_limit_per_address), 1, 60000, NULL,
       NULL, NULL },
@@ -436,6 +439,7 @@ void settings_free(struct settings *settings)
     clear_list(&settings->refused_sop_classes);
     clear_list(&settings->cors_origins);
     clear_list(&settings->trusted_proxies);
+    clear_list(&settings->viewer_origins);
     settings_release_lists(settings);
     free(settings);
 }

@@ -77,6 +77,8 @@ struct settings {
     char *http_tls_key;
     struct text_list trusted_proxies;
     char *forwarded_header;
+    char *viewer_directory; /* "": none */
+    struct text_list viewer_origins;
     char *users_file; /* "": anybody may ask */
     bool access_log;
     char *base_url;

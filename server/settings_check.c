@@ -72,6 +72,9 @@ static bool check_http(const struct settings *settings, struct error *err)
         return error_set(err, ERROR_INVALID, "http.tlsCertificate and http.tlsKey go together");
     if (port && !*settings->http_tls_certificate && !*settings->tls_certificate)
         return error_set(err, ERROR_INVALID, "http.tlsPort needs http.tlsCertificate and tlsKey");
+    if (*settings->viewer_directory && (!strcmp(settings->dicomweb_prefix, "/viewer") ||
+                                        !strcmp(settings->fhir_prefix, "/viewer")))
+        return error_set(err, ERROR_INVALID, "/viewer is where http.viewerDirectory is served");
     if (strcmp(settings->forwarded_header, "X-Forwarded") &&
         strcmp(settings->forwarded_header, "Forwarded"))
         return error_set(err, ERROR_INVALID,

@@ -126,3 +126,37 @@ TEST(host_fields_are_names_or_addresses_with_an_optional_port)
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
         CHECK(!host_is_valid(bad[i]));
 }
+
+TEST(a_rest_takes_the_paths_that_no_other_pattern_has)
+{
+    static const struct route own[] = {
+        { .method = "POST", .pattern = "/app/login", .respond = respond }
+    };
+    static const struct route rest[] = {
+        { .method = "GET", .pattern = "/app/{path...}", .respond = respond },
+        { .method = "GET", .pattern = "/{path...}", .respond = respond },
+    };
+    const struct route_table tables[] = { { "", rest, 2, NULL }, { "", own, 1, NULL } };
+    struct router *router = router_new(tables, 2);
+    struct target target;
+    struct route_match result;
+    static const char *const below[] = { "/app/", "/app/a", "/app/a/b/c" };
+    for (size_t i = 0; i < 3; i++) {
+        CHECK(match(router, "GET", below[i], &target, &result));
+        CHECK(result.route == &rest[0]);
+        CHECK_INT(result.parameter_count, 0);
+        target_release(&target);
+    }
+    CHECK(match(router, "GET", "/app", &target, &result));
+    CHECK(result.route == &rest[1]);
+    target_release(&target);
+    CHECK(match(router, "POST", "/app/login", &target, &result));
+    CHECK(result.route == &own[0]);
+    target_release(&target);
+    CHECK(match(router, "GET", "/app/login", &target, &result));
+    CHECK(result.route == NULL); /* that path is another's: 405 */
+    target_release(&target);
+    CHECK(!match(router, "PUT", "/app/a", &target, &result));
+    target_release(&target);
+    router_free(router);
+}
