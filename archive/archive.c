@@ -9,11 +9,13 @@
 #include "archive/records.h"
 #include "archive/resume.h"
 #include "base/clock.h"
+#include "base/decode_budget.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/metrics.h"
 
 static const uint64_t default_minimum_free_bytes = (uint64_t)256 << 20;
+static const uint64_t spooling_bytes = (uint64_t)16 << 30; /* of all temporary files together */
 
 enum { SPACE_CHECK_MS = 1000, VERSIONS_KEPT = 10 };
 
@@ -44,6 +46,8 @@ bool archive_open(struct storage *storage, const struct archive_options *options
     atomic_init(&archive->free_bytes, UINT64_MAX); /* until the first look */
     atomic_init(&archive->scan_bytes, 0);
     archive->resume = resume_new();
+    archive->decoding = decode_budget_new(0);
+    archive->spooling = decode_budget_new(spooling_bytes);
     pthread_mutex_init(&archive->settle_lock, NULL);
     *out = archive;
     return true;
@@ -55,6 +59,8 @@ void archive_close(struct archive *archive)
         return;
     pthread_mutex_destroy(&archive->settle_lock);
     resume_free(archive->resume);
+    decode_budget_free(archive->decoding);
+    decode_budget_free(archive->spooling);
     coercion_rules_free(archive->coercion);
     free(archive->ae_title);
     free(archive);

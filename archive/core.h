@@ -23,6 +23,8 @@ struct archive {
     _Atomic int space_level;          /* enum space_level, as it was logged last */
     _Atomic uint64_t scan_bytes;      /* held by large scans, see ingest.c */
     struct resume *resume;            /* where walks of queries have been */
+    struct decode_budget *decoding;   /* see transcoding.h */
+    struct decode_budget *spooling;
     _Atomic unsigned writing_side;
     _Atomic uint64_t writing[2]; /* blobs between their writing and the transaction, by side */
     pthread_mutex_t settle_lock;

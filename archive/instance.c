@@ -104,6 +104,11 @@ bool archive_find(struct archive *archive, const char *study, const char *series
     return lookup_absent(archive, study, series, NULL, err);
 }
 
+struct archive *instance_archive(const struct instance *instance)
+{
+    return instance->archive;
+}
+
 const struct identity *instance_identity(const struct instance *instance)
 {
     return &instance->identity;

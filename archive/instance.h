@@ -8,3 +8,5 @@
 /* *instance NULL when it is not (any more) there. */
 bool instance_load(struct archive *archive, const struct identity *identity,
                    struct instance **instance, struct error *err);
+
+struct archive *instance_archive(const struct instance *instance);

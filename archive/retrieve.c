@@ -373,6 +373,18 @@ static bool next_entry(struct retrieve *retrieve, struct entry *entry, bool *fou
     return true;
 }
 
+bool retrieve_skip(struct retrieve *retrieve, uint64_t count, struct error *err)
+{
+    struct entry entry;
+    bool found = true;
+    instance_close(retrieve->instance);
+    retrieve->instance = NULL;
+    for (; count && found; count--)
+        if (!next_entry(retrieve, &entry, &found, err))
+            return false;
+    return true;
+}
+
 bool retrieve_next(struct retrieve *retrieve, struct instance **instance, struct error *err)
 {
     struct entry entry;

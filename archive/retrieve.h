@@ -32,6 +32,8 @@ uint64_t retrieve_count(const struct retrieve *retrieve); /* instances in all */
 const char *retrieve_syntax(const struct retrieve *retrieve, uint64_t index);
 /* The next one, or *instance NULL at the end. Borrowed until the next call. */
 bool retrieve_next(struct retrieve *retrieve, struct instance **instance, struct error *err);
+/* Leaves out the next `count` of the list, whose records are not read. */
+bool retrieve_skip(struct retrieve *retrieve, uint64_t count, struct error *err);
 void retrieve_close(struct retrieve *retrieve);
 
 /* One instance by its place. ERROR_NOT_FOUND, or ERROR_GONE when it was deleted. Close it. */

@@ -7,6 +7,7 @@
 #include <strings.h>
 
 #include "archive/retrieve.h"
+#include "archive/transcoding.h"
 #include "base/memory.h"
 #include "dicom/uid.h"
 #include "dicomweb/metadata_cache.h"
@@ -263,7 +264,7 @@ struct dicomweb *dicomweb_new(struct archive *archive, const struct dicomweb_opt
     dicomweb->part_limit = options->part_limit ? options->part_limit : DEFAULT_PART_LIMIT;
     dicomweb->feed_waiter_limit = options->feed_waiters ? options->feed_waiters
                                                         : DEFAULT_FEED_WAITERS;
-    dicomweb->decoding = decode_budget_new(0);
+    dicomweb->decoding = archive_decoding(archive);
     dicomweb->metadata_memory = decode_budget_new(METADATA_MEMORY);
     dicomweb->metadata_cache = metadata_cache_new(options->metadata_cache_bytes);
     return dicomweb;
@@ -273,7 +274,6 @@ void dicomweb_free(struct dicomweb *dicomweb)
 {
     if (!dicomweb)
         return;
-    decode_budget_free(dicomweb->decoding);
     decode_budget_free(dicomweb->metadata_memory);
     metadata_cache_free(dicomweb->metadata_cache);
     free(dicomweb->ae_title);

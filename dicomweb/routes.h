@@ -6,7 +6,7 @@
 #include <stdatomic.h>
 
 #include "base/buffer.h"
-#include "dicomweb/decode_budget.h"
+#include "base/decode_budget.h"
 #include "dicomweb/dicomweb.h"
 #include "http/negotiate.h"
 
@@ -16,7 +16,7 @@ struct dicomweb {
     char *prefix;
     uint64_t query_limit;
     uint64_t part_limit;
-    struct decode_budget *decoding;
+    struct decode_budget *decoding;        /* the archive's */
     struct decode_budget *metadata_memory; /* for the headers that metadata is written from */
     struct metadata_cache *metadata_cache;
     unsigned feed_waiter_limit;

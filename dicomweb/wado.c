@@ -94,7 +94,7 @@ static bool open_body(struct transfer *transfer, int how, const struct transfer_
                       struct error *err)
 {
     if (how == SYNTAX_TRANSCODED) {
-        if (!part10_copy_open(transfer->instance, to, transfer->dicomweb->decoding, &transfer->copy,
+        if (!part10_copy_open(transfer->instance, to, transfer->dicomweb->archive, &transfer->copy,
                               err))
             return false;
         transfer->body = part10_copy_piece(transfer->copy);
@@ -287,7 +287,7 @@ bool wado_answer_instance(struct request *request, struct response *response,
         return true;
     }
     if (how == SYNTAX_TRANSCODED
-            ? !part10_copy_open(single->instance, to, dicomweb->decoding, &single->copy, err)
+            ? !part10_copy_open(single->instance, to, dicomweb->archive, &single->copy, err)
             : !open_behind_preamble(single->instance, &single->file, err) ||
                   !check_end(single->instance, err))
         goto failed;

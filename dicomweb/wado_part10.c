@@ -7,10 +7,10 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "archive/transcoding.h"
 #include "base/memory.h"
 #include "dicom/part10.h"
 #include "dicom/transcode.h"
-#include "dicomweb/wado_pixels.h"
 #include "dicomweb/wado_values.h"
 
 enum { MEMORY_LIMIT = 32 << 20 };
@@ -20,11 +20,14 @@ struct part10_copy {
     uint64_t memory; /* of the budget */
     struct buffer bytes;
     FILE *file; /* once it is larger than MEMORY_LIMIT; unlinked */
+    struct spool_share share;
     uint64_t size;
 };
 
 static bool write_file(struct part10_copy *copy, struct slice bytes, struct error *err)
 {
+    if (!spool_share_grow(&copy->share, copy->size, err))
+        return false;
     if (bytes.size && fwrite(bytes.data, bytes.size, 1, copy->file) != 1)
         return error_set_errno(err, errno, "cannot write a temporary file");
     return true;
@@ -69,25 +72,6 @@ static bool write_meta(struct instance *instance, const struct transfer_syntax *
     return ok;
 }
 
-/* A frame as it is read, decoded and encoded, and the copy as far as it stays in memory. */
-static uint64_t memory_needed(const struct dataset *header, struct slice frames,
-                              const struct transfer_syntax *to, uint64_t stored)
-{
-    struct pixel_format format = pixels_format(header);
-    uint64_t samples = format.samples_per_pixel ? format.samples_per_pixel : 1;
-    uint64_t frame = (uint64_t)format.rows * format.columns * samples *
-                     ((format.bits_allocated + 7u) / 8);
-    uint64_t copy;
-    if (frame > PIXELS_MAX_FRAME)
-        frame = PIXELS_MAX_FRAME; /* no decoder makes more */
-    if (__builtin_mul_overflow(frame, (uint64_t)frame_table_count(frames), &copy) || copy < stored)
-        copy = stored;
-    if (copy > MEMORY_LIMIT)
-        copy = MEMORY_LIMIT;
-    bool recoded = frame_table_is_encapsulated(frames) || to->encapsulated;
-    return copy + (recoded ? frame * (1 + PIXELS_DECODER_SHARE) : 0);
-}
-
 /* All but what the finished copy takes. */
 static void give_memory_back(struct part10_copy *copy)
 {
@@ -105,8 +89,7 @@ static bool transcode(struct instance *instance, const struct transfer_syntax *t
     if (!instance_header(instance, &header, err) || !instance_frames(instance, &frames, err) ||
         !instance_dataset(instance, &stored, err))
         return false;
-    if (!decode_budget_take(copy->budget, memory_needed(header, frames, to, stored.size),
-                            PIXELS_MEMORY_WAIT_MS, &copy->memory, err))
+    if (!transcoding_take(instance, to, MEMORY_LIMIT, &copy->memory, err))
         return false;
     const struct transcode_source source = { read_stored, instance, stored.size };
     const struct transcode_sink sink = { append, copy };
@@ -117,10 +100,11 @@ static bool transcode(struct instance *instance, const struct transfer_syntax *t
 }
 
 bool part10_copy_open(struct instance *instance, const struct transfer_syntax *to,
-                      struct decode_budget *budget, struct part10_copy **out, struct error *err)
+                      struct archive *archive, struct part10_copy **out, struct error *err)
 {
     struct part10_copy *copy = mem_alloc(sizeof(*copy));
-    copy->budget = budget;
+    copy->budget = archive_decoding(archive);
+    copy->share.budget = archive_spooling(archive);
     copy->bytes = buffer_up_to(MEMORY_LIMIT);
     if (write_meta(instance, to, copy, err) && transcode(instance, to, copy, err)) {
         if (!copy->file || fflush(copy->file) == 0) {
@@ -156,6 +140,7 @@ void part10_copy_close(struct part10_copy *copy)
         return;
     if (copy->file)
         fclose(copy->file);
+    spool_share_release(&copy->share);
     buffer_release(&copy->bytes);
     decode_budget_give_back(copy->budget, copy->memory);
     free(copy);

@@ -5,15 +5,14 @@
  * time. */
 
 #include "archive/retrieve.h"
-#include "dicomweb/decode_budget.h"
 #include "http/server.h"
 
 struct part10_copy;
 
-/* The memory of frames that are decoded, and of the copy until it is closed, is the budget's:
- * ERROR_BUSY when others have it for too long. */
+/* The memory of frames that are decoded, and of the copy until it is closed, is of the archive's
+ * budget, the file of its temporary files: ERROR_BUSY, ERROR_NO_SPACE when others have it. */
 bool part10_copy_open(struct instance *instance, const struct transfer_syntax *to,
-                      struct decode_budget *budget, struct part10_copy **out, struct error *err);
+                      struct archive *archive, struct part10_copy **out, struct error *err);
 /* The whole of it as one piece, valid until close. */
 struct piece part10_copy_piece(const struct part10_copy *copy);
 uint64_t part10_copy_size(const struct part10_copy *copy);

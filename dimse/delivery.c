@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "dimse/delivery.h"
 
+#include "archive/transcoding.h"
 #include "dicom/transcode.h"
 #include "dimse/status.h"
 
@@ -57,8 +58,10 @@ static bool send_transcoded(const struct delivery_way *way, struct instance *ins
     const struct dataset *header;
     struct slice frames;
     struct file_range stored;
+    uint64_t taken = 0;
     if (!instance_header(instance, &header, err) || !instance_frames(instance, &frames, err) ||
-        !instance_dataset(instance, &stored, err))
+        !instance_dataset(instance, &stored, err) ||
+        (!way->without_bulk && !transcoding_take(instance, context->syntax, 0, &taken, err)))
         return false;
     struct message_writer writer = message_writer_init(way->association, context->id, command);
     struct transcode_source source = { read_instance, instance, stored.size };
@@ -69,6 +72,7 @@ static bool send_transcoded(const struct delivery_way *way, struct instance *ins
     ok = ok && message_end_data(&writer, err);
     *broken = !ok && writer.begun;
     message_writer_release(&writer);
+    transcoding_give_back(instance, taken);
     return ok;
 }
 
@@ -89,8 +93,9 @@ static bool read_excerpt(void *context, uint64_t offset, struct space space, str
     return excerpt_read(context, offset, space, err);
 }
 
-static bool send_excerpt(const struct delivery_way *way, const struct presentation_context *context,
-                         bool as_is, struct slice command, bool *broken, struct error *err)
+static bool send_excerpt(const struct delivery_way *way, struct instance *instance,
+                         const struct presentation_context *context, bool as_is,
+                         struct slice command, bool *broken, struct error *err)
 {
     struct excerpt *excerpt = way->excerpt;
     if (as_is) {
@@ -98,6 +103,9 @@ static bool send_excerpt(const struct delivery_way *way, const struct presentati
         *broken = !message_send_file(way->association, context->id, command, &range, err);
         return !*broken;
     }
+    uint64_t taken;
+    if (!transcoding_take(instance, context->syntax, 0, &taken, err))
+        return false;
     struct message_writer writer = message_writer_init(way->association, context->id, command);
     struct transcode_source source = { read_excerpt, excerpt, excerpt->size };
     struct transcode_sink sink = { write_fragment, &writer };
@@ -106,6 +114,7 @@ static bool send_excerpt(const struct delivery_way *way, const struct presentati
               message_end_data(&writer, err);
     *broken = !ok && writer.begun;
     message_writer_release(&writer);
+    transcoding_give_back(instance, taken);
     return ok;
 }
 
@@ -125,7 +134,7 @@ bool delivery_send(struct delivery_way *way, struct instance *instance, struct c
     struct buffer bytes = buffer_up_to(COMMAND_LIMIT);
     command_encode_store(command, &bytes);
     struct slice encoded = buffer_slice(&bytes);
-    bool ok = way->excerpt ? send_excerpt(way, context, as_is, encoded, broken, err)
+    bool ok = way->excerpt ? send_excerpt(way, instance, context, as_is, encoded, broken, err)
               : as_is      ? send_stored(way, instance, context, encoded, broken, err)
                            : send_transcoded(way, instance, context, encoded, broken, err);
     buffer_release(&bytes);

@@ -24,6 +24,8 @@ static bool write_excerpt(void *context, struct slice bytes, struct error *err)
     excerpt->size += bytes.size;
     if (excerpt->size > EXCERPT_SIZE)
         return error_set(err, ERROR_LIMIT, "the frames are more than can be held");
+    if (!spool_share_grow(&excerpt->share, excerpt->size, err))
+        return false;
     if (fwrite(bytes.data, 1, bytes.size, excerpt->file) != bytes.size)
         return error_set_errno(err, errno, "file for an instance of frames");
     return scan_write(excerpt->scan, bytes, err);
@@ -50,16 +52,22 @@ static bool write_frames(struct excerpt *excerpt, struct instance *instance,
                          instance_syntax_uid(instance));
     if (!instance_dataset(instance, &stored, err))
         return false;
+    excerpt->share = instance_spool(instance);
     excerpt->file = tmpfile();
     if (!excerpt->file)
         return error_set_errno(err, errno, "file for an instance of frames");
     excerpt->scan = scan_new(excerpt->syntax, &scan_default_limits);
     write_moment(moment);
+    uint64_t taken;
+    if (!transcoding_take(instance, excerpt->syntax, 0, &taken, err))
+        return false;
     struct extraction extraction = { list, excerpt->instance, moment };
     struct transcode_source source = { read_source, instance, stored.size };
     struct transcode_sink sink = { write_excerpt, excerpt };
-    if (!extract_frames(header, table, &extraction, &source, &sink, err) ||
-        !scan_finish(excerpt->scan, err))
+    bool ok = extract_frames(header, table, &extraction, &source, &sink, err) &&
+              scan_finish(excerpt->scan, err);
+    transcoding_give_back(instance, taken);
+    if (!ok)
         return false;
     return fflush(excerpt->file) == 0 || error_set_errno(err, errno, "file for frames");
 }
@@ -134,6 +142,7 @@ void excerpt_close(struct excerpt *excerpt)
     buffer_release(&excerpt->frames);
     if (excerpt->file)
         fclose(excerpt->file);
+    spool_share_release(&excerpt->share);
     free(excerpt);
 }
 

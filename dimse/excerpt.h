@@ -5,7 +5,7 @@
 
 #include <stdio.h>
 
-#include "archive/retrieve.h"
+#include "archive/transcoding.h"
 #include "dicom/scan.h"
 
 struct excerpt {
@@ -13,6 +13,7 @@ struct excerpt {
     const struct transfer_syntax *syntax;
     uint64_t size; /* of the data set */
     FILE *file;
+    struct spool_share share;
     struct scan *scan; /* of the bytes in the file, with all that follows */
     struct dataset *header;
     struct buffer frames;

@@ -78,6 +78,28 @@ static const char *retrieve_list(struct fixture *fixture, struct selection selec
     return list;
 }
 
+TEST(what_is_skipped_is_left_out_of_the_list)
+{
+    struct fixture fixture;
+    struct retrieve *retrieve;
+    struct instance *instance;
+    struct error err;
+    const struct selection study = { NULL, "1.1", NULL, NULL };
+    open_sample(&fixture);
+    CHECK_OK(retrieve_open(fixture.archive, &study, &retrieve, &err), err);
+    CHECK_OK(retrieve_skip(retrieve, 2, &err), err);
+    CHECK_OK(retrieve_next(retrieve, &instance, &err), err);
+    CHECK(instance && !strcmp(instance_identity(instance)->instance, "1.1.1.1"));
+    CHECK_OK(retrieve_skip(retrieve, 1, &err), err);
+    CHECK_OK(retrieve_next(retrieve, &instance, &err), err);
+    CHECK(instance && !strcmp(instance_identity(instance)->instance, "1.1.1.4"));
+    CHECK_OK(retrieve_skip(retrieve, 1000, &err), err);
+    CHECK_OK(retrieve_next(retrieve, &instance, &err), err);
+    CHECK(!instance);
+    retrieve_close(retrieve);
+    fixture_close(&fixture);
+}
+
 TEST(patients_whose_ids_begin_alike_for_long_are_not_taken_for_one)
 {
     struct fixture fixture;

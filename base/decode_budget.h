@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
-/* The memory that frames take while they are decoded and until they are sent, of all requests
- * together: a small instance can hold a frame of hundreds of megabytes, and very many clients can
- * ask for it at once and read slowly. Thread-safe. */
+/* What all who work at the same time may take together of something that runs out: the memory of
+ * frames while they are decoded and until they are sent (a small instance can hold a frame of
+ * hundreds of megabytes, and very many peers can ask for it at once and read slowly), or the room
+ * of temporary files. Thread-safe. */
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "dicomweb/decode_budget.h"
+#include "base/decode_budget.h"
 
 #include <pthread.h>
 

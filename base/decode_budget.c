@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "dicomweb/decode_budget.h"
+#include "base/decode_budget.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -59,7 +59,7 @@ bool decode_budget_take(struct decode_budget *budget, uint64_t bytes, int64_t ti
         budget->taken += wanted;
     pthread_mutex_unlock(&budget->lock);
     if (!ok)
-        return error_set(err, ERROR_BUSY, "too many frames are decoded at once");
+        return error_set(err, ERROR_BUSY, "others have what this would take");
     *taken = wanted;
     return true;
 }
