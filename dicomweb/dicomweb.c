@@ -44,6 +44,9 @@ enum {
     .query = "accept", .produces = "multipart/related; type=\"application/octet-stream\""
 #define PICTURE  "accept,window,viewport,quality"
 #define RENDERED .query = PICTURE, .produces = "image/jpeg,image/png"
+#define RENDERED_DOCUMENT                                                                          \
+    .query = PICTURE, .produces = "image/jpeg,image/png,text/html,text/plain,application/pdf,"     \
+                                  "text/xml,model/stl,model/obj,model/mtl"
 #define RENDERED_PARTS                                                                             \
     .query = PICTURE, .produces = "multipart/related; type=\"image/jpeg\","                        \
                                   "multipart/related; type=\"image/png\""
@@ -177,8 +180,8 @@ static const struct route routes[] = {
     { .method = "GET",
       .pattern = INSTANCE "/rendered",
       .respond = wado_rendered,
-      .summary = "Pictures of an instance",
-      RENDERED },
+      .summary = "An instance as a picture, or the document that it is",
+      RENDERED_DOCUMENT },
     { .method = "GET",
       .pattern = INSTANCE "/frames/{frames}/rendered",
       .respond = wado_rendered,

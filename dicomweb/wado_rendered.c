@@ -9,6 +9,7 @@
 #include "base/memory.h"
 #include "base/metrics.h"
 #include "dicomweb/routes.h"
+#include "dicomweb/wado_document.h"
 #include "dicomweb/wado_frame_list.h"
 #include "dicomweb/wado_picture.h"
 #include "dicomweb/wado_values.h"
@@ -234,6 +235,28 @@ static bool check_frames(struct instance *instance, const struct frame_list *lis
     return ok;
 }
 
+/* Documents are not pictures (PS3.18 8.7.4). True: the response is filled, and the instance taken.
+ */
+static bool rendered_document(struct request *request, struct response *response,
+                              struct instance **instance)
+{
+    const struct dataset *header;
+    struct error err;
+    size_t choice;
+    if (!instance_header(*instance, &header, &err)) {
+        response_error(response, request, http_status_of(err.code), err.message);
+        return true;
+    }
+    struct document_offers document = wado_document_offers(header);
+    if (document.kind == DOCUMENT_NONE)
+        return false;
+    if (dicomweb_choose(request, response, document.offers, document.count, &choice)) {
+        wado_answer_document_take(request, response, *instance, &document, choice);
+        *instance = NULL;
+    }
+    return true;
+}
+
 static void rendered_instance(struct request *request, struct response *response,
                               const struct path_uids *uids, const struct picture_options *options)
 {
@@ -250,6 +273,10 @@ static void rendered_instance(struct request *request, struct response *response
         (list && (!frame_list_parse(&gallery->list, list, MAX_FRAMES_ASKED, &err) ||
                   !check_frames(gallery->instance, &gallery->list, &err))))
         goto failed;
+    if (!list && rendered_document(request, response, &gallery->instance)) {
+        close_gallery(gallery);
+        return;
+    }
     bool several = gallery->list.count > 1;
     if (!dicomweb_choose(request, response, several ? multipart_offers : single_offers,
                          PICTURE_TYPE_COUNT, &choice)) {
@@ -363,14 +390,8 @@ static bool draw_middle(struct request *request, struct response *response,
     struct instance *instance = NULL;
     if (!retrieve_open(dicomweb->archive, &selection, &retrieve, err))
         return false;
-    uint64_t middle = retrieve_count(retrieve) / 2;
-    bool ok = true;
-    for (uint64_t i = 0; ok && i <= middle; i++) {
-        ok = retrieve_next(retrieve, &instance, err);
-        if (!instance)
-            break;
-    }
-    ok = ok && instance && wado_answer_picture(request, response, instance, 0, type, options, err);
+    bool ok = retrieve_skip(retrieve, retrieve_count(retrieve) / 2, err) &&
+              retrieve_next(retrieve, &instance, err) && instance && wado_answer_picture(request, response, instance, 0, type, options, err);
     retrieve_close(retrieve);
     return ok;
 }

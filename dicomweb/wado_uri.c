@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "dicomweb/routes.h"
+#include "dicomweb/wado_document.h"
 #include "dicomweb/wado_picture.h"
 #include "dicomweb/wado_values.h"
 
@@ -218,6 +219,38 @@ static bool choose_form(const struct request *request, const struct uri_request 
     return true;
 }
 
+/* A document that is no image has its own types, and its file (9.1.3). *taken: the response is
+ * filled with the document, and the instance taken. */
+static bool answer_document(struct request *request, struct response *response,
+                            const struct uri_request *uri, struct instance *instance,
+                            const struct document_offers *document, bool *taken, struct error *err)
+{
+    struct offer offers[3] = { document->offers[0] };
+    const char *types;
+    struct accept accept;
+    size_t count = document->count;
+    *taken = false;
+    if (count > 1)
+        offers[1] = document->offers[1];
+    offers[count++] = (struct offer){ "application/dicom", NULL, NULL, false };
+    if (uri->wants_picture)
+        return error_set(err, ERROR_INVALID, "what a picture is to look like goes with a picture");
+    if (!read_once(request, "contentType", &types, err))
+        return false;
+    if (types)
+        accept_parse(types, &accept);
+    else if (!accept_of_request(request, &accept, err))
+        return false;
+    int choice = accept_choose(&accept, offers, count, NULL);
+    if (choice < 0)
+        return error_set(err, ERROR_UNSUPPORTED, "a document is not to be had as that");
+    if (choice == (int)document->count)
+        return wado_answer_instance(request, response, &uri->uids, "", err);
+    *taken = true;
+    wado_answer_document_take(request, response, instance, document, (size_t)choice);
+    return true;
+}
+
 static void place_region(struct uri_request *uri, const struct dataset *header)
 {
     int64_t rows = 0;
@@ -245,8 +278,18 @@ static bool answer(struct request *request, struct response *response, struct ur
     if (!instance_open(dicomweb->archive, uri->uids.study, uri->uids.series, uri->uids.instance,
                        &instance, err))
         return false;
-    bool ok = instance_header(instance, &header, err) && instance_frames(instance, &table, err) &&
-              choose_form(request, uri, frame_table_count(table), &form, err);
+    bool ok = instance_header(instance, &header, err) && instance_frames(instance, &table, err);
+    if (ok && !uri->transfer_syntax) {
+        struct document_offers document = wado_document_offers(header);
+        if (document.kind != DOCUMENT_NONE) {
+            bool taken;
+            ok = answer_document(request, response, uri, instance, &document, &taken, err);
+            if (!taken)
+                instance_close(instance);
+            return ok;
+        }
+    }
+    ok = ok && choose_form(request, uri, frame_table_count(table), &form, err);
     if (ok && form == FORM_DICOM) {
         ok = wado_answer_instance(request, response, &uri->uids,
                                   uri->transfer_syntax ? uri->transfer_syntax : "", err);

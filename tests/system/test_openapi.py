@@ -79,6 +79,11 @@ def test_every_GET_that_is_listed_works_with_every_type_and_parameter(server, do
     uids = {"study": ds.StudyInstanceUID, "series": ds.SeriesInstanceUID, "instance": ds.SOPInstanceUID, "frames": "1",
             "path": "7FE00010"}
     wado_uri = {"requestType": "WADO", "studyUID": uids["study"], "seriesUID": uids["series"], "objectUID": uids["instance"]}
+    documents = {}
+    for number, kind in enumerate(("application/pdf", "text/xml", "model/stl", "model/obj", "model/mtl"), 1):
+        documents[kind] = make(SOPClassUID=f"1.2.840.10008.5.1.4.1.1.104.{number}", EncapsulatedDocument=b"it")
+    documents["text/html"] = documents["text/plain"] = make(SOPClassUID="1.2.840.10008.5.1.4.1.1.88.11", ValueType="CONTAINER")
+    store(server, *{id(d): d for d in documents.values()}.values())
     called = 0
     for path, method, operation in operations(document):
         if method != "get" or path.startswith("/operations"):
@@ -94,8 +99,10 @@ def test_every_GET_that_is_listed_works_with_every_type_and_parameter(server, do
                 with requests.get(url, headers={"Accept": listed}, stream=True, timeout=60) as answer:
                     assert answer.status_code == 200 and answer.headers["Content-Type"] == listed
                 continue
-            asked = {**base, "contentType": listed} if base else {}
-            answer = requests.get(url, params=asked, headers={"Accept": listed}, timeout=60)
+            asked, target = {**base, "contentType": listed} if base else {}, url
+            if listed in documents and path.endswith("{instance}/rendered"):  # each in the form that it has
+                asked, target = {}, url_of(server, documents[listed]) + "/rendered"
+            answer = requests.get(target, params=asked, headers={"Accept": listed}, timeout=60)
             assert answer.status_code == 200, (path, listed, answer.text[:300])
             given = answer.headers["Content-Type"]
             assert given.split(";")[0].strip() == listed.split(";")[0].strip(), (path, listed, given)

@@ -2,12 +2,14 @@
 """Rendered resources and thumbnails, CONFORMANCE REN-01 to REN-09 (PS3.18 8.3.5, 10.4.1.1.3, 10.4.1.1.4)."""
 import io
 import pathlib
+import re
 import struct
 
 import pydicom.data
 import pytest
 import requests
 from PIL import Image
+from pydicom.dataset import Dataset
 
 from web import get, make, new_uid, parts_of, part10, store, url_of
 
@@ -174,6 +176,132 @@ def test_REN_08_an_instance_without_an_image_is_406_never_500(server):
     store(server, part10(dataset))
     rendered(server, dataset, expected=406)
     rendered(server, dataset, "/thumbnail", expected=404)
+
+
+def code(meaning, value="121", scheme="DCM"):
+    item = Dataset()
+    item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = value, scheme, meaning
+    return [item]
+
+
+def content(kind, name=None, relationship="CONTAINS", **attributes):
+    item = Dataset()
+    item.RelationshipType, item.ValueType = relationship, kind
+    if name:
+        item.ConceptNameCodeSequence = code(name)
+    for keyword, value in attributes.items():
+        setattr(item, keyword, value)
+    return item
+
+
+def bare(**attributes):
+    """An instance without an image."""
+    dataset = make(**attributes)
+    for name in ("PixelData", "Rows", "Columns", "BitsAllocated", "BitsStored", "HighBit", "SamplesPerPixel",
+                 "PixelRepresentation", "PhotometricInterpretation"):
+        delattr(dataset, name)
+    return dataset
+
+
+def report(image, **attributes):
+    unit, value = Dataset(), Dataset()
+    value.MeasurementUnitsCodeSequence = code("millimeter", "mm", "UCUM")
+    value.NumericValue = "12.5"
+    reference, evidence, series = Dataset(), Dataset(), Dataset()
+    for item in (reference, unit):
+        item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = image.SOPClassUID, image.SOPInstanceUID
+    series.SeriesInstanceUID, series.ReferencedSOPSequence = image.SeriesInstanceUID, [unit]
+    evidence.StudyInstanceUID, evidence.ReferencedSeriesSequence = image.StudyInstanceUID, [series]
+    number = content("NUM", "Diameter", MeasuredValueSequence=[value])
+    number.ContentSequence = [content("CODE", "Method", "HAS CONCEPT MOD", ConceptCodeSequence=code("Caliper"))]
+    section = content("CONTAINER", "Findings", ContentSequence=[
+        content("TEXT", "Note", TextValue="<script>alert('\xe4')</script> & more\nsecond line"),
+        number,
+        content("IMAGE", ReferencedSOPSequence=[reference]),
+        content("PNAME", "Reader", PersonName="Roe^Richard"),
+        content("DATE", "Seen", Date="20260203"),
+    ])
+    return bare(SOPClassUID="1.2.840.10008.5.1.4.1.1.88.22", Modality="SR", SpecificCharacterSet="ISO_IR 100",
+                ValueType="CONTAINER", ConceptNameCodeSequence=code("Imaging Report"), ContinuityOfContent="SEPARATE",
+                CompletionFlag="COMPLETE", VerificationFlag="UNVERIFIED", ContentSequence=[section],
+                CurrentRequestedProcedureEvidenceSequence=[evidence], **attributes)
+
+
+def test_REN_08_a_report_is_a_page_of_html_whose_texts_are_escaped(server, gradient):
+    dataset = report(gradient)
+    store(server, part10(dataset))
+    answer = rendered(server, dataset, accept=None)
+    assert answer.headers["Content-Type"] == "text/html; charset=utf-8"
+    assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
+    page = answer.content.decode("utf-8")
+    assert "<h1>Imaging Report</h1>" in page and "Findings</h2>" in page
+    assert "<script" not in page and "&lt;script&gt;alert(&#39;\xe4&#39;)&lt;/script&gt; &amp; more\nsecond line" in page
+    assert "<b>Diameter</b>: <span>12.5 millimeter</span>" in page
+    assert "<b>Method</b>: <span>Caliper</span>" in page
+    assert "Roe,Richard" in page and "2026-02-03" in page and "Doe,Jane" in page
+    link = re.search('href="([^"]+)"', page).group(1)
+    assert link == url_of(server, gradient) + "/rendered"
+    assert picture(get(link, PNG)).size == (4, 2)
+
+
+def test_REN_08_a_report_is_plain_text_on_request(server, gradient):
+    dataset = report(gradient)
+    store(server, part10(dataset))
+    answer = rendered(server, dataset, accept="text/plain")
+    assert answer.headers["Content-Type"] == "text/plain; charset=utf-8"
+    text = answer.content.decode("utf-8")
+    assert text.startswith("Imaging Report\n")
+    assert "Diameter: 12.5 millimeter\n" in text and "<script>alert('\xe4')</script> & more" in text
+    assert url_of(server, gradient) + "/rendered" in text
+    rendered(server, dataset, accept="image/jpeg", expected=406)
+    rendered(server, dataset, "/thumbnail", accept=None, expected=404)
+
+
+def test_REN_08_a_reference_that_the_evidence_does_not_place_is_no_link(server, gradient):
+    dataset = report(gradient)
+    del dataset.CurrentRequestedProcedureEvidenceSequence
+    store(server, part10(dataset))
+    page = rendered(server, dataset, accept=None).text
+    assert "href" not in page and gradient.SOPInstanceUID in page
+
+
+def test_REN_08_a_report_as_deep_as_data_sets_may_nest_is_a_page(server):
+    items = [content("TEXT", "Deep", TextValue="the bottom")]
+    for level in range(50):
+        items = [content("CONTAINER", f"Level {level}", ContentSequence=items)]
+    dataset = bare(SOPClassUID="1.2.840.10008.5.1.4.1.1.88.33", Modality="SR", ValueType="CONTAINER",
+                   ContentSequence=items)
+    store(server, part10(dataset))
+    page = rendered(server, dataset, accept=None).text
+    assert "the bottom" in page and page.count("<ul>") == page.count("</ul>") == 52
+    assert page.count("<li>") == page.count("</li>")
+
+
+def test_REN_08_long_texts_that_stand_outside_of_the_header_are_shown_whole(server):
+    text = "a long finding, " * 5000
+    dataset = bare(SOPClassUID="1.2.840.10008.5.1.4.1.1.88.11", Modality="SR", ValueType="CONTAINER",
+                   ContentSequence=[content("TEXT", "Note", TextValue=text)])
+    store(server, part10(dataset))
+    assert text.strip() in rendered(server, dataset, accept=None).text
+
+
+@pytest.mark.parametrize(
+    "number, kind", [(1, "application/pdf"), (2, "text/xml"), (3, "model/stl"), (4, "model/obj"), (5, "model/mtl")]
+)
+@pytest.mark.parametrize("size", [33, 10001])
+def test_REN_08_encapsulated_documents_come_as_they_are(server, number, kind, size):
+    document = (b"%PDF or the like \x00\xff" * 1000)[:size]
+    dataset = bare(SOPClassUID=f"1.2.840.10008.5.1.4.1.1.104.{number}", Modality="DOC",
+                   MIMETypeOfEncapsulatedDocument="text/html", EncapsulatedDocumentLength=size)
+    dataset.add_new("EncapsulatedDocument", "OB", document + b"\0")
+    store(server, part10(dataset), part10(dataset))
+    answer = rendered(server, dataset, accept=None)
+    assert answer.headers["Content-Type"] == kind
+    assert answer.content == document
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    assert ("Content-Security-Policy" in answer.headers) == (kind == "text/xml")
+    assert rendered(server, dataset, accept=kind).content == document
+    rendered(server, dataset, accept="image/png", expected=406)
 
 
 def test_REN_09_each_level_has_one_small_picture(server):

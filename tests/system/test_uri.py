@@ -58,6 +58,18 @@ def test_URI_01_what_is_no_single_frame_is_its_file(server):
     ask(server, report, contentType="image/jpeg", expected=406)
 
 
+def test_URI_01_a_document_is_a_page_or_its_file(server):
+    report = make(SOPClassUID="1.2.840.10008.5.1.4.1.1.88.11", Modality="SR", ValueType="CONTAINER")
+    for name in ("PixelData", "Rows", "Columns"):
+        delattr(report, name)
+    store(server, part10(report))
+    assert ask(server, report).headers["Content-Type"] == "text/html; charset=utf-8"
+    assert ask(server, report, contentType="text/plain").headers["Content-Type"] == "text/plain; charset=utf-8"
+    assert ask(server, report, contentType="application/dicom").content[128:132] == b"DICM"
+    ask(server, report, contentType="image/jpeg", expected=406)
+    ask(server, report, rows=10, expected=400)
+
+
 def test_URI_01_the_file_is_in_explicit_little_endian_or_the_stored_lossy_syntax(server, single):
     answer = ask(server, single, contentType="application/dicom")
     assert pydicom.dcmread(io.BytesIO(answer.content)).file_meta.TransferSyntaxUID == ExplicitVRLittleEndian

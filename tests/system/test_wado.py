@@ -243,7 +243,7 @@ def test_WEB_06_the_default_transfer_syntax_is_explicit_little_endian(server):
         assert read.PixelData == ds.PixelData and read.PatientID == ds.PatientID
         assert {e.tag for e in read} == {e.tag for e in ds}
     get(url_of(server, ds), MULTIPART_DICOM + "; transfer-syntax=1.2.840.10008.1.2.2", expected=406)
-    get(url_of(server, ds), MULTIPART_DICOM + "; transfer-syntax=1.2.840.10008.1.2.4.201", expected=406)
+    get(url_of(server, ds), MULTIPART_DICOM + "; transfer-syntax=1.2.840.10008.1.2.4.50", expected=406)
 
 
 def test_WEB_06_lossless_is_decoded_and_lossy_goes_out_as_stored_by_default(server):
