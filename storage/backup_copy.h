@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
-/* Files from one data directory to another, in steps of a job. Only storage/ includes this header.
- */
+/* Files from one data directory to another, in steps of a job, past the page cache: what is read
+ * once is not to push out what is read daily. Only storage/ includes this header. */
 
 #include "base/job.h"
 #include "storage/backup_manifest.h"
@@ -14,11 +14,13 @@ struct copy {
     uint64_t written;
 };
 
+/* A descriptor of one's own that segment_read_aside reads from: nothing is read ahead. */
+void copy_read_once(int fd);
 /* Bytes [begin, end) to the same place of another file, which has a hole there: holes stay holes.
  * Where the file system can, blocks are shared. ERROR_CORRUPT when the file ends before. */
 bool copy_range(struct copy *copy, int from, int to, uint64_t begin, uint64_t end,
                 struct error *err);
-/* The first `size` bytes, and their checksum. */
+/* The first `size` bytes, and their checksum. `from` is the caller's own. */
 bool copy_file(struct copy *copy, int from, int to, uint64_t size, uint32_t *crc32c,
                struct error *err);
 /* Durable, and no longer in memory. */

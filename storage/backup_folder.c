@@ -83,10 +83,13 @@ static bool verify_file(const struct backup_folder *folder, const struct backup_
     uint32_t crc32c = 0;
     int fd = openat(folder->index_fd, file->stored, O_RDONLY | O_CLOEXEC);
     bool ok = fd >= 0 || error_set_errno(err, errno, "index/%s", file->stored);
+    if (ok)
+        copy_read_once(fd);
     for (uint64_t offset = 0; ok && offset < file->size;) {
         uint64_t left = file->size - offset;
         struct space space = { bytes, left < READ_SIZE ? (size_t)left : READ_SIZE };
-        ok = segment_read(fd, space, offset, err) && copy_step(copy, space.size, space.size, err);
+        ok = segment_read_aside(fd, space, offset, err) &&
+             copy_step(copy, space.size, space.size, err);
         if (ok)
             crc32c = crc32c_extend(crc32c, slice_of(bytes, space.size));
         offset += space.size;
@@ -106,7 +109,7 @@ static bool check_gap(int fd, uint64_t offset, struct error *err)
 {
     static const uint8_t zeros[SEGMENT_BLOCK];
     uint8_t block[SEGMENT_BLOCK];
-    return segment_read(fd, (struct space){ block, sizeof(block) }, offset, err) &&
+    return segment_read_aside(fd, (struct space){ block, sizeof(block) }, offset, err) &&
            (memcmp(block, zeros, sizeof(block)) == 0 ||
             error_set(err, ERROR_CORRUPT, "the record header at %" PRIu64 " is broken", offset));
 }
@@ -131,7 +134,7 @@ static bool verify_records(int fd, const struct backup_segment *entry, struct co
 {
     struct segment segment = { .number = entry->number, .kind = entry->kind };
     struct segment_scan scan = {
-        .fd = fd, .segment = &segment, .offset = SEGMENT_BLOCK, .limit = entry->end
+        .fd = fd, .segment = &segment, .offset = SEGMENT_BLOCK, .limit = entry->end, .aside = true
     };
     struct record_header header;
     uint64_t expected = SEGMENT_BLOCK;
@@ -159,6 +162,7 @@ static bool verify_segment(const struct backup_folder *folder, const struct back
     int fd = openat(folder->segments_fd, name, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return error_set_errno(err, errno, "segments/%s", name);
+    copy_read_once(fd);
     bool ok = verify_records(fd, entry, copy, err);
     if (!ok)
         error_add_context(err, "segments/%s of the backup", name);

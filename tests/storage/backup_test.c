@@ -187,6 +187,35 @@ TEST(restored_archive_is_the_one_that_was_backed_up)
     storage_close(storage);
 }
 
+TEST(backup_and_restore_leave_the_page_cache_as_it_was)
+{
+    enum { COUNT = 8 };
+    struct error err = { 0 };
+    struct blob_id ids[COUNT];
+    struct backup_report report;
+    struct places places = make_places();
+    struct storage *storage = open_at(places.data);
+    for (unsigned i = 0; i < COUNT; i++)
+        ids[i] = store_blob(storage, "more", BLOB, i);
+    drop_cached_pages(places.data);
+    bool in_memory = cached_pages(places.data) > 0; /* a file system without a disk */
+    CHECK(blob_equals(storage, &ids[3], BLOB, 3));
+    size_t before = cached_pages(places.data);
+    CHECK(before >= BLOB / 4096 && (in_memory || before < COUNT * BLOB / 4096));
+    back_up(storage, places.backup);
+    CHECK_INT(cached_pages(places.data), before);
+    CHECK(in_memory || !cached_pages(places.backup));
+    storage_close(storage);
+
+    CHECK_OK(storage_restore(places.backup, places.restored, false, NULL, &report, &err), err);
+    CHECK(in_memory || !cached_pages(places.backup));
+    CHECK(in_memory || !cached_pages(places.restored));
+    storage = open_at(places.restored);
+    for (unsigned i = 0; i < COUNT; i++)
+        CHECK(blob_equals(storage, &ids[i], BLOB, i));
+    storage_close(storage);
+}
+
 TEST(second_backup_copies_only_what_is_new)
 {
     struct places places = make_places();

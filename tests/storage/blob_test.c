@@ -553,36 +553,6 @@ TEST(figures_of_each_segment_say_what_in_it_lives_and_what_is_dead)
     storage_close(storage);
 }
 
-/* How many pages of the first segment the page cache has. */
-static size_t cached_pages(const char *path)
-{
-    char name[256];
-    struct stat status;
-    snprintf(name, sizeof(name), "%s/segments/0000000001.seg", path);
-    int fd = open(name, O_RDONLY | O_CLOEXEC);
-    CHECK(fd >= 0 && fstat(fd, &status) == 0);
-    void *bytes = mmap(NULL, (size_t)status.st_size, PROT_READ, MAP_SHARED, fd, 0);
-    CHECK(bytes != MAP_FAILED);
-    size_t pages = (size_t)status.st_size / 4096, count = 0;
-    unsigned char *cached = mem_alloc(pages);
-    CHECK_INT(mincore(bytes, (size_t)status.st_size, cached), 0);
-    for (size_t i = 0; i < pages; i++)
-        count += cached[i] & 1;
-    munmap(bytes, (size_t)status.st_size);
-    close(fd);
-    free(cached);
-    return count;
-}
-
-static void drop_cache(const char *path)
-{
-    char name[256];
-    snprintf(name, sizeof(name), "%s/segments/0000000001.seg", path);
-    int fd = open(name, O_RDONLY | O_CLOEXEC);
-    CHECK(fd >= 0 && fdatasync(fd) == 0 && posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED) == 0);
-    close(fd);
-}
-
 static void read_all_aside(struct storage *storage, const struct blob_id *id, uint8_t *bytes,
                            const uint8_t *expected)
 {
@@ -621,7 +591,7 @@ TEST(who_reads_all_there_is_leaves_the_page_cache_as_it_was)
         CHECK_OK(blob_read(blob, 0, (struct space){ expected[i], BLOB_BYTES }, &err), err);
         blob_close(blob);
     }
-    drop_cache(path);
+    drop_cached_pages(path);
     CHECK_OK(blob_open(storage, &ids[1], &blob, &err), err);
     CHECK_OK(blob_read(blob, 0, (struct space){ bytes, BLOB_BYTES }, &err), err);
     blob_close(blob);

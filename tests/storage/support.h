@@ -168,6 +168,11 @@ struct storage *open_watched(const char *path, struct watched **out);
     }                                                                                              \
     static void name(struct storage *storage)
 
+/* How many pages of the first segment of a data directory or backup the page cache has. */
+size_t cached_pages(const char *path);
+/* The first segment has none there any more. */
+void drop_cached_pages(const char *path);
+
 /* Only in the child, and only for its own work: does it and dies. */
 void child_enter(const char *name, void (*work)(struct storage *));
 /* `fault` may be NULL. */

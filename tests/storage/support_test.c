@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: MIT */
+#include <fcntl.h>
 #include <signal.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/memory.h"
 #include "tests/storage/support.h"
 
 static void watched_close(struct keyvalue *keyvalue)
@@ -130,4 +134,40 @@ void child_wait(pid_t child)
 void child_run(const char *name, const char *path, bool in_memory)
 {
     child_wait(child_start(name, path, in_memory, NULL));
+}
+
+static int open_first_segment(const char *path, size_t *size)
+{
+    char name[256];
+    struct stat status;
+    snprintf(name, sizeof(name), "%s/segments/0000000001.seg", path);
+    int fd = open(name, O_RDONLY | O_CLOEXEC);
+    CHECK(fd >= 0 && fstat(fd, &status) == 0);
+    *size = (size_t)status.st_size;
+    return fd;
+}
+
+size_t cached_pages(const char *path)
+{
+    enum { PAGE = 4096 };
+    size_t size, count = 0;
+    int fd = open_first_segment(path, &size);
+    void *bytes = mmap(NULL, size, PROT_READ, MAP_SHARED, fd, 0);
+    CHECK(bytes != MAP_FAILED);
+    unsigned char *cached = mem_alloc(size / PAGE + 1);
+    CHECK_INT(mincore(bytes, size, cached), 0);
+    for (size_t i = 0; i < size / PAGE; i++)
+        count += cached[i] & 1;
+    munmap(bytes, size);
+    close(fd);
+    free(cached);
+    return count;
+}
+
+void drop_cached_pages(const char *path)
+{
+    size_t size;
+    int fd = open_first_segment(path, &size);
+    CHECK(fdatasync(fd) == 0 && posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED) == 0);
+    close(fd);
 }
