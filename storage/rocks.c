@@ -23,12 +23,13 @@ enum {
 
 #ifdef __SANITIZE_THREAD__
 /* The library is not instrumented: what orders its own threads is not seen. Nor are its frames
- * always, when it is in the middle of one of its strings. What it writes into its tables is read by
- * us through its cursors, in the order that only it knows of. */
+ * always, when it is in the middle of one of its strings, or in a library that unpacks its blocks
+ * with what threads take over from each other. What it writes into its tables is read by us through
+ * its cursors, in the order that only it knows of. */
 const char *__tsan_default_suppressions(void);
 const char *__tsan_default_suppressions(void)
 {
-    return "race:librocksdb\nrace:std::__cxx11::basic_string\n";
+    return "race:librocksdb\nrace:std::__cxx11::basic_string\nrace:libzstd\nrace:liblz4\n";
 }
 void AnnotateIgnoreWritesBegin(const char *file, int line);
 void AnnotateIgnoreWritesEnd(const char *file, int line);
