@@ -75,6 +75,14 @@ bool spool_append(struct spool *spool, struct slice bytes, struct error *err)
     return true;
 }
 
+bool spool_range(struct spool *spool, struct file_range *range, struct error *err)
+{
+    if (!write_end(spool, err))
+        return false;
+    *range = (struct file_range){ spool->fd, 0, spool->written };
+    return true;
+}
+
 bool spool_read(struct spool *spool, uint64_t offset, struct space space, struct error *err)
 {
     while (space.size && offset < spool->written) {

@@ -5,6 +5,7 @@
  * time. */
 
 #include "archive/archive.h"
+#include "base/file_range.h"
 #include "base/slice.h"
 
 struct spool;
@@ -16,5 +17,7 @@ void spool_free(struct spool *spool);
 /* ERROR_NO_SPACE when the disk is as full as it may be. */
 bool spool_append(struct spool *spool, struct slice bytes, struct error *err);
 uint64_t spool_size(const struct spool *spool);
+/* All that was appended, valid until the next byte or the end of the spool. */
+bool spool_range(struct spool *spool, struct file_range *range, struct error *err);
 /* Fills `space` whole; ERROR_CORRUPT when there is less. */
 bool spool_read(struct spool *spool, uint64_t offset, struct space space, struct error *err);

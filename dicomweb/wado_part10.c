@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "dicomweb/wado_part10.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
+#include "archive/spool.h"
 #include "archive/transcoding.h"
 #include "base/memory.h"
 #include "dicom/part10.h"
@@ -19,32 +18,28 @@ struct part10_copy {
     struct decode_budget *budget;
     uint64_t memory; /* of the budget */
     struct buffer bytes;
-    FILE *file; /* once it is larger than MEMORY_LIMIT; unlinked */
+    struct archive *archive;
+    struct spool *spool; /* once it is larger than MEMORY_LIMIT */
+    struct file_range range;
     struct spool_share share;
     uint64_t size;
 };
 
 static bool write_file(struct part10_copy *copy, struct slice bytes, struct error *err)
 {
-    if (!spool_share_grow(&copy->share, copy->size, err))
-        return false;
-    if (bytes.size && fwrite(bytes.data, bytes.size, 1, copy->file) != 1)
-        return error_set_errno(err, errno, "cannot write a temporary file");
-    return true;
+    return spool_share_grow(&copy->share, copy->size, err) && spool_append(copy->spool, bytes, err);
 }
 
 static bool append(void *context, struct slice bytes, struct error *err)
 {
     struct part10_copy *copy = context;
     copy->size += bytes.size;
-    if (!copy->file) {
+    if (!copy->spool) {
         if (copy->bytes.size + bytes.size <= MEMORY_LIMIT) {
             buffer_append(&copy->bytes, bytes);
             return true;
         }
-        copy->file = tmpfile();
-        if (!copy->file)
-            return error_set_errno(err, errno, "cannot open a temporary file");
+        copy->spool = spool_new(copy->archive);
         if (!write_file(copy, buffer_slice(&copy->bytes), err))
             return false;
         buffer_release(&copy->bytes);
@@ -103,15 +98,15 @@ bool part10_copy_open(struct instance *instance, const struct transfer_syntax *t
                       struct archive *archive, struct part10_copy **out, struct error *err)
 {
     struct part10_copy *copy = mem_alloc(sizeof(*copy));
+    copy->archive = archive;
     copy->budget = archive_decoding(archive);
     copy->share.budget = archive_spooling(archive);
     copy->bytes = buffer_up_to(MEMORY_LIMIT);
     if (write_meta(instance, to, copy, err) && transcode(instance, to, copy, err)) {
-        if (!copy->file || fflush(copy->file) == 0) {
+        if (!copy->spool || spool_range(copy->spool, &copy->range, err)) {
             *out = copy;
             return true;
         }
-        error_set_errno(err, errno, "cannot write a temporary file");
     }
     part10_copy_close(copy);
     return false;
@@ -120,11 +115,9 @@ bool part10_copy_open(struct instance *instance, const struct transfer_syntax *t
 struct piece part10_copy_piece(const struct part10_copy *copy)
 {
     struct piece piece = { .kind = PIECE_BYTES, .bytes = buffer_slice(&copy->bytes) };
-    if (copy->file) {
+    if (copy->spool) {
         piece.kind = PIECE_FILE;
-        piece.file.fd = fileno(copy->file);
-        piece.file.offset = 0;
-        piece.file.size = copy->size;
+        piece.file = copy->range;
     }
     return piece;
 }
@@ -138,8 +131,7 @@ void part10_copy_close(struct part10_copy *copy)
 {
     if (!copy)
         return;
-    if (copy->file)
-        fclose(copy->file);
+    spool_free(copy->spool);
     spool_share_release(&copy->share);
     buffer_release(&copy->bytes);
     decode_budget_give_back(copy->budget, copy->memory);

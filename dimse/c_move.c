@@ -10,8 +10,9 @@
 #include "dimse/service.h"
 
 enum {
-    POLL_INTERVAL = 1000, /* instances planned between two looks at the socket */
-    LOOK_INTERVAL_MS = 5, /* the same while they are sent */
+    POLL_INTERVAL = 1000,     /* instances planned between two looks at the socket */
+    LOOK_INTERVAL_MS = 5,     /* the same while they are sent */
+    CANCELLED_WAIT_MS = 2000, /* for what runs when it is cancelled, then it is broken off */
 };
 
 /* An association to the destination, and the instance that goes over it. */
@@ -33,7 +34,7 @@ static bool look(struct move *move, struct error *err)
 {
     struct retrieval *retrieval = &move->retrieval;
     int64_t now_ms = clock_monotonic_ms();
-    if (now_ms - move->looked_ms < LOOK_INTERVAL_MS)
+    if (retrieval->cancelled || now_ms - move->looked_ms < LOOK_INTERVAL_MS)
         return true;
     move->looked_ms = now_ms;
     return session_poll(retrieval->session, retrieval->request, &retrieval->cancelled, err);
@@ -55,6 +56,17 @@ static size_t count_busy(const struct move *move)
     return count;
 }
 
+/* The destination may never answer; who has cancelled does not wait for that. */
+static bool look_while_waiting(struct move *move, struct error *err)
+{
+    bool was_cancelled = move->retrieval.cancelled;
+    if (!look(move, err))
+        return false;
+    for (size_t i = 0; move->retrieval.cancelled && !was_cancelled && i < move->lane_count; i++)
+        destination_hasten(move->lanes[i].destination, CANCELLED_WAIT_MS);
+    return true;
+}
+
 /* Waits until one of the sub-operations that run has ended. False when the requester has gone. */
 static bool await_answer(struct move *move, struct error *err)
 {
@@ -73,7 +85,7 @@ static bool await_answer(struct move *move, struct error *err)
         if (taken || !count)
             return retrieval_report(&move->retrieval, err);
         if (!destination_await(running, count, RETRIEVAL_REPORT_MS) &&
-            !retrieval_report(&move->retrieval, err))
+            (!retrieval_report(&move->retrieval, err) || !look_while_waiting(move, err)))
             return false;
     }
 }

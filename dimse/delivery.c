@@ -99,8 +99,7 @@ static bool send_excerpt(const struct delivery_way *way, struct instance *instan
 {
     struct excerpt *excerpt = way->excerpt;
     if (as_is) {
-        struct file_range range = excerpt_range(excerpt);
-        *broken = !message_send_file(way->association, context->id, command, &range, err);
+        *broken = !message_send_file(way->association, context->id, command, &excerpt->range, err);
         return !*broken;
     }
     uint64_t taken;

@@ -414,6 +414,13 @@ bool destination_await(struct destination *const *destinations, size_t count, in
     return poll(waited, count < MOVE_LANES ? count : MOVE_LANES, (int)timeout_ms) > 0;
 }
 
+void destination_hasten(struct destination *destination, int64_t timeout_ms)
+{
+    int64_t deadline_ms = clock_monotonic_ms() + timeout_ms;
+    if (deadline_ms < destination->deadline_ms)
+        destination->deadline_ms = deadline_ms;
+}
+
 bool destination_is_answered(struct destination *destination)
 {
     destination->has_answer = association_has_input(destination->association, 0);

@@ -35,6 +35,8 @@ bool destination_begin(struct destination *destination, struct instance *instanc
                        struct error *failure);
 /* After that: has the destination answered, or taken too long for it? */
 bool destination_is_answered(struct destination *destination);
+/* It gets no more than this time for the answer that it owes. */
+void destination_hasten(struct destination *destination, int64_t timeout_ms);
 /* Waits until one of them may have been answered. False when none was within `timeout_ms`. */
 bool destination_await(struct destination *const *destinations, size_t count, int64_t timeout_ms);
 /* Takes the answer. `failure` says why an instance was not delivered. */

@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "dimse/excerpt.h"
 
-#include <errno.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/memory.h"
@@ -26,9 +24,7 @@ static bool write_excerpt(void *context, struct slice bytes, struct error *err)
         return error_set(err, ERROR_LIMIT, "the frames are more than can be held");
     if (!spool_share_grow(&excerpt->share, excerpt->size, err))
         return false;
-    if (fwrite(bytes.data, 1, bytes.size, excerpt->file) != bytes.size)
-        return error_set_errno(err, errno, "file for an instance of frames");
-    return scan_write(excerpt->scan, bytes, err);
+    return spool_append(excerpt->spool, bytes, err) && scan_write(excerpt->scan, bytes, err);
 }
 
 /* Now, in UTC, as a DT. */
@@ -53,9 +49,6 @@ static bool write_frames(struct excerpt *excerpt, struct instance *instance,
     if (!instance_dataset(instance, &stored, err))
         return false;
     excerpt->share = instance_spool(instance);
-    excerpt->file = tmpfile();
-    if (!excerpt->file)
-        return error_set_errno(err, errno, "file for an instance of frames");
     excerpt->scan = scan_new(excerpt->syntax, &scan_default_limits);
     write_moment(moment);
     uint64_t taken;
@@ -69,7 +62,7 @@ static bool write_frames(struct excerpt *excerpt, struct instance *instance,
     transcoding_give_back(instance, taken);
     if (!ok)
         return false;
-    return fflush(excerpt->file) == 0 || error_set_errno(err, errno, "file for frames");
+    return spool_range(excerpt->spool, &excerpt->range, err);
 }
 
 static bool open_header(struct excerpt *excerpt, struct error *err)
@@ -122,6 +115,7 @@ bool excerpt_make(struct archive *archive, const struct selection *selection,
     if (ok && instance) {
         struct excerpt *excerpt = mem_alloc(sizeof(*excerpt));
         excerpt->frames = buffer_up_to(TABLE_SIZE);
+        excerpt->spool = spool_new(archive);
         uid_make(excerpt->instance);
         ok = make(excerpt, instance, identifier, err);
         if (ok)
@@ -140,8 +134,7 @@ void excerpt_close(struct excerpt *excerpt)
     dataset_close(excerpt->header);
     scan_free(excerpt->scan);
     buffer_release(&excerpt->frames);
-    if (excerpt->file)
-        fclose(excerpt->file);
+    spool_free(excerpt->spool);
     spool_share_release(&excerpt->share);
     free(excerpt);
 }
@@ -166,20 +159,5 @@ uint16_t excerpt_status(const struct error *err)
 
 bool excerpt_read(struct excerpt *excerpt, uint64_t offset, struct space space, struct error *err)
 {
-    while (space.size) {
-        ssize_t got = pread(fileno(excerpt->file), space.data, space.size, (off_t)offset);
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got <= 0)
-            return error_set_errno(err, got < 0 ? errno : EIO, "file of frames");
-        space.data += got;
-        space.size -= (size_t)got;
-        offset += (uint64_t)got;
-    }
-    return true;
-}
-
-struct file_range excerpt_range(const struct excerpt *excerpt)
-{
-    return (struct file_range){ fileno(excerpt->file), 0, excerpt->size };
+    return spool_read(excerpt->spool, offset, space, err);
 }

@@ -3,8 +3,7 @@
 /* A new instance of the frames that a request at the FRAME level asks for (PS3.4 Y.3.3, Y.4). It is
  * sent and not kept: it stands in a file without a name until it is closed. Immutable once made. */
 
-#include <stdio.h>
-
+#include "archive/spool.h"
 #include "archive/transcoding.h"
 #include "dicom/scan.h"
 
@@ -12,7 +11,8 @@ struct excerpt {
     char instance[UID_SIZE];
     const struct transfer_syntax *syntax;
     uint64_t size; /* of the data set */
-    FILE *file;
+    struct spool *spool;
+    struct file_range range; /* of the data set in it */
     struct spool_share share;
     struct scan *scan; /* of the bytes in the file, with all that follows */
     struct dataset *header;
@@ -30,4 +30,3 @@ void excerpt_close(struct excerpt *excerpt);
 uint16_t excerpt_status(const struct error *err);
 
 bool excerpt_read(struct excerpt *excerpt, uint64_t offset, struct space space, struct error *err);
-struct file_range excerpt_range(const struct excerpt *excerpt);

@@ -645,3 +645,62 @@ def test_MOV_13_a_destination_that_is_down_has_failed_as_a_whole(lanes):
     datasets = one_study(server, 6)
     final, data = move(server, of_study(datasets), destination="WIDE")[-1]
     assert final[0x0900] == 0xA702 and counters(final) == (None, 0, 6, 0) and len(data.FailedSOPInstanceUIDList) == 6
+
+
+class Silent(Receiver):
+    """Takes all that is sent and answers nothing of it."""
+
+    def __init__(self, port):
+        self.taken = 0
+        super().__init__(port)
+
+    def _serve(self, wire):
+        answer, _ = self._negotiate(wire.read()[1])
+        wire.send(answer)
+        try:
+            while got := wire.sock.recv(1 << 16):
+                self.taken += len(got)
+            self.ended.append("closed")
+        except ConnectionResetError:
+            self.ended.append("reset")
+
+
+@pytest.mark.parametrize("destination, running", [("WIDE", 4), ("NARROW", 1)])
+def test_MOV_08_cancel_does_not_wait_for_a_destination_that_never_answers(start_server, destination, running):
+    from conftest import free_port
+    port = free_port()
+    server = start_server(settings={"dimse": {"messageTimeoutSeconds": 300, "peers": [
+        {"aeTitle": destination, "host": "127.0.0.1", "port": port, "associations": running}, {"aeTitle": "TEST"}]}})
+    datasets = one_study(server, 9)
+    with Silent(port) as receiver:
+        association = Association(server, [(1, STUDY_MOVE, [EXPLICIT])])
+        association.request(1, 0x21, STUDY_MOVE, of_study(datasets), 7, elements={0x0600: destination})
+        while len(receiver.requests) < running or receiver.taken < running * 1000:
+            time.sleep(0.01)
+        association.cancel(1, 7)
+        final, _ = association.answers(1)[-1]
+        association.release()
+    assert final[0x0900] == 0xFE00 and counters(final) == (9 - running, 0, running, 0)
+
+
+def test_MOV_13_wrong_answers_on_all_associations_end_them_and_are_failures(lanes):
+    server, port = lanes
+    datasets = one_study(server, 12)
+    with Receiver(port, wrong_id=True):
+        final, _ = move(server, of_study(datasets), destination="WIDE")[-1]
+    assert final[0x0900] == 0xA702 and counters(final) == (None, 0, 12, 0)
+
+
+def test_MOV_13_a_server_that_stops_waits_for_no_destination(start_server):
+    from conftest import free_port
+    port = free_port()
+    server = start_server(settings={"dimse": {"messageTimeoutSeconds": 300, "peers": [
+        {"aeTitle": "WIDE", "host": "127.0.0.1", "port": port, "associations": 4}, {"aeTitle": "TEST"}]}})
+    datasets = one_study(server, 9)
+    with Silent(port) as receiver:
+        association = Association(server, [(1, STUDY_MOVE, [EXPLICIT])])
+        association.request(1, 0x21, STUDY_MOVE, of_study(datasets), 7, elements={0x0600: "WIDE"})
+        while len(receiver.requests) < 4:
+            time.sleep(0.01)
+        assert server.stop() == 0
+        receiver.wait_ended(4)
