@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "http/forwarded.h"
 
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,7 +11,7 @@
 #include "base/memory.h"
 #include "http/target.h"
 
-enum { LIST_LIMIT = 4096, MAX_ELEMENTS = 32 };
+enum { MAX_ELEMENTS = 32 /* from the right: more proxies than anybody has in a row */ };
 
 struct proxies {
     struct network *networks;
@@ -49,8 +50,8 @@ bool proxies_trust(const struct proxies *proxies, const struct address *address)
 
 /* --- lists --- */
 
-/* The members of a list field, of all its lines in order (RFC 9110 5.3); commas in quoted strings
- * do not part. */
+/* The members of a list field, of all its lines (RFC 9110 5.3), the last one first: that is what
+ * the proxy next to us said, and what stands to the left of it may be anything. */
 struct list {
     struct buffer text;
     char *members[MAX_ELEMENTS];
@@ -87,11 +88,41 @@ static char *next_part(char **at, char separator)
     }
 }
 
-/* Empty, too, when there is more than anybody needs: then nothing can be believed. */
-static void list_init(struct list *list, const struct request *request, const char *name)
+static bool is_escaped(const char *text, const char *at)
+{
+    size_t backslashes = 0;
+    while (at - backslashes > text && at[-1 - (ptrdiff_t)backslashes] == '\\')
+        backslashes++;
+    return backslashes % 2;
+}
+
+/* Quotes are paired from the right, too: one that a client has left open would else swallow what
+ * its proxy says of it. */
+static void split(struct list *list, char *text, bool with_quotes)
+{
+    bool quoted = false;
+    for (char *c = text + strlen(text); c > text && list->count < MAX_ELEMENTS;) {
+        c--;
+        if (*c == '"' && with_quotes) {
+            bool escaped = is_escaped(text, c);
+            if (escaped && !quoted)
+                return; /* no quoted string ends like this */
+            quoted ^= !escaped;
+        } else if (*c == ',' && !quoted) {
+            *c = '\0';
+            list->members[list->count++] = trim(c + 1);
+        }
+    }
+    if (!quoted && list->count < MAX_ELEMENTS)
+        list->members[list->count++] = trim(text);
+}
+
+/* As long as a head can be (http/front.c). */
+static void list_init(struct list *list, const struct request *request, const char *name,
+                      bool with_quotes)
 {
     memset(list, 0, sizeof(*list));
-    list->text = buffer_up_to(LIST_LIMIT);
+    list->text = buffer_up_to(SIZE_MAX);
     for (size_t i = 0; i < request->header_count; i++) {
         if (strcasecmp(request->headers[i].name, name) != 0)
             continue;
@@ -99,16 +130,8 @@ static void list_init(struct list *list, const struct request *request, const ch
             buffer_append_byte(&list->text, ',');
         buffer_append_text(&list->text, request->headers[i].value);
     }
-    if (!list->text.size || list->text.overflowed)
-        return;
-    char *at = (char *)(uintptr_t)buffer_text(&list->text);
-    for (char *member; (member = next_part(&at, ','));) {
-        if (list->count == MAX_ELEMENTS) {
-            list->count = 0;
-            return;
-        }
-        list->members[list->count++] = member;
-    }
+    if (list->text.size)
+        split(list, (char *)(uintptr_t)buffer_text(&list->text), with_quotes);
 }
 
 static void list_release(struct list *list)
@@ -171,33 +194,32 @@ static void take_client(const struct proxies *proxies, const struct list *nodes,
                         struct origin *origin)
 {
     struct address address;
-    for (size_t i = nodes->count; i > 0 && parse_node(nodes->members[i - 1], &address); i--) {
+    for (size_t i = 0; i < nodes->count && parse_node(nodes->members[i], &address); i++) {
         origin->client = address;
         if (!proxies_trust(proxies, &address))
             return;
     }
 }
 
-/* What the proxy next to us said: to the left of it may stand what a client said. */
 static const char *last_of(const struct list *list)
 {
-    return list->count ? list->members[list->count - 1] : "";
+    return list->count ? list->members[0] : "";
 }
 
 static void resolve_x_forwarded(const struct proxies *proxies, struct request *request)
 {
     struct origin *origin = &request->origin;
     struct list list;
-    list_init(&list, request, "X-Forwarded-For");
+    list_init(&list, request, "X-Forwarded-For", false);
     take_client(proxies, &list, origin);
     list_release(&list);
-    list_init(&list, request, "X-Forwarded-Proto");
+    list_init(&list, request, "X-Forwarded-Proto", false);
     take_protocol(origin, last_of(&list));
     list_release(&list);
-    list_init(&list, request, "X-Forwarded-Host");
+    list_init(&list, request, "X-Forwarded-Host", false);
     take_host(origin, last_of(&list));
     list_release(&list);
-    list_init(&list, request, "X-Forwarded-Prefix");
+    list_init(&list, request, "X-Forwarded-Prefix", false);
     take_prefix(origin, last_of(&list));
     list_release(&list);
 }
@@ -249,9 +271,9 @@ static bool take_element(char *element, struct origin *origin)
 static void resolve_forwarded(const struct proxies *proxies, struct request *request)
 {
     struct list list;
-    list_init(&list, request, "Forwarded");
-    for (size_t i = list.count; i > 0; i--)
-        if (!take_element(list.members[i - 1], &request->origin) ||
+    list_init(&list, request, "Forwarded", true);
+    for (size_t i = 0; i < list.count; i++)
+        if (!take_element(list.members[i], &request->origin) ||
             !proxies_trust(proxies, &request->origin.client))
             break;
     list_release(&list);

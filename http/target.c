@@ -202,7 +202,7 @@ bool host_is_valid(const char *host)
     size_t length;
     if (host[0] == '[') {
         length = 1 + strspn(host + 1, "0123456789abcdefABCDEF:.");
-        if (length == 1 || host[length++] != ']')
+        if (length == 1 || length > 253 || host[length++] != ']')
             return false;
     } else {
         length = strspn(host, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_");
