@@ -40,6 +40,8 @@ struct request {
     struct origin origin;
     char id[REQUEST_ID_SIZE];  /* for the log, and for who looks into it */
     char user[HTTP_USER_SIZE]; /* whose credentials came; "": nobody's */
+    unsigned let_in;           /* how often other users had been taken by then */
+    int64_t let_in_until_ms;   /* Unix time; 0: for ever */
 };
 
 struct response {

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/audit.h"
+#include "base/clock.h"
 #include "base/digest.h"
 #include "base/log.h"
 #include "base/memory.h"
@@ -25,8 +26,9 @@ struct gate {
     uint64_t body_limit;
     uint64_t id_seed;
     atomic_ullong ids; /* given out */
-    pthread_rwlock_t login_lock;
+    pthread_mutex_t login_lock;
     struct login *login; /* NULL: anybody may ask; guarded by login_lock */
+    atomic_uint reloads;
 };
 
 struct gate *gate_new(const struct http_options *options, const struct route_table *tables,
@@ -37,7 +39,7 @@ struct gate *gate_new(const struct http_options *options, const struct route_tab
     gate->body_limit = options->body_limit;
     gate->router = router_new(tables, table_count);
     gate->login = options->login ? login_new(options->users, options->user_count) : NULL;
-    pthread_rwlock_init(&gate->login_lock, NULL);
+    pthread_mutex_init(&gate->login_lock, NULL);
     random_bytes(&gate->id_seed, sizeof(gate->id_seed));
     gate->cors = cors_new(options->cors_origins, options->cors_origin_count);
     gate->proxies = proxies_new(options->trusted_proxies, options->forwarded_rfc_7239);
@@ -50,7 +52,7 @@ void gate_free(struct gate *gate)
         return;
     proxies_free(gate->proxies);
     login_free(gate->login);
-    pthread_rwlock_destroy(&gate->login_lock);
+    pthread_mutex_destroy(&gate->login_lock);
     router_free(gate->router);
     cors_free(gate->cors);
     free(gate->base_url);
@@ -67,10 +69,12 @@ void gate_set_bound_url(struct gate *gate, bool secure, const char *url)
 void gate_reload(struct gate *gate, const struct http_options *options)
 {
     struct login *login = options->login ? login_new(options->users, options->user_count) : NULL;
-    pthread_rwlock_wrlock(&gate->login_lock);
+    pthread_mutex_lock(&gate->login_lock);
     struct login *old = gate->login;
     gate->login = login;
-    pthread_rwlock_unlock(&gate->login_lock);
+    if (old || login)
+        atomic_fetch_add(&gate->reloads, 1);
+    pthread_mutex_unlock(&gate->login_lock);
     login_free(old);
 }
 
@@ -136,20 +140,40 @@ static unsigned right_of(const struct request *request)
                                               : HTTP_WRITE;
 }
 
-/* Whose credentials came. False: anybody may ask. */
-static bool look_up_user(struct gate *gate, struct request *request, unsigned *rights)
+/* Held, as a password takes its time; NULL: anybody may ask. */
+static struct login *hold_login(struct gate *gate, struct request *request)
 {
-    const char *authorization = request_header(request, "Authorization");
-    *rights = 0;
-    pthread_rwlock_rdlock(&gate->login_lock);
-    bool closed = gate->login;
-    const struct http_user *user = closed ? login_find(gate->login, authorization) : NULL;
+    pthread_mutex_lock(&gate->login_lock);
+    struct login *login = gate->login ? login_hold(gate->login) : NULL;
+    request->let_in = atomic_load(&gate->reloads);
+    pthread_mutex_unlock(&gate->login_lock);
+    return login;
+}
+
+/* Whose credentials came, and may they have this? LOGIN_FOUND, too, when anybody may ask. */
+static enum login_result look_up_user(struct gate *gate, struct request *request, unsigned needed,
+                                      bool *may)
+{
+    const struct http_user *user = NULL;
+    enum login_result result = LOGIN_FOUND;
+    struct login *login = hold_login(gate, request);
+    *may = true;
+    if (login)
+        result = login_find(login, request_header(request, "Authorization"),
+                            &request->origin.client, &user);
     if (user) {
         snprintf(request->user, sizeof(request->user), "%s", user->name);
-        *rights = user->rights;
+        request->let_in_until_ms = user->expires_ms;
+        *may = user->rights & needed;
     }
-    pthread_rwlock_unlock(&gate->login_lock);
-    return closed;
+    login_free(login);
+    return result;
+}
+
+bool gate_lets_stay(struct gate *gate, const struct request *request)
+{
+    return request->let_in == atomic_load(&gate->reloads) &&
+           (!request->let_in_until_ms || clock_unix_ms() < request->let_in_until_ms);
 }
 
 static void note_refusal(const struct request *request, enum audit_event event,
@@ -165,10 +189,17 @@ static void note_refusal(const struct request *request, enum audit_event event,
 static void authorize(struct gate *gate, struct request *request, struct response *response)
 {
     unsigned needed = right_of(request);
-    unsigned rights;
-    if (needed == HTTP_ANYBODY || !look_up_user(gate, request, &rights) || rights & needed)
+    bool may;
+    if (needed == HTTP_ANYBODY)
         return;
-    if (*request->user) {
+    enum login_result result = look_up_user(gate, request, needed, &may);
+    if (result == LOGIN_FOUND && may)
+        return;
+    if (result == LOGIN_BUSY) {
+        response_error(response, request, 503, "too many passwords are being looked at");
+        return;
+    }
+    if (result == LOGIN_FOUND) {
         note_refusal(request, AUDIT_SECURITY_ALERT, AUDIT_RESTRICTED_FUNCTION);
         log_warn("http: refused, the right is missing user=\"%s\" method=%s path=%s", request->user,
                  request->method, request->match.pattern);

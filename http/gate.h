@@ -16,7 +16,8 @@ struct gate *gate_new(const struct http_options *options, const struct route_tab
 void gate_free(struct gate *gate);
 /* Under which the server is reached when nobody says otherwise. Before the first request. */
 void gate_set_bound_url(struct gate *gate, bool secure, const char *url);
-/* Takes other users; who is let in already stays in to the end of the request. */
+/* Takes other users. Requests that were let in already go on, but for those that wait
+ * (gate_lets_stay). */
 void gate_reload(struct gate *gate, const struct http_options *options);
 
 /* A proxy whose word on its clients is taken? */
@@ -36,5 +37,8 @@ struct arrival {
  * so far. False: what follows on this connection cannot be trusted, or is not wanted. */
 bool gate_check(struct gate *gate, const struct arrival *arrival, struct request *request,
                 struct response *response, struct framing *framing);
+/* For requests that last: false when the users are others now, or the one of this request has
+ * expired, so that it must be asked anew. */
+bool gate_lets_stay(struct gate *gate, const struct request *request);
 /* What an answer says to pages of other origins. */
 void gate_finish(const struct gate *gate, const struct request *request, struct response *response);

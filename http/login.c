@@ -3,6 +3,7 @@
 
 #include <crypt.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -11,7 +12,12 @@
 #include "base/digest.h"
 #include "base/memory.h"
 
-enum { CREDENTIALS_LIMIT = 1024, SALT_SIZE = 16 };
+enum {
+    CREDENTIALS_LIMIT = 1024,
+    SALT_SIZE = 16,
+    WAITING_MAX = 64,            /* for their turn to be hashed */
+    WAITING_MAX_PER_ADDRESS = 8, /* so that a guesser makes others wait for so many, and no more */
+};
 
 struct entry {
     struct http_user user;
@@ -22,12 +28,22 @@ struct entry {
     uint8_t digest[DIGEST_SIZE]; /* of salt and password; guarded by lock */
 };
 
+struct waiting {
+    struct address client;
+    unsigned count; /* 0: the place is free */
+};
+
 struct login {
+    atomic_uint holders;
     struct entry *entries;
     size_t count;
     uint8_t salt[SALT_SIZE];
-    pthread_mutex_t lock; /* held while a password is hashed: guessers share one processor */
-    struct crypt_data *crypt;
+    const char *nobodys_hash; /* for names that nobody has */
+    pthread_mutex_t hashing;  /* guessers share one processor; taken before lock */
+    struct crypt_data *crypt; /* guarded by hashing */
+    pthread_mutex_t lock;
+    struct waiting waiting[WAITING_MAX]; /* guarded by lock */
+    unsigned waiting_count;              /* guarded by lock */
 };
 
 struct login *login_new(const struct http_user *users, size_t count)
@@ -36,6 +52,8 @@ struct login *login_new(const struct http_user *users, size_t count)
     login->entries = mem_alloc_array(count ? count : 1, sizeof(login->entries[0]));
     login->count = count;
     login->crypt = mem_alloc(sizeof(*login->crypt));
+    atomic_init(&login->holders, 1);
+    pthread_mutex_init(&login->hashing, NULL);
     pthread_mutex_init(&login->lock, NULL);
     random_bytes(login->salt, sizeof(login->salt));
     for (size_t i = 0; i < count; i++) {
@@ -46,13 +64,21 @@ struct login *login_new(const struct http_user *users, size_t count)
         entry->user.token_sha256 = NULL;
         entry->has_token = users[i].token_sha256 &&
                            digest_parse(users[i].token_sha256, entry->token);
+        if (!login->nobodys_hash)
+            login->nobodys_hash = entry->user.password_hash;
     }
+    return login;
+}
+
+struct login *login_hold(struct login *login)
+{
+    atomic_fetch_add_explicit(&login->holders, 1, memory_order_relaxed);
     return login;
 }
 
 void login_free(struct login *login)
 {
-    if (!login)
+    if (!login || atomic_fetch_sub_explicit(&login->holders, 1, memory_order_acq_rel) > 1)
         return;
     for (size_t i = 0; i < login->count; i++) {
         free((char *)(uintptr_t)login->entries[i].user.name);
@@ -62,6 +88,7 @@ void login_free(struct login *login)
     explicit_bzero(login->crypt, sizeof(*login->crypt));
     free(login->crypt);
     pthread_mutex_destroy(&login->lock);
+    pthread_mutex_destroy(&login->hashing);
     free(login);
 }
 
@@ -114,38 +141,107 @@ static void digest_password(const struct login *login, const char *password,
     explicit_bzero(text, sizeof(text));
 }
 
-/* With the lock. A name that nobody has costs as much time as a wrong password. */
-static bool is_right(struct login *login, const struct entry *entry, const char *password)
+/* In a time that does not depend on where they differ. */
+static bool is_same(const char *a, const char *b)
 {
-    static const char nobody[] = "$6$nobodynobody$";
-    const char *hash = entry && entry->user.password_hash ? entry->user.password_hash : nobody;
-    const char *made = crypt_r(password, hash, login->crypt);
-    return made && entry && entry->user.password_hash && strcmp(made, hash) == 0;
+    size_t size = strlen(a);
+    unsigned differ = 0;
+    if (size != strlen(b))
+        return false;
+    for (size_t i = 0; i < size; i++)
+        differ |= (unsigned char)(a[i] ^ b[i]);
+    return !differ;
 }
 
-static struct entry *find_password(struct login *login, char *credentials)
+static struct waiting *place_of(struct login *login, const struct address *client)
+{
+    struct waiting *place = NULL;
+    for (size_t i = 0; i < WAITING_MAX; i++) {
+        struct waiting *waiting = &login->waiting[i];
+        if (waiting->count && address_equal(&waiting->client, client))
+            return waiting;
+        if (!waiting->count && !place)
+            place = waiting;
+    }
+    return place;
+}
+
+static bool remembers(const struct entry *entry, const uint8_t digest[DIGEST_SIZE])
+{
+    return entry && entry->remembers && digest_equal(digest, entry->digest);
+}
+
+static enum login_result begin_to_wait(struct login *login, const struct entry *entry,
+                                       const uint8_t digest[DIGEST_SIZE],
+                                       const struct address *client)
+{
+    enum login_result result = LOGIN_FOUND;
+    pthread_mutex_lock(&login->lock);
+    if (!remembers(entry, digest)) {
+        struct waiting *place = place_of(login, client);
+        result = LOGIN_BUSY;
+        if (place && place->count < WAITING_MAX_PER_ADDRESS && login->waiting_count < WAITING_MAX) {
+            place->client = *client;
+            place->count++;
+            login->waiting_count++;
+            result = LOGIN_NONE;
+        }
+    }
+    pthread_mutex_unlock(&login->lock);
+    return result;
+}
+
+/* With the turn to hash. A name that nobody has costs as much time as a wrong password. */
+static bool is_right(struct login *login, struct entry *entry, const char *password,
+                     const uint8_t digest[DIGEST_SIZE])
+{
+    pthread_mutex_lock(&login->lock);
+    bool known = remembers(entry, digest); /* by who came before, with the same password */
+    pthread_mutex_unlock(&login->lock);
+    if (known)
+        return true;
+    bool own = entry && entry->user.password_hash;
+    const char *hash = own ? entry->user.password_hash : login->nobodys_hash;
+    const char *made = hash ? crypt_r(password, hash, login->crypt) : NULL;
+    return made && is_same(made, hash) && own;
+}
+
+static void end_waiting(struct login *login, struct entry *entry, bool right,
+                        const uint8_t digest[DIGEST_SIZE], const struct address *client)
+{
+    pthread_mutex_lock(&login->lock);
+    if (right) {
+        entry->remembers = true;
+        memcpy(entry->digest, digest, DIGEST_SIZE);
+    }
+    place_of(login, client)->count--;
+    login->waiting_count--;
+    pthread_mutex_unlock(&login->lock);
+}
+
+static enum login_result find_password(struct login *login, char *credentials,
+                                       const struct address *client, struct entry **found)
 {
     struct entry *entry = NULL;
     uint8_t digest[DIGEST_SIZE];
     char *password = strchr(credentials, ':');
     if (!password)
-        return NULL;
+        return LOGIN_NONE;
     *password++ = '\0';
     for (size_t i = 0; i < login->count && !entry; i++)
         if (strcmp(login->entries[i].user.name, credentials) == 0)
             entry = &login->entries[i];
     digest_password(login, password, digest);
-    pthread_mutex_lock(&login->lock);
-    bool right = entry && entry->remembers && digest_equal(digest, entry->digest);
-    if (!right) {
-        right = is_right(login, entry, password);
-        if (right) {
-            entry->remembers = true;
-            memcpy(entry->digest, digest, sizeof(digest));
-        }
+    enum login_result result = begin_to_wait(login, entry, digest, client);
+    if (result == LOGIN_NONE) {
+        pthread_mutex_lock(&login->hashing);
+        bool right = is_right(login, entry, password, digest);
+        pthread_mutex_unlock(&login->hashing);
+        end_waiting(login, entry, right, digest, client);
+        result = right ? LOGIN_FOUND : LOGIN_NONE;
     }
-    pthread_mutex_unlock(&login->lock);
-    return right ? entry : NULL;
+    *found = entry;
+    return result;
 }
 
 /* --- Bearer --- */
@@ -164,23 +260,29 @@ static struct entry *find_token(struct login *login, const char *token)
     return found;
 }
 
-const struct http_user *login_find(struct login *login, const char *authorization)
+enum login_result login_find(struct login *login, const char *authorization,
+                             const struct address *client, const struct http_user **user)
 {
     struct entry *entry = NULL;
+    enum login_result result = LOGIN_NONE;
     char credentials[CREDENTIALS_LIMIT];
     if (!authorization)
-        return NULL;
+        return LOGIN_NONE;
     size_t scheme = strcspn(authorization, " ");
     const char *rest = authorization + scheme;
     rest += strspn(rest, " ");
     if (scheme == 5 && strncasecmp(authorization, "Basic", scheme) == 0) {
         if (decode(rest, credentials))
-            entry = find_password(login, credentials);
+            result = find_password(login, credentials, client, &entry);
         explicit_bzero(credentials, sizeof(credentials));
     } else if (scheme == 6 && strncasecmp(authorization, "Bearer", scheme) == 0) {
         entry = find_token(login, rest);
+        result = entry ? LOGIN_FOUND : LOGIN_NONE;
     }
-    if (!entry || (entry->user.expires_ms && clock_unix_ms() >= entry->user.expires_ms))
-        return NULL;
-    return &entry->user;
+    if (result != LOGIN_FOUND)
+        return result;
+    if (entry->user.expires_ms && clock_unix_ms() >= entry->user.expires_ms)
+        return LOGIN_NONE;
+    *user = &entry->user;
+    return LOGIN_FOUND;
 }

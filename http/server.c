@@ -410,6 +410,7 @@ bool request_is_wanted(const struct request *request)
     const struct exchange *exchange = (const struct exchange *)request; /* its first member */
     struct pollfd poll_fd = { .fd = exchange->fd, .events = POLLRDHUP };
     return !atomic_load(&exchange->server->stopping) &&
+           gate_lets_stay(exchange->server->gate, request) &&
            (poll(&poll_fd, 1, 0) <= 0 || !(poll_fd.revents & (POLLRDHUP | POLLHUP | POLLERR)));
 }
 

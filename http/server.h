@@ -85,7 +85,8 @@ const char *request_query_value(const struct request *request,
  * says, else the Host header when it is well formed, else the bound address. Without a slash at the
  * end. */
 const char *request_base_url(const struct request *request);
-/* For those who wait: false when the client has gone, or the server stops. */
+/* For those who wait: false when the client has gone, its user was taken away or may have been
+ * (http_server_reload), or the server stops. */
 bool request_is_wanted(const struct request *request);
 
 /* --- the response --- */

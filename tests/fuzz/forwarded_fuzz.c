@@ -47,9 +47,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     const struct http_user user = { .name = "a",
                                     .token_sha256 = "ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e"
                                                     "72b9807785afee48bb" };
+    const struct http_user *found;
     struct login *login = login_new(&user, 1);
     if (strncasecmp(text, "Basic", 5) != 0) /* whose hash is slow on purpose */
-        login_find(login, text);
+        login_find(login, text, &peer, &found);
     login_free(login);
     free(request);
     free(text);

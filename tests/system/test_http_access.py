@@ -131,6 +131,19 @@ def test_WEB_15_SIGHUP_reads_the_users_again_and_a_wrong_file_changes_nothing(st
     assert status("GET", url, bearer("other-token")) in (200, 204)
 
 
+def test_WEB_15_who_is_taken_away_hears_no_more_of_the_change_feed(start_server, users):
+    server = start_server({"http": {"usersFile": str(users)}})
+    headers = {**bearer("reader-token"), "Accept": "text/event-stream"}
+    with requests.get(server.dicomweb + "/changefeed", headers=headers, stream=True, timeout=WAIT) as stream:
+        lines = stream.iter_lines()
+        assert next(lines) == b"retry: 3000"
+        users.write_text(json.dumps({"users": [user("writer", ["read", "write"], token="writer-token")]}))
+        server.process.send_signal(signal.SIGHUP)
+        assert not [line for line in lines if line.startswith(b"data:")]  # it ends
+    assert stow(server, make(), **bearer("writer-token")).status_code == 200
+    assert status("GET", server.dicomweb + "/changefeed", bearer("reader-token")) == 401
+
+
 # --- the log ---
 
 
