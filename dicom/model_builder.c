@@ -30,6 +30,12 @@ struct member {
     size_t size; /* when the object is complete */
 };
 
+/* While they are sorted. */
+struct placed {
+    struct member member; /* first, for compare_members */
+    size_t index;         /* in the order of the document */
+};
+
 /* Who has reserved a block of private elements, of the innermost items last. */
 struct creator {
     uint32_t tag;
@@ -126,7 +132,9 @@ void model_builder_clear(struct model_builder *builder)
 size_t model_builder_memory(const struct model_builder *builder)
 {
     return builder->bytes.capacity + builder->tokens.capacity + builder->value.capacity +
-           builder->uris.capacity + builder->member_capacity * sizeof(struct member) +
+           builder->uris.capacity +
+           builder->member_capacity *
+               (sizeof(struct member) + sizeof(struct placed) + sizeof(size_t)) +
            builder->reference_capacity * sizeof(struct reference) +
            builder->creator_count * sizeof(struct creator);
 }
@@ -519,11 +527,6 @@ void model_builder_end(struct model_builder *builder)
 }
 
 /* The end of an object. */
-
-struct placed {
-    struct member member; /* first, for compare_members */
-    size_t index;         /* in the order of the document */
-};
 
 static int compare_members(const void *a, const void *b)
 {

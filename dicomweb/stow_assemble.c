@@ -388,6 +388,27 @@ static bool put_meta(struct assembly *assembly, struct error *err)
     return ok;
 }
 
+/* All parts that will be copied; an instance that asks for too many of them again costs the others
+ * nothing. */
+static bool take_parts(struct assembly *assembly, struct error *err)
+{
+    const struct model_instance *instance = assembly->instance;
+    struct stow_model *model = assembly->model;
+    uint64_t repeated = model->repeated;
+    for (size_t i = 0; i < instance->reference_count; i++) {
+        const struct model_place *place = &model->places[instance->first_reference + i];
+        size_t count;
+        struct model_part *parts = stow_model_find(model, place->uri, &count);
+        bool frames = place->tag == TAG_PIXEL_DATA && !place->nested;
+        for (size_t k = 0; k < count && (frames || count == 1); k++)
+            if (!stow_model_take(model, &parts[k], err)) {
+                model->repeated = repeated;
+                return false;
+            }
+    }
+    return true;
+}
+
 /* Pixel data that come as an image. */
 static bool find_image(struct assembly *assembly, struct error *err)
 {
@@ -415,7 +436,7 @@ bool stow_assemble(struct stow_model *model, const struct model_instance *instan
                                             .study = model->study[0] ? model->study : NULL };
     if (!instance->identity.instance[0])
         return error_set(err, ERROR_INVALID, "SOP Class UID or SOP Instance UID is missing");
-    bool ok = find_image(&assembly, err) &&
+    bool ok = take_parts(&assembly, err) && find_image(&assembly, err) &&
               ingest_open(model->dicomweb->archive, &options, &assembly.ingest, err);
     *out = assembly.ingest;
     ok = ok && put_meta(&assembly, err) && put_dataset(&assembly, err);

@@ -11,7 +11,9 @@ enum {
     MAX_PLACES = 1 << 20, /* values apart, of one request */
     MAX_TEXT = 64 << 20,  /* of URIs and locations */
     MAX_LOCATION = 4096,
-    MEMORY_STEP = 1 << 20, /* taken of the budget at a time */
+    MEMORY_STEP = 1 << 20,  /* taken of the budget at a time */
+    MAX_REPEATED = 1 << 30, /* bytes of parts that are taken more than once, of one request */
+    REPEATED_LEAST = 4096,  /* what an empty one counts */
     MEMORY_WAIT_MS = 10000,
 };
 
@@ -229,21 +231,35 @@ static int compare_parts(const void *a, const void *b)
     return order ? order : first->index < second->index ? -1 : first->index > second->index;
 }
 
-struct model_part *stow_model_find(struct stow_model *model, const char *uri, size_t *count)
+/* The first part behind those whose location is before `uri`, or is `uri` itself. */
+static size_t bound(const struct stow_model *model, const char *uri, bool behind)
 {
     size_t low = 0, high = model->part_count;
     while (low < high) {
         size_t middle = low + (high - low) / 2;
-        if (strcmp(model->parts[middle].location, uri) < 0)
+        int order = strcmp(model->parts[middle].location, uri);
+        if (order < 0 || (behind && order == 0))
             low = middle + 1;
         else
             high = middle;
     }
-    size_t end = low;
-    while (end < model->part_count && !strcmp(model->parts[end].location, uri))
-        end++;
-    *count = end - low;
-    return model->parts + low;
+    return low;
+}
+
+struct model_part *stow_model_find(struct stow_model *model, const char *uri, size_t *count)
+{
+    size_t first = bound(model, uri, false);
+    *count = bound(model, uri, true) - first;
+    return model->parts + first;
+}
+
+bool stow_model_take(struct stow_model *model, struct model_part *part, struct error *err)
+{
+    if (part->taken)
+        model->repeated += part->size > REPEATED_LEAST ? part->size : REPEATED_LEAST;
+    part->taken = true;
+    return model->repeated <= MAX_REPEATED ||
+           error_set(err, ERROR_LIMIT, "too many values share their bulk data");
 }
 
 static void mark_used(struct stow_model *model)

@@ -33,7 +33,8 @@ struct model_part {
     uint64_t offset; /* in the spool */
     uint64_t size;
     size_t index; /* in the request */
-    bool used;
+    bool used;    /* a place has its location */
+    bool taken;   /* into an instance */
     char media_type[32];
     char transfer_syntax[UID_SIZE];
 };
@@ -56,11 +57,16 @@ struct stow_model {
     size_t part_capacity;
     uint64_t text_size; /* of all URIs */
     uint64_t memory;    /* taken of the budget */
+    uint64_t repeated;  /* bytes of parts that were taken already */
     size_t metadata_parts;
 };
 
 /* The parts of a URI, which stand together once they are sorted by it; *count 0 for none. */
 struct model_part *stow_model_find(struct stow_model *model, const char *uri, size_t *count);
+
+/* Before each time that a part goes into an instance. A few bytes of metadata can ask for a large
+ * part, so that repetitions have a limit of their own; ERROR_LIMIT beyond it. */
+bool stow_model_take(struct stow_model *model, struct model_part *part, struct error *err);
 
 /* stow_assemble.c: writes the instance into an ingest of it, which is *out when that begins; *size
  * counts its bytes. */

@@ -220,7 +220,7 @@ def test_HOS_45_QIDO_13_a_trusted_proxy_says_how_it_was_called(start_server):
         ({"X-Forwarded-Host": "evil.example, pacs.example", "X-Forwarded-Proto": "http, https"}, "https://pacs.example"),
         ({"X-Forwarded-Host": 'evil"<', "X-Forwarded-Proto": "javascript", "X-Forwarded-Prefix": "/../x"}, server.url),
         ({"X-Forwarded-Prefix": "//evil.example"}, server.url),
-        ({"X-Forwarded-Host": ",".join("a" * 9000)}, server.url),
+        ({"X-Forwarded-Host": ",".join("a" * 9000)}, "http://a"),  # the last is the proxy's
         ({"Forwarded": "for=192.0.2.7;host=evil.example;proto=https"}, server.url),
     ):
         assert base_of(server, headers) == base, headers

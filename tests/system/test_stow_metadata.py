@@ -36,13 +36,11 @@ def body_of(metadata, bulk=(), kind="application/dicom+json", boundary="xBOUNDAR
     metadata = metadata if isinstance(metadata, (list, tuple)) and kind.endswith("xml") else [metadata]
     parts = [(kind, None, m if isinstance(m, bytes) else json.dumps(m).encode()) for m in metadata]
     parts += [(media, location, content) for location, media, content in bulk]
-    body = b""
+    body = []
     for media, location, content in parts:
-        body += f"--{boundary}\r\nContent-Type: {media}\r\n".encode()
-        if location is not None:
-            body += f"Content-Location: {location}\r\n".encode()
-        body += b"\r\n" + content + b"\r\n"
-    return body + f"--{boundary}--\r\n".encode(), f'multipart/related; type="{kind}"; boundary={boundary}'
+        where = "" if location is None else f"Content-Location: {location}\r\n"
+        body += [f"--{boundary}\r\nContent-Type: {media}\r\n{where}\r\n".encode(), content, b"\r\n"]
+    return b"".join(body) + f"--{boundary}--\r\n".encode(), f'multipart/related; type="{kind}"; boundary={boundary}'
 
 
 def send(server, metadata, bulk=(), expected=200, kind="application/dicom+json", study=None):
@@ -421,6 +419,36 @@ def test_HOS_38_nested_multipart_is_bulk_data_that_nobody_asked_for(server):
     inner, content_type = body_of([to_json(ds)], (), boundary="inner")
     answer = send(server, [to_json(ds)], [("x", content_type, inner)], 409)
     assert reasons(answer) == [0xC000]
+
+
+def shares_of(ds, uri, count):
+    """Metadata in which `count` values of a private block are one and the same bulk data."""
+    model = to_json(ds)
+    for number in range(count):
+        if number % 240 == 0:
+            block = 0x10 + number // 240
+            model[f"0009{block:04X}"] = {"vr": "LO", "Value": [f"SHARED {block}"]}
+        model[f"0009{block:02X}{number % 240:02X}"] = {"vr": "OB", "BulkDataURI": uri}
+    return model
+
+
+def test_HOS_38_values_that_share_bulk_data_are_no_bomb(server):
+    """A few bytes for each reference, megabytes for each copy: 50 GB here."""
+    bomb, sane = make(), make()
+    answer = send(server, [shares_of(bomb, "big", 12_000), shares_of(sane, "small", 50)],
+                  [("big", OCTETS, bytes(4 << 20)), ("small", OCTETS, b"abcd")], expected=202)
+    assert len(reasons(answer)) == 1
+    absent(server, bomb)
+    assert stored(server, sane)[0x0009, 0x1031].value == b"abcd"
+
+
+def test_HOS_38_many_parts_of_one_location_asked_for_many_times_cost_little(server):
+    """Looked up one by one these were 10^9 comparisons of long texts."""
+    ds, uri = make(), "same/" * 200
+    model = shares_of(ds, uri, 20_000)
+    answer = send(server, [model], [(uri, OCTETS, b"")] * 20_000, expected=409)
+    assert len(reasons(answer)) == 1
+    absent(server, ds)
 
 
 def test_STOW_16_metadata_that_breaks_off_leave_nothing(server):
