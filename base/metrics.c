@@ -66,6 +66,17 @@ static const struct {
     [METRIC_CAST_PARKED] = { "hounsfield_cast_parked", "gauge",
                              "Studies that the FHIR server refused" },
     [METRIC_CAST_LAG] = { "hounsfield_cast_lag", "gauge", "Feed entries not yet cast" },
+    [METRIC_CAST_STUDIES] = { "hounsfield_cast_studies_total", "counter",
+                              "Times that a study was brought in step with the FHIR server" },
+    [METRIC_CAST_WAITING] = { "hounsfield_cast_waiting_studies", "gauge",
+                              "Studies that wait to be cast" },
+    [METRIC_CAST_IN_FLIGHT] = { "hounsfield_cast_in_flight_studies", "gauge",
+                                "Studies that are being cast" },
+    [METRIC_CAST_OLDEST] = { "hounsfield_cast_oldest_change_seconds", "gauge",
+                             "Age of the oldest change that is not cast yet" },
+    [METRIC_CAST_BREAKER] = { "hounsfield_cast_breaker", "gauge",
+                              "The FHIR server: 0 answers, 1 is left alone for a pause, 2 is being "
+                              "tried" },
 };
 
 static atomic_int_fast64_t values[METRIC_COUNT];

@@ -38,6 +38,11 @@ enum metric {
     METRIC_CAST_RETRIES,
     METRIC_CAST_PARKED, /* gauge */
     METRIC_CAST_LAG,    /* gauge: feed entries not yet cast */
+    METRIC_CAST_STUDIES,
+    METRIC_CAST_WAITING,   /* gauge: studies */
+    METRIC_CAST_IN_FLIGHT, /* gauge: studies */
+    METRIC_CAST_OLDEST,    /* gauge: seconds */
+    METRIC_CAST_BREAKER,   /* gauge: enum breaker_state */
     METRIC_COUNT,
 };
 

@@ -5,16 +5,20 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "cast/bearer.h"
 #include "cast/fhir_time.h"
 #include "cast/fhir_view.h"
 #include "cast/follower.h"
+#include "cast/parked.h"
+#include "cast/reconcile.h"
 #include "cast/text.h"
 
-enum { TEXTS = 8, MAXIMUM_AGE_MS = 60 * 1000 };
+enum { TEXTS = 32, MAXIMUM_AGE_MS = 60 * 1000 };
 
 struct cast {
     struct archive *archive;
     struct mapping_options mapping;
+    struct bearer *bearer;     /* NULL: no tokens */
     struct follower *follower; /* NULL: no FHIR server */
     struct fhir_view *view;
     char *texts[TEXTS]; /* what the options above point into */
@@ -63,18 +67,56 @@ static void set_mapping(struct cast *cast, const struct cast_options *options)
     };
 }
 
+static enum removal removal_of(const char *name)
+{
+    if (name && strcmp(name, "cancelled") == 0)
+        return REMOVAL_CANCELLED;
+    if (name && strcmp(name, "entered-in-error") == 0)
+        return REMOVAL_ENTERED_IN_ERROR;
+    return REMOVAL_DELETE;
+}
+
+static bool open_bearer(struct cast *cast, const struct cast_options *options, struct error *err)
+{
+    const struct bearer_options bearer = {
+        .token = keep(cast, options->bearer_token),
+        .file = keep(cast, options->bearer_token_file),
+        .token_url = keep(cast, options->oauth.token_url),
+        .client_id = keep(cast, options->oauth.client_id),
+        .client_secret = keep(cast, options->oauth.client_secret),
+        .client_secret_file = keep(cast, options->oauth.client_secret_file),
+        .key_file = keep(cast, options->oauth.key_file),
+        .key_id = keep(cast, options->oauth.key_id),
+        .scope = keep(cast, options->oauth.scope),
+        .http = { .tls_ca = options->tls_ca,
+                  .tls_certificate = options->tls_certificate,
+                  .tls_key = options->tls_key,
+                  .proxy = options->proxy },
+    };
+    return bearer_open(&bearer, &cast->bearer, err);
+}
+
 static bool start_follower(struct cast *cast, const struct cast_options *options, struct error *err)
 {
+    const struct fhir_client_options client = {
+        .url = keep(cast, options->fhir_url),
+        .bearer = cast->bearer,
+        .user = keep(cast, options->user),
+        .password = keep(cast, options->password),
+        .tls_ca = keep(cast, options->tls_ca),
+        .tls_certificate = keep(cast, options->tls_certificate),
+        .tls_key = keep(cast, options->tls_key),
+        .proxy = keep(cast, options->proxy),
+    };
     struct follower_options follower = {
-        .client = { .url = options->fhir_url,
-                    .bearer_token = options->bearer_token,
-                    .user = options->user,
-                    .password = options->password },
+        .client = client,
         .mapping = cast->mapping,
         .quiet_ms = (int64_t)(options->quiet_seconds * 1000),
         .maximum_age_ms = options->maximum_age_seconds > 0
                               ? (int64_t)(options->maximum_age_seconds * 1000)
                               : MAXIMUM_AGE_MS,
+        .workers = options->workers,
+        .removal = removal_of(options->removal),
         .strict = options->strict,
     };
     return follower_open(cast->archive, &follower, &cast->follower, err);
@@ -90,7 +132,8 @@ bool cast_open(struct archive *archive, const struct cast_options *options, stru
     cast->archive = archive;
     set_mapping(cast, options);
     cast->view = fhir_view_new(archive, &cast->mapping);
-    if (options->fhir_url && *options->fhir_url && !start_follower(cast, options, err)) {
+    if (options->fhir_url && *options->fhir_url &&
+        (!open_bearer(cast, options, err) || !start_follower(cast, options, err))) {
         cast_close(cast);
         return false;
     }
@@ -102,7 +145,9 @@ void cast_close(struct cast *cast)
 {
     if (!cast)
         return;
+    bearer_stop(cast->bearer);
     follower_close(cast->follower);
+    bearer_close(cast->bearer);
     fhir_view_free(cast->view);
     for (size_t i = 0; i < cast->text_count; i++)
         free(cast->texts[i]);
@@ -112,4 +157,64 @@ void cast_close(struct cast *cast)
 struct route_table cast_routes(struct cast *cast, const char *prefix)
 {
     return fhir_view_routes(cast->view, prefix);
+}
+
+static bool need_follower(const struct cast *cast, struct error *err)
+{
+    return cast->follower ||
+           error_set(err, ERROR_UNSUPPORTED, "there is no FHIR server: fhir.url is not set");
+}
+
+bool cast_status(struct cast *cast, cJSON *result, struct error *err)
+{
+    if (!need_follower(cast, err))
+        return false;
+    follower_status(cast->follower, result);
+    return true;
+}
+
+enum { PARKED_MAX = 10 * 1000 };
+
+bool cast_parked(struct cast *cast, cJSON *result, struct error *err)
+{
+    char study[UID_SIZE] = "";
+    bool found = true;
+    if (!need_follower(cast, err))
+        return false;
+    cJSON *list = cJSON_AddArrayToObject(result, "parked");
+    uint64_t count = 0;
+    bool ok;
+    while ((ok = parked_next(cast->archive, study, &found, err)) && found) {
+        cJSON *reason = NULL;
+        if (count++ < PARKED_MAX && !(ok = parked_describe(cast->archive, study, &reason, err)))
+            break;
+        if (reason)
+            cJSON_AddItemToArray(list, reason);
+    }
+    cJSON_AddNumberToObject(result, "parkedTotal", (double)count);
+    return ok;
+}
+
+bool cast_replay(struct cast *cast, const char *study, cJSON *result, struct error *err)
+{
+    uint64_t count = 0;
+    if (!need_follower(cast, err) || !follower_replay(cast->follower, study, &count, err))
+        return false;
+    cJSON_AddNumberToObject(result, "studies", (double)count);
+    return true;
+}
+
+bool cast_reset(struct cast *cast, uint64_t position, cJSON *result, struct error *err)
+{
+    if (!need_follower(cast, err) || !follower_reset(cast->follower, position, err))
+        return false;
+    cJSON_AddNumberToObject(result, "position", (double)position);
+    return true;
+}
+
+bool cast_reconcile(struct cast *cast, bool dry_run, struct job *job, cJSON *result,
+                    struct error *err)
+{
+    return need_follower(cast, err) &&
+           reconcile_run(cast->archive, cast->follower, dry_run, job, result, err);
 }

@@ -10,25 +10,33 @@
 
 #include "base/clock.h"
 #include "base/memory.h"
+#include "cast/bearer.h"
 
 enum {
     CONNECT_TIMEOUT_MS = 10 * 1000,
     TIMEOUT_MS = 120 * 1000,
     ANSWER_LIMIT = 64 << 20,
     POLL_MS = 1000,
+    WATCH_MS = 200,
 };
 
 struct fhir_client {
     CURLM *multi; /* so that a request can be woken up */
     CURL *easy;
     char *base; /* without a slash at the end */
-    char *bearer_token;
+    struct bearer *bearer;
     char *user;
     char *password;
+    char *tls_ca;
+    char *tls_certificate;
+    char *tls_key;
+    char *proxy;
     int64_t connect_timeout_ms;
     int64_t timeout_ms;
     size_t answer_limit;
     atomic_bool stopping;
+    bool (*cancelled)(void *context);
+    void *context;
 };
 
 static void curl_begin(void)
@@ -50,9 +58,14 @@ static bool url_is_safe(const char *url)
     return true;
 }
 
-static bool has_line_end(const char *text)
+bool fhir_client_check(const struct fhir_client_options *options, struct error *err)
 {
-    return text && strpbrk(text, "\r\n");
+    if (!url_is_safe(options->url))
+        return error_set(err, ERROR_INVALID,
+                         "the URL of the FHIR server (fhir.url) is no http(s) URL");
+    if (options->tls_certificate && !options->tls_key)
+        return error_set(err, ERROR_INVALID, "fhir.tlsCertificate needs fhir.tlsKey");
+    return true;
 }
 
 bool fhir_client_open(const struct fhir_client_options *options, struct fhir_client **out,
@@ -60,11 +73,8 @@ bool fhir_client_open(const struct fhir_client_options *options, struct fhir_cli
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     *out = NULL;
-    if (!url_is_safe(options->url))
-        return error_set(err, ERROR_INVALID,
-                         "the URL of the FHIR server (fhir.url) is no http(s) URL");
-    if (has_line_end(options->bearer_token))
-        return error_set(err, ERROR_INVALID, "fhir.bearerToken has a line end in it");
+    if (!fhir_client_check(options, err))
+        return false;
     pthread_once(&once, curl_begin);
 
     struct fhir_client *client = mem_alloc(sizeof *client);
@@ -72,7 +82,11 @@ bool fhir_client_open(const struct fhir_client_options *options, struct fhir_cli
     while (size && options->url[size - 1] == '/')
         size--;
     client->base = mem_copy_text_up_to(options->url, size);
-    client->bearer_token = mem_copy_text(options->bearer_token);
+    client->bearer = options->bearer;
+    client->tls_ca = mem_copy_text(options->tls_ca);
+    client->tls_certificate = mem_copy_text(options->tls_certificate);
+    client->tls_key = mem_copy_text(options->tls_key);
+    client->proxy = mem_copy_text(options->proxy);
     client->user = mem_copy_text(options->user);
     client->password = mem_copy_text(options->password);
     client->connect_timeout_ms = options->connect_timeout_ms ? options->connect_timeout_ms
@@ -94,7 +108,10 @@ void fhir_client_close(struct fhir_client *client)
     curl_easy_cleanup(client->easy);
     curl_multi_cleanup(client->multi);
     free(client->base);
-    free(client->bearer_token);
+    free(client->tls_ca);
+    free(client->tls_certificate);
+    free(client->tls_key);
+    free(client->proxy);
     free(client->user);
     free(client->password);
     free(client);
@@ -109,6 +126,12 @@ void fhir_client_stop(struct fhir_client *client)
 {
     atomic_store(&client->stopping, true);
     curl_multi_wakeup(client->multi);
+}
+
+void fhir_client_watch(struct fhir_client *client, bool (*cancelled)(void *context), void *context)
+{
+    client->cancelled = cancelled;
+    client->context = context;
 }
 
 void fhir_answer_release(struct fhir_answer *answer)
@@ -165,13 +188,21 @@ static struct curl_slist *add_header(struct curl_slist *headers, const char *lin
 
 static struct curl_slist *make_headers(const struct fhir_request *request)
 {
-    struct curl_slist *headers = add_header(NULL, "Accept: application/fhir+json");
+    char *accept = mem_format("Accept: %s",
+                              request->accept ? request->accept : "application/fhir+json");
+    struct curl_slist *headers = add_header(NULL, accept);
+    free(accept);
     /* What was read a moment ago may be another one's version by now. */
     headers = add_header(headers, "Cache-Control: no-cache");
     headers = add_header(headers, "Prefer: return=minimal");
     headers = add_header(headers, "Expect:");
-    if (request->body.size)
-        headers = add_header(headers, "Content-Type: application/fhir+json; charset=utf-8");
+    if (request->body.size) {
+        char *type = mem_format("Content-Type: %s", request->content_type
+                                                        ? request->content_type
+                                                        : "application/fhir+json; charset=utf-8");
+        headers = add_header(headers, type);
+        free(type);
+    }
     if (request->if_match && *request->if_match) {
         char *line = mem_format("If-Match: %s", request->if_match);
         headers = add_header(headers, line);
@@ -180,21 +211,41 @@ static struct curl_slist *make_headers(const struct fhir_request *request)
     return headers;
 }
 
-static void set_credentials(struct fhir_client *client)
+static void set_credentials(struct fhir_client *client, const struct fhir_request *request,
+                            const char *token)
 {
     CURL *easy = client->easy;
-    if (client->bearer_token && *client->bearer_token) {
+    const char *user = request->url ? request->user : client->user;
+    const char *password = request->url ? request->password : client->password;
+    if (token) {
         curl_easy_setopt(easy, CURLOPT_HTTPAUTH, (long)CURLAUTH_BEARER);
-        curl_easy_setopt(easy, CURLOPT_XOAUTH2_BEARER, client->bearer_token);
-    } else if (client->user && *client->user) {
+        curl_easy_setopt(easy, CURLOPT_XOAUTH2_BEARER, token);
+    } else if (user && *user) {
         curl_easy_setopt(easy, CURLOPT_HTTPAUTH, (long)CURLAUTH_BASIC);
-        curl_easy_setopt(easy, CURLOPT_USERNAME, client->user);
-        curl_easy_setopt(easy, CURLOPT_PASSWORD, client->password ? client->password : "");
+        curl_easy_setopt(easy, CURLOPT_USERNAME, user);
+        curl_easy_setopt(easy, CURLOPT_PASSWORD, password ? password : "");
+    }
+}
+
+/* The certificate and the name in it are always checked. */
+static void set_tls(struct fhir_client *client)
+{
+    CURL *easy = client->easy;
+    curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 1L);
+    curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 2L);
+    curl_easy_setopt(easy, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
+    if (client->tls_ca) {
+        curl_easy_setopt(easy, CURLOPT_CAINFO, client->tls_ca);
+        curl_easy_setopt(easy, CURLOPT_CAPATH, NULL);
+    }
+    if (client->tls_certificate) {
+        curl_easy_setopt(easy, CURLOPT_SSLCERT, client->tls_certificate);
+        curl_easy_setopt(easy, CURLOPT_SSLKEY, client->tls_key);
     }
 }
 
 static void prepare(struct fhir_client *client, const struct fhir_request *request, const char *url,
-                    struct curl_slist *headers, struct fhir_answer *answer)
+                    const char *token, struct curl_slist *headers, struct fhir_answer *answer)
 {
     CURL *easy = client->easy;
     curl_easy_reset(easy); /* keeps connections */
@@ -211,7 +262,9 @@ static void prepare(struct fhir_client *client, const struct fhir_request *reque
     curl_easy_setopt(easy, CURLOPT_WRITEDATA, answer);
     curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, take_header);
     curl_easy_setopt(easy, CURLOPT_HEADERDATA, answer);
-    set_credentials(client);
+    curl_easy_setopt(easy, CURLOPT_PROXY, client->proxy ? client->proxy : "");
+    set_tls(client);
+    set_credentials(client, request, token);
     if (request->body.size) {
         curl_easy_setopt(easy, CURLOPT_POSTFIELDS, (const char *)request->body.data);
         curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)request->body.size);
@@ -237,7 +290,8 @@ static bool run(struct fhir_client *client, CURLcode *code)
 {
     int running = 1;
     *code = CURLE_GOT_NOTHING;
-    while (!atomic_load(&client->stopping)) {
+    while (!atomic_load(&client->stopping) &&
+           !(client->cancelled && client->cancelled(client->context))) {
         if (curl_multi_perform(client->multi, &running) != CURLM_OK)
             return true;
         int left;
@@ -247,24 +301,25 @@ static bool run(struct fhir_client *client, CURLcode *code)
                 *code = message->data.result;
         if (!running)
             return true;
-        curl_multi_poll(client->multi, NULL, 0, POLL_MS, NULL);
+        curl_multi_poll(client->multi, NULL, 0, client->cancelled ? WATCH_MS : POLL_MS, NULL);
     }
     return false;
 }
 
-bool fhir_client_send(struct fhir_client *client, const struct fhir_request *request,
-                      struct fhir_answer *answer, struct error *err)
+static bool send_once(struct fhir_client *client, const struct fhir_request *request,
+                      const char *token, struct fhir_answer *answer, struct error *err)
 {
     *answer = (struct fhir_answer){ .retry_after_ms = -1,
                                     .body = buffer_up_to(client->answer_limit) };
     const char *slash = *request->path ? "/" : "";
-    char *url = mem_format("%s%s%s", client->base, slash, request->path);
+    char *url = request->url ? mem_copy_text(request->url)
+                             : mem_format("%s%s%s", client->base, slash, request->path);
     struct curl_slist *headers = make_headers(request);
     CURLcode code;
     long status = 0;
     bool ok = false;
 
-    prepare(client, request, url, headers, answer);
+    prepare(client, request, url, token, headers, answer);
     if (curl_multi_add_handle(client->multi, client->easy) != CURLM_OK)
         abort();
     bool ended = run(client, &code);
@@ -280,5 +335,23 @@ bool fhir_client_send(struct fhir_client *client, const struct fhir_request *req
 
     curl_slist_free_all(headers);
     free(url);
+    return ok;
+}
+
+bool fhir_client_send(struct fhir_client *client, const struct fhir_request *request,
+                      struct fhir_answer *answer, struct error *err)
+{
+    struct bearer *bearer = request->url ? NULL : client->bearer;
+    char *token = NULL, *other = NULL;
+    *answer = (struct fhir_answer){ .retry_after_ms = -1 };
+    if (bearer && !bearer_token(bearer, NULL, &token, err))
+        return false;
+    bool ok = send_once(client, request, token, answer, err);
+    if (ok && bearer && answer->status == 401 && bearer_token(bearer, token, &other, NULL)) {
+        fhir_answer_release(answer);
+        ok = send_once(client, request, other, answer, err);
+    }
+    free(token);
+    free(other);
     return ok;
 }

@@ -12,160 +12,156 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/metrics.h"
+#include "cast/breaker.h"
 #include "cast/gather.h"
+#include "cast/parked.h"
 
-#define NAME   "cast"
-#define PARKED "parked/"
-#define SERVER "server"
+#define KEY_SERVER "server"
+#define KEY_PAUSE  "pause"
 
 enum {
-    CHANGES_AT_ONCE = 10 * 1000,
+    CHANGES_AT_ONCE = 1000,
     REST_MS = 100, /* between two looks at a feed that is busy */
     LONGEST_WAIT_MS = 1000,
     FIRST_PAUSE_MS = 1000,
-    LONGEST_PAUSE_MS = 60 * 1000,
-    LONGEST_RETRY_AFTER_MS = 3600 * 1000,
     CONFLICT_PAUSE_MS = 100,
     QUICK_CONFLICTS = 5,
+    MOST_CONFLICTS = 20, /* in a row: more of them are no coincidence */
+    SAVE_EVERY_MS = 200,
+    RUN_ATTEMPTS = 6,
+    RUN_LONGEST_PAUSE_MS = 30 * 1000,
+};
+
+struct worker {
+    struct follower *follower;
+    struct round round;
+    pthread_t thread;
+    bool started;
 };
 
 struct follower {
     struct archive *archive;
-    struct fhir_client *client;
+    struct fhir_client_options client;
     struct mapping_options mapping;
-    struct round round;
-    struct gather *gather;
-    uint64_t saved;      /* position */
-    unsigned failures;   /* of the server, in a row */
-    int64_t pause_until; /* monotonic */
-    uint32_t random;
+    struct round_shared *shared;
+    enum removal removal;
+    bool strict;
     atomic_bool stopping;
+
+    /* The order of the two locks: position_lock, lock. The first is held while a position is
+     * written, which must not cross with another one. */
+    pthread_mutex_t position_lock;
+    uint64_t saved; /* guarded by position_lock */
+    int64_t saved_ms;
+
     pthread_mutex_t lock;
-    pthread_cond_t stopped; /* with lock: only to sleep on */
+    pthread_cond_t changed; /* with lock: there may be something to do, or to stop */
+    struct gather *gather;  /* this and all below are guarded by lock */
+    struct breaker breaker;
+    bool pause_is_kept;      /* durably */
+    uint64_t generation;     /* grows with each reset */
+    int64_t last_success_ms; /* Unix time; 0: none */
+    int64_t last_failure_ms;
+    struct error last_failure;
+
+    struct change *changes; /* the feed thread's */
     pthread_t thread;
+    bool started;
+    struct worker *workers;
+    unsigned worker_count; /* that run */
 };
 
-/* xorshift: to spread pauses, nothing more. */
-static uint32_t next_random(struct follower *follower)
-{
-    uint32_t x = follower->random;
-    x ^= x << 13;
-    x ^= x >> 17;
-    x ^= x << 5;
-    return follower->random = x ? x : 1;
-}
+/* --- what is kept --- */
 
-/* Doubles with each failure, up to a minute; half of it by chance. */
-static int64_t growing_pause(struct follower *follower, int64_t first_ms, unsigned failures)
+static void keep_pause(struct follower *follower, const char *text)
 {
-    int64_t pause = first_ms;
-    for (unsigned i = 1; i < failures && pause < LONGEST_PAUSE_MS; i++)
-        pause *= 2;
-    if (pause > LONGEST_PAUSE_MS)
-        pause = LONGEST_PAUSE_MS;
-    return pause / 2 + next_random(follower) % (pause / 2 + 1);
-}
-
-static void rest(struct follower *follower, int64_t ms)
-{
-    struct timespec until = clock_deadline(ms);
-    pthread_mutex_lock(&follower->lock);
-    while (!atomic_load(&follower->stopping) &&
-           pthread_cond_clockwait(&follower->stopped, &follower->lock, CLOCK_MONOTONIC, &until) ==
-               0)
-        continue;
-    pthread_mutex_unlock(&follower->lock);
-}
-
-/* --- parked studies --- */
-
-static void parked_key(const char *study, char *key, size_t size)
-{
-    snprintf(key, size, PARKED "%s", study);
-}
-
-static void park(struct follower *follower, const char *study, struct round_report *report)
-{
-    char key[UID_SIZE + 16], at[CLOCK_TEXT_SIZE];
-    struct buffer value = buffer_up_to(64 * 1024), ignored = buffer_up_to(64 * 1024);
     struct error err;
-    bool found = false;
+    if (!follower_put(follower->archive, CAST_FOLLOWER, KEY_PAUSE, slice_text(text), &err))
+        log_error("cast: cannot keep the pause reason=\"%s\"", err.message);
+}
 
-    clock_format_utc(clock_unix_ms(), at);
-    cJSON *reason = json_object();
-    json_set_text(reason, "at", at);
-    json_set_integer(reason, "status", report->status);
-    json_set_text(reason, "reason", report->error.message);
-    json_set_text(reason, "outcome", buffer_text(&report->outcome));
-    json_print(reason, &value);
-    cJSON_Delete(reason);
-    parked_key(study, key, sizeof key);
-    follower_get(follower->archive, NAME, key, &ignored, &found, NULL);
-    if (!follower_put(follower->archive, NAME, key, buffer_slice(&value), &err))
+static bool recall_pause(struct follower *follower, struct error *err)
+{
+    struct buffer value = buffer_up_to(1024);
+    bool found = false;
+    bool ok = follower_get(follower->archive, CAST_FOLLOWER, KEY_PAUSE, &value, &found, err);
+    if (ok && found) {
+        breaker_read(&follower->breaker, buffer_slice(&value), clock_monotonic_ms(),
+                     clock_unix_ms());
+        follower->pause_is_kept = true;
+    }
+    buffer_release(&value);
+    return ok;
+}
+
+static void park(struct follower *follower, const char *study, unsigned attempt,
+                 const struct round_report *report)
+{
+    struct parked_reason reason = { report->status, report->error.message, attempt + 1 };
+    struct error err;
+    cJSON *before = NULL;
+    if (!parked_describe(follower->archive, study, &before, &err) ||
+        !parked_put(follower->archive, study, &reason, &err))
         log_error("cast: cannot keep why a study is parked study=%s reason=\"%s\"", study,
                   err.message);
-    if (!found)
+    if (!before)
         metric_add(METRIC_CAST_PARKED, 1);
+    cJSON_Delete(before);
     log_warn("cast: parked study=%s status=%d reason=\"%s\"", study, report->status,
              report->error.message);
-    buffer_release(&ignored);
-    buffer_release(&value);
 }
 
 static void unpark(struct follower *follower, const char *study)
 {
-    char key[UID_SIZE + 16];
-    struct buffer value = buffer_up_to(64 * 1024);
     struct error err;
-    bool found = false;
-    parked_key(study, key, sizeof key);
-    if (follower_get(follower->archive, NAME, key, &value, &found, &err) && found &&
-        follower_put(follower->archive, NAME, key, slice_of(NULL, 0), &err)) {
+    bool was = false;
+    if (!parked_remove(follower->archive, study, &was, &err)) {
+        log_error("cast: cannot unpark study=%s reason=\"%s\"", study, err.message);
+    } else if (was) {
         metric_add(METRIC_CAST_PARKED, -1);
         log_info("cast: no longer parked study=%s", study);
     }
-    buffer_release(&value);
 }
 
-/* A start tries them once more: what was refused may have been set right. */
-static bool recall_parked(struct follower *follower, struct error *err)
+/* They are tried once more: what was refused may have been set right. */
+static bool recall_parked(struct follower *follower, uint64_t *count, struct error *err)
 {
-    struct buffer key = buffer_up_to(256);
-    char after[256] = PARKED;
+    char study[UID_SIZE] = "";
     bool found = true;
-    bool ok = true;
-    int64_t count = 0;
-    while ((ok = follower_next_key(follower->archive, NAME, after, &key, &found, err)) && found) {
-        const char *text = buffer_text(&key);
-        if (strncmp(text, PARKED, strlen(PARKED)) != 0)
-            break;
-        gather_add_due(follower->gather, text + strlen(PARKED), clock_monotonic_ms());
-        snprintf(after, sizeof after, "%s", text);
-        buffer_clear(&key);
-        count++;
+    bool ok;
+    *count = 0;
+    while ((ok = parked_next(follower->archive, study, &found, err)) && found) {
+        pthread_mutex_lock(&follower->lock);
+        gather_add_due(follower->gather, study, clock_monotonic_ms());
+        pthread_mutex_unlock(&follower->lock);
+        ++*count;
     }
-    metric_set(METRIC_CAST_PARKED, count);
-    buffer_release(&key);
     return ok;
 }
 
 /* A position says what one server has got. Another one begins at the beginning: what it holds
  * already costs no more than a look. */
-static bool find_position(struct follower *follower, const char *url, struct error *err)
+static bool find_position(struct follower *follower, struct error *err)
 {
     struct buffer known = buffer_up_to(64 * 1024);
+    const char *url = follower->client.url;
+    size_t size = strlen(url);
     bool found = false;
     bool ok = false;
 
-    if (!follower_position(follower->archive, NAME, &follower->saved, err) ||
-        !follower_get(follower->archive, NAME, SERVER, &known, &found, err))
+    while (size && url[size - 1] == '/')
+        size--;
+    struct slice base = slice_of(url, size);
+    if (!follower_position(follower->archive, CAST_FOLLOWER, &follower->saved, err) ||
+        !follower_get(follower->archive, CAST_FOLLOWER, KEY_SERVER, &known, &found, err))
         goto out;
-    if (!found || !slice_equals_text(buffer_slice(&known), url)) {
+    if (!found || !slice_equal(buffer_slice(&known), base)) {
         if (found)
             log_info("cast: another FHIR server: all studies are cast anew");
         follower->saved = 0;
-        if (!follower_save(follower->archive, NAME, 0, err) ||
-            !follower_put(follower->archive, NAME, SERVER, slice_text(url), err))
+        if (!follower_save(follower->archive, CAST_FOLLOWER, 0, err) ||
+            !follower_put(follower->archive, CAST_FOLLOWER, KEY_PAUSE, slice_of(NULL, 0), err) ||
+            !follower_put(follower->archive, CAST_FOLLOWER, KEY_SERVER, base, err))
             goto out;
     }
     ok = true;
@@ -176,125 +172,85 @@ out:
 
 /* --- the feed --- */
 
+/* Takes changes in, unless a reset came in between. */
+static void gather_changes(struct follower *follower, uint64_t generation, size_t count)
+{
+    int64_t now_ms = clock_monotonic_ms(), unix_ms = clock_unix_ms();
+    pthread_mutex_lock(&follower->lock);
+    for (size_t i = 0; i < count && generation == follower->generation; i++) {
+        const struct change *change = &follower->changes[i];
+        gather_add(follower->gather, change->identity.study, change->sequence, now_ms,
+                   unix_ms - change->at_ms);
+    }
+    pthread_cond_broadcast(&follower->changed);
+    pthread_mutex_unlock(&follower->lock);
+}
+
 static bool read_changes(struct follower *follower, size_t *count, struct error *err)
 {
     struct changes *changes = NULL;
-    struct change change;
-    bool found = false;
-    bool ok = false;
+    bool found = true;
     *count = 0;
-    if (gather_is_full(follower->gather))
+    pthread_mutex_lock(&follower->lock);
+    bool is_full = gather_is_full(follower->gather);
+    uint64_t after = gather_read(follower->gather), generation = follower->generation;
+    pthread_mutex_unlock(&follower->lock);
+    if (is_full)
         return true;
-    if (!changes_open(follower->archive, gather_read(follower->gather), &changes, err))
+    if (!changes_open(follower->archive, after, &changes, err))
         return false;
-    int64_t now_ms = clock_monotonic_ms(), unix_ms = clock_unix_ms();
-    while (*count < CHANGES_AT_ONCE && !gather_is_full(follower->gather)) {
-        if (!changes_next(changes, &change, &found, err))
-            goto out;
-        if (!found)
-            break;
-        gather_add(follower->gather, change.identity.study, change.sequence, now_ms,
-                   unix_ms - change.at_ms);
-        ++*count;
+    bool ok = true;
+    while (ok && found && *count < CHANGES_AT_ONCE) {
+        ok = changes_next(changes, &follower->changes[*count], &found, err);
+        *count += ok && found;
     }
-    ok = true;
-out:
     changes_close(changes);
+    if (*count)
+        gather_changes(follower, generation, *count);
     return ok;
 }
 
-static void save_position(struct follower *follower)
+static void save_position(struct follower *follower, bool now)
 {
     struct error err;
+    int64_t now_ms = clock_monotonic_ms();
+    pthread_mutex_lock(&follower->position_lock);
+    pthread_mutex_lock(&follower->lock);
     uint64_t position = gather_position(follower->gather);
-    if (position > follower->saved) {
-        if (follower_save(follower->archive, NAME, position, &err))
+    pthread_mutex_unlock(&follower->lock);
+    if (position > follower->saved && (now || now_ms - follower->saved_ms >= SAVE_EVERY_MS)) {
+        follower->saved_ms = now_ms;
+        if (follower_save(follower->archive, CAST_FOLLOWER, position, &err))
             follower->saved = position;
         else
             log_error("cast: cannot save the position reason=\"%s\"", err.message);
     }
     metric_set(METRIC_CAST_LAG, (int64_t)changes_behind(follower->archive, follower->saved));
+    pthread_mutex_unlock(&follower->position_lock);
 }
 
-/* --- one study --- */
-
-static void put_off(struct follower *follower, const char *study, enum round_result result,
-                    const struct round_report *report, unsigned attempt)
+static void tell_metrics(struct follower *follower)
 {
     int64_t now_ms = clock_monotonic_ms();
-    metric_add(METRIC_CAST_RETRIES, 1);
-    if (result == ROUND_CONFLICT) {
-        int64_t first = attempt < QUICK_CONFLICTS ? CONFLICT_PAUSE_MS : FIRST_PAUSE_MS;
-        gather_put_off(follower->gather, study,
-                       now_ms + growing_pause(follower, first, attempt + 1));
-        log_info("cast: others wrote too, reading again study=%s attempt=%u", study, attempt + 1);
-        return;
-    }
-    int64_t pause = growing_pause(follower, FIRST_PAUSE_MS, ++follower->failures);
-    if (report->retry_after_ms > pause)
-        pause = report->retry_after_ms < LONGEST_RETRY_AFTER_MS ? report->retry_after_ms
-                                                                : LONGEST_RETRY_AFTER_MS;
-    follower->pause_until = now_ms + pause;
-    /* The next try goes to another study, if there is one: this one may be what the server cannot
-     * bear. */
-    int64_t own = growing_pause(follower, FIRST_PAUSE_MS, attempt + 1);
-    gather_put_off(follower->gather, study, now_ms + (own > pause ? own : pause));
-    log_warn("cast: %s study=%s status=%d reason=\"%s\" pause_ms=%lld",
-             result == ROUND_DENIED ? "the FHIR server denies us: check its settings"
-                                    : "waiting for the FHIR server",
-             study, report->status, report->error.message, (long long)pause);
+    pthread_mutex_lock(&follower->lock);
+    int64_t oldest_ms = gather_oldest(follower->gather);
+    metric_set(METRIC_CAST_WAITING,
+               (int64_t)(gather_count(follower->gather) - gather_taken(follower->gather)));
+    metric_set(METRIC_CAST_IN_FLIGHT, (int64_t)gather_taken(follower->gather));
+    metric_set(METRIC_CAST_OLDEST, oldest_ms < now_ms ? (now_ms - oldest_ms) / 1000 : 0);
+    metric_set(METRIC_CAST_BREAKER, (int64_t)breaker_state(&follower->breaker, now_ms));
+    pthread_mutex_unlock(&follower->lock);
 }
 
-static void send_study(struct follower *follower, const char *due)
+static void rest(struct follower *follower, int64_t ms)
 {
-    char study[UID_SIZE];
-    struct round_report report;
-    int64_t began_ms = clock_monotonic_ms();
-    snprintf(study, sizeof study, "%s", due);
-    unsigned attempt = gather_attempts(follower->gather, study);
-
-    enum round_result result = round_run(&follower->round, study, attempt, &report);
-    switch (result) {
-    case ROUND_DONE:
-        log_info("cast: in step study=%s written=%zu ms=%lld", study, report.written,
-                 (long long)(clock_monotonic_ms() - began_ms));
-        follower->failures = 0;
-        unpark(follower, study);
-        gather_done(follower->gather, study);
-        break;
-    case ROUND_REFUSED:
-        follower->failures = 0;
-        park(follower, study, &report);
-        gather_done(follower->gather, study);
-        break;
-    case ROUND_CONFLICT:
-    case ROUND_WAIT:
-    case ROUND_DENIED:
-        put_off(follower, study, result, &report, attempt);
-        break;
-    case ROUND_STOPPED:
-        break;
-    }
-    round_report_release(&report);
-}
-
-/* --- the thread --- */
-
-static void wait_for_work(struct follower *follower, bool busy)
-{
-    int64_t now_ms = clock_monotonic_ms();
-    int64_t next = gather_next_due(follower->gather);
-    if (next < follower->pause_until)
-        next = follower->pause_until;
-    int64_t wait = next == INT64_MAX ? LONGEST_WAIT_MS : next - now_ms;
-    if (wait <= 0)
-        return;
-    if (wait > LONGEST_WAIT_MS)
-        wait = LONGEST_WAIT_MS;
-    if (busy || gather_is_full(follower->gather))
-        rest(follower, wait < REST_MS ? wait : REST_MS);
-    else
-        changes_wait(follower->archive, gather_read(follower->gather), wait);
+    struct timespec until = clock_deadline(ms);
+    pthread_mutex_lock(&follower->lock);
+    while (!atomic_load(&follower->stopping) &&
+           pthread_cond_clockwait(&follower->changed, &follower->lock, CLOCK_MONOTONIC, &until) ==
+               0)
+        continue;
+    pthread_mutex_unlock(&follower->lock);
 }
 
 static void *follow(void *context)
@@ -307,37 +263,249 @@ static void *follow(void *context)
             log_error("cast: cannot read the change feed reason=\"%s\"", err.message);
             rest(follower, LONGEST_WAIT_MS);
         }
-        int64_t now_ms = clock_monotonic_ms();
-        const char *due = now_ms >= follower->pause_until ? gather_due(follower->gather, now_ms)
-                                                          : NULL;
-        if (due)
-            send_study(follower, due);
-        save_position(follower);
-        if (!due)
-            wait_for_work(follower, count > 0);
+        save_position(follower, false);
+        tell_metrics(follower);
+        pthread_mutex_lock(&follower->lock);
+        bool is_full = gather_is_full(follower->gather);
+        bool is_busy = gather_count(follower->gather) > 0;
+        uint64_t after = gather_read(follower->gather);
+        pthread_mutex_unlock(&follower->lock);
+        if (is_full || (count && count < CHANGES_AT_ONCE))
+            rest(follower, REST_MS);
+        else if (!count)
+            changes_wait(follower->archive, after, is_busy ? SAVE_EVERY_MS : LONGEST_WAIT_MS);
     }
+    save_position(follower, true);
     return NULL;
+}
+
+/* --- one study --- */
+
+/* With the lock. Returns the text of a pause that is to outlive this run, "" to forget the one that
+ * is kept, NULL: nothing to do. */
+static const char *heed_server(struct follower *follower, enum round_result result,
+                               const struct round_report *report, int64_t *pause_ms,
+                               char text[BREAKER_TEXT_SIZE])
+{
+    int64_t now_ms = clock_monotonic_ms();
+    if (result != ROUND_WAIT && result != ROUND_DENIED) {
+        bool was_kept = follower->pause_is_kept;
+        breaker_succeeded(&follower->breaker);
+        follower->pause_is_kept = false;
+        return was_kept ? "" : NULL;
+    }
+    follower->last_failure = report->error;
+    follower->last_failure_ms = clock_unix_ms();
+    *pause_ms = breaker_failed(&follower->breaker, now_ms, report->retry_after_ms);
+    /* Who starts the server again with other credentials does not want to wait. */
+    if (result == ROUND_DENIED)
+        return NULL;
+    follower->pause_is_kept = true;
+    breaker_print(&follower->breaker, now_ms, clock_unix_ms(), text);
+    return text;
+}
+
+static void log_put_off(const char *study, enum round_result result, unsigned attempt,
+                        const struct round_report *report, int64_t pause_ms)
+{
+    if (result == ROUND_CONFLICT)
+        log_info("cast: others wrote too, reading again study=%s attempt=%u", study, attempt + 1);
+    else
+        log_warn("cast: %s study=%s status=%d reason=\"%s\" pause_ms=%lld",
+                 result == ROUND_DENIED ? "the FHIR server denies us: check its settings"
+                                        : "waiting for the FHIR server",
+                 study, report->status, report->error.message, (long long)pause_ms);
+}
+
+/* With the lock. The next try goes to another study, if there is one: this one may be what the
+ * server cannot bear. */
+static void put_off(struct follower *follower, const char *study, enum round_result result,
+                    unsigned attempt, int64_t pause_ms)
+{
+    int64_t first = result == ROUND_CONFLICT && attempt < QUICK_CONFLICTS ? CONFLICT_PAUSE_MS
+                                                                          : FIRST_PAUSE_MS;
+    int64_t own = breaker_pause(&follower->breaker, first, attempt + 1);
+    gather_put_off(follower->gather, study,
+                   clock_monotonic_ms() + (own > pause_ms ? own : pause_ms));
+    metric_add(METRIC_CAST_RETRIES, 1);
+}
+
+static void settle(struct follower *follower, const char *study, unsigned attempt,
+                   enum round_result result, const struct round_report *report)
+{
+    char text[BREAKER_TEXT_SIZE];
+    int64_t pause_ms = 0;
+    if (result == ROUND_CONFLICT && attempt + 1 >= MOST_CONFLICTS)
+        result = ROUND_REFUSED;
+    /* Before the position may pass it. */
+    if (result == ROUND_DONE)
+        unpark(follower, study);
+    else if (result == ROUND_REFUSED)
+        park(follower, study, attempt, report);
+    pthread_mutex_lock(&follower->lock);
+    const char *pause = result == ROUND_STOPPED
+                            ? NULL
+                            : heed_server(follower, result, report, &pause_ms, text);
+    if (result == ROUND_STOPPED)
+        gather_give_back(follower->gather, study);
+    else if (result == ROUND_DONE || result == ROUND_REFUSED)
+        gather_done(follower->gather, study);
+    else
+        put_off(follower, study, result, attempt, pause_ms);
+    if (result == ROUND_DONE) {
+        follower->last_success_ms = clock_unix_ms();
+        metric_add(METRIC_CAST_STUDIES, 1);
+    }
+    pthread_cond_broadcast(&follower->changed);
+    pthread_mutex_unlock(&follower->lock);
+    if (pause)
+        keep_pause(follower, pause);
+    if (result == ROUND_CONFLICT || result == ROUND_WAIT || result == ROUND_DENIED)
+        log_put_off(study, result, attempt, report, pause_ms);
+}
+
+static void send_study(struct worker *worker, const char *study, unsigned attempt,
+                       int64_t waited_ms)
+{
+    struct round_report report;
+    int64_t began_ms = clock_monotonic_ms();
+    enum round_result result = round_run(&worker->round, study, attempt, &report);
+    int64_t ms = clock_monotonic_ms() - began_ms;
+    settle(worker->follower, study, attempt, result, &report);
+    if (result == ROUND_DONE)
+        log_info("cast: in step study=%s written=%zu ms=%lld lag_ms=%lld", study, report.written,
+                 (long long)ms, (long long)(waited_ms + ms));
+}
+
+/* --- a worker --- */
+
+/* With the lock. */
+static void wait_for_work(struct follower *follower)
+{
+    int64_t now_ms = clock_monotonic_ms();
+    int64_t next = gather_next_due(follower->gather);
+    if (breaker_state(&follower->breaker, now_ms) == BREAKER_OPEN &&
+        next < follower->breaker.until_ms)
+        next = follower->breaker.until_ms;
+    int64_t wait = next == INT64_MAX ? LONGEST_WAIT_MS : next - now_ms;
+    if (wait > LONGEST_WAIT_MS || wait <= 0) /* 0: another one asks for all of us */
+        wait = LONGEST_WAIT_MS;
+    struct timespec until = clock_deadline(wait);
+    pthread_cond_clockwait(&follower->changed, &follower->lock, CLOCK_MONOTONIC, &until);
+}
+
+static void *work(void *context)
+{
+    struct worker *worker = context;
+    struct follower *follower = worker->follower;
+    char study[UID_SIZE];
+    pthread_mutex_lock(&follower->lock);
+    while (!atomic_load(&follower->stopping)) {
+        int64_t now_ms = clock_monotonic_ms();
+        const char *due = NULL;
+        if (breaker_allows(&follower->breaker, now_ms, gather_taken(follower->gather)))
+            due = gather_due(follower->gather, now_ms);
+        if (!due) {
+            wait_for_work(follower);
+            continue;
+        }
+        snprintf(study, sizeof study, "%s", due);
+        int64_t waited_ms = now_ms - gather_began(follower->gather, study);
+        gather_take(follower->gather, study, now_ms);
+        unsigned attempt = gather_attempts(follower->gather, study);
+        pthread_mutex_unlock(&follower->lock);
+        send_study(worker, study, attempt, waited_ms);
+        pthread_mutex_lock(&follower->lock);
+    }
+    pthread_mutex_unlock(&follower->lock);
+    return NULL;
+}
+
+/* --- life --- */
+
+bool follower_round_open(struct follower *follower, struct round *round, struct error *err)
+{
+    *round = (struct round){ .archive = follower->archive,
+                             .mapping = &follower->mapping,
+                             .shared = follower->shared,
+                             .removal = follower->removal,
+                             .strict = follower->strict };
+    return fhir_client_open(&follower->client, &round->client, err);
+}
+
+void follower_round_close(struct round *round)
+{
+    fhir_client_close(round->client);
+    round->client = NULL;
 }
 
 static struct follower *follower_new(struct archive *archive,
                                      const struct follower_options *options)
 {
     struct follower *follower = mem_alloc(sizeof *follower);
+    unsigned workers = options->workers ? options->workers : FOLLOWER_WORKERS;
+    if (workers > FOLLOWER_WORKERS_MAX)
+        workers = FOLLOWER_WORKERS_MAX;
     follower->archive = archive;
+    follower->client = options->client;
     follower->mapping = options->mapping;
-    follower->random = (uint32_t)clock_monotonic_us() | 1;
+    follower->removal = options->removal;
+    follower->strict = options->strict;
+    follower->shared = round_shared_new();
+    follower->changes = mem_alloc_array(CHANGES_AT_ONCE, sizeof *follower->changes);
+    follower->workers = mem_alloc_array(workers, sizeof *follower->workers);
+    for (unsigned i = 0; i < workers; i++)
+        follower->workers[i].follower = follower;
+    follower->worker_count = workers;
+    breaker_init(&follower->breaker, (uint32_t)clock_monotonic_us());
+    pthread_mutex_init(&follower->position_lock, NULL);
     pthread_mutex_init(&follower->lock, NULL);
-    pthread_cond_init(&follower->stopped, NULL);
+    pthread_cond_init(&follower->changed, NULL);
     return follower;
 }
 
-static void follower_free(struct follower *follower)
+/* Whatever of it was begun. */
+static void follower_end(struct follower *follower)
 {
+    pthread_mutex_lock(&follower->lock);
+    atomic_store(&follower->stopping, true);
+    pthread_cond_broadcast(&follower->changed);
+    pthread_mutex_unlock(&follower->lock);
+    round_shared_stop(follower->shared);
+    for (unsigned i = 0; i < follower->worker_count; i++)
+        if (follower->workers[i].round.client)
+            fhir_client_stop(follower->workers[i].round.client);
+    changes_wake(follower->archive);
+    for (unsigned i = 0; i < follower->worker_count; i++) {
+        if (follower->workers[i].started)
+            pthread_join(follower->workers[i].thread, NULL);
+        follower_round_close(&follower->workers[i].round);
+    }
+    /* The last one: it saves how far the others came. */
+    if (follower->started)
+        pthread_join(follower->thread, NULL);
     gather_free(follower->gather);
-    fhir_client_close(follower->client);
-    pthread_cond_destroy(&follower->stopped);
+    round_shared_free(follower->shared);
+    pthread_cond_destroy(&follower->changed);
     pthread_mutex_destroy(&follower->lock);
+    pthread_mutex_destroy(&follower->position_lock);
+    free(follower->changes);
+    free(follower->workers);
     free(follower);
+}
+
+static bool start_threads(struct follower *follower, struct error *err)
+{
+    for (unsigned i = 0; i < follower->worker_count; i++) {
+        struct worker *worker = &follower->workers[i];
+        if (!follower_round_open(follower, &worker->round, err))
+            return false;
+        worker->started = pthread_create(&worker->thread, NULL, work, worker) == 0;
+        if (!worker->started)
+            return error_set(err, ERROR_NO_SPACE, "no thread for the cast");
+    }
+    follower->started = pthread_create(&follower->thread, NULL, follow, follower) == 0;
+    return follower->started || error_set(err, ERROR_NO_SPACE, "no thread for the cast");
 }
 
 bool follower_open(struct archive *archive, const struct follower_options *options,
@@ -346,41 +514,191 @@ bool follower_open(struct archive *archive, const struct follower_options *optio
     struct gather_options gather = { .quiet_ms = options->quiet_ms,
                                      .maximum_age_ms = options->maximum_age_ms };
     struct follower *follower = follower_new(archive, options);
+    uint64_t parked = 0;
     *out = NULL;
-    if (!fhir_client_open(&options->client, &follower->client, err) ||
-        !find_position(follower, fhir_client_base(follower->client), err))
+    if (!fhir_client_check(&options->client, err) || !find_position(follower, err) ||
+        !recall_pause(follower, err))
         goto fail;
-    follower->round = (struct round){ .archive = archive,
-                                      .client = follower->client,
-                                      .mapping = &follower->mapping,
-                                      .strict = options->strict };
     follower->gather = gather_new(&gather, follower->saved);
-    if (!recall_parked(follower, err))
+    if (!recall_parked(follower, &parked, err))
         goto fail;
-    if (pthread_create(&follower->thread, NULL, follow, follower) != 0) {
-        error_set(err, ERROR_NO_SPACE, "no thread for the cast");
+    metric_set(METRIC_CAST_PARKED, (int64_t)parked);
+    if (!start_threads(follower, err))
         goto fail;
-    }
-    log_info("cast: follows position=%llu latest=%llu parked=%lld",
+    log_info("cast: follows position=%llu latest=%llu parked=%llu workers=%u",
              (unsigned long long)follower->saved, (unsigned long long)changes_latest(archive),
-             (long long)metric_get(METRIC_CAST_PARKED));
+             (unsigned long long)parked, follower->worker_count);
     *out = follower;
     return true;
 fail:
-    follower_free(follower);
+    follower_end(follower);
     return false;
 }
 
 void follower_close(struct follower *follower)
 {
-    if (!follower)
+    if (follower)
+        follower_end(follower);
+}
+
+/* --- what an operator asks for --- */
+
+static void set_time(cJSON *json, const char *name, int64_t unix_ms)
+{
+    char text[CLOCK_TEXT_SIZE];
+    if (!unix_ms)
         return;
+    clock_format_utc(unix_ms, text);
+    cJSON_AddStringToObject(json, name, text);
+}
+
+void follower_status(struct follower *follower, cJSON *json)
+{
+    static const char *const states[] = {
+        [BREAKER_CLOSED] = "running", [BREAKER_OPEN] = "pausing", [BREAKER_HALF_OPEN] = "probing"
+    };
+    int64_t now_ms = clock_monotonic_ms();
+    pthread_mutex_lock(&follower->position_lock);
     pthread_mutex_lock(&follower->lock);
-    atomic_store(&follower->stopping, true);
-    pthread_cond_broadcast(&follower->stopped);
+    int64_t oldest_ms = gather_oldest(follower->gather);
+    const struct breaker *breaker = &follower->breaker;
+    if (!strchr(follower->client.url, '@'))
+        cJSON_AddStringToObject(json, "url", follower->client.url);
+    cJSON_AddStringToObject(json, "state", states[breaker_state(breaker, now_ms)]);
+    cJSON_AddNumberToObject(json, "position", (double)follower->saved);
+    cJSON_AddNumberToObject(json, "latest", (double)changes_latest(follower->archive));
+    cJSON_AddNumberToObject(json, "lag",
+                            (double)changes_behind(follower->archive, follower->saved));
+    cJSON_AddNumberToObject(
+        json, "waiting", (double)(gather_count(follower->gather) - gather_taken(follower->gather)));
+    cJSON_AddNumberToObject(json, "inFlight", (double)gather_taken(follower->gather));
+    cJSON_AddNumberToObject(json, "workers", follower->worker_count);
+    cJSON_AddNumberToObject(json, "oldestSeconds",
+                            oldest_ms < now_ms ? (double)((now_ms - oldest_ms) / 1000) : 0);
+    cJSON_AddNumberToObject(json, "parked", (double)metric_get(METRIC_CAST_PARKED));
+    cJSON_AddNumberToObject(json, "failures", breaker->failures);
+    cJSON_AddNumberToObject(
+        json, "pauseMilliseconds",
+        breaker->failures && breaker->until_ms > now_ms ? (double)(breaker->until_ms - now_ms) : 0);
+    set_time(json, "lastSuccess", follower->last_success_ms);
+    set_time(json, "lastFailure", follower->last_failure_ms);
+    if (follower->last_failure_ms)
+        cJSON_AddStringToObject(json, "lastFailureReason", follower->last_failure.message);
     pthread_mutex_unlock(&follower->lock);
-    fhir_client_stop(follower->client);
+    pthread_mutex_unlock(&follower->position_lock);
+}
+
+bool follower_replay(struct follower *follower, const char *study, uint64_t *count,
+                     struct error *err)
+{
+    bool ok = true;
+    *count = 1;
+    if (!study)
+        ok = recall_parked(follower, count, err);
+    pthread_mutex_lock(&follower->lock);
+    if (study)
+        gather_add_due(follower->gather, study, clock_monotonic_ms());
+    gather_hurry(follower->gather, study, clock_monotonic_ms());
+    breaker_hurry(&follower->breaker);
+    pthread_cond_broadcast(&follower->changed);
+    pthread_mutex_unlock(&follower->lock);
+    return ok;
+}
+
+bool follower_reset(struct follower *follower, uint64_t position, struct error *err)
+{
+    if (position > changes_latest(follower->archive))
+        return error_set(err, ERROR_INVALID, "the feed does not reach to this position");
+    pthread_mutex_lock(&follower->position_lock);
+    bool ok = follower_save(follower->archive, CAST_FOLLOWER, position, err);
+    if (ok) {
+        follower->saved = position;
+        pthread_mutex_lock(&follower->lock);
+        gather_reset(follower->gather, position);
+        follower->generation++;
+        pthread_cond_broadcast(&follower->changed);
+        pthread_mutex_unlock(&follower->lock);
+        log_info("cast: position reset position=%llu", (unsigned long long)position);
+    }
+    pthread_mutex_unlock(&follower->position_lock);
     changes_wake(follower->archive);
-    pthread_join(follower->thread, NULL);
-    follower_free(follower);
+    return ok;
+}
+
+static bool is_cancelled(const struct follower *follower, const struct job *job)
+{
+    return atomic_load(&follower->stopping) || (job->cancelled && job->cancelled(job->context));
+}
+
+/* *awaited: it stays in the queue afterwards. */
+static bool take(struct follower *follower, const char *study, bool *awaited, struct job *job,
+                 struct error *err)
+{
+    for (;;) {
+        pthread_mutex_lock(&follower->lock);
+        *awaited = gather_awaits(follower->gather, study);
+        bool taken = gather_take(follower->gather, study, clock_monotonic_ms());
+        pthread_mutex_unlock(&follower->lock);
+        if (taken)
+            return true;
+        if (is_cancelled(follower, job))
+            return error_set(err, ERROR_STOPPED, "cancelled");
+        rest(follower, REST_MS);
+    }
+}
+
+bool follower_pause(struct follower *follower, int64_t pause_ms, struct job *job, struct error *err)
+{
+    int64_t until_ms = clock_monotonic_ms() + pause_ms;
+    while (clock_monotonic_ms() < until_ms) {
+        if (is_cancelled(follower, job))
+            return error_set(err, ERROR_STOPPED, "cancelled");
+        rest(follower, REST_MS);
+    }
+    return true;
+}
+
+bool follower_run(struct follower *follower, struct round *round, const char *study,
+                  enum round_result *result, struct round_report *report, struct job *job,
+                  struct error *err)
+{
+    bool awaited;
+    if (!take(follower, study, &awaited, job, err))
+        return false;
+    bool ok = true;
+    for (unsigned attempt = 0; ok; attempt++) {
+        *result = round_run(round, study, attempt, report);
+        bool again = *result == ROUND_CONFLICT || *result == ROUND_WAIT;
+        if (!again || attempt + 1 == RUN_ATTEMPTS)
+            break;
+        int64_t pause_ms = *result == ROUND_CONFLICT ? CONFLICT_PAUSE_MS
+                                                     : (int64_t)FIRST_PAUSE_MS << attempt;
+        if (report->retry_after_ms > pause_ms)
+            pause_ms = report->retry_after_ms;
+        ok = follower_pause(
+            follower, pause_ms < RUN_LONGEST_PAUSE_MS ? pause_ms : RUN_LONGEST_PAUSE_MS, job, err);
+    }
+    if (ok && (*result == ROUND_WAIT || *result == ROUND_DENIED))
+        ok = error_set(err, ERROR_CLOSED, "the FHIR server: %s", report->error.message);
+    if (ok && *result == ROUND_STOPPED)
+        ok = error_set(err, ERROR_STOPPED, "cancelled");
+    /* What waits for the workers is theirs yet: this was one look more. */
+    if (ok && !round->dry && *result == ROUND_DONE)
+        unpark(follower, study);
+    pthread_mutex_lock(&follower->lock);
+    if (awaited)
+        gather_give_back(follower->gather, study);
+    else
+        gather_done(follower->gather, study);
+    pthread_cond_broadcast(&follower->changed);
+    pthread_mutex_unlock(&follower->lock);
+    return ok;
+}
+
+bool follower_awaits(struct follower *follower, const char *study)
+{
+    pthread_mutex_lock(&follower->lock);
+    bool awaits = gather_awaits(follower->gather, study);
+    pthread_mutex_unlock(&follower->lock);
+    return awaits;
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 /* Changes gathered by study: which study is due when, and how far the feed is done with. Times are
- * monotonic milliseconds. One thread at a time. */
+ * monotonic milliseconds. Each call takes a time that grows with the logarithm of what waits. One
+ * thread at a time. */
 
 #include "archive/archive.h"
 
@@ -15,6 +16,11 @@ struct gather_options {
 
 struct gather *gather_new(const struct gather_options *options, uint64_t position);
 void gather_free(struct gather *gather);
+
+/* Is it waiting for its turn because the feed said so? */
+bool gather_awaits(const struct gather *gather, const char *study);
+/* When the change that it waits for was seen; INT64_MAX when it is not there. */
+int64_t gather_began(const struct gather *gather, const char *study);
 
 /* No room for another study: do not read on in the feed. */
 bool gather_is_full(const struct gather *gather);
@@ -32,13 +38,28 @@ const char *gather_due(const struct gather *gather, int64_t now_ms);
 /* When there will be one: INT64_MAX when nothing is waiting. */
 int64_t gather_next_due(const struct gather *gather);
 
+/* The study is being sent: it is not due until one of the calls below. Changes of it that come
+ * meanwhile make it due again. False when it is being sent already, or there is no room for it; one
+ * that is not waiting is taken in. */
+bool gather_take(struct gather *gather, const char *study, int64_t now_ms);
+size_t gather_taken(const struct gather *gather); /* how many are being sent */
+
 /* The study is sent (or parked). */
 void gather_done(struct gather *gather, const char *study);
 /* It is not: again at `due_ms`. */
 void gather_put_off(struct gather *gather, const char *study, int64_t due_ms);
+/* It was not tried: due as before. */
+void gather_give_back(struct gather *gather, const char *study);
+/* The study's pause is over, and those of all when NULL. */
+void gather_hurry(struct gather *gather, const char *study, int64_t now_ms);
 /* How often it was put off in a row. */
 unsigned gather_attempts(const struct gather *gather, const char *study);
 
+/* Forgets all but what is being sent, and reads on behind the position. */
+void gather_reset(struct gather *gather, uint64_t position);
+
+/* When the oldest change that waits was seen first; INT64_MAX when none waits. */
+int64_t gather_oldest(const struct gather *gather);
 /* The last change read. */
 uint64_t gather_read(const struct gather *gather);
 /* Everything up to here is sent: what a restart may begin behind. */

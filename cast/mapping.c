@@ -164,3 +164,13 @@ bool mapping_is_ours(const cJSON *resource)
     }
     return false;
 }
+
+bool mapping_is_of(const cJSON *resource, const char *source)
+{
+    const char *said = json_text(json_get(resource, "meta"), "source");
+    if (!mapping_is_ours(resource))
+        return false;
+    /* Servers append the request's id behind a '#'. */
+    size_t size = said ? strcspn(said, "#") : 0;
+    return !size || !source || (strlen(source) == size && strncmp(said, source, size) == 0);
+}

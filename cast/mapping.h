@@ -44,3 +44,6 @@ void mapping_set_references(cJSON *imaging_study, const char *patient, const cha
                             size_t endpoint_count);
 /* Did we make this resource? */
 bool mapping_is_ours(const cJSON *resource);
+/* Did we, and not another archive that casts to the same server? One that does not say its source
+ * is anybody's. `source` NULL: any. */
+bool mapping_is_of(const cJSON *resource, const char *source);

@@ -200,7 +200,7 @@ static bool merge_notes(cJSON *held, const cJSON *values)
     return add_missing(held, "note", values, json_equal) || changed;
 }
 
-/* Tags are added and never taken away; the source is the first writer's. */
+/* Tags are added and never taken away; the source is the first writer's, who owns the resource. */
 static bool merge_meta(cJSON *held, const cJSON *mapped)
 {
     const cJSON *value = json_get(mapped, "meta");
@@ -209,7 +209,10 @@ static bool merge_meta(cJSON *held, const cJSON *mapped)
         return false;
     if (!cJSON_IsObject(meta))
         return set_copy(held, "meta", value);
-    bool changed = merge_add(meta, value, "source");
+    const char *source = json_text(meta, "source");
+    bool changed = false;
+    if ((!source || *source == '#') && json_get(value, "source")) /* '#': the server's addition */
+        changed = merge_own(meta, "source", json_get(value, "source"));
     return add_missing(meta, "tag", json_get(value, "tag"), same_coding) || changed;
 }
 
@@ -372,7 +375,7 @@ bool merge_resource(cJSON *held, const cJSON *mapped)
         return merge_by(&patient_rules, held, mapped);
     if (is_of_type(held, "Endpoint"))
         return mapping_is_ours(held) && merge_by(&endpoint_rules, held, mapped);
-    if (mapping_is_ours(held))
+    if (mapping_is_of(held, json_text(json_get(mapped, "meta"), "source")))
         return merge_by(&imaging_study_rules, held, mapped);
     bool changed = merge_by(&foreign_imaging_study_rules, held, mapped);
     return merge_foreign_series(held, mapped) || changed;
@@ -389,9 +392,9 @@ bool merge_patient_differs(const cJSON *held, const cJSON *mapped)
            both_and_different(held, mapped, "birthDate");
 }
 
-bool merge_withdraw(cJSON *held)
+bool merge_withdraw(cJSON *held, const char *status)
 {
-    cJSON *withdrawn = json_string("entered-in-error");
+    cJSON *withdrawn = json_string(status);
     cJSON *none = json_integer(0);
     bool changed = merge_own(held, "status", withdrawn);
     changed = merge_own(held, "series", NULL) || changed;
@@ -401,4 +404,36 @@ bool merge_withdraw(cJSON *held)
     cJSON_Delete(withdrawn);
     cJSON_Delete(none);
     return changed;
+}
+
+bool merge_is_withdrawn(const cJSON *held)
+{
+    const char *status = json_text(held, "status");
+    return status && (!strcmp(status, "entered-in-error") || !strcmp(status, "cancelled")) &&
+           !json_first(json_get(held, "series"));
+}
+
+bool merge_detach(cJSON *held, const char *endpoint)
+{
+    cJSON *endpoints = json_get(held, "endpoint");
+    bool changed = false;
+    cJSON *next;
+    for (cJSON *each = json_first(endpoints); each; each = next) {
+        const char *reference = json_text(each, "reference");
+        next = each->next;
+        if (reference && strcmp(reference, endpoint) == 0) {
+            cJSON_Delete(cJSON_DetachItemViaPointer(endpoints, each));
+            changed = true;
+        }
+    }
+    if (endpoints && !endpoints->child)
+        json_remove(held, "endpoint");
+    return changed;
+}
+
+void merge_hand_over(cJSON *held)
+{
+    cJSON *meta = json_get(held, "meta");
+    if (cJSON_IsObject(meta))
+        json_remove(meta, "source");
 }

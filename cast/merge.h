@@ -5,7 +5,8 @@
  * stays as it came, decimals and order included.
  *
  * A Patient gets what it lacks and loses nothing. An Endpoint or ImagingStudy with our tag agrees
- * with the archive afterwards; one that others made only gets what it lacks. */
+ * with the archive afterwards; one that others made, or another archive that casts to the same
+ * server, only gets what it lacks. */
 
 #include "cast/json.h"
 
@@ -16,6 +17,14 @@ bool merge_resource(cJSON *held, const cJSON *mapped);
 /* Does the server's Patient say another sex or birth date than the study? Its own word stays. */
 bool merge_patient_differs(const cJSON *held, const cJSON *mapped);
 
-/* The study is gone from the archive, and its ImagingStudy must stay because others refer to it:
- * entered-in-error, without series and endpoints. */
-bool merge_withdraw(cJSON *held);
+/* The study is gone from the archive, and its ImagingStudy stays, because others refer to it or
+ * because it is to: with this status ("entered-in-error", "cancelled"), without series and
+ * endpoints. */
+bool merge_withdraw(cJSON *held, const char *status);
+bool merge_is_withdrawn(const cJSON *held);
+
+/* The study is gone from one archive and another has it yet: takes a reference out of `endpoint`.
+ */
+bool merge_detach(cJSON *held, const char *endpoint);
+/* Whose it is from now on is for the next one to say that writes it. */
+void merge_hand_over(cJSON *held);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "cast/round.h"
 
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +12,7 @@
 #include "base/memory.h"
 #include "base/metrics.h"
 #include "cast/bundle.h"
+#include "cast/claims.h"
 #include "cast/coding.h"
 #include "cast/identifier.h"
 #include "cast/merge.h"
@@ -19,7 +21,6 @@
 enum {
     BODY_MAX = 256 << 20,
     QUERY_MAX = 32 * 1024,
-    OUTCOME_MAX = 4096,
     SURVIVOR_HOPS = 4,
     WITHDRAW_AFTER = 2, /* conflicts in a row that a DELETE meets */
 };
@@ -27,9 +28,36 @@ enum {
 /* What is put on an ImagingStudy whose Patient says other things than its images. */
 #define TAG_PATIENT_DIFFERS "patient-differs"
 
-void round_report_release(struct round_report *report)
+#define CLAIM_ENDPOINTS "endpoints"
+
+struct round_shared {
+    struct claims *claims;
+    pthread_mutex_t lock;
+    /* "Endpoint/7" as the server was found to hold them: they do not change. "" when not known.
+     * Guarded by lock. */
+    char endpoints[MAPPING_ENDPOINTS][128];
+};
+
+struct round_shared *round_shared_new(void)
 {
-    buffer_release(&report->outcome);
+    struct round_shared *shared = mem_alloc(sizeof *shared);
+    shared->claims = claims_new();
+    pthread_mutex_init(&shared->lock, NULL);
+    return shared;
+}
+
+void round_shared_free(struct round_shared *shared)
+{
+    if (!shared)
+        return;
+    claims_free(shared->claims);
+    pthread_mutex_destroy(&shared->lock);
+    free(shared);
+}
+
+void round_shared_stop(struct round_shared *shared)
+{
+    claims_stop(shared->claims);
 }
 
 /* --- what an answer means --- */
@@ -48,7 +76,23 @@ static enum round_result result_of_status(int status)
     return ROUND_REFUSED;
 }
 
-/* The codes of an OperationOutcome's issues, which hold no data of patients, unlike its texts. */
+static bool is_code(const char *text)
+{
+    return text && *text && strspn(text, "abcdefghijklmnopqrstuvwxyz-") == strlen(text);
+}
+
+/* A path of elements. One with a literal in it could hold a value. */
+static bool is_plain_path(const char *text)
+{
+    size_t size = text ? strlen(text) : 0;
+    for (size_t i = 0; i < size; i++)
+        if (!strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.[]", text[i]))
+            return false;
+    return size > 0;
+}
+
+/* The codes of an OperationOutcome's issues and the elements that they are about, which hold no
+ * data of patients, unlike its texts. */
 static void issue_codes(struct slice body, char *codes, size_t size)
 {
     cJSON *tree = NULL;
@@ -58,9 +102,15 @@ static void issue_codes(struct slice body, char *codes, size_t size)
         return;
     for (issue = json_first(json_get(tree, "issue")); issue; issue = issue->next) {
         const char *code = json_text(issue, "code");
+        const cJSON *place = json_first(json_get(issue, "expression"));
         size_t used = strlen(codes);
-        if (code && strspn(code, "abcdefghijklmnopqrstuvwxyz-") == strlen(code))
-            snprintf(codes + used, size - used, "%s%s", used ? "," : "", code);
+        if (!is_code(code) || used + strlen(code) + 2 > size)
+            continue;
+        snprintf(codes + used, size - used, "%s%s", used ? "," : "", code);
+        used = strlen(codes);
+        if (cJSON_IsString(place) && is_plain_path(place->valuestring) &&
+            used + strlen(place->valuestring) + 5 < size)
+            snprintf(codes + used, size - used, " at %s", place->valuestring);
     }
     cJSON_Delete(tree);
 }
@@ -77,8 +127,6 @@ static enum round_result take_answer(const char *what, struct fhir_answer *answe
     issue_codes(buffer_slice(&answer->body), codes, sizeof codes);
     error_set(&report->error, ERROR_IO, "%s was answered with %d%s%s", what, answer->status,
               *codes ? " " : "", codes);
-    buffer_clear(&report->outcome);
-    buffer_append(&report->outcome, slice_take(buffer_slice(&answer->body), OUTCOME_MAX));
     return result;
 }
 
@@ -93,12 +141,32 @@ static enum round_result send(struct round *round, const struct fhir_request *re
                               const char *what, struct fhir_answer *answer,
                               struct round_report *report)
 {
-    if (!fhir_client_send(round->client, request, answer, &report->error))
-        return no_answer(report);
+    if (!fhir_client_send(round->client, request, answer, &report->error)) {
+        enum round_result result = no_answer(report);
+        return report->error.code == ERROR_UNSUPPORTED ? ROUND_DENIED : result;
+    }
     return take_answer(what, answer, report);
 }
 
 /* --- reading --- */
+
+/* Others of one identifier that count: not those that say themselves that they are none. */
+static void count_duplicates(const struct search_answer *found, const char *type,
+                             struct round_report *report)
+{
+    size_t count = 0;
+    const cJSON *other;
+    bool patients = strcmp(type, "Patient") == 0;
+    for (other = json_first(found->others); other; other = other->next)
+        count += patients ? !search_answer_survivor(other) : !merge_is_withdrawn(other);
+    if (patients)
+        report->patient_duplicates = count;
+    else if (strcmp(type, "ImagingStudy") == 0)
+        report->duplicates = count;
+    if (count)
+        log_warn("cast: server holds %zu resources of one identifier type=%s taken=%s", count + 1,
+                 type, json_text(found->best, "id"));
+}
 
 static enum round_result search(struct round *round, const cJSON *mapped,
                                 struct search_answer *found, struct round_report *report)
@@ -116,9 +184,8 @@ static enum round_result search(struct round *round, const cJSON *mapped,
     if (result == ROUND_DONE &&
         !search_answer_read(buffer_slice(&answer.body), type, identifier, found, &report->error))
         result = no_answer(report);
-    if (result == ROUND_DONE && json_first(found->others))
-        log_warn("cast: server holds %d resources of one identifier type=%s taken=%s",
-                 cJSON_GetArraySize(found->others) + 1, type, json_text(found->best, "id"));
+    if (result == ROUND_DONE)
+        count_duplicates(found, type, report);
     fhir_answer_release(&answer);
     buffer_release(&path);
     return result;
@@ -181,6 +248,9 @@ static enum round_result post(struct round *round, struct bundle *bundle,
     enum bundle_answer existed = BUNDLE_WRITTEN;
     enum round_result result = ROUND_REFUSED;
 
+    report->written += bundle_count(bundle);
+    if (round->dry)
+        return ROUND_DONE;
     bundle_print(bundle, &body);
     if (!buffer_check(&body, "the transaction", &report->error))
         goto out;
@@ -190,7 +260,6 @@ static enum round_result post(struct round *round, struct bundle *bundle,
     FAULT_POINT("cast-after-transaction");
     if (result != ROUND_DONE)
         goto out;
-    report->written = bundle_count(bundle);
     if (!bundle_check(bundle, buffer_slice(&answer.body), &existed, &report->error))
         result = no_answer(report);
     else if (existed == BUNDLE_EXISTED)
@@ -222,86 +291,178 @@ static enum round_result plan_patient(struct round *round, struct bundle *bundle
     return result;
 }
 
+static bool known_endpoint(struct round *round, size_t index, char **reference)
+{
+    struct round_shared *shared = round->shared;
+    pthread_mutex_lock(&shared->lock);
+    bool known = shared->endpoints[index][0] != 0;
+    if (known)
+        *reference = mem_copy_text(shared->endpoints[index]);
+    pthread_mutex_unlock(&shared->lock);
+    return known;
+}
+
+static void know_endpoint(struct round *round, size_t index, const char *reference)
+{
+    struct round_shared *shared = round->shared;
+    pthread_mutex_lock(&shared->lock);
+    snprintf(shared->endpoints[index], sizeof shared->endpoints[index], "%s",
+             strlen(reference) < sizeof shared->endpoints[index] ? reference : "");
+    pthread_mutex_unlock(&shared->lock);
+}
+
 static enum round_result plan_endpoint(struct round *round, struct bundle *bundle,
                                        const struct mapping *mapping, size_t index,
                                        char **reference, struct round_report *report)
 {
     struct search_answer found;
-    char *known = round->endpoints[index];
-    if (*known) {
-        *reference = mem_copy_text(known);
+    if (known_endpoint(round, index, reference))
         return ROUND_DONE;
-    }
     enum round_result result = search(round, mapping->endpoints[index], &found, report);
     if (result == ROUND_DONE) {
         size_t before = bundle_count(bundle);
         *reference = plan(bundle, &found, mapping->endpoints[index]);
-        if (bundle_count(bundle) == before && strlen(*reference) < sizeof round->endpoints[0])
-            strcpy(known, *reference);
+        if (bundle_count(bundle) == before)
+            know_endpoint(round, index, *reference);
     }
     search_answer_release(&found);
     return result;
 }
 
-static enum round_result plan_imaging_study(struct round *round, struct bundle *bundle,
+static enum round_result delete_one(struct round *round, const cJSON *held, unsigned attempt,
+                                    struct round_report *report);
+
+/* Those that an archive of our name made go; others' are told of, and stay. */
+static enum round_result delete_duplicates(struct round *round, const cJSON *others,
+                                           unsigned attempt, struct round_report *report)
+{
+    enum round_result result = ROUND_DONE;
+    const cJSON *other;
+    for (other = json_first(others); other && result == ROUND_DONE; other = other->next)
+        if (mapping_is_of(other, round->mapping->source) && !merge_is_withdrawn(other))
+            result = delete_one(round, other, attempt, report);
+    return result;
+}
+
+/* What is planned and found for one study. */
+struct update {
+    struct bundle *bundle;
+    char *patient;
+    char *endpoints[MAPPING_ENDPOINTS];
+    bool remembered;
+    bool claimed_endpoints;
+    struct search_answer imaging_study;
+};
+
+static enum round_result plan_endpoints(struct round *round, struct update *update,
+                                        const struct mapping *mapping, struct round_report *report)
+{
+    enum round_result result = ROUND_DONE;
+    size_t known = 0;
+    for (size_t i = 0; i < mapping->endpoint_count; i++)
+        known += known_endpoint(round, i, &update->endpoints[i]);
+    update->remembered = known > 0;
+    if (known == mapping->endpoint_count)
+        return ROUND_DONE;
+    for (size_t i = 0; i < mapping->endpoint_count; i++) {
+        free(update->endpoints[i]);
+        update->endpoints[i] = NULL;
+    }
+    /* Until they are there one alone makes them. */
+    if (!claims_enter(round->shared->claims, CLAIM_ENDPOINTS))
+        return ROUND_STOPPED;
+    update->claimed_endpoints = true;
+    for (size_t i = 0; i < mapping->endpoint_count && result == ROUND_DONE; i++)
+        result = plan_endpoint(round, update->bundle, mapping, i, &update->endpoints[i], report);
+    return result;
+}
+
+static enum round_result plan_imaging_study(struct round *round, struct update *update,
                                             const struct mapping *mapping,
                                             struct round_report *report)
 {
-    struct search_answer found;
-    enum round_result result = search(round, mapping->imaging_study, &found, report);
-    if (result == ROUND_DONE)
-        free(plan(bundle, &found, mapping->imaging_study));
-    search_answer_release(&found);
-    return result;
+    enum round_result result = search(round, mapping->imaging_study, &update->imaging_study,
+                                      report);
+    if (result != ROUND_DONE)
+        return result;
+    report->missing = !update->imaging_study.best;
+    mapping_set_references(mapping->imaging_study, update->patient,
+                           (const char *const *)update->endpoints, mapping->endpoint_count);
+    free(plan(update->bundle, &update->imaging_study, mapping->imaging_study));
+    return ROUND_DONE;
 }
 
-static enum round_result update(struct round *round, const struct mapping *mapping,
-                                struct round_report *report)
+static void forget_endpoints(struct round *round)
 {
-    struct bundle *bundle = bundle_new(fhir_client_base(round->client));
-    char *patient = NULL;
-    char *endpoints[MAPPING_ENDPOINTS] = { NULL };
-    bool remembered = round->endpoints[0][0] != 0;
-    enum round_result result = plan_patient(round, bundle, mapping, &patient, report);
-    for (size_t i = 0; i < mapping->endpoint_count && result == ROUND_DONE; i++)
-        result = plan_endpoint(round, bundle, mapping, i, &endpoints[i], report);
-    if (result == ROUND_DONE) {
-        mapping_set_references(mapping->imaging_study, patient, (const char *const *)endpoints,
-                               mapping->endpoint_count);
-        result = plan_imaging_study(round, bundle, mapping, report);
-    }
-    if (result == ROUND_DONE && bundle_count(bundle))
-        result = post(round, bundle, report);
+    pthread_mutex_lock(&round->shared->lock);
+    memset(round->shared->endpoints, 0, sizeof round->shared->endpoints);
+    pthread_mutex_unlock(&round->shared->lock);
+}
+
+static enum round_result update_claimed(struct round *round, const struct mapping *mapping,
+                                        unsigned attempt, struct round_report *report)
+{
+    struct update update = { .bundle = bundle_new(fhir_client_base(round->client)) };
+    enum round_result result = plan_patient(round, update.bundle, mapping, &update.patient, report);
+    if (result == ROUND_DONE)
+        result = plan_endpoints(round, &update, mapping, report);
+    if (result == ROUND_DONE)
+        result = plan_imaging_study(round, &update, mapping, report);
+    if (result == ROUND_DONE && bundle_count(update.bundle))
+        result = post(round, update.bundle, report);
+    if (result == ROUND_DONE)
+        result = delete_duplicates(round, update.imaging_study.others, attempt, report);
     /* What was not taken may have referred to an Endpoint that is gone: all is read anew before a
      * study is given up. */
     if (result == ROUND_REFUSED || result == ROUND_CONFLICT)
-        memset(round->endpoints, 0, sizeof round->endpoints);
-    if (result == ROUND_REFUSED && remembered)
+        forget_endpoints(round);
+    if (result == ROUND_REFUSED && update.remembered)
         result = ROUND_CONFLICT;
+    if (update.claimed_endpoints)
+        claims_leave(round->shared->claims, CLAIM_ENDPOINTS);
     for (size_t i = 0; i < MAPPING_ENDPOINTS; i++)
-        free(endpoints[i]);
-    free(patient);
-    bundle_free(bundle);
+        free(update.endpoints[i]);
+    free(update.patient);
+    search_answer_release(&update.imaging_study);
+    bundle_free(update.bundle);
+    return result;
+}
+
+/* The Patient is one writer's until the transaction is answered. */
+static enum round_result update(struct round *round, const struct mapping *mapping,
+                                unsigned attempt, struct round_report *report)
+{
+    struct buffer patient = buffer_up_to(QUERY_MAX);
+    enum round_result result = ROUND_STOPPED;
+    buffer_append_text(&patient, "Patient?");
+    identifier_query(identifier_of_resource(mapping->patient), &patient);
+    if (claims_enter(round->shared->claims, buffer_text(&patient))) {
+        result = update_claimed(round, mapping, attempt, report);
+        claims_leave(round->shared->claims, buffer_text(&patient));
+    }
+    buffer_release(&patient);
     return result;
 }
 
 /* --- a study that is gone --- */
 
-/* Servers that keep references whole do not delete what is referred to. */
-static enum round_result withdraw(struct round *round, const cJSON *held,
-                                  struct round_report *report)
+static enum round_result put(struct round *round, cJSON *changed, struct round_report *report)
 {
     struct bundle *bundle = bundle_new(fhir_client_base(round->client));
-    enum round_result result = ROUND_DONE;
-    cJSON *copy = json_copy(held);
-    if (merge_withdraw(copy)) {
-        bundle_update_take(bundle, copy);
-        result = post(round, bundle, report);
-    } else {
-        cJSON_Delete(copy);
-    }
+    bundle_update_take(bundle, changed);
+    enum round_result result = post(round, bundle, report);
     bundle_free(bundle);
     return result;
+}
+
+static enum round_result withdraw(struct round *round, const cJSON *held, const char *status,
+                                  struct round_report *report)
+{
+    cJSON *copy = json_copy(held);
+    if (merge_withdraw(copy, status))
+        return put(round, copy, report);
+    cJSON_Delete(copy);
+    return ROUND_DONE;
 }
 
 static enum round_result delete_one(struct round *round, const cJSON *held, unsigned attempt,
@@ -309,8 +470,10 @@ static enum round_result delete_one(struct round *round, const cJSON *held, unsi
 {
     char etag[ETAG_SIZE];
     struct fhir_answer answer = { 0 };
-    if (!mapping_is_ours(held))
+    if (round->dry) {
+        report->written++;
         return ROUND_DONE;
+    }
     bundle_etag(held, etag);
     char *path = mem_format("ImagingStudy/%s", json_text(held, "id"));
     struct fhir_request request = { .method = "DELETE", .path = path, .if_match = etag };
@@ -321,9 +484,97 @@ static enum round_result delete_one(struct round *round, const cJSON *held, unsi
         return ROUND_DONE;
     if (result == ROUND_DONE)
         report->written++;
+    /* Servers that keep references whole do not delete what is referred to. */
     if (result == ROUND_CONFLICT && attempt >= WITHDRAW_AFTER)
-        return withdraw(round, held, report);
+        return withdraw(round, held, "entered-in-error", report);
     return result;
+}
+
+/* The Endpoint of one of our services; NULL when the server has none. */
+static enum round_result find_endpoint(struct round *round, const cJSON *mapped, size_t index,
+                                       char **reference, struct round_report *report)
+{
+    struct search_answer found;
+    if (known_endpoint(round, index, reference))
+        return ROUND_DONE;
+    enum round_result result = search(round, mapped, &found, report);
+    if (result == ROUND_DONE && found.best)
+        *reference = mem_format("Endpoint/%s", json_text(found.best, "id"));
+    search_answer_release(&found);
+    return result;
+}
+
+/* Is it an Endpoint of another archive's cast? */
+static enum round_result is_of_other(struct round *round, const char *reference, bool *is,
+                                     struct round_report *report)
+{
+    struct fhir_answer answer = { 0 };
+    cJSON *endpoint = NULL;
+    *is = false;
+    if (!reference || strncmp(reference, "Endpoint/", 9) != 0 || strpbrk(reference + 9, "/?#"))
+        return ROUND_DONE;
+    struct fhir_request request = { .method = "GET", .path = reference };
+    enum round_result result = send(round, &request, "a read", &answer, report);
+    if (result == ROUND_DONE && json_parse(buffer_slice(&answer.body), &endpoint, NULL))
+        *is = mapping_is_ours(endpoint) && !mapping_is_of(endpoint, round->mapping->source);
+    if (report->status == 404 || report->status == 410)
+        result = ROUND_DONE;
+    cJSON_Delete(endpoint);
+    fhir_answer_release(&answer);
+    return result;
+}
+
+/* Takes our Endpoints out of `held`; *others tells whether another archive's are left. */
+static enum round_result detach(struct round *round, cJSON *held, bool *changed, bool *others,
+                                struct round_report *report)
+{
+    cJSON *endpoints[MAPPING_ENDPOINTS];
+    size_t count = mapping_endpoints(round->mapping, endpoints);
+    enum round_result result = ROUND_DONE;
+    const cJSON *each;
+    *changed = *others = false;
+    for (size_t i = 0; i < count; i++) {
+        char *reference = NULL;
+        if (result == ROUND_DONE)
+            result = find_endpoint(round, endpoints[i], i, &reference, report);
+        if (result == ROUND_DONE && reference)
+            *changed = merge_detach(held, reference) || *changed;
+        free(reference);
+        cJSON_Delete(endpoints[i]);
+    }
+    for (each = json_first(json_get(held, "endpoint")); each && !*others; each = each->next)
+        if (result == ROUND_DONE)
+            result = is_of_other(round, json_text(each, "reference"), others, report);
+    return result;
+}
+
+/* An ImagingStudy of ours goes, or is kept by policy; one that another archive has too loses what
+ * is ours; one that others made stays as it is. */
+static enum round_result remove_one(struct round *round, const cJSON *held, unsigned attempt,
+                                    struct round_report *report)
+{
+    bool changed = false, others = false;
+    if (!mapping_is_ours(held) || merge_is_withdrawn(held))
+        return ROUND_DONE;
+    bool is_own = mapping_is_of(held, round->mapping->source);
+    cJSON *rest = json_copy(held);
+    enum round_result result = detach(round, rest, &changed, &others, report);
+    if (result != ROUND_DONE || (!is_own && !changed)) {
+        cJSON_Delete(rest);
+        return result;
+    }
+    report->extra = true;
+    if (!is_own || others) {
+        if (is_own)
+            merge_hand_over(rest);
+        return put(round, rest, report);
+    }
+    cJSON_Delete(rest);
+    if (round->removal == REMOVAL_CANCELLED)
+        return withdraw(round, held, "cancelled", report);
+    if (round->removal == REMOVAL_ENTERED_IN_ERROR)
+        return withdraw(round, held, "entered-in-error", report);
+    return delete_one(round, held, attempt, report);
 }
 
 static enum round_result remove_study(struct round *round, const char *study_uid, unsigned attempt,
@@ -336,11 +587,11 @@ static enum round_result remove_study(struct round *round, const char *study_uid
                      identifier_of_uid("official", study_uid));
     enum round_result result = search(round, wanted, &found, report);
     if (result == ROUND_DONE && found.best)
-        result = delete_one(round, found.best, attempt, report);
+        result = remove_one(round, found.best, attempt, report);
     const cJSON *other;
     for (other = json_first(found.others); other; other = other->next)
         if (result == ROUND_DONE)
-            result = delete_one(round, other, attempt, report);
+            result = remove_one(round, other, attempt, report);
     search_answer_release(&found);
     cJSON_Delete(wanted);
     return result;
@@ -352,7 +603,7 @@ enum round_result round_run(struct round *round, const char *study_uid, unsigned
     struct study *study = NULL;
     struct mapping mapping;
     enum round_result result = ROUND_REFUSED;
-    *report = (struct round_report){ .retry_after_ms = -1, .outcome = buffer_up_to(OUTCOME_MAX) };
+    *report = (struct round_report){ .retry_after_ms = -1 };
 
     if (!study_open(round->archive, study_uid, &study, &report->error)) {
         if (report->error.code == ERROR_NOT_FOUND || report->error.code == ERROR_GONE)
@@ -364,7 +615,7 @@ enum round_result round_run(struct round *round, const char *study_uid, unsigned
     if (round->strict && mapping.note_count)
         error_set(&report->error, ERROR_INVALID, "the study cannot be mapped whole");
     else
-        result = update(round, &mapping, report);
+        result = update(round, &mapping, attempt, report);
     mapping_release(&mapping);
     return result;
 }

@@ -6,6 +6,7 @@
 
 #include "cast/identifier.h"
 #include "cast/mapping.h"
+#include "cast/merge.h"
 
 static bool is_id(const char *id)
 {
@@ -29,13 +30,15 @@ const char *search_answer_survivor(const cJSON *patient)
     return NULL;
 }
 
-/* Of several, one that was not merged away, then one with our tag, then the one with the first id:
- * the oldest where the server counts, and everywhere the same one each time. */
+/* Of several, one that was not merged away or withdrawn, then one with our tag, then the one with
+ * the first id: the oldest where the server counts, and everywhere the same one each time. */
 static bool is_better(const cJSON *a, const cJSON *b)
 {
     bool a_merged = search_answer_survivor(a), b_merged = search_answer_survivor(b);
     if (a_merged != b_merged)
         return b_merged;
+    if (merge_is_withdrawn(a) != merge_is_withdrawn(b))
+        return merge_is_withdrawn(b);
     if (mapping_is_ours(a) != mapping_is_ours(b))
         return mapping_is_ours(a);
     const char *a_id = json_text(a, "id"), *b_id = json_text(b, "id");

@@ -10,6 +10,7 @@
 
 #include "base/log.h"
 #include "base/memory.h"
+#include "dicom/uid.h"
 #include "server/control.h"
 #include "server/flags.h"
 #include "server/progress.h"
@@ -51,6 +52,25 @@ static bool set_dead(void *object, const char *value)
     return true;
 }
 
+static bool set_position(void *object, const char *value)
+{
+    struct command *command = object;
+    double position;
+    if (!flags_read_number(value, 0, 9007199254740992.0, &position))
+        return false;
+    command->options.position = (uint64_t)position;
+    return true;
+}
+
+static bool set_study(void *object, const char *value)
+{
+    struct command *command = object;
+    if (!uid_is_safe(slice_text(value)))
+        return false;
+    snprintf(command->options.study, sizeof(command->options.study), "%s", value);
+    return true;
+}
+
 #define AT(field) .offset = offsetof(struct command, field)
 
 static const struct flag flags[] = {
@@ -66,6 +86,10 @@ static const struct flag flags[] = {
       .help = "take up segments of which at least so much is dead" },
     { "--check", NULL, OPERATION_CHECK, AT(options.check),
       .help = "read it all again when it is written" },
+    { "--study", "UID", OPERATION_STUDY, .set = set_study, .takes = "a Study Instance UID",
+      .help = "this study, whether it is parked or not" },
+    { "--position", "N", OPERATION_POSITION, .set = set_position,
+      .takes = "a number of the change feed", .help = "what came after this change (0)" },
     { "--json", NULL, 0, AT(json), .help = "the result as one JSON document" },
     { "--quiet", NULL, 0, AT(quiet), .help = "no progress" },
     { "--help", NULL, 0, AT(help), .help = "this text" },
@@ -76,7 +100,7 @@ void command_print_list(FILE *out)
 {
     for (size_t i = 0; i < operation_count; i++) {
         char usage[32];
-        snprintf(usage, sizeof(usage), "%s%s%s", operations[i].name,
+        snprintf(usage, sizeof(usage), "%s%s%s", operation_words(&operations[i]),
                  operations[i].argument ? " " : "",
                  operations[i].argument ? operations[i].argument : "");
         fprintf(out, "       hounsfield %-22s  %s\n", usage, operations[i].summary);
@@ -86,14 +110,16 @@ void command_print_list(FILE *out)
 void command_print_help(const struct operation *operation, FILE *out)
 {
     fprintf(out, "hounsfield %s - %s\n\nUsage: hounsfield %s%s%s [FLAG]...\n\n%s\nFlags:\n",
-            operation->name, operation->summary, operation->name, operation->argument ? " " : "",
-            operation->argument ? operation->argument : "", operation->details);
+            operation_words(operation), operation->summary, operation_words(operation),
+            operation->argument ? " " : "", operation->argument ? operation->argument : "",
+            operation->details);
     flags_print(flags, FLAG_COUNT, operation->flags, out);
     fprintf(out,
             "\n%s\nCtrl-C ends it in order. Exit status: 0 done, 1 failed or cancelled, "
             "2 wrong usage%s.\n",
-            operation->offline ? "The server must not run."
-                               : "While a server uses the directory, the server does it.",
+            operation->offline  ? "The server must not run."
+            : operation->online ? "The server that uses the directory does it, and must run."
+                                : "While a server uses the directory, the server does it.",
             operation->findings ? ", 3 something was found" : "");
 }
 
@@ -117,7 +143,7 @@ static bool take_word(struct command *command, char **words, int left, int *take
     *taken = 1;
     if (word[0] == '-' || !operation->argument || command->options.directory)
         return error_set(err, ERROR_INVALID, "%s takes no %.60s (see hounsfield %s --help)",
-                         operation->name, word, operation->name);
+                         operation->name, word, operation_words(operation));
     command->options.directory = absolute_path(word);
     return true;
 }
@@ -250,6 +276,11 @@ static bool work(struct command *command, cJSON **result, struct error *err)
     if (!storage_open(&options, &storage, err))
         return err->code == ERROR_BUSY &&
                ask_server(command, settings->data_directory, &job, result, err);
+    if (command->operation->online) {
+        storage_close(storage);
+        return error_set(err, ERROR_UNSUPPORTED,
+                         "no server uses the data directory; start it first");
+    }
     *result = cJSON_CreateObject();
     bool ok = run_here(command, storage, &job, *result, err);
     storage_close(storage);

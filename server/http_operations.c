@@ -350,7 +350,7 @@ static bool read_request(const cJSON *json, const struct operation **operation,
     const cJSON *type = cJSON_GetObjectItemCaseSensitive(json, "type");
     *operation = cJSON_IsString(type) ? operation_find(type->valuestring) : NULL;
     if (!*operation || (*operation)->offline || (*operation)->argument)
-        return error_set(err, ERROR_INVALID, "type is verify, compact or stats");
+        return error_set(err, ERROR_INVALID, "type is verify, compact, stats or cast-...");
     return operation_options_read(json, *operation, options, err);
 }
 
@@ -394,7 +394,7 @@ static const struct route routes[] = {
       .body = take_body,
       .close = close_body,
       .right = HTTP_ADMIN,
-      .summary = "Begin to verify, to compact or to count",
+      .summary = "Begin to verify, to compact, to count, or to look after the cast",
       .produces = "application/json",
       .consumes = "application/json" },
     { .method = "GET",

@@ -66,10 +66,12 @@ static int misuse(const char *what, const char *word)
     return 2;
 }
 
-static int help_with(const char *command)
+static int help_with(int count, char **words)
 {
-    if (operation_find(command))
-        command_print_help(operation_find(command), stdout);
+    const char *command = count > 0 ? words[0] : "";
+    int taken;
+    if (operation_find_words(count, words, &taken))
+        command_print_help(operation_find_words(count, words, &taken), stdout);
     else if (scu_find(command))
         scu_print_help(scu_find(command), stdout);
     else if (!*command || !strcmp(command, "serve") || !strcmp(command, "settings"))
@@ -82,9 +84,10 @@ static int help_with(const char *command)
 int main(int count, char **arguments)
 {
     const char *command = count > 1 ? arguments[1] : "";
-    const struct operation *operation = operation_find(command);
+    int taken;
+    const struct operation *operation = operation_find_words(count - 1, arguments + 1, &taken);
     if (operation)
-        return command_run(operation, count - 2, arguments + 2);
+        return command_run(operation, count - 1 - taken, arguments + 1 + taken);
     if (scu_find(command))
         return scu_run(scu_find(command), count - 2, arguments + 2);
     for (int i = 1; i < count; i++) {
@@ -94,7 +97,7 @@ int main(int count, char **arguments)
         }
     }
     if (!strcmp(command, "help"))
-        return help_with(count > 2 ? arguments[2] : "");
+        return help_with(count - 2, arguments + 2);
     if (!strcmp(command, "--version") || !strcmp(command, "version")) {
         puts("hounsfield " HOUNSFIELD_VERSION);
         return 0;

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "dicom/uid.h"
 #include "server/operations.h"
 
 const struct operation operations[] = {
@@ -92,6 +93,63 @@ const struct operation operations[] = {
         .run = operation_stats,
         .print = operation_stats_print,
     },
+    {
+        .name = "cast-status",
+        .online = true,
+        .summary = "how far the FHIR server is in step",
+        .details = "Where the cast is in the change feed, what waits, whether the FHIR server "
+                   "answers, and when it\n"
+                   "last did.\n",
+        .run = operation_cast_status,
+        .print = operation_cast_status_print,
+    },
+    {
+        .name = "cast-parked",
+        .online = true,
+        .summary = "the studies that the FHIR server does not take",
+        .details = "A parked study holds up no other. It is tried again when it changes, when the "
+                   "server starts, and\n"
+                   "by cast replay. Exit status 3 says that there are some.\n",
+        .run = operation_cast_parked,
+        .print = operation_cast_parked_print,
+        .findings = operation_cast_parked_findings,
+    },
+    {
+        .name = "cast-replay",
+        .flags = OPERATION_STUDY,
+        .online = true,
+        .summary = "try parked studies again, or one study",
+        .details = "At once, and all that are parked when none is named. A pause that the FHIR "
+                   "server is left alone\n"
+                   "for ends.\n",
+        .run = operation_cast_replay,
+        .print = operation_cast_replay_print,
+    },
+    {
+        .name = "cast-reset",
+        .flags = OPERATION_POSITION,
+        .online = true,
+        .summary = "cast the change feed again from a position on",
+        .details = "0, unless told otherwise, looks at every study anew. What agrees already is "
+                   "not written.\n",
+        .run = operation_cast_reset,
+        .print = operation_cast_reset_print,
+    },
+    {
+        .name = "cast-reconcile",
+        .flags = OPERATION_DRY_RUN,
+        .online = true,
+        .alone = true,
+        .summary = "compare the archive with the FHIR server and repair",
+        .details = "Looks at each study here, and at each ImagingStudy of ours there: missing, "
+                   "differing, too much, there\n"
+                   "twice. --dry-run only lists. Goes on beside the cast; studies that wait for it "
+                   "are left to it. Exit\n"
+                   "status 3 says that something was found and not repaired.\n",
+        .run = operation_cast_reconcile,
+        .print = operation_cast_reconcile_print,
+        .findings = operation_cast_reconcile_findings,
+    },
 };
 const size_t operation_count = sizeof(operations) / sizeof(operations[0]);
 
@@ -127,6 +185,29 @@ const struct operation *operation_find(const char *name)
     return NULL;
 }
 
+const struct operation *operation_find_words(int count, char **words, int *taken)
+{
+    char joined[64];
+    *taken = 1;
+    if (count > 0 && operation_find(words[0]))
+        return operation_find(words[0]);
+    if (count < 2)
+        return NULL;
+    *taken = 2;
+    snprintf(joined, sizeof(joined), "%s-%s", words[0], words[1]);
+    return operation_find(joined);
+}
+
+const char *operation_words(const struct operation *operation)
+{
+    static _Thread_local char words[64];
+    snprintf(words, sizeof(words), "%s", operation->name);
+    char *dash = strchr(words, '-');
+    if (dash)
+        *dash = ' ';
+    return words;
+}
+
 cJSON *operation_options_json(const struct operation_options *options)
 {
     cJSON *json = cJSON_CreateObject();
@@ -135,6 +216,9 @@ cJSON *operation_options_json(const struct operation_options *options)
     cJSON_AddBoolToObject(json, "check", options->check);
     cJSON_AddNumberToObject(json, "deadShare", options->dead_share);
     cJSON_AddNumberToObject(json, "bytesPerSecond", (double)options->bytes_per_second);
+    cJSON_AddNumberToObject(json, "position", (double)options->position);
+    if (*options->study)
+        cJSON_AddStringToObject(json, "study", options->study);
     if (options->directory)
         cJSON_AddStringToObject(json, "directory", options->directory);
     return json;
@@ -154,6 +238,15 @@ bool operation_options_read(const cJSON *json, const struct operation *operation
     if (!(options->dead_share >= 0 && options->dead_share <= 1) || !(rate >= 0 && rate < 1e15))
         return error_set(err, ERROR_INVALID, "an option is out of its range");
     options->bytes_per_second = (uint64_t)rate;
+    double position = operation_number(json, "position");
+    if (!(position >= 0 && position <= 9007199254740992.0))
+        return error_set(err, ERROR_INVALID, "an option is out of its range");
+    options->position = (uint64_t)position;
+    const cJSON *study = cJSON_GetObjectItemCaseSensitive(json, "study");
+    if (study && (!cJSON_IsString(study) || !uid_is_safe(slice_text(study->valuestring))))
+        return error_set(err, ERROR_INVALID, "study is a Study Instance UID");
+    if (study)
+        snprintf(options->study, sizeof(options->study), "%s", study->valuestring);
     if (!operation->argument)
         return true;
     if (!cJSON_IsString(directory) || directory->valuestring[0] != '/')

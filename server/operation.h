@@ -11,6 +11,7 @@
 #include "archive/archive.h"
 #include "base/job.h"
 
+struct cast;
 struct storage;
 struct verifier;
 
@@ -20,7 +21,9 @@ struct operation_options {
     bool check; /* reads a backup again when it is written */
     double dead_share;
     uint64_t bytes_per_second;
-    char *directory; /* absolute; owned; NULL when the operation takes none */
+    uint64_t position;    /* in the change feed */
+    char study[UID_SIZE]; /* "" : none is named */
+    char *directory;      /* absolute; owned; NULL when the operation takes none */
 };
 
 /* Those that want to be alone run one at a time, whoever asked for them. */
@@ -37,6 +40,7 @@ struct operation_place {
     struct archive *archive;
     struct operation_turns *turns; /* NULL: nobody else can ask */
     struct verifier *verifier;     /* is told what a verification found; NULL: there is none */
+    struct cast *cast;             /* NULL: no server runs here */
     const char *data_directory;
     const char *ae_title;
 };
@@ -48,13 +52,16 @@ enum operation_flag {
     OPERATION_LIMIT = 4,
     OPERATION_CHECK = 8,
     OPERATION_DEAD = 16,
+    OPERATION_STUDY = 32,
+    OPERATION_POSITION = 64,
 };
 
 struct operation {
-    const char *name;
+    const char *name;     /* "cast-status": two words for people, "cast status" */
     const char *argument; /* "DIR", or NULL */
     unsigned flags;
     bool offline; /* only while no server runs; opens the directory itself */
+    bool online;  /* only while one runs, which does it */
     bool alone;   /* one at a time */
     const char *summary;
     const char *details;
@@ -71,6 +78,10 @@ bool operation_enter(struct operation_turns *turns, const struct operation *oper
                      struct error *err);
 void operation_leave(struct operation_turns *turns, const struct operation *operation);
 const struct operation *operation_find(const char *name); /* NULL: there is none */
+/* By the words of a command line, of which it takes *taken. */
+const struct operation *operation_find_words(int count, char **words, int *taken);
+/* As people call it, for a static place: "cast status". */
+const char *operation_words(const struct operation *operation);
 
 cJSON *operation_options_json(const struct operation_options *options);
 /* ERROR_INVALID. `options` is released by the caller either way. */

@@ -29,3 +29,30 @@ uint64_t operation_rebuild_findings(const cJSON *result);
 bool operation_compact(const struct operation_place *place, const struct operation_options *options,
                        struct job *job, cJSON *result, struct error *err);
 void operation_compact_print(const cJSON *result, FILE *out);
+
+bool operation_cast_status(const struct operation_place *place,
+                           const struct operation_options *options, struct job *job, cJSON *result,
+                           struct error *err);
+void operation_cast_status_print(const cJSON *result, FILE *out);
+
+bool operation_cast_parked(const struct operation_place *place,
+                           const struct operation_options *options, struct job *job, cJSON *result,
+                           struct error *err);
+void operation_cast_parked_print(const cJSON *result, FILE *out);
+uint64_t operation_cast_parked_findings(const cJSON *result);
+
+bool operation_cast_replay(const struct operation_place *place,
+                           const struct operation_options *options, struct job *job, cJSON *result,
+                           struct error *err);
+void operation_cast_replay_print(const cJSON *result, FILE *out);
+
+bool operation_cast_reset(const struct operation_place *place,
+                          const struct operation_options *options, struct job *job, cJSON *result,
+                          struct error *err);
+void operation_cast_reset_print(const cJSON *result, FILE *out);
+
+bool operation_cast_reconcile(const struct operation_place *place,
+                              const struct operation_options *options, struct job *job,
+                              cJSON *result, struct error *err);
+void operation_cast_reconcile_print(const cJSON *result, FILE *out);
+uint64_t operation_cast_reconcile_findings(const cJSON *result);

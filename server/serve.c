@@ -95,6 +95,7 @@ static bool open_control(struct server *server, const struct settings *settings,
                                               .archive = server->archive,
                                               .turns = &server->turns,
                                               .verifier = server->verifier,
+                                              .cast = server->cast,
                                               .data_directory = settings->data_directory,
                                               .ae_title = settings->ae_title };
     server->operations = http_operations_new(&server->place);
@@ -119,6 +120,18 @@ static bool open_cast(struct server *server, const struct settings *settings, st
     const struct cast_options options = {
         .fhir_url = or_null(settings->fhir_url),
         .bearer_token = or_null(settings->bearer_token),
+        .bearer_token_file = or_null(settings->bearer_token_file),
+        .oauth = { .token_url = or_null(settings->oauth_token_url),
+                   .client_id = or_null(settings->oauth_client_id),
+                   .client_secret = or_null(settings->oauth_client_secret),
+                   .client_secret_file = or_null(settings->oauth_client_secret_file),
+                   .key_file = or_null(settings->oauth_key_file),
+                   .key_id = or_null(settings->oauth_key_id),
+                   .scope = or_null(settings->oauth_scope) },
+        .tls_ca = or_null(settings->fhir_tls_ca),
+        .tls_certificate = or_null(settings->fhir_tls_certificate),
+        .tls_key = or_null(settings->fhir_tls_key),
+        .proxy = or_null(settings->fhir_proxy),
         .user = or_null(settings->user),
         .password = or_null(settings->password),
         .quiet_seconds = settings->quiet_seconds,
@@ -128,6 +141,8 @@ static bool open_cast(struct server *server, const struct settings *settings, st
         .ae_title = settings->ae_title,
         .timezone = or_null(settings->timezone),
         .strict = settings->strict_mapping,
+        .workers = (unsigned)settings->cast_workers,
+        .removal = settings->cast_removal,
     };
     return cast_open(server->archive, &options, &server->cast, err);
 }
@@ -370,8 +385,8 @@ bool serve(const struct settings *settings, int flag_count, char **flags, struct
     restart_init(&restart, settings->restart_after_failure);
 
     if (!open_archive(&server, settings, err) || !open_verifier(&server, settings, err) ||
-        !open_compactor(&server, settings, err) || !open_control(&server, settings, err) ||
-        !open_cast(&server, settings, err) || !open_http(&server, settings, err) ||
+        !open_compactor(&server, settings, err) || !open_cast(&server, settings, err) ||
+        !open_control(&server, settings, err) || !open_http(&server, settings, err) ||
         !open_dimse(&server, settings, err))
         goto out;
     log_info("server: ready version=%s ae_title=%s dimse=%s:%d http=%s:%d dicomweb=%s fhir=%s "

@@ -127,6 +127,18 @@ static const struct setting table[] = {
     { "fhir.url", TEXT, AT(fhir_url), 0, 0, "--fhir-url", "URL",
       "a FHIR R4 server to keep in step (none)" },
     { "fhir.bearerToken", TEXT, AT(bearer_token), 0, 0, NULL, NULL, NULL },
+    { "fhir.bearerTokenFile", TEXT, AT(bearer_token_file), 0, 0, NULL, NULL, NULL },
+    { "fhir.oauth.tokenUrl", TEXT, AT(oauth_token_url), 0, 0, NULL, NULL, NULL },
+    { "fhir.oauth.clientId", TEXT, AT(oauth_client_id), 0, 0, NULL, NULL, NULL },
+    { "fhir.oauth.clientSecret", TEXT, AT(oauth_client_secret), 0, 0, NULL, NULL, NULL },
+    { "fhir.oauth.clientSecretFile", TEXT, AT(oauth_client_secret_file), 0, 0, NULL, NULL, NULL },
+    { "fhir.oauth.keyFile", TEXT, AT(oauth_key_file), 0, 0, NULL, NULL, NULL },
+    { "fhir.oauth.keyId", TEXT, AT(oauth_key_id), 0, 0, NULL, NULL, NULL },
+    { "fhir.oauth.scope", TEXT, AT(oauth_scope), 0, 0, NULL, NULL, NULL },
+    { "fhir.tlsCa", TEXT, AT(fhir_tls_ca), 0, 0, NULL, NULL, NULL },
+    { "fhir.tlsCertificate", TEXT, AT(fhir_tls_certificate), 0, 0, NULL, NULL, NULL },
+    { "fhir.tlsKey", TEXT, AT(fhir_tls_key), 0, 0, NULL, NULL, NULL },
+    { "fhir.proxy", TEXT, AT(fhir_proxy), 0, 0, NULL, NULL, NULL },
     { "fhir.user", TEXT, AT(user), 0, 0, NULL, NULL, NULL },
     { "fhir.password", TEXT, AT(password), 0, 0, NULL, NULL, NULL },
     { "fhir.quietSeconds", NUMBER, AT(quiet_seconds), 0, 86400, "--cast-quiet", "SECONDS",
@@ -135,6 +147,8 @@ static const struct setting table[] = {
     { "fhir.identifierSystem", TEXT, AT(identifier_system), 0, 0, NULL, NULL, NULL },
     { "fhir.timezone", TEXT, AT(timezone), 0, 0, NULL, NULL, NULL },
     { "fhir.strict", BOOLEAN, AT(strict_mapping), 0, 0, NULL, NULL, NULL },
+    { "fhir.studiesAtOnce", NUMBER, AT(cast_workers), 1, 64, NULL, NULL, NULL },
+    { "fhir.onRemoval", TEXT, AT(cast_removal), 0, 0, NULL, NULL, NULL },
 };
 enum { TABLE_SIZE = sizeof(table) / sizeof(table[0]) };
 

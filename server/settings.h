@@ -105,6 +105,20 @@ struct settings {
     char *identifier_system;
     char *timezone;
     bool strict_mapping;
+    double cast_workers;
+    char *cast_removal;
+    char *bearer_token_file;
+    char *oauth_token_url;
+    char *oauth_client_id;
+    char *oauth_client_secret;
+    char *oauth_client_secret_file;
+    char *oauth_key_file;
+    char *oauth_key_id;
+    char *oauth_scope;
+    char *fhir_tls_ca;
+    char *fhir_tls_certificate;
+    char *fhir_tls_key;
+    char *fhir_proxy;
 };
 
 /* Flags are those of `serve`, behind the sub-command. ERROR_INVALID names the key or flag and says

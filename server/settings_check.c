@@ -53,6 +53,10 @@ static bool check_addresses(const struct settings *settings, struct error *err)
         strncmp(settings->fhir_url, "https://", 8))
         return error_set(err, ERROR_INVALID,
                          "fhir.url (--fhir-url) must begin with http:// or https://");
+    if (strcmp(settings->cast_removal, "delete") && strcmp(settings->cast_removal, "cancelled") &&
+        strcmp(settings->cast_removal, "entered-in-error"))
+        return error_set(err, ERROR_INVALID,
+                         "fhir.onRemoval is delete, cancelled or entered-in-error");
     if (!is_prefix(settings->dicomweb_prefix) || !is_prefix(settings->fhir_prefix))
         return error_set(err, ERROR_INVALID,
                          "dicomweb.prefix and fhir.prefix begin with a slash and end without one");
@@ -113,7 +117,9 @@ bool settings_check(const struct settings *settings, struct error *err)
     if (!is_conflict_status(settings->conflict_status))
         return error_set(err, ERROR_INVALID,
                          "store.conflictStatus must be 0111, A900, or C000 to CFFF");
-    if (settings->bearer_token[0] && settings->user[0])
+    if ((settings->bearer_token[0] || settings->bearer_token_file[0] ||
+         settings->oauth_token_url[0]) &&
+        settings->user[0])
         return error_set(err, ERROR_INVALID, "fhir.bearerToken and fhir.user: give one of them");
     return check_addresses(settings, err) && check_http(settings, err) &&
            settings_check_forwards(settings, err);

@@ -184,7 +184,11 @@ def start_server(tmp_path):
 
 @pytest.fixture(scope="session")
 def fhir(session_folder):
-    """Base URL of a real FHIR R4 server (HAPI), shared by the session: use identifiers of your own in each test."""
+    """Base URL of a real FHIR R4 server (HAPI), shared by the session: use identifiers of your own in each test.
+    HOUNSFIELD_FHIR names one that runs already."""
+    if os.environ.get("HOUNSFIELD_FHIR"):
+        yield os.environ["HOUNSFIELD_FHIR"]
+        return
     run = ROOT / "tests" / "fhir-server" / "run.sh"
     port = free_port()
     subprocess.run([str(run), "start", "--port", str(port)], check=True, timeout=900, stdout=subprocess.DEVNULL)

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "cast/bearer.h"
 #include "http/server.h"
 #include "tests/test.h"
 
@@ -99,8 +100,12 @@ TEST(a_request_carries_its_method_credentials_and_version)
 
 TEST(a_bearer_token_goes_before_a_user)
 {
+    const struct bearer_options options = { .token = "t" };
+    struct bearer *bearer = NULL;
+    struct error opening;
+    CHECK_OK(bearer_open(&options, &bearer, &opening), opening);
     struct fixture fixture = fixture_open(
-        (struct fhir_client_options){ .bearer_token = "t", .user = "u", .password = "p" });
+        (struct fhir_client_options){ .bearer = bearer, .user = "u", .password = "p" });
     struct fhir_request request = { .method = "GET", .path = "echo" };
     struct fhir_answer answer;
     struct error err;
@@ -108,6 +113,7 @@ TEST(a_bearer_token_goes_before_a_user)
     CHECK_TEXT(buffer_text(&answer.body), "GET - Bearer t application/fhir+json");
     fhir_answer_release(&answer);
     fixture_close(&fixture);
+    bearer_close(bearer);
 }
 
 TEST(an_answer_beyond_the_limit_is_refused)
@@ -260,6 +266,7 @@ TEST(a_url_that_is_none_is_refused_at_the_start)
         struct fhir_client_options options = { .url = urls[i] };
         CHECK(!fhir_client_open(&options, &client, NULL) && !client);
     }
-    struct fhir_client_options token = { .url = "http://a", .bearer_token = "x\r\ny: z" };
-    CHECK(!fhir_client_open(&token, &client, NULL));
+    struct bearer_options token = { .token = "x\r\ny: z" };
+    struct bearer *bearer = NULL;
+    CHECK(!bearer_open(&token, &bearer, NULL) && !bearer);
 }

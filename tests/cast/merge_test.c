@@ -214,9 +214,9 @@ TEST(FHIR_05_a_study_that_cannot_be_deleted_is_withdrawn)
 {
     cJSON *held = sample_json("{'resourceType':'ImagingStudy','status':'available','x':1.0,"
                               "'numberOfSeries':1,'endpoint':[{}],'series':[{'uid':'1'}]}");
-    CHECK(merge_withdraw(held));
+    CHECK(merge_withdraw(held, "entered-in-error"));
     CHECK_JSON(held, "{'resourceType':'ImagingStudy','status':'entered-in-error','x':1.0,"
                      "'numberOfSeries':0,'numberOfInstances':0}");
-    CHECK(!merge_withdraw(held));
+    CHECK(!merge_withdraw(held, "entered-in-error"));
     cJSON_Delete(held);
 }
