@@ -20,11 +20,9 @@ enum {
     TAG_NUMERIC_VALUE = 0x0040A30A,
     TAG_UNITS_CODE = 0x004008EA,
     TAG_TEXT_VALUE = 0x0040A160,
-    TAG_REFERENCED_FRAME = 0x00081160,
     TAG_REFERENCED_ITEM = 0x0040DB73,
     TAG_GRAPHIC_TYPE = 0x00700023,
     TAG_TEMPORAL_RANGE_TYPE = 0x0040A130,
-    TAG_REFERENCED_SERIES = 0x00081115,
     TAG_COMPLETION_FLAG = 0x0040A491,
     TAG_VERIFICATION_FLAG = 0x0040A493,
     TAG_VERIFYING_OBSERVERS = 0x0040A073,
@@ -81,7 +79,7 @@ static void add_series(struct buffer *evidence, const struct dataset *series, co
 static void add_study(struct buffer *evidence, const struct dataset *item)
 {
     char study[UID_SIZE] = { 0 };
-    struct dataset_items all = dataset_items(item, TAG_REFERENCED_SERIES);
+    struct dataset_items all = dataset_items(item, TAG_REFERENCED_SERIES_SEQUENCE);
     struct dataset *series;
     if (!dataset_uid(item, TAG_STUDY_INSTANCE_UID, study))
         return;
@@ -216,7 +214,7 @@ static void write_reference(struct document *document, const struct dataset *ite
     if (reference) {
         dataset_uid(reference, TAG_REFERENCED_SOP_INSTANCE_UID, instance);
         dataset_uid(reference, TAG_REFERENCED_SOP_CLASS_UID, class_uid);
-        dataset_string(reference, TAG_REFERENCED_FRAME, frames, sizeof(frames));
+        dataset_string(reference, TAG_REFERENCED_FRAME_NUMBER, frames, sizeof(frames));
     }
     dataset_close(reference);
     const struct sop_class *class = sop_class_find(slice_text(class_uid));

@@ -27,6 +27,10 @@ struct render_input {
     /* Of the Per-Frame Functional Groups Sequence, when many frames of one image are drawn; NULL:
      * the item of the frame is sought from the first on. */
     const struct item_index *frame_groups;
+    /* A presentation state in place of what the image says of its grey values; NULL: none. */
+    const struct dataset *state;
+    const struct value_source *state_source;
+    const char *instance; /* SOP Instance UID of the image, as the state names it */
 };
 
 /* ERROR_UNSUPPORTED for a photometric interpretation that has no picture, ERROR_INVALID when the

@@ -58,7 +58,11 @@ static void find_default(const struct render_input *input, const struct sample_l
 {
     int64_t lowest = 0;
     int64_t highest = ((int64_t)1 << layout->bits) - 1;
-    if (layout->bits > 8 || layout->is_signed || !modality->is_identity) {
+    if (input->state) {
+        /* All that can be, not what is: images that a state shows side by side look alike. */
+        lowest -= layout->is_signed ? (highest + 1) / 2 : 0;
+        highest += lowest;
+    } else if (layout->bits > 8 || layout->is_signed || !modality->is_identity) {
         struct padding padding = read_padding(input->header);
         find_range(layout, pixels, &padding, &lowest, &highest);
     }

@@ -24,12 +24,17 @@ bool render_float(const struct render_input *input, bool is_double, struct raste
 bool render_palette(const struct render_input *input, struct raster *raster, struct error *err);
 bool render_colour(const struct render_input *input, struct raster *raster, struct error *err);
 
+/* The first item of a sequence of the presentation state that is for this image and frame
+ * (presentation.c). NULL when there is none; close it. */
+struct dataset *presentation_item(const struct render_input *input, uint32_t sequence_tag);
+
 /* --- render_voi.c: from modality values to 0..255. By value; release it. */
 struct voi {
     bool has_window;
     struct voi_window window;
     struct lut *lut; /* when it has no window */
     bool inverse;
+    struct lut *presentation; /* goes behind both (PS3.3 C.11.6); NULL: none */
 };
 /* The transform that the call or the image asks for; has_window and lut stay empty when there is
  * none. */

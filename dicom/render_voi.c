@@ -32,8 +32,32 @@ static bool is_inverse(const struct render_input *input)
            !strcmp(shape, "INVERSE");
 }
 
+/* Softcopy VOI LUT and Presentation LUT of a state (PS3.3 C.11.8, C.11.6): the image's own, and
+ * that its photometric interpretation inverts, do not count (PS3.4 N.2.1). */
+static bool find_in_state(const struct render_input *input, struct voi *voi, struct error *err)
+{
+    char shape[17];
+    struct render_input of_state = *input;
+    struct dataset *item = presentation_item(input, TAG_SOFTCOPY_VOI_LUT_SEQUENCE);
+    bool ok = true;
+    of_state.source = input->state_source;
+    if (item) {
+        voi->has_window = read_window(item, &voi->window);
+        ok = voi->has_window || lut_find(item, TAG_VOI_LUT_SEQUENCE, &of_state, &voi->lut, err);
+    }
+    dataset_close(item);
+    voi->inverse = dataset_string(input->state, TAG_PRESENTATION_LUT_SHAPE, shape, sizeof(shape)) &&
+                   !strcmp(shape, "INVERSE");
+    return ok && lut_find(input->state, TAG_PRESENTATION_LUT_SEQUENCE, &of_state,
+                          &voi->presentation, err);
+}
+
 bool voi_find(const struct render_input *input, struct voi *voi, struct error *err)
 {
+    if (input->state) {
+        *voi = (struct voi){ .inverse = false };
+        return find_in_state(input, voi, err);
+    }
     *voi = (struct voi){ .inverse = is_inverse(input) };
     if (input->window) {
         voi->has_window = true;
@@ -94,6 +118,10 @@ uint8_t voi_apply(const struct voi *voi, double value)
         shown = 0;
     else if (shown > 255)
         shown = 255;
+    if (voi->presentation) /* from end to end of its entries */
+        shown = table_value(voi->presentation,
+                            voi->presentation->first +
+                                shown / 255 * (double)(voi->presentation->count - 1));
     uint8_t level = (uint8_t)(shown + 0.5);
     return voi->inverse ? (uint8_t)(255 - level) : level;
 }
@@ -101,5 +129,7 @@ uint8_t voi_apply(const struct voi *voi, double value)
 void voi_release(struct voi *voi)
 {
     lut_free(voi->lut);
+    lut_free(voi->presentation);
     voi->lut = NULL;
+    voi->presentation = NULL;
 }

@@ -42,7 +42,7 @@ enum {
                                    "type=\"application/octet-stream\""
 #define ALL_BULK                                                                                   \
     .query = "accept", .produces = "multipart/related; type=\"application/octet-stream\""
-#define PICTURE  "accept,window,viewport,quality"
+#define PICTURE  "accept,window,viewport,quality,annotation"
 #define RENDERED .query = PICTURE, .produces = "image/jpeg,image/png"
 #define RENDERED_DOCUMENT                                                                          \
     .query = PICTURE, .produces = "image/jpeg,image/png,text/html,text/plain,application/pdf,"     \
@@ -52,7 +52,9 @@ enum {
                                   "multipart/related; type=\"image/png\""
 #define THUMBNAIL .query = "accept,viewport", .produces = "image/jpeg,image/png"
 #define URI                                                                                        \
-    .query = "requestType,studyUID,seriesUID,objectUID,contentType,transferSyntax,frameNumber",    \
+    .query = "requestType,studyUID,seriesUID,objectUID,contentType,transferSyntax,frameNumber,"    \
+             "rows,columns,region,windowCenter,windowWidth,imageQuality,annotation,"               \
+             "presentationUID,presentationSeriesUID",                                              \
     .produces = "image/jpeg,image/png,application/dicom"
 #define STOW                                                                                       \
     .produces = "application/dicom+json,application/json,application/dicom+xml," XML_PARTS,        \

@@ -6,8 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "dicom/caption.h"
 #include "dicom/codec.h"
 #include "dicom/image_file.h"
+#include "dicom/presentation.h"
 #include "dicomweb/wado_pixels.h"
 #include "dicomweb/wado_values.h"
 
@@ -18,6 +20,7 @@ enum {
     VIEWPORT_MAX = 16384,
     THUMBNAIL_SIDE = 128,
     QUALITY_DEFAULT = 90,
+    STATE_MEMORY = 40 << 20, /* for an overlay, points and texts of a presentation state */
 };
 
 const char *picture_media_type(enum picture_type type)
@@ -114,12 +117,31 @@ static void warn(struct picture_options *options, const char *what)
              what);
 }
 
+void picture_annotation_read(const char *text, struct picture_options *options)
+{
+    bool others = !*text;
+    while (*text) {
+        size_t size = strcspn(text, ",");
+        struct slice name = slice_of(text, size);
+        if (slice_equals_text(name, "patient"))
+            options->patient = true;
+        else if (slice_equals_text(name, "technique"))
+            options->technique = true;
+        else
+            others = true;
+        text += size + (text[size] == ',');
+    }
+    if (others)
+        warn(options, "annotation: only patient and technique are known, all else is ignored");
+}
+
 bool picture_options_read(const struct request *request, bool thumbnail,
                           struct picture_options *options, struct error *err)
 {
     const char *window = request_query_value(request, "window");
     const char *viewport = request_query_value(request, "viewport");
     const char *quality = request_query_value(request, "quality");
+    const char *annotation = request_query_value(request, "annotation");
     *options = (struct picture_options){ .quality = QUALITY_DEFAULT };
     if (thumbnail) {
         options->viewport.width = THUMBNAIL_SIDE;
@@ -134,8 +156,8 @@ bool picture_options_read(const struct request *request, bool thumbnail,
         if (!read_window(window, &options->window, err))
             return false;
     }
-    if (request_query_value(request, "annotation") && !thumbnail)
-        warn(options, "annotation is ignored: nothing is burned in");
+    if (annotation && !thumbnail)
+        picture_annotation_read(annotation, options);
     return true;
 }
 
@@ -149,6 +171,11 @@ struct drawing {
     struct pixel_format format;
     struct buffer fragments; /* struct fragment64 */
     struct buffer pixels;
+    struct value_source source;
+    struct value_source state_source;
+    struct render_input input;
+    bool has_area; /* a presentation state says what is seen: */
+    struct presentation_area area;
 };
 
 static bool find_frame(struct drawing *drawing, struct error *err)
@@ -170,10 +197,20 @@ static uint64_t memory_needed(const struct drawing *drawing, const struct viewpo
     const struct pixel_format *format = &drawing->format;
     uint64_t pixels = (uint64_t)format->rows * format->columns;
     uint64_t frame = pixels * format->samples_per_pixel * (format->bits_allocated + 7u) / 8;
-    uint64_t seen = raster_view_pixels(format->rows, format->columns, viewport,
-                                       render_pixel_height(drawing->header));
+    uint32_t rows = format->rows;
+    uint32_t columns = format->columns;
+    double pixel_height = render_pixel_height(drawing->header);
+    uint64_t area = 0;
+    if (drawing->has_area) {
+        bool across = drawing->area.rotation % 2;
+        rows = across ? drawing->area.columns : drawing->area.rows;
+        columns = across ? drawing->area.rows : drawing->area.columns;
+        pixel_height = presentation_pixel_height(&drawing->area);
+        area = (uint64_t)rows * columns * DRAWN_SHARE + STATE_MEMORY;
+    }
+    uint64_t seen = raster_view_pixels(rows, columns, viewport, pixel_height);
     bool decode = frame_table_is_encapsulated(drawing->table);
-    return fragments_size(&drawing->fragments) + pixels * DRAWN_SHARE + seen * VIEW_SHARE +
+    return fragments_size(&drawing->fragments) + area + pixels * DRAWN_SHARE + seen * VIEW_SHARE +
            frame * (decode ? PIXELS_DECODER_SHARE : 1);
 }
 
@@ -209,31 +246,72 @@ static struct viewport complete(const struct viewport *viewport, const struct ra
     return whole;
 }
 
-static bool draw(struct drawing *drawing, enum picture_type type,
-                 const struct picture_options *options, struct buffer *out, struct error *err)
+/* Whether the state is for this image is known before anything is decoded. */
+static bool prepare(struct drawing *drawing, const struct picture_options *options,
+                    struct error *err)
 {
-    const struct value_source source = { read_value, drawing->instance };
-    const struct render_input input = {
+    drawing->source = (struct value_source){ read_value, drawing->instance };
+    drawing->state_source = (struct value_source){ read_value, options->state };
+    drawing->input = (struct render_input){
         .header = drawing->header,
-        .source = &source,
+        .source = &drawing->source,
         .format = &drawing->format,
-        .pixels = buffer_slice(&drawing->pixels),
         .frame = drawing->number,
         .window = options->has_window ? &options->window : NULL,
         .frame_groups = options->frame_groups,
+        .state_source = &drawing->state_source,
+        .instance = instance_identity(drawing->instance)->instance,
     };
+    if (!options->state)
+        return true;
+    if (!instance_header(options->state, &drawing->input.state, err))
+        return false;
+    if (!presentation_refers_to(drawing->input.state, drawing->input.instance, drawing->number))
+        return error_set(err, ERROR_INVALID, "the presentation state is for other images");
+    drawing->has_area = true;
+    return presentation_area_of(&drawing->input, &drawing->area, err) || value_is_undecodable(err);
+}
+
+/* The picture of all that there is to be seen. What is wrong in the image is no fault of the
+ * request's. */
+static bool draw_whole(struct drawing *drawing, struct raster *raster, struct error *err)
+{
+    drawing->input.pixels = buffer_slice(&drawing->pixels);
+    return (render_frame(&drawing->input, raster, err) &&
+            (!drawing->has_area ||
+             presentation_place(&drawing->input, &drawing->area, raster, err))) ||
+           value_is_undecodable(err);
+}
+
+static bool annotate(struct drawing *drawing, const struct picture_options *options,
+                     const struct viewport *viewport, struct raster *view, struct error *err)
+{
+    if (drawing->has_area &&
+        !presentation_annotate(&drawing->input, &drawing->area, viewport, view, err))
+        return value_is_undecodable(err);
+    if (options->patient)
+        caption_patient(drawing->header, view);
+    if (options->technique)
+        caption_technique(drawing->header, view);
+    return true;
+}
+
+static bool draw(struct drawing *drawing, enum picture_type type,
+                 const struct picture_options *options, struct buffer *out, struct error *err)
+{
     struct raster raster = { 0 };
     struct raster view = { 0 };
-    /* What is wrong in the image is no fault of the request's. */
-    if (!render_frame(&input, &raster, err)) {
+    if (!draw_whole(drawing, &raster, err)) {
         raster_release(&raster);
-        return value_is_undecodable(err);
+        return false;
     }
-    double pixel_height = render_pixel_height(drawing->header);
+    double pixel_height = drawing->has_area ? presentation_pixel_height(&drawing->area)
+                                            : render_pixel_height(drawing->header);
     struct viewport viewport = complete(&options->viewport, &raster);
     bool ok = raster_view(&raster, &viewport, pixel_height, &view, err);
     raster_release(&raster);
-    ok = ok && write_file(&view, type, options->quality, out, err);
+    ok = ok && annotate(drawing, options, &viewport, &view, err) &&
+         write_file(&view, type, options->quality, out, err);
     raster_release(&view);
     return ok;
 }
@@ -252,6 +330,7 @@ bool picture_draw(struct dicomweb *dicomweb, struct instance *instance, uint32_t
     *picture = (struct picture){ .dicomweb = dicomweb, .bytes = buffer_up_to(PICTURE_LIMIT) };
     bool ok = instance_header(instance, &drawing.header, err) &&
               instance_frames(instance, &drawing.table, err) && find_frame(&drawing, err) &&
+              prepare(&drawing, options, err) &&
               decode_budget_take(dicomweb->decoding, memory_needed(&drawing, &options->viewport),
                                  PIXELS_MEMORY_WAIT_MS, &taken, err);
     if (ok)

@@ -16,13 +16,19 @@ struct picture_options {
     struct viewport viewport;
     int quality;                           /* 1 to 100 */
     const struct item_index *frame_groups; /* see render_input */
-    char warning[160];                     /* what was asked for and is not done; "" for nothing */
+    struct instance *state; /* presentation state that is applied; NULL: none. Borrowed */
+    bool patient;           /* who it is, and how it was made, is written over it */
+    bool technique;
+    char warning[160]; /* what was asked for and is not done; "" for nothing */
 };
 
 /* From the query of the request. `thumbnail`: the viewport has two numbers, and is small when there
  * is none; a window is not for thumbnails. ERROR_INVALID for a value that cannot be. */
 bool picture_options_read(const struct request *request, bool thumbnail,
                           struct picture_options *options, struct error *err);
+
+/* annotation=patient,technique (PS3.18 8.3.5.1.1): what else is asked for is warned of. */
+void picture_annotation_read(const char *text, struct picture_options *options);
 
 /* What was made, and how much of the decoding memory it holds until picture_release. */
 struct picture {

@@ -8,6 +8,7 @@
 
 #include "base/memory.h"
 #include "base/metrics.h"
+#include "dicom/presentation.h"
 #include "dicomweb/routes.h"
 #include "dicomweb/wado_document.h"
 #include "dicomweb/wado_frame_list.h"
@@ -29,9 +30,11 @@ static const struct offer multipart_offers[PICTURE_TYPE_COUNT] = {
     [PICTURE_PNG] = { "multipart/related", "image/png", NULL, false },
 };
 
-/* An answer of several parts: the frames of one instance, or one frame of each of several. */
+/* An answer of several parts: the frames of one instance, one frame of each of several, or all that
+ * a presentation state shows. */
 struct gallery {
     struct dicomweb *dicomweb;
+    struct buffer references;  /* struct presentation_reference, when `instance` is a state */
     struct retrieve *retrieve; /* NULL: the frames of `instance` */
     struct instance *instance; /* of the cursor, or our own */
     struct frame_list list;
@@ -57,9 +60,17 @@ static void close_gallery(void *state)
     else
         instance_close(gallery->instance);
     buffer_release(&gallery->head);
+    buffer_release(&gallery->references);
     frame_list_release(&gallery->list);
     free(gallery->base_url);
     free(gallery);
+}
+
+/* Is it no more than that there is nothing to be shown? */
+static bool can_be_left_out(const struct error *err)
+{
+    return err->code == ERROR_UNSUPPORTED || err->code == ERROR_GONE ||
+           err->code == ERROR_NOT_FOUND;
 }
 
 /* *found false at the end. What has no image, or was deleted meanwhile, is left out. */
@@ -72,15 +83,41 @@ static bool draw_next_instance(struct gallery *gallery, bool *found, struct erro
         if (!*found || picture_draw(gallery->dicomweb, gallery->instance, 0, gallery->type,
                                     &gallery->options, &gallery->picture, err))
             return true;
-        if (err->code != ERROR_UNSUPPORTED && err->code != ERROR_GONE &&
-            err->code != ERROR_NOT_FOUND)
+        if (!can_be_left_out(err))
             return false;
     }
+}
+
+static size_t reference_count(const struct gallery *gallery)
+{
+    return gallery->references.size / sizeof(struct presentation_reference);
+}
+
+/* The next image of the state's study that is here. */
+static bool draw_next_reference(struct gallery *gallery, bool *found, struct error *err)
+{
+    const struct presentation_reference *references =
+        (const struct presentation_reference *)(const void *)gallery->references.data;
+    const char *study = instance_identity(gallery->instance)->study;
+    for (*found = false; !*found && gallery->next < reference_count(gallery);) {
+        const struct presentation_reference *reference = &references[gallery->next++];
+        struct instance *image = NULL;
+        *found = instance_open(gallery->dicomweb->archive, study, reference->series,
+                               reference->instance, &image, err) &&
+                 picture_draw(gallery->dicomweb, image, reference->frame, gallery->type,
+                              &gallery->options, &gallery->picture, err);
+        instance_close(image);
+        if (!*found && !can_be_left_out(err))
+            return false;
+    }
+    return true;
 }
 
 static bool draw_next(struct gallery *gallery, bool *found, struct error *err)
 {
     picture_release(&gallery->picture);
+    if (gallery->references.size)
+        return draw_next_reference(gallery, found, err);
     if (gallery->retrieve)
         return draw_next_instance(gallery, found, err);
     *found = gallery->next < gallery->list.count;
@@ -95,7 +132,7 @@ static void write_head(struct gallery *gallery)
     struct buffer location = buffer_up_to(4096);
     buffer_append_format(&location, "%s/studies/%s/series/%s/instances/%s", gallery->base_url,
                          identity->study, identity->series, identity->instance);
-    if (!gallery->retrieve)
+    if (!gallery->retrieve && !gallery->references.size)
         buffer_append_format(&location, "/frames/%u",
                              frame_list_at(&gallery->list, gallery->next - 1));
     buffer_append_text(&location, "/rendered");
@@ -207,7 +244,10 @@ bool wado_answer_picture(struct request *request, struct response *response,
                          struct instance *instance, uint32_t number, enum picture_type type,
                          const struct picture_options *options, struct error *err)
 {
-    if (dicomweb_is_known(request, response, instance, picture_media_type(type)))
+    char as[64];
+    snprintf(as, sizeof(as), "%s %08x", picture_media_type(type),
+             options->state ? instance_checksum(options->state) : 0);
+    if (dicomweb_is_known(request, response, instance, as))
         return true;
     struct sheet *sheet = mem_alloc(sizeof(*sheet));
     if (!picture_draw(request_context(request), instance, number, type, options, &sheet->picture,
@@ -257,6 +297,55 @@ static bool rendered_document(struct request *request, struct response *response
     return true;
 }
 
+/* The images that a presentation state is for, as it shows them (PS3.18 10.4.1.1.3): a part each,
+ * or the first one when a single picture is asked for. Takes `gallery`. */
+static void rendered_state(struct request *request, struct response *response,
+                           struct gallery *gallery, const struct dataset *header)
+{
+    /* One picture, then parts; where there are several images the other way round. */
+    static const struct offer offers[3 * PICTURE_TYPE_COUNT] = {
+        { "image/jpeg", NULL, NULL, false },
+        { "image/png", NULL, NULL, false },
+        { "multipart/related", "image/jpeg", NULL, false },
+        { "multipart/related", "image/png", NULL, false },
+        { "image/jpeg", NULL, NULL, false },
+        { "image/png", NULL, NULL, false },
+    };
+    struct error err = { 0 };
+    size_t choice;
+    gallery->references = buffer_up_to(MAX_FRAMES_ASKED * sizeof(struct presentation_reference));
+    presentation_references(header, MAX_FRAMES_ASKED, &gallery->references);
+    bool several = reference_count(gallery) > 1;
+    if (gallery->options.has_window) {
+        response_error(response, request, 400, "a presentation state has its own window");
+        goto out;
+    }
+    if (!reference_count(gallery)) {
+        response_error(response, request, 406, "the presentation state is for no image");
+        goto out;
+    }
+    size_t first_offer = several ? PICTURE_TYPE_COUNT : 0;
+    if (!dicomweb_choose(request, response, offers + first_offer, 2 * PICTURE_TYPE_COUNT, &choice))
+        goto out;
+    gallery->type = (enum picture_type)(choice % PICTURE_TYPE_COUNT);
+    gallery->options.state = gallery->instance;
+    if (several == (choice < PICTURE_TYPE_COUNT)) {
+        answer_gallery(request, response, gallery);
+        return;
+    }
+    const struct presentation_reference *first =
+        (const struct presentation_reference *)(const void *)gallery->references.data;
+    struct instance *image = NULL;
+    if (!instance_open(gallery->dicomweb->archive, instance_identity(gallery->instance)->study,
+                       first->series, first->instance, &image, &err) ||
+        !wado_answer_picture(request, response, image, first->frame, gallery->type,
+                             &gallery->options, &err))
+        response_error(response, request, http_status_of(err.code), err.message);
+    instance_close(image);
+out:
+    close_gallery(gallery);
+}
+
 static void rendered_instance(struct request *request, struct response *response,
                               const struct path_uids *uids, const struct picture_options *options)
 {
@@ -277,6 +366,13 @@ static void rendered_instance(struct request *request, struct response *response
         close_gallery(gallery);
         return;
     }
+    const struct dataset *header;
+    if (!instance_header(gallery->instance, &header, &err))
+        goto failed;
+    if (!list && presentation_is_state(header)) {
+        rendered_state(request, response, gallery, header);
+        return;
+    }
     bool several = gallery->list.count > 1;
     if (!dicomweb_choose(request, response, several ? multipart_offers : single_offers,
                          PICTURE_TYPE_COUNT, &choice)) {
@@ -285,9 +381,6 @@ static void rendered_instance(struct request *request, struct response *response
     }
     gallery->type = (enum picture_type)choice;
     if (several) {
-        const struct dataset *header;
-        if (!instance_header(gallery->instance, &header, &err))
-            goto failed;
         gallery->frame_groups = item_index_new(header, TAG_PER_FRAME_FUNCTIONAL_GROUPS_SEQUENCE);
         gallery->options.frame_groups = gallery->frame_groups;
         answer_gallery(request, response, gallery);
@@ -331,13 +424,41 @@ static void rendered_many(struct request *request, struct response *response,
     answer_gallery(request, response, gallery);
 }
 
+static bool is_dicom(const char *type)
+{
+    return !strncmp(type, "application/dicom", strlen("application/dicom"));
+}
+
+static bool is_picture(const char *type)
+{
+    return !strncmp(type, "image/", strlen("image/"));
+}
+
+/* Objects and pictures of them cannot be asked for at once (PS3.18 8.7.2). */
+static bool check_mixture(const struct request *request, struct error *err)
+{
+    struct accept accept;
+    bool dicom = false;
+    bool picture = false;
+    if (!accept_of_request(request, &accept, err))
+        return false;
+    for (size_t i = 0; i < accept.count; i++) {
+        const struct media_range *range = &accept.ranges[i];
+        const char *type = strcmp(range->type, "multipart/related") ? range->type : range->inner;
+        dicom |= range->quality && is_dicom(type);
+        picture |= range->quality && is_picture(type);
+    }
+    return !(dicom && picture) ||
+           error_set(err, ERROR_INVALID, "DICOM and rendered media types do not go together");
+}
+
 static bool begin(struct request *request, struct response *response, bool thumbnail,
                   struct path_uids *uids, struct picture_options *options)
 {
     struct error err;
     if (!dicomweb_path_uids(request, response, uids))
         return false;
-    if (picture_options_read(request, thumbnail, options, &err))
+    if (check_mixture(request, &err) && picture_options_read(request, thumbnail, options, &err))
         return true;
     response_error(response, request, http_status_of(err.code), err.message);
     return false;
@@ -391,7 +512,8 @@ static bool draw_middle(struct request *request, struct response *response,
     if (!retrieve_open(dicomweb->archive, &selection, &retrieve, err))
         return false;
     bool ok = retrieve_skip(retrieve, retrieve_count(retrieve) / 2, err) &&
-              retrieve_next(retrieve, &instance, err) && instance && wado_answer_picture(request, response, instance, 0, type, options, err);
+              retrieve_next(retrieve, &instance, err) && instance &&
+              wado_answer_picture(request, response, instance, 0, type, options, err);
     retrieve_close(retrieve);
     return ok;
 }

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "dicom/presentation.h"
 #include "dicomweb/routes.h"
 #include "dicomweb/wado_document.h"
 #include "dicomweb/wado_picture.h"
@@ -19,6 +20,8 @@ struct uri_request {
     struct path_uids uids;
     const char *transfer_syntax; /* NULL: none asked for */
     uint32_t frame;              /* 0: none asked for */
+    const char *state;           /* presentation state; NULL: none asked for */
+    const char *state_series;
     bool has_region;
     double region[4];   /* left, top, right, bottom, of 1 */
     bool wants_picture; /* something is asked for that only a picture has */
@@ -136,6 +139,22 @@ static bool read_region(const struct request *request, struct uri_request *uri, 
     return true;
 }
 
+/* A presentation state says itself what of the image is seen, and how (9.5.1.2.7). */
+static bool read_state(const struct request *request, struct uri_request *uri, struct error *err)
+{
+    if (!request_query_value(request, "presentationUID") &&
+        !request_query_value(request, "presentationSeriesUID"))
+        return true;
+    if (!read_uid(request, "presentationUID", &uri->state, err) ||
+        !read_uid(request, "presentationSeriesUID", &uri->state_series, err))
+        return false;
+    uri->wants_picture = true;
+    if (uri->has_region || uri->options.has_window)
+        return error_set(err, ERROR_INVALID,
+                         "region and window are the presentation state's, not the request's");
+    return true;
+}
+
 static bool read_picture(const struct request *request, struct uri_request *uri, struct error *err)
 {
     uint32_t quality = 90;
@@ -147,23 +166,20 @@ static bool read_picture(const struct request *request, struct uri_request *uri,
         !read_whole(request, "columns", SIDE_MAX, &viewport->width, given, err) ||
         !read_whole(request, "imageQuality", 100, &quality, given, err) ||
         !read_window(request, uri, err) || !read_region(request, uri, err) ||
-        !read_once(request, "annotation", &annotation, err))
+        !read_once(request, "annotation", &annotation, err) || !read_state(request, uri, err))
         return false;
     uri->options.quality = (int)quality;
     uri->wants_picture |= annotation != NULL;
     if (annotation)
-        snprintf(uri->options.warning, sizeof(uri->options.warning),
-                 "annotation is ignored: nothing is burned in");
+        picture_annotation_read(annotation, &uri->options);
     return true;
 }
 
 /* What is not offered is said, not left undone in silence. */
 static bool refuse_others(const struct request *request, struct error *err)
 {
-    static const char *const names[] = { "anonymize", "presentationUID", "presentationSeriesUID" };
-    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-        if (request_query_value(request, names[i]))
-            return error_set(err, ERROR_INVALID, "%s is not offered here", names[i]);
+    if (request_query_value(request, "anonymize"))
+        return error_set(err, ERROR_INVALID, "anonymize is not offered here");
     return true;
 }
 
@@ -267,6 +283,17 @@ static void place_region(struct uri_request *uri, const struct dataset *header)
     viewport->region_height = uri->region[3] * (double)rows - viewport->top;
 }
 
+static bool open_state(struct dicomweb *dicomweb, struct uri_request *uri, struct error *err)
+{
+    const struct dataset *header;
+    if (!instance_open(dicomweb->archive, uri->uids.study, uri->state_series, uri->state,
+                       &uri->options.state, err) ||
+        !instance_header(uri->options.state, &header, err))
+        return false;
+    return presentation_is_state(header) ||
+           error_set(err, ERROR_INVALID, "presentationUID is of no presentation state");
+}
+
 static bool answer(struct request *request, struct response *response, struct uri_request *uri,
                    struct error *err)
 {
@@ -295,9 +322,12 @@ static bool answer(struct request *request, struct response *response, struct ur
                                   uri->transfer_syntax ? uri->transfer_syntax : "", err);
     } else if (ok) {
         place_region(uri, header);
+        ok = !uri->state || open_state(dicomweb, uri, err);
+    }
+    if (ok && form != FORM_DICOM)
         ok = wado_answer_picture(request, response, instance, uri->frame,
                                  form == FORM_PNG ? PICTURE_PNG : PICTURE_JPEG, &uri->options, err);
-    }
+    instance_close(uri->options.state);
     instance_close(instance);
     return ok;
 }

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Rendered resources and thumbnails, CONFORMANCE REN-01 to REN-09 (PS3.18 8.3.5, 10.4.1.1.3, 10.4.1.1.4)."""
+"""Rendered resources and thumbnails, CONFORMANCE REN-01 to REN-10 (PS3.18 8.3.5, 10.4.1.1.3, 10.4.1.1.4)."""
 import io
 import pathlib
 import re
@@ -379,3 +379,217 @@ def test_the_sample_studies_are_pictures_to_look_at(server, sample_data):
         assert grey > pixels / 50, f"{path.name}: {grey} of {pixels} pixels are neither black nor white"
         seen += 1
     assert seen >= 8
+
+
+def reference_to(image, *frames):
+    item = Dataset()
+    item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = image.SOPClassUID, image.SOPInstanceUID
+    if frames:
+        item.ReferencedFrameNumber = list(frames)
+    return item
+
+
+def item_of(**attributes):
+    item = Dataset()
+    for keyword, value in attributes.items():
+        setattr(item, keyword, value)
+    return item
+
+
+def presentation(*images, **attributes):
+    """A grayscale softcopy presentation state of images."""
+    series = {}
+    for image in images:
+        series.setdefault(image.SeriesInstanceUID, []).append(reference_to(image))
+    state = bare(study=images[0].StudyInstanceUID, SOPClassUID="1.2.840.10008.5.1.4.1.1.11.1", Modality="PR",
+                 **{"PresentationLUTShape": "IDENTITY", **attributes})
+    if "ReferencedSeriesSequence" not in state:
+        state.ReferencedSeriesSequence = [item_of(SeriesInstanceUID=uid, ReferencedImageSequence=items)
+                                          for uid, items in series.items()]
+    return state
+
+
+def shown_by(server, state, **parameters):
+    store(server, part10(state))
+    image = picture(rendered(server, state, **parameters))
+    return [list(image.tobytes()[i : i + image.width]) for i in range(0, image.width * image.height, image.width)]
+
+
+def area(left, top, right, bottom, **attributes):
+    return [item_of(DisplayedAreaTopLeftHandCorner=[left, top], DisplayedAreaBottomRightHandCorner=[right, bottom],
+                    PresentationSizeMode="SCALE TO FIT", PresentationPixelAspectRatio=[1, 1], **attributes)]
+
+
+PIXELS = [[0, 50, 100, 150], [200, 210, 220, 255]]
+
+
+@pytest.mark.parametrize(
+    "attributes, expected",
+    [
+        ({}, PIXELS),
+        ({"PresentationLUTShape": "INVERSE"}, [[255 - v for v in row] for row in PIXELS]),
+        ({"RescaleSlope": "0.5", "RescaleIntercept": "0", "SoftcopyVOILUTSequence":
+            [item_of(WindowCenter="64", WindowWidth="1")]}, [[0, 0, 0, 255], [255, 255, 255, 255]]),
+        ({"ImageRotation": 90, "ImageHorizontalFlip": "N"}, [[200, 0], [210, 50], [220, 100], [255, 150]]),
+        ({"ImageRotation": 180, "ImageHorizontalFlip": "N"}, [[255, 220, 210, 200], [150, 100, 50, 0]]),
+        ({"ImageRotation": 270, "ImageHorizontalFlip": "N"}, [[150, 255], [100, 220], [50, 210], [0, 200]]),
+        ({"ImageRotation": 0, "ImageHorizontalFlip": "Y"}, [[150, 100, 50, 0], [255, 220, 210, 200]]),
+        ({"ImageRotation": 90, "ImageHorizontalFlip": "Y"}, [[0, 200], [50, 210], [100, 220], [150, 255]]),
+        ({"DisplayedAreaSelectionSequence": area(2, 1, 3, 2)}, [[50, 100], [210, 220]]),
+        ({"DisplayedAreaSelectionSequence": area(0, 2, 2, 3)}, [[0, 200, 210], [0, 0, 0]]),
+        ({"DisplayedAreaSelectionSequence": area(3, 2, 2, 1)}, [[50, 100], [210, 220]]),
+        ({"ShutterShape": "RECTANGULAR", "ShutterLeftVerticalEdge": 2, "ShutterRightVerticalEdge": 3,
+          "ShutterUpperHorizontalEdge": 1, "ShutterLowerHorizontalEdge": 1, "ShutterPresentationValue": 0x0700},
+         [[7, 50, 100, 7], [7, 7, 7, 7]]),
+        ({"ShutterShape": "CIRCULAR", "CenterOfCircularShutter": [1, 1], "RadiusOfCircularShutter": 1},
+         [[0, 50, 0, 0], [200, 0, 0, 0]]),
+        ({"ShutterShape": "POLYGONAL", "VerticesOfThePolygonalShutter": [0, 2, 0, 9, 9, 9, 9, 2]},
+         [[0, 50, 100, 150], [0, 210, 220, 255]]),
+    ],
+)
+def test_REN_10_a_presentation_state_is_applied(server, attributes, expected):
+    image = grey(PIXELS, WindowCenter="10", WindowWidth="5", RescaleSlope="3", RescaleIntercept="7")
+    store(server, part10(image))
+    assert shown_by(server, presentation(image, **attributes)) == expected
+
+
+def test_REN_10_the_voi_lut_of_the_image_that_it_is_for(server):
+    study, series = new_uid(), new_uid()
+    images = [grey(PIXELS, study=study, series=series, InstanceNumber=n) for n in (1, 2)]
+    store(server, *(part10(d) for d in images))
+    luts = [item_of(WindowCenter=center, WindowWidth="1", ReferencedImageSequence=[reference_to(image)])
+            for center, image in zip(("101", "211"), images)]
+    state = presentation(*images, SoftcopyVOILUTSequence=luts)
+    store(server, part10(state))
+    answer = rendered(server, state, accept='multipart/related; type="image/png"')
+    shown = [list(Image.open(io.BytesIO(content)).tobytes()) for _, content in parts_of(answer)]
+    assert shown == [[0, 0, 0, 255, 255, 255, 255, 255], [0, 0, 0, 0, 0, 0, 255, 255]]
+    assert len(parts_of(rendered(server, state, accept=None))) == 2
+    assert list(picture(rendered(server, state)).tobytes()) == shown[0]
+
+
+def test_REN_10_overlays_of_image_and_state_are_drawn_in_the_grey_of_their_layer(server):
+    image = grey(PIXELS)
+    state = presentation(image, GraphicLayerSequence=[
+        item_of(GraphicLayer="ONE", GraphicLayerOrder=1, GraphicLayerRecommendedDisplayGrayscaleValue=0x1100),
+        item_of(GraphicLayer="TWO", GraphicLayerOrder=2, GraphicLayerRecommendedDisplayGrayscaleValue=0x2200)])
+    for place, group, bits in ((image, 0x6000, 0b00000001), (state, 0x6002, 0b00000010), (image, 0x6004, 0b00001111)):
+        for element, vr, value in ((0x0010, "US", 2), (0x0011, "US", 2), (0x0040, "CS", "G"), (0x0050, "SS", [1, 2]),
+                                   (0x0100, "US", 1), (0x0102, "US", 0), (0x3000, "OW", bytes([bits, 0]))):
+            place.add_new(group << 16 | element, vr, value)
+    state.add_new(0x60001001, "CS", "ONE")
+    state.add_new(0x60021001, "CS", "TWO")
+    store(server, part10(image))
+    assert shown_by(server, state) == [[0, 0x11, 0x22, 150], PIXELS[1]]
+
+
+def annotated(units="PIXEL", graphics=(), texts=(), **attributes):
+    objects = [item_of(GraphicAnnotationUnits=units, GraphicDimensions=2, NumberOfGraphicPoints=len(data) // 2,
+                       GraphicData=data, GraphicType=kind, GraphicFilled=filled) for kind, data, filled in graphics]
+    return [item_of(GraphicLayer="L", GraphicObjectSequence=objects, TextObjectSequence=list(texts), **attributes)]
+
+
+def black(side=40, **attributes):
+    return grey([[0] * side] * side, **attributes)
+
+
+def lit(rows):
+    return {(x, y) for y, row in enumerate(rows) for x, value in enumerate(row) if value}
+
+
+@pytest.mark.parametrize("turned, move", [
+    ({}, lambda x, y: (x, y)),
+    ({"ImageRotation": 90, "ImageHorizontalFlip": "N"}, lambda x, y: (39 - y, x)),
+    ({"ImageRotation": 0, "ImageHorizontalFlip": "Y"}, lambda x, y: (39 - x, y)),
+    ({"DisplayedAreaSelectionSequence": area(3, 5, 40, 40)}, lambda x, y: (x - 2, y - 4)),
+])
+def test_REN_10_graphics_stay_at_the_pixels_that_they_are_about(server, turned, move):
+    image = black()
+    store(server, part10(image))
+    lines = annotated(graphics=[("POLYLINE", [11.0, 21.0, 31.0, 21.0], "N")])
+    shown = lit(shown_by(server, presentation(image, GraphicAnnotationSequence=lines, **turned)))
+    assert {move(x, 20) for x in range(11, 30)} <= shown
+    assert all(any(abs(x - a) + abs(y - b) <= 1 for a, b in (move(c, 20) for c in range(10, 31))) for x, y in shown)
+
+
+def test_REN_10_shapes_are_drawn_and_filled(server):
+    image = black()
+    store(server, part10(image))
+    shapes = [("CIRCLE", [10.0, 10.0, 16.0, 10.0], "Y"), ("ELLIPSE", [22.0, 30.0, 38.0, 30.0, 30.0, 26.0, 30.0, 34.0], "N"),
+              ("POINT", [30.0, 8.0], "N"), ("INTERPOLATED", [2.0, 30.0, 8.0, 36.0, 14.0, 30.0], "N")]
+    shown = lit(shown_by(server, presentation(image, GraphicAnnotationSequence=annotated(graphics=shapes))))
+    assert {(9, 9), (9, 5), (13, 9)} <= shown and (30 - 1, 30 - 1) not in shown
+    assert any((x, 29) in shown for x in (20, 21, 22)) and (29, 7) in shown
+    assert any((7, y) in shown for y in (34, 35, 36))
+    nothing = lit(shown_by(server, presentation(image, GraphicAnnotationSequence=annotated(
+        graphics=shapes, ReferencedImageSequence=[reference_to(black())]))))
+    assert not nothing, "they are for another image"
+
+
+def test_REN_10_text_is_written_upright_where_its_box_is(server):
+    image = black(80)
+    store(server, part10(image))
+    text = item_of(UnformattedTextValue="Line\r\nTwo", BoundingBoxAnnotationUnits="DISPLAY",
+                   BoundingBoxTopLeftHandCorner=[0.5, 0.25], BoundingBoxBottomRightHandCorner=[1.0, 0.5])
+    for turned in ({}, {"ImageRotation": 180, "ImageHorizontalFlip": "Y"}):
+        shown = lit(shown_by(server, presentation(image, GraphicAnnotationSequence=annotated(texts=[text]), **turned)))
+        assert {(40, y) for y in range(20, 27)} <= shown and {(x, 26) for x in range(40, 45)} <= shown, "an L"
+        assert all(40 <= x < 70 and 20 <= y < 40 for x, y in shown)
+    fitted = picture(rendered(server, presentation_of(server, image, text), viewport="40,40"))
+    assert fitted.size == (40, 40) and fitted.getextrema()[1] == 255
+
+
+def presentation_of(server, image, text):
+    state = presentation(image, GraphicAnnotationSequence=annotated(texts=[text]))
+    store(server, part10(state))
+    return state
+
+
+def test_REN_10_a_state_without_images_is_406_and_with_a_window_400(server, gradient):
+    state = presentation(gradient)
+    nowhere = presentation(grey(PIXELS))
+    nothing = presentation(gradient, ReferencedSeriesSequence=[])
+    store(server, part10(state), part10(nowhere), part10(nothing))
+    rendered(server, state, window="1,2,linear", expected=400)
+    rendered(server, nowhere, expected=404)
+    rendered(server, nothing, expected=406)
+    huge = presentation(gradient, DisplayedAreaSelectionSequence=area(1, 1, 2000000, 2000000))
+    store(server, part10(huge))
+    rendered(server, huge, expected=406)
+
+
+def test_REN_10_a_hostile_state_draws_no_longer_than_a_picture_may(server):
+    image = black(200)
+    long_line = [value for n in range(9000) for value in (-1e6 * (n % 2), 100.0, 1e6, float(n % 200))][:40000]
+    shapes = annotated(graphics=[("POLYLINE", [float(v) for v in long_line], "Y")] * 40)
+    state = presentation(image, GraphicAnnotationSequence=shapes)
+    store(server, part10(image), part10(state))
+    assert "draws more" in rendered(server, state, expected=406).text
+
+
+@pytest.mark.parametrize("accept", ["application/dicom, image/jpeg", 'multipart/related; type="application/dicom", image/png',
+                                    "application/dicom+json, image/*"])
+def test_REN_10_objects_and_pictures_are_not_asked_for_at_once(server, gradient, accept):
+    rendered(server, gradient, accept=accept, expected=400)
+    rendered(server, gradient, accept=accept + ";q=0", expected=406)
+
+
+def test_REN_06_patient_and_technique_are_burned_in_when_they_are_asked_for(server):
+    image = black(120)
+    store(server, part10(image))
+    assert not any(rendered_pixels(server, image))
+    patient = rendered_pixels(server, image, annotation="patient")
+    technique = rendered_pixels(server, image, annotation="technique")
+    half = len(patient) // 2
+    assert any(patient[:half]) and not any(patient[half:])
+    assert any(technique[half:]) and not any(technique[: half // 2])
+    both = rendered_pixels(server, image, annotation="patient,technique")
+    assert both == [max(a, b) for a, b in zip(patient, technique)]
+    assert rendered_pixels(server, image, annotation="patient,flowers") == patient
+    assert "Warning" not in rendered(server, image, annotation="patient").headers
+    assert "annotation" in rendered(server, image, annotation="patient,flowers").headers["Warning"]
+    assert not any(picture(rendered(server, image, "/thumbnail", annotation="patient")).tobytes()), "never in a thumbnail"
+
+
+def rendered_pixels(server, image, **parameters):
+    return list(picture(rendered(server, image, **parameters)).tobytes())

@@ -7,6 +7,7 @@ import pydicom.data
 import pytest
 import requests
 from PIL import Image
+from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian, JPEGBaseline8Bit
 
 from web import make, new_uid, part10, store, url_of
@@ -150,5 +151,31 @@ def test_URI_04_what_a_picture_is_like_does_not_go_with_a_file(server, single, p
     ask(server, single, 400, contentType="application/dicom", **picture)
 
 
-def test_URI_05_presentation_states_are_refused_not_ignored(server, single):
-    ask(server, single, 400, presentationUID="1.2", presentationSeriesUID="1.3")
+def state_for(image, **attributes):
+    state = make(study=image.StudyInstanceUID, SOPClassUID="1.2.840.10008.5.1.4.1.1.11.1", Modality="PR",
+                 PresentationLUTShape="INVERSE", **attributes)
+    for name in ("PixelData", "Rows", "Columns"):
+        delattr(state, name)
+    reference, series = Dataset(), Dataset()
+    reference.ReferencedSOPClassUID, reference.ReferencedSOPInstanceUID = image.SOPClassUID, image.SOPInstanceUID
+    series.SeriesInstanceUID, series.ReferencedImageSequence = image.SeriesInstanceUID, [reference]
+    state.ReferencedSeriesSequence = [series]
+    return state
+
+
+def test_URI_05_a_presentation_state_is_applied(server, single):
+    state = state_for(single)
+    other = state_for(image([[1, 2]], study=single.StudyInstanceUID))
+    store(server, part10(state), part10(other))
+    ours = {"presentationUID": state.SOPInstanceUID, "presentationSeriesUID": state.SeriesInstanceUID}
+    png = {**ours, "contentType": "image/png"}
+    assert pixels(ask(server, single, **png)) == [255 - v for v in (0, 50, 100, 150, 200, 210, 220, 255)]
+    assert Image.open(io.BytesIO(ask(server, single, columns=2, rows=9, **png).content)).size == (2, 1)
+    ask(server, single, 400, presentationUID=other.SOPInstanceUID, presentationSeriesUID=other.SeriesInstanceUID)
+    ask(server, single, 404, presentationUID=state.SOPInstanceUID, presentationSeriesUID=new_uid())
+    ask(server, single, 400, presentationUID=single.SOPInstanceUID, presentationSeriesUID=single.SeriesInstanceUID)
+    ask(server, single, 400, presentationUID=state.SOPInstanceUID)
+    ask(server, single, 400, presentationSeriesUID=state.SeriesInstanceUID)
+    ask(server, single, 400, contentType="application/dicom", **ours)
+    ask(server, single, 400, region="0,0,1,1", **png)
+    ask(server, single, 400, windowCenter=1, windowWidth=2, **png)
