@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
-/* Security events, one line of the log each, whatever its level is, in the words of the audit trail
- * profile (PS3.15 A.5, PS3.16 CID 400 to 403):
- *     audit: event=110113 type=110126 outcome=4 ae="CT9" user="" address=10.0.0.7:4711 cause="..."
- * Never a patient's data. Thread-safe. */
+/* Security events and deletions, one line of the log each, whatever its level is, in the words of
+ * the audit trail profile (PS3.15 A.5, PS3.16 CID 400 to 403): audit: event=110113 type=110126
+ * outcome=4 ae="CT9" user="" address=10.0.0.7:4711 cause="..." Never a patient's data. Thread-safe.
+ */
 
 enum audit_event {
+    AUDIT_STUDY_DELETED = 110105, /* also a part of one (A.5.3.8) */
     AUDIT_NETWORK_ENTRY = 110108,
     AUDIT_SECURITY_ALERT = 110113,
     AUDIT_USER_AUTHENTICATION = 110114,
 };
 enum audit_type {
+    AUDIT_NO_TYPE = 0, /* the event says it all; "-" in the line */
     AUDIT_LOGIN = 110122,
     AUDIT_ATTACH = 110124,
     AUDIT_NODE_AUTHENTICATION = 110126,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "http/exchange.h"
 
+#include <assert.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -146,6 +147,18 @@ const char *request_query_value(const struct request *request, const char *name)
 const char *request_base_url(const struct request *request)
 {
     return request->base_url;
+}
+
+const char *request_user(const struct request *request)
+{
+    return request->user;
+}
+
+void request_client(const struct request *request, char address[HTTP_CLIENT_SIZE])
+{
+    static_assert((int)HTTP_CLIENT_SIZE >= (int)ADDRESS_TEXT_SIZE, "any address fits");
+    snprintf(address, HTTP_CLIENT_SIZE, "-");
+    address_format(&request->origin.client, address);
 }
 
 void request_set_base_url(struct request *request, const char *configured, const char *bound)

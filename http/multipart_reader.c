@@ -362,8 +362,8 @@ static bool scan(struct multipart_reader *reader, struct multipart_event *event,
     /* What lies in the carry behind the delimiter came from the input by the last refill. */
     if (in_carry) {
         size_t back = reader->carry_size - finding.end;
-        reader->input.data -= back;
-        reader->input.size += back;
+        if (back) /* there may be no input, and nothing is not subtracted from NULL */
+            reader->input = slice_of(reader->input.data - back, reader->input.size + back);
         reader->carry_size = 0;
     } else {
         reader->input = slice_skip(reader->input, finding.end);

@@ -85,6 +85,11 @@ const char *request_query_value(const struct request *request,
  * says, else the Host header when it is well formed, else the bound address. Without a slash at the
  * end. */
 const char *request_base_url(const struct request *request);
+/* Who asks, for the audit trail: the user ("": nobody logged in), and the address as far as it can
+ * be told. */
+enum { HTTP_CLIENT_SIZE = 48 };
+const char *request_user(const struct request *request);
+void request_client(const struct request *request, char address[HTTP_CLIENT_SIZE]);
 /* For those who wait: false when the client has gone, its user was taken away or may have been
  * (http_server_reload), or the server stops. */
 bool request_is_wanted(const struct request *request);

@@ -16,7 +16,7 @@ from upper_layer import (
     CT, EXPLICIT, STUDY_FIND, STUDY_MOVE, VERIFICATION, IMPLICIT, Association, Receiver, associate_rq, item, keys,
     refused, user_information,
 )
-from web import make
+from web import make, new_uid, store, url_of
 
 LINE = re.compile(r'audit audit: event=(\d{6}) type=(\d{6}) outcome=(\d+) ae="([^"]*)" user="([^"]*)" address=(\S+) '
                   r'cause="([^"]*)"')
@@ -136,3 +136,30 @@ def test_AUD_03_failed_logins_and_missing_rights_by_http_are_noted(start_server,
     assert login[:3] == (LOGIN_EVENT, LOGIN, "4") and login[5].startswith("127.0.0.1")
     assert delete[:5] == (ALERT, RESTRICTED, "4", "", "reader")
     assert "wrong!" not in server.log()
+
+
+def test_CAP_04_a_deletion_is_a_line_of_who_asked_and_what_went(start_server, tmp_path):
+    users = tmp_path / "users.json"
+    users.write_text(json.dumps({"users": [{"name": "admin", "rights": ["read", "write", "delete"],
+                                            "tokenSha256": hashlib.sha256(b"good").hexdigest()}]}))
+    server = start_server({"log": "error"})
+    first = make(PatientID="SECRET", PatientName="Geheim^Anna")
+    second = make(study=first.StudyInstanceUID, PatientID="SECRET", PatientName="Geheim^Anna")
+    store(server, first, second)
+    assert requests.delete(url_of(server, first), timeout=60).status_code == 204
+    assert requests.delete(url_of(server, first, "study"), timeout=60).status_code == 204
+    assert requests.delete(url_of(server, first, "study"), timeout=60).status_code == 410
+    lines = [line.split("audit audit: ")[1] for line in server.log().splitlines() if "event=110105" in line]
+    study = first.StudyInstanceUID
+    place = f"study={study} series={first.SeriesInstanceUID} instance={first.SOPInstanceUID}"
+    nobody = 'ae="" user="" address=127.0.0.1'
+    assert [line.split(" request=")[0] for line in lines] == [
+        f'event=110105 type=- outcome=0 {nobody} cause="{place} count=1 deleted"',
+        f'event=110105 type=- outcome=0 {nobody} cause="study={study} series=- instance=- count=1 deleted"',
+        f'event=110105 type=- outcome=4 {nobody} cause="study={study} series=- instance=- count=0 gone"']
+    assert "SECRET" not in server.log() and "Geheim" not in server.log()
+
+    server = start_server({"http": {"usersFile": str(users)}})
+    study = f"{server.dicomweb}/studies/{new_uid()}"
+    assert requests.delete(study, headers={"Authorization": "Bearer good"}, timeout=60).status_code == 404
+    assert 'event=110105 type=- outcome=4 ae="" user="admin"' in server.log()
