@@ -91,7 +91,8 @@ static bool open_bearer(struct cast *cast, const struct cast_options *options, s
         .http = { .tls_ca = options->tls_ca,
                   .tls_certificate = options->tls_certificate,
                   .tls_key = options->tls_key,
-                  .proxy = options->proxy },
+                  .proxy = options->proxy,
+                  .timeout_ms = (int64_t)(options->timeout_seconds * 1000) },
     };
     return bearer_open(&bearer, &cast->bearer, err);
 }
@@ -107,6 +108,7 @@ static bool start_follower(struct cast *cast, const struct cast_options *options
         .tls_certificate = keep(cast, options->tls_certificate),
         .tls_key = keep(cast, options->tls_key),
         .proxy = keep(cast, options->proxy),
+        .timeout_ms = (int64_t)(options->timeout_seconds * 1000),
     };
     struct follower_options follower = {
         .client = client,

@@ -35,12 +35,13 @@ struct cast_options {
     const char *identifier_system; /* prefix for identifiers without an issuer, default
                                       "urn:hounsfield:<ae title>" */
     const char *ae_title;
-    unsigned workers;     /* studies in flight; 0: 4 */
-    const char *removal;  /* what becomes of the ImagingStudy of a study that is gone: "delete",
-                             "cancelled" or "entered-in-error"; NULL: "delete" */
-    const char *timezone; /* "+01:00": for studies that do not say theirs; NULL: date only */
-    bool strict;          /* park a study that cannot be mapped whole; else its rest is cast, with a
-                             note */
+    double timeout_seconds; /* of a request, 0: 120 */
+    unsigned workers;       /* studies in flight; 0: 4 */
+    const char *removal;    /* what becomes of the ImagingStudy of a study that is gone: "delete",
+                               "cancelled" or "entered-in-error"; NULL: "delete" */
+    const char *timezone;   /* "+01:00": for studies that do not say theirs; NULL: date only */
+    bool strict; /* park a study that cannot be mapped whole; else its rest is cast, with a
+                    note */
 };
 
 struct cast;

@@ -143,6 +143,7 @@ static bool open_cast(struct server *server, const struct settings *settings, st
         .strict = settings->strict_mapping,
         .workers = (unsigned)settings->cast_workers,
         .removal = settings->cast_removal,
+        .timeout_seconds = settings->fhir_timeout_seconds,
     };
     return cast_open(server->archive, &options, &server->cast, err);
 }

@@ -107,6 +107,7 @@ struct settings {
     bool strict_mapping;
     double cast_workers;
     char *cast_removal;
+    double fhir_timeout_seconds;
     char *bearer_token_file;
     char *oauth_token_url;
     char *oauth_client_id;

@@ -70,6 +70,33 @@ def hang(seconds):
     return act
 
 
+def hang_behind(seconds):
+    """Passes it on, and answers nothing."""
+
+    def act(handler, exchange):
+        handler.pass_on(exchange)
+        handler.server.proxy.released.wait(seconds)
+        handler.break_off()
+
+    return act
+
+
+def trickle(seconds):
+    """Passes it on, and answers a byte now and then, for so long."""
+
+    def act(handler, exchange):
+        status, headers, body = handler.pass_on(exchange)
+        handler.reply(exchange, status, headers, body[:1], length=len(body))
+        deadline = time.monotonic() + seconds
+        for i in range(1, len(body)):
+            if time.monotonic() > deadline or handler.server.proxy.released.wait(0.1):
+                break
+            handler.wfile.write(body[i : i + 1])
+        handler.break_off()
+
+    return act
+
+
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True

@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: MIT
+"""Random schedules of faults between the cast and a FHIR server: nothing lost, nothing doubled (FHIR-03 to FHIR-07, HOS-48)."""
+import random
+
+import fhir_proxy
+import pytest
+import requests
+from test_cast import in_step, metric, patients, proxy, studies, wait_for  # noqa: F401
+from web import make, store
+
+ELSEWHERE = "http://169.254.169.254/latest"
+FAULTS = {
+    "412": fhir_proxy.answer(412),
+    "409": fhir_proxy.answer(409),
+    "429": fhir_proxy.answer(429, {"Retry-After": "1"}),
+    "503": fhir_proxy.answer(503, {"Retry-After": "1"}),
+    "500": fhir_proxy.answer(500),
+    "422": fhir_proxy.answer(422),
+    "401": fhir_proxy.answer(401),
+    "redirect": fhir_proxy.answer(307, {"Location": ELSEWHERE}),
+    "dropped": fhir_proxy.drop,
+    "silent": fhir_proxy.hang(4),
+    "silent behind": fhir_proxy.hang_behind(4),
+    "cut": fhir_proxy.cut_answer,
+    "garbage": fhir_proxy.garble(b"\0\xff<html>"),
+    "other bundle": fhir_proxy.garble(b'{"resourceType":"Bundle","type":"transaction-response","entry":[]}'),
+    "slow": fhir_proxy.trickle(4),
+}
+
+
+@pytest.fixture
+def server(start_server, proxy):  # noqa: F811
+    return start_server(
+        settings={"fhir": {"url": proxy.url, "quietSeconds": 0.2, "maximumAgeSeconds": 2, "timeoutSeconds": 2, "studiesAtOnce": 3}}
+    )
+
+
+def replay(server):
+    assert requests.post(server.url + "/operations", json={"type": "cast-replay"}, timeout=60).status_code == 202
+
+
+def disturb(chance, proxy, count):  # noqa: F811
+    """`count` faults, each of some request that is to come."""
+    names = chance.choices(list(FAULTS), k=count)
+    for name in names:
+        left = [chance.randrange(4)]
+
+        def is_its_turn(exchange, left=left):
+            left[0] -= 1
+            return left[0] < 0
+
+        proxy.fault(FAULTS[name], when=is_its_turn)
+    return names
+
+
+def run_schedule(seed, server, proxy, fhir):  # noqa: F811
+    chance = random.Random(seed)
+    faults = disturb(chance, proxy, chance.randint(3, 8))
+    live = []  # the data sets of each study that is to be there in the end
+    gone = []
+    patient = make().PatientID
+    for _ in range(chance.randint(2, 4)):
+        first = make(PatientID=chance.choice((patient, make().PatientID)))
+        live.append([first])
+        store(server, first)
+    for study in live:
+        if chance.random() < 0.5:
+            more = make(study=study[0].StudyInstanceUID, PatientID=study[0].PatientID, AccessionNumber=study[0].AccessionNumber)
+            store(server, more)
+            study.append(more)
+    if chance.random() < 0.5:
+        gone = live.pop()
+        assert requests.delete(f"{server.dicomweb}/studies/{gone[0].StudyInstanceUID}", timeout=60).ok
+    # The archive goes on as if nothing was.
+    for study in live:
+        found = requests.get(f"{server.dicomweb}/studies", params={"StudyInstanceUID": study[0].StudyInstanceUID}, timeout=60)
+        assert found.status_code == 200 and len(found.json()) == 1
+    wait_for(lambda: all(not fault[2] for fault in proxy.faults) or metric(server, "cast_lag") == 0, 120)
+    proxy.heal()
+    replay(server)
+    for study in live:
+        wait_for(lambda: in_step(fhir, study[0], *(d.SOPInstanceUID for d in study)), 120)
+    wait_for(lambda: metric(server, "cast_lag") == 0, 120)
+    wait_for(lambda: metric(server, "cast_parked") == 0, 120)
+    for study in live:
+        assert len(studies(fhir, study[0])) == 1 and len(patients(fhir, study[0])) == 1, (seed, faults)
+        assert in_step(fhir, study[0], *(d.SOPInstanceUID for d in study)), (seed, faults)
+    if gone:
+        assert not studies(fhir, gone[0]), (seed, faults)
+    return faults
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_FHIR_07_after_a_random_schedule_of_faults_nothing_is_lost_or_doubled(server, proxy, fhir, seed):  # noqa: F811
+    run_schedule(seed, server, proxy, fhir)
+    assert not any(e.path.startswith(ELSEWHERE) for e in proxy.exchanges)
+
+
+@pytest.mark.long
+def test_FHIR_07_after_two_hundred_schedules_of_faults_nothing_is_lost_or_doubled(server, proxy, fhir):  # noqa: F811
+    for seed in range(1000, 1200):
+        faults = run_schedule(seed, server, proxy, fhir)
+        print(f"schedule {seed}: {', '.join(faults)}", flush=True)
