@@ -407,6 +407,17 @@ bool retrieve_next(struct retrieve *retrieve, struct instance **instance, struct
     return true;
 }
 
+void retrieve_rewind(struct retrieve *retrieve)
+{
+    instance_close(retrieve->instance);
+    retrieve->instance = NULL;
+    retrieve->entry = 0;
+    if (study_count(retrieve) < 2)
+        return;
+    retrieve->study = 0;
+    buffer_clear(&retrieve->entries);
+}
+
 void retrieve_close(struct retrieve *retrieve)
 {
     if (!retrieve)

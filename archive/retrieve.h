@@ -34,6 +34,8 @@ const char *retrieve_syntax(const struct retrieve *retrieve, uint64_t index);
 bool retrieve_next(struct retrieve *retrieve, struct instance **instance, struct error *err);
 /* Leaves out the next `count` of the list, whose records are not read. */
 bool retrieve_skip(struct retrieve *retrieve, uint64_t count, struct error *err);
+/* Back to before the first one: the same instances once more, without those that were deleted. */
+void retrieve_rewind(struct retrieve *retrieve);
 void retrieve_close(struct retrieve *retrieve);
 
 /* One instance by its place. ERROR_NOT_FOUND, or ERROR_GONE when it was deleted. Close it. */

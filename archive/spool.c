@@ -19,6 +19,11 @@ struct spool {
     struct buffer end; /* what is behind it */
 };
 
+bool spool_file(struct archive *archive, int *fd, struct error *err)
+{
+    return archive_has_space(archive, err) && storage_temporary(archive->storage, fd, err);
+}
+
 struct spool *spool_new(struct archive *archive)
 {
     struct spool *spool = mem_alloc(sizeof(*spool));
@@ -46,9 +51,8 @@ uint64_t spool_size(const struct spool *spool)
 static bool write_end(struct spool *spool, struct error *err)
 {
     struct slice rest = buffer_slice(&spool->end);
-    if (!archive_has_space(spool->archive, err))
-        return false;
-    if (spool->fd < 0 && !storage_temporary(spool->archive->storage, &spool->fd, err))
+    if (spool->fd >= 0 ? !archive_has_space(spool->archive, err)
+                       : !spool_file(spool->archive, &spool->fd, err))
         return false;
     while (rest.size) {
         ssize_t count = pwrite(spool->fd, rest.data, rest.size, (off_t)spool->written);

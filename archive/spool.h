@@ -8,6 +8,9 @@
 #include "base/file_range.h"
 #include "base/slice.h"
 
+/* An empty file of that kind by itself, for who changes what stands in it; yours to close. */
+bool spool_file(struct archive *archive, int *fd, struct error *err);
+
 struct spool;
 
 /* Nothing is opened before the first byte. */

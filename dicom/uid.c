@@ -50,22 +50,19 @@ bool uid_copy(struct slice value, char uid[UID_SIZE])
     return true;
 }
 
-void uid_make(char uid[UID_SIZE])
+/* `bytes` is used up. */
+static void write_uuid(uint8_t bytes[UID_SEED_SIZE], uint8_t version, char uid[UID_SIZE])
 {
     static const char prefix[] = "2.25.";
     char digits[40];
-    uint8_t bytes[16];
     size_t count = 0;
-    /* 16 bytes come whole, once the system has its entropy. */
-    if (getrandom(bytes, sizeof(bytes), 0) != (ssize_t)sizeof(bytes))
-        abort();
-    bytes[6] = (uint8_t)((bytes[6] & 0x0F) | 0x40); /* RFC 4122 4.4 */
+    bytes[6] = (uint8_t)((bytes[6] & 0x0F) | version << 4); /* RFC 9562 5 */
     bytes[8] = (uint8_t)((bytes[8] & 0x3F) | 0x80);
     /* Digits from the last one on: the number is divided by ten until the rest can be none. */
     for (bool is_zero = false; !is_zero; count++) {
         unsigned rest = 0;
         is_zero = true;
-        for (size_t i = 0; i < sizeof(bytes); i++) {
+        for (size_t i = 0; i < UID_SEED_SIZE; i++) {
             unsigned value = rest << 8 | bytes[i];
             bytes[i] = (uint8_t)(value / 10);
             rest = value % 10;
@@ -77,4 +74,20 @@ void uid_make(char uid[UID_SIZE])
     memcpy(uid, prefix, sizeof(prefix) - 1);
     for (size_t i = 0; i < count; i++)
         uid[sizeof(prefix) - 1 + i] = digits[count - 1 - i];
+}
+
+void uid_make(char uid[UID_SIZE])
+{
+    uint8_t bytes[UID_SEED_SIZE];
+    /* 16 bytes come whole, once the system has its entropy. */
+    if (getrandom(bytes, sizeof(bytes), 0) != (ssize_t)sizeof(bytes))
+        abort();
+    write_uuid(bytes, 4, uid);
+}
+
+void uid_make_of(const uint8_t seed[UID_SEED_SIZE], char uid[UID_SIZE])
+{
+    uint8_t bytes[UID_SEED_SIZE];
+    memcpy(bytes, seed, sizeof(bytes));
+    write_uuid(bytes, 8, uid);
 }

@@ -51,6 +51,9 @@ bool uid_is_safe(struct slice uid);
 bool uid_copy(struct slice value, char uid[UID_SIZE]);
 /* A new one, made of a random UUID (PS3.5 B.2). */
 void uid_make(char uid[UID_SIZE]);
+/* The same for the same bytes, which are of a digest. */
+enum { UID_SEED_SIZE = 16 };
+void uid_make_of(const uint8_t seed[UID_SEED_SIZE], char uid[UID_SIZE]);
 
 struct transfer_syntax {
     const char *uid;

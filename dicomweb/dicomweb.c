@@ -30,7 +30,8 @@ enum {
     .query = "limit,offset,fuzzymatching,emptyvaluematching,multiplevaluematching,timezone,"       \
              "orderby,includefield,*",                                                             \
     .produces = "application/dicom+json,application/json," XML_PARTS
-#define PART10          .query = "accept", .produces = "multipart/related; type=\"application/dicom\""
+#define PART10                                                                                     \
+    .query = "accept", .produces = "multipart/related; type=\"application/dicom\",application/zip"
 #define PART10_OF_ONE   PART10 ",application/dicom"
 #define METADATA        .query = "accept", .produces = "application/dicom+json,application/json," XML_PARTS
 #define METADATA_OF_ONE METADATA ",application/dicom+xml"

@@ -8,11 +8,11 @@
 
 #include "base/memory.h"
 #include "base/metrics.h"
-#include "dicom/part10.h"
 #include "dicomweb/routes.h"
 #include "dicomweb/wado_accept.h"
 #include "dicomweb/wado_part10.h"
 #include "dicomweb/wado_values.h"
+#include "dicomweb/wado_zip.h"
 #include "http/multipart_writer.h"
 
 struct transfer {
@@ -74,22 +74,6 @@ static void write_part_head(struct transfer *transfer, const char *syntax)
     buffer_release(&location);
 }
 
-/* The preamble is the sender's, and could be the head of a program or a page: zeros go out in its
- * place (PS3.10 7.1, 7.5). */
-static const uint8_t zero_preamble[PART10_PREAMBLE_SIZE];
-
-static bool open_behind_preamble(struct instance *instance, struct file_range *file,
-                                 struct error *err)
-{
-    if (!instance_file(instance, file, err))
-        return false;
-    if (file->size < PART10_PREAMBLE_SIZE)
-        return error_set(err, ERROR_CORRUPT, "a stored file is shorter than its preamble");
-    file->offset += PART10_PREAMBLE_SIZE;
-    file->size -= PART10_PREAMBLE_SIZE;
-    return true;
-}
-
 static bool open_body(struct transfer *transfer, int how, const struct transfer_syntax *to,
                       struct error *err)
 {
@@ -101,7 +85,7 @@ static bool open_body(struct transfer *transfer, int how, const struct transfer_
         return true;
     }
     transfer->body = (struct piece){ .kind = PIECE_FILE };
-    return open_behind_preamble(transfer->instance, &transfer->body.file, err);
+    return part10_behind_preamble(transfer->instance, &transfer->body.file, err);
 }
 
 /* The body is opened before the head is sent: an instance that is deleted meanwhile is left out,
@@ -131,7 +115,7 @@ static bool next_part(struct transfer *transfer, struct piece *piece, struct err
     } else {
         write_part_head(transfer, to ? to->uid : instance_syntax_uid(transfer->instance));
         if (!transfer->copy)
-            buffer_append(&transfer->head, slice_of(zero_preamble, sizeof(zero_preamble)));
+            buffer_append(&transfer->head, slice_of(part10_zero_preamble, PART10_PREAMBLE_SIZE));
         transfer->state = PART_BODY;
     }
     *piece = bytes_piece(&transfer->head);
@@ -156,42 +140,19 @@ static bool next_piece(void *state, struct piece *piece, struct error *err)
     return false;
 }
 
-/* How many of the instances can be given, before the first byte is sent (PS3.18 10.4.3.1: 406,
- * 206). Most have the same transfer syntax as the one before. */
-static uint64_t count_possible(const struct retrieve *retrieve, const char *asked)
-{
-    const struct transfer_syntax *to;
-    const char *last = NULL;
-    uint64_t possible = 0;
-    bool is_possible = false;
-    for (uint64_t i = 0; i < retrieve_count(retrieve); i++) {
-        const char *uid = retrieve_syntax(retrieve, i);
-        if (!last || strcmp(uid, last) != 0)
-            is_possible = wado_choose_syntax(transfer_syntax_or_private(slice_text(uid)), uid,
-                                             asked, &to) != SYNTAX_IMPOSSIBLE;
-        possible += is_possible;
-        last = uid;
-    }
-    return possible;
-}
-
 static bool answer_multipart(struct request *request, struct response *response,
-                             const struct selection *selection, const char *asked,
-                             struct error *err)
+                             const struct path_uids *uids, const char *asked, struct error *err)
 {
     struct dicomweb *dicomweb = request_context(request);
+    const struct selection selection = { NULL, uids->study, uids->series, uids->instance };
     struct retrieve *retrieve;
-    if (!retrieve_open(dicomweb->archive, selection, &retrieve, err))
+    if (!retrieve_open(dicomweb->archive, &selection, &retrieve, err))
         return false;
     uint64_t total = retrieve_count(retrieve);
-    uint64_t possible = count_possible(retrieve, asked);
-    if (!possible) {
+    uint64_t possible;
+    if (!wado_count_possible(retrieve, asked, &possible, err)) {
         retrieve_close(retrieve);
-        if (!total)
-            return error_set(err, ERROR_GONE, "the instances were deleted");
-        return error_set(err, ERROR_UNSUPPORTED,
-                         "no instance can be given in this transfer syntax; \"*\" gives each as "
-                         "it is stored");
+        return false;
     }
     struct transfer *transfer = mem_alloc(sizeof(*transfer));
     transfer->retrieve = retrieve;
@@ -232,8 +193,9 @@ static bool next_single(void *state, struct piece *piece, struct error *err)
         if (single->copy)
             *piece = part10_copy_piece(single->copy);
         else
-            *piece = (struct piece){ .kind = PIECE_BYTES,
-                                     .bytes = slice_of(zero_preamble, sizeof(zero_preamble)) };
+            *piece = (struct piece){
+                .kind = PIECE_BYTES, .bytes = slice_of(part10_zero_preamble, PART10_PREAMBLE_SIZE)
+            };
         break;
     case SINGLE_FILE:
         single->state = SINGLE_DONE;
@@ -288,7 +250,7 @@ bool wado_answer_instance(struct request *request, struct response *response,
     }
     if (how == SYNTAX_TRANSCODED
             ? !part10_copy_open(single->instance, to, dicomweb->archive, &single->copy, err)
-            : !open_behind_preamble(single->instance, &single->file, err) ||
+            : !part10_behind_preamble(single->instance, &single->file, err) ||
                   !check_end(single->instance, err))
         goto failed;
     const struct body_source source = { next_single, close_single, single };
@@ -296,7 +258,7 @@ bool wado_answer_instance(struct request *request, struct response *response,
     response_content_type(response, type);
     response_stream_take(response, &source,
                          single->copy ? part10_copy_size(single->copy)
-                                      : sizeof(zero_preamble) + single->file.size);
+                                      : PART10_PREAMBLE_SIZE + single->file.size);
     return true;
 failed:
     close_single(single);
@@ -316,7 +278,12 @@ void wado_instances(struct request *request, struct response *response)
 {
     static const struct offer offers[] = {
         { "multipart/related", "application/dicom", NULL, false },
+        { "application/zip", NULL, NULL, false },
+    };
+    static const struct offer offers_of_one[] = {
+        { "multipart/related", "application/dicom", NULL, false },
         { "application/dicom", NULL, NULL, false },
+        { "application/zip", NULL, NULL, false },
     };
     struct dicomweb *dicomweb = request_context(request);
     struct path_uids uids;
@@ -330,7 +297,6 @@ void wado_instances(struct request *request, struct response *response)
         response_error(response, request, 400, err.message);
         return;
     }
-    const struct selection selection = { NULL, uids.study, uids.series, uids.instance };
     if (one) {
         struct instance *instance = NULL;
         if (!instance_open(dicomweb->archive, uids.study, uids.series, uids.instance, &instance,
@@ -341,17 +307,24 @@ void wado_instances(struct request *request, struct response *response)
                              &err)) {
         goto failed;
     }
-    error_set(&err, ERROR_UNSUPPORTED, "available: multipart/related; type=\"application/dicom\"%s",
+    error_set(&err, ERROR_UNSUPPORTED,
+              "available: multipart/related; type=\"application/dicom\", "
+              "application/zip%s",
               one ? ", application/dicom" : "");
     while (!answered) {
         size_t range;
-        int choice = accept_choose(&accept, offers, one ? 2 : 1, &range);
+        int choice = one ? accept_choose(&accept, offers_of_one, 3, &range)
+                         : accept_choose(&accept, offers, 2, &range);
         if (choice < 0)
             break;
         char asked[UID_SIZE];
         memcpy(asked, accept.ranges[range].transfer_syntax, sizeof(asked));
-        answered = choice == 0 ? answer_multipart(request, response, &selection, asked, &err)
-                               : wado_answer_instance(request, response, &uids, asked, &err);
+        const char *type = one ? offers_of_one[choice].type : offers[choice].type;
+        answered = !strcmp(type, "application/zip")
+                       ? wado_answer_zip(request, response, &uids, asked, &err)
+                   : !strcmp(type, "application/dicom")
+                       ? wado_answer_instance(request, response, &uids, asked, &err)
+                       : answer_multipart(request, response, &uids, asked, &err);
         if (!answered && err.code != ERROR_UNSUPPORTED)
             break;
         forget_range(&accept, range);

@@ -30,3 +30,26 @@ int wado_choose_syntax(const struct transfer_syntax *stored, const char *stored_
     }
     return SYNTAX_IMPOSSIBLE;
 }
+
+bool wado_count_possible(const struct retrieve *retrieve, const char *asked, uint64_t *possible,
+                         struct error *err)
+{
+    const struct transfer_syntax *to;
+    const char *last = NULL;
+    bool is_possible = false;
+    *possible = 0;
+    if (!retrieve_count(retrieve))
+        return error_set(err, ERROR_GONE, "the instances were deleted");
+    /* Most have the same transfer syntax as the one before. */
+    for (uint64_t i = 0; i < retrieve_count(retrieve); i++) {
+        const char *uid = retrieve_syntax(retrieve, i);
+        if (!last || strcmp(uid, last) != 0)
+            is_possible = wado_choose_syntax(transfer_syntax_or_private(slice_text(uid)), uid,
+                                             asked, &to) != SYNTAX_IMPOSSIBLE;
+        *possible += is_possible;
+        last = uid;
+    }
+    return *possible || error_set(err, ERROR_UNSUPPORTED,
+                                  "no instance can be given in this transfer syntax; \"*\" gives "
+                                  "each as it is stored");
+}

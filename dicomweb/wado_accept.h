@@ -13,3 +13,8 @@ enum { SYNTAX_IMPOSSIBLE, SYNTAX_AS_STORED, SYNTAX_TRANSCODED };
  * *to when the answer is TRANSCODED. */
 int wado_choose_syntax(const struct transfer_syntax *stored, const char *stored_uid,
                        const char *asked, const struct transfer_syntax **to);
+
+/* How many instances of a study or below can be given, before the first byte is sent. When that is
+ * none: ERROR_UNSUPPORTED, and ERROR_GONE when there is no instance (PS3.18 10.4.3.1). */
+bool wado_count_possible(const struct retrieve *retrieve, const char *asked, uint64_t *possible,
+                         struct error *err);

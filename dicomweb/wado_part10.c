@@ -8,7 +8,6 @@
 #include "archive/spool.h"
 #include "archive/transcoding.h"
 #include "base/memory.h"
-#include "dicom/part10.h"
 #include "dicom/transcode.h"
 #include "dicomweb/wado_values.h"
 
@@ -24,6 +23,19 @@ struct part10_copy {
     struct spool_share share;
     uint64_t size;
 };
+
+const uint8_t part10_zero_preamble[PART10_PREAMBLE_SIZE];
+
+bool part10_behind_preamble(struct instance *instance, struct file_range *file, struct error *err)
+{
+    if (!instance_file(instance, file, err))
+        return false;
+    if (file->size < PART10_PREAMBLE_SIZE)
+        return error_set(err, ERROR_CORRUPT, "a stored file is shorter than its preamble");
+    file->offset += PART10_PREAMBLE_SIZE;
+    file->size -= PART10_PREAMBLE_SIZE;
+    return true;
+}
 
 static bool write_file(struct part10_copy *copy, struct slice bytes, struct error *err)
 {

@@ -5,7 +5,13 @@
  * time. */
 
 #include "archive/retrieve.h"
+#include "dicom/part10.h"
 #include "http/server.h"
+
+/* A stored file without its preamble, which is the sender's, and could be the head of a program or
+ * a page: zeros go out in its place (PS3.10 7.1, 7.5). */
+bool part10_behind_preamble(struct instance *instance, struct file_range *file, struct error *err);
+extern const uint8_t part10_zero_preamble[PART10_PREAMBLE_SIZE];
 
 struct part10_copy;
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Bulk data and pixel data as clients get them: CONFORMANCE WADO-05, WADO-09 to WADO-12, WADO-16 (PS3.18 10.4.1.1)."""
+"""Bulk data and pixel data as clients get them: CONFORMANCE WADO-05, WADO-09 to WADO-12 (PS3.18 10.4.1.1)."""
 import pytest
 import requests
 from pydicom.dataset import Dataset
@@ -171,9 +171,3 @@ def test_WADO_12_video_and_what_has_no_bulk_data(server):
         get(f"{url_of(server, ds)}/{resource}", "application/zip", expected=406)
 
 
-@pytest.mark.parametrize("level", ["study", "series"])
-def test_WADO_16_a_zip_archive_is_not_offered(server, level):
-    ds = make()
-    store(server, ds)
-    answer = get(url_of(server, ds, level), "application/zip", expected=406)
-    assert "multipart/related" in answer.text
