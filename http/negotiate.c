@@ -107,6 +107,20 @@ static bool has_category(const char *wildcard, const char *type)
     return type && strncmp(wildcard, type, strlen(wildcard) - 1) == 0;
 }
 
+/* How specifically a multipart's type parameter names what is within; 0: it does not fit. Clients
+ * write wildcards there too, which PS3.18 8.7.3.3 has for the media type alone. */
+static unsigned inner_specificity(const char *wanted, const char *inner)
+{
+    size_t length = strlen(wanted);
+    if (!inner)
+        return 0;
+    if (strcmp(wanted, "*/*") == 0)
+        return 4;
+    if (length > 2 && strcmp(wanted + length - 2, "/*") == 0)
+        return has_category(wanted, inner) ? 7 : 0;
+    return strcmp(wanted, inner) == 0 ? 10 : 0;
+}
+
 /* How specifically the range names the offer; 0: it does not fit. */
 static unsigned specificity(const struct media_range *range, const struct offer *offer)
 {
@@ -123,9 +137,10 @@ static unsigned specificity(const struct media_range *range, const struct offer 
     if (!level)
         return 0;
     if (range->inner[0]) {
-        if (!offer->inner || strcmp(range->inner, offer->inner) != 0)
+        unsigned inner = inner_specificity(range->inner, offer->inner);
+        if (!inner)
             return 0;
-        level += 10;
+        level += inner;
     }
     bool any_syntax = strcmp(range->transfer_syntax, "*") == 0;
     if (!range->transfer_syntax[0])

@@ -23,18 +23,18 @@ extern const char viewer_config_template[];
 
 /* --- what is the same for all requests --- */
 
-/* OHIF compiles WebAssembly, works in workers that it makes of blobs, shows what it decoded as
- * blobs, and begins with two scripts in its page. Nothing leaves for other origins but where the
- * settings say so. Cross-origin isolation (COOP, COEP) is not asked for: no part of the viewer
- * needs shared memory, and a system that opens it in a window of a name would lose hold of that
- * window. */
+/* OHIF's codecs of WebAssembly make functions of texts; it works in workers that it makes of blobs,
+ * shows what it decoded as blobs, and begins with two scripts in its page. Nothing leaves for other
+ * origins but where the settings say so. Cross-origin isolation (COOP, COEP) is not asked for: no
+ * part of the viewer needs shared memory, and a system that opens it in a window of a name would
+ * lose hold of that window. */
 static char *make_policy(const struct text_list *origins)
 {
     struct buffer others = buffer_up_to(POLICY_LIMIT);
     for (size_t i = 0; i < origins->count; i++)
         buffer_append_format(&others, " %s", origins->items[i]);
     char *policy = mem_format("default-src 'self'; "
-                              "script-src 'self' 'unsafe-inline' 'wasm-unsafe-eval' blob:; "
+                              "script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; "
                               "worker-src 'self' blob:; style-src 'self' 'unsafe-inline'; "
                               "img-src 'self' data: blob:%1$s; media-src 'self' blob:%1$s; "
                               "font-src 'self' data:; connect-src 'self' data: blob:%1$s; "

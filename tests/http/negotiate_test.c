@@ -30,6 +30,17 @@ TEST(WEB_01_wildcards_choose_the_first_offer_of_their_category)
     CHECK_INT(choose("text/*"), -1);
 }
 
+TEST(WEB_01_wildcards_in_the_type_of_a_multipart_are_understood)
+{
+    CHECK_INT(choose("multipart/related; type=\"*/*\""), DICOM);
+    CHECK_INT(choose("multipart/related; type=\"application/*\""), DICOM);
+    CHECK_INT(choose("multipart/related; type=\"image/*\""), -1);
+    CHECK_INT(choose("multipart/related; type=\"*/*\"; transfer-syntax=1.2.840.10008.1.2.4.90"),
+              DICOM_J2K);
+    CHECK_INT(choose("multipart/related; type=\"*/*\";q=0.5, image/png"), PNG);
+    CHECK_INT(choose("multipart/related; type=\"*/*\"; transfer-syntax=*"), DICOM);
+}
+
 TEST(WEB_02_quality_decides_then_how_specific_then_the_servers_order)
 {
     CHECK_INT(choose("image/jpeg;q=0.5, image/png;q=0.9"), PNG);
