@@ -107,6 +107,9 @@ int framing_check(const struct request *request, const char *version, struct fra
         status = check_length(request, is_http_1_1, framing, err);
     if (!status)
         status = check_host(request, is_http_1_1, err);
+    /* Another party might go by the other one. */
+    if (!status && count_fields(request, "Authorization") > 1)
+        status = refuse(err, 400, "a request has one Authorization field at most");
     const char *expect = request_header(request, "Expect");
     if (!status && expect && strcasecmp(expect, "100-continue") != 0)
         status = refuse(err, 417, "the only expectation here is 100-continue");

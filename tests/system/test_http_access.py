@@ -107,6 +107,13 @@ def test_HOS_45_tokens_that_nobody_gave_out_are_401(start_server, users):
         assert re.match(rb"HTTP/1\.1 4(01|31|00) ", sock.recv(100) or b"HTTP/1.1 431 ")
 
 
+def test_HOS_45_two_Authorization_fields_are_400_whichever_comes_first(start_server, users):
+    server = start_server({"http": {"usersFile": str(users)}})
+    good, bad = b"Authorization: Bearer reader-token\r\n", b"Authorization: Bearer none\r\n"
+    for fields in (good + bad, bad + good, good + good):
+        assert raw(server, b"GET /dicomweb/studies HTTP/1.1\r\nHost: a\r\n" + fields + b"\r\n")[9:12] == b"400"
+
+
 def test_WEB_15_SIGHUP_reads_the_users_again_and_a_wrong_file_changes_nothing(start_server, users):
     server = start_server({"http": {"usersFile": str(users)}})
     url = server.dicomweb + "/studies"
