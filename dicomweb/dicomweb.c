@@ -10,6 +10,7 @@
 #include "archive/transcoding.h"
 #include "base/memory.h"
 #include "dicom/uid.h"
+#include "dicomweb/commitment_work.h"
 #include "dicomweb/metadata_cache.h"
 #include "dicomweb/routes.h"
 
@@ -61,6 +62,8 @@ enum {
     .produces = "application/dicom+json,application/json,application/dicom+xml," XML_PARTS,        \
     .consumes = "multipart/related; type=\"application/dicom\",application/dicom,"                 \
                 "multipart/related; type=\"application/dicom+json\"," XML_PARTS
+#define COMMITMENT_TYPES "application/dicom+json,application/json,application/dicom+xml"
+#define COMMITMENT       .query = "accept", .produces = COMMITMENT_TYPES
 #define FEED                                                                                       \
     .query = "offset,limit,includeMetadata,startTime,endTime,action,study,wait",                   \
     .produces = "application/json,application/dicom+json,text/event-stream"
@@ -236,6 +239,22 @@ static const struct route routes[] = {
       .summary = "Store instances of one study",
       STOW },
 
+    /* Storage commitment (PS3.18 13) */
+    { .method = "POST",
+      .pattern = "/commitment-requests/{transaction}",
+      .respond = commitment_request_respond,
+      .open = commitment_request_open,
+      .body = commitment_request_body,
+      .close = commitment_request_close,
+      .summary = "Ask that instances are kept for certain",
+      COMMITMENT,
+      .consumes = COMMITMENT_TYPES },
+    { .method = "GET",
+      .pattern = "/commitment-requests/{transaction}",
+      .respond = commitment_result_respond,
+      .summary = "What became of such a request",
+      COMMITMENT },
+
     /* Beyond the standard. */
     { .method = "DELETE",
       .pattern = STUDY,
@@ -273,6 +292,7 @@ struct dicomweb *dicomweb_new(struct archive *archive, const struct dicomweb_opt
     dicomweb->decoding = archive_decoding(archive);
     dicomweb->metadata_memory = decode_budget_new(METADATA_MEMORY);
     dicomweb->metadata_cache = metadata_cache_new(options->metadata_cache_bytes);
+    dicomweb->commitments = commitment_work_new(archive);
     return dicomweb;
 }
 
@@ -281,6 +301,7 @@ void dicomweb_free(struct dicomweb *dicomweb)
     if (!dicomweb)
         return;
     decode_budget_free(dicomweb->metadata_memory);
+    commitment_work_free(dicomweb->commitments);
     metadata_cache_free(dicomweb->metadata_cache);
     free(dicomweb->ae_title);
     free(dicomweb->prefix);

@@ -19,6 +19,7 @@ struct dicomweb {
     struct decode_budget *decoding;        /* the archive's */
     struct decode_budget *metadata_memory; /* for the headers that metadata is written from */
     struct metadata_cache *metadata_cache;
+    struct commitment_work *commitments;
     unsigned feed_waiter_limit;
     atomic_uint feed_waiters; /* clients that wait for changes */
     atomic_uint stow_workers; /* threads that commit parts, of all requests */
@@ -75,6 +76,13 @@ void wado_pixel_data(struct request *request, struct response *response);
 /* wado_rendered.c */
 void wado_rendered(struct request *request, struct response *response);
 void wado_thumbnail(struct request *request, struct response *response);
+
+/* Storage commitment (PS3.18 13): commitment.c */
+bool commitment_request_open(struct request *request, struct response *response);
+bool commitment_request_body(struct request *request, struct slice piece);
+void commitment_request_close(struct request *request, bool complete);
+void commitment_request_respond(struct request *request, struct response *response);
+void commitment_result_respond(struct request *request, struct response *response);
 
 /* WADO-URI (PS3.18 9): wado_uri.c */
 void wado_uri(struct request *request, struct response *response);

@@ -15,6 +15,7 @@
 enum {
     MAX_WAITING = 4096, /* transactions that are not reported yet, of all requesters */
     MAX_KNOWN = 16384,  /* with those that were reported and are remembered */
+    MAX_WAITING_OF_ONE = 512,
     /* A requester that releases at once after its request gets the report over another
      * association; one that waits gets it over its own. */
     FIRST_PAUSE_MS = 100,
@@ -45,6 +46,47 @@ static void count_jobs(struct commitment *commitment)
         commitment->known++;
     }
     metric_set(METRIC_COMMITMENTS_WAITING, commitment->waiting);
+}
+
+/* Others must get in beside a requester that asks and asks. */
+static bool has_its_share(const struct commitment *commitment, const char *calling_ae)
+{
+    unsigned waiting = 0;
+    for (const struct job *job = commitment->jobs; job; job = job->next)
+        waiting += !job->entry.is_reported && strcmp(job->entry.calling_ae, calling_ae) == 0;
+    return waiting >= MAX_WAITING_OF_ONE;
+}
+
+/* With the lock held, over the write too, so that nobody asks for it anew meanwhile. Old enough:
+ * reported long ago, or never taken in all the time there was. */
+static void drop(struct commitment *commitment, struct job *job)
+{
+    struct error err;
+    struct job **link = &commitment->jobs;
+    if (!job->entry.is_reported)
+        log_error("dimse: commitment given up transaction=%s requester=%s attempts=%u",
+                  job->entry.transaction, job->entry.calling_ae, job->entry.attempts);
+    if (!commitment_queue_remove(commitment->archive, &job->entry, &err))
+        log_error("dimse: commitment not removed transaction=%s why=\"%s\"", job->entry.transaction,
+                  err.message);
+    while (*link != job)
+        link = &(*link)->next;
+    *link = job->next;
+    free(job);
+    count_jobs(commitment);
+}
+
+/* With the lock held: the one that was reported longest ago is not remembered any more. */
+static bool make_room(struct commitment *commitment)
+{
+    struct job *oldest = NULL;
+    for (struct job *job = commitment->jobs; job; job = job->next)
+        if (job->state == JOB_REPORTED && job->entry.is_reported &&
+            (!oldest || job->entry.changed_ms < oldest->entry.changed_ms))
+            oldest = job;
+    if (oldest)
+        drop(commitment, oldest);
+    return oldest != NULL;
 }
 
 static void copy_text(char *to, const char *from, size_t size)
@@ -87,7 +129,8 @@ static bool add(struct commitment *commitment, const struct commitment_request *
         return true;
     }
     if (commitment->stopping || commitment->waiting >= MAX_WAITING ||
-        (!job && commitment->known >= MAX_KNOWN))
+        has_its_share(commitment, entry.calling_ae) ||
+        (!job && commitment->known >= MAX_KNOWN && !make_room(commitment)))
         return error_set(err, ERROR_LIMIT, "too many transactions wait");
     if (!commitment_queue_put(commitment->archive, &entry, request->references, err))
         return false;
@@ -161,13 +204,34 @@ static void postpone(struct commitment *commitment, struct job *job,
     pthread_mutex_unlock(&commitment->lock);
 }
 
+static bool is_stopping(void *context)
+{
+    return commitment_is_stopping(context);
+}
+
+/* NULL without an error: something has not arrived yet. */
+static struct commitment_report *make_report(struct commitment *commitment,
+                                             const struct commitment_entry *entry,
+                                             const struct dimse_options *options, struct error *err)
+{
+    struct commitment_report *report = mem_alloc(sizeof(*report));
+    memcpy(report->transaction, entry->transaction, UID_SIZE);
+    copy_text(report->retrieve_ae, options->ae_title, sizeof(report->retrieve_ae));
+    if (commitment_check(commitment->archive, entry, options->commitment_wait_ms, is_stopping,
+                         commitment, &report->result, err))
+        return report;
+    commitment_report_free(report);
+    return NULL;
+}
+
 static void note_report(const struct commitment_entry *entry,
                         const struct commitment_report *report, const char *way)
 {
-    metric_add(METRIC_COMMITMENT_FAILURES, (int64_t)report->failed);
+    metric_add(METRIC_COMMITMENT_FAILURES, (int64_t)report->result.failed);
     log_info("dimse: commitment reported transaction=%s requester=%s instances=%zu failed=%zu "
              "over=%s",
-             entry->transaction, entry->calling_ae, report->count, report->failed, way);
+             entry->transaction, entry->calling_ae, report->result.count, report->result.failed,
+             way);
 }
 
 /* Checks and reports one that is due. */
@@ -177,7 +241,7 @@ static void work(struct commitment *commitment, struct job *job)
     const struct dimse_options *options = &configuration->options;
     struct commitment_entry entry = job->entry;
     struct error err = { .code = ERROR_NONE };
-    struct commitment_report *report = commitment_check(commitment, &entry, options, &err);
+    struct commitment_report *report = make_report(commitment, &entry, options, &err);
     bool handed = false;
     if (!report && err.code == ERROR_NONE) {
         pthread_mutex_lock(&commitment->lock);
@@ -229,25 +293,6 @@ static void conclude(struct commitment *commitment, struct job *job)
     count_jobs(commitment);
     pthread_cond_broadcast(&commitment->changed);
     pthread_mutex_unlock(&commitment->lock);
-}
-
-/* With the lock held, over the write too, so that nobody asks for it anew meanwhile. Old enough:
- * reported long ago, or never taken in all the time there was. */
-static void drop(struct commitment *commitment, struct job *job)
-{
-    struct error err;
-    struct job **link = &commitment->jobs;
-    if (!job->entry.is_reported)
-        log_error("dimse: commitment given up transaction=%s requester=%s attempts=%u",
-                  job->entry.transaction, job->entry.calling_ae, job->entry.attempts);
-    if (!commitment_queue_remove(commitment->archive, &job->entry, &err))
-        log_error("dimse: commitment not removed transaction=%s why=\"%s\"", job->entry.transaction,
-                  err.message);
-    while (*link != job)
-        link = &(*link)->next;
-    *link = job->next;
-    free(job);
-    count_jobs(commitment);
 }
 
 /* With the lock held: the job that is due first. */
@@ -310,7 +355,8 @@ static bool load(struct commitment *commitment, struct error *err)
     bool found = true;
     bool ok = true;
     while (ok && found) {
-        ok = commitment_queue_next(commitment->archive, &after, &entry, &found, err);
+        ok = commitment_queue_next(commitment->archive, COMMITMENT_BY_DIMSE, &after, &entry, &found,
+                                   err);
         if (!ok || !found)
             break;
         struct job *job = mem_alloc(sizeof(*job));

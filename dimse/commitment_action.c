@@ -1,17 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 #include "dimse/commitment_action.h"
 
-#include <stdlib.h>
-
-#include "base/memory.h"
-
-enum { ELEMENT_LIMIT = 100000, REFERENCE_LIMIT = 20000 };
+enum { ELEMENT_LIMIT = 100000 };
 
 void commitment_action_release(struct commitment_action *action)
 {
     dataset_close(action->dataset);
     scan_free(action->scan);
-    free(action->references);
+    buffer_release(&action->references);
 }
 
 static bool parse(struct commitment_action *action, const struct transfer_syntax *syntax,
@@ -28,35 +24,15 @@ static bool parse(struct commitment_action *action, const struct transfer_syntax
 
 static bool read_references(struct commitment_action *action, struct error *err)
 {
-    struct dataset_items items = dataset_items(action->dataset, TAG_REFERENCED_SOP_SEQUENCE);
-    struct dataset *item;
-    bool ok = true;
     if (!dataset_uid(action->dataset, TAG_TRANSACTION_UID, action->transaction))
         return error_set_tag(err, ERROR_INVALID, TAG_TRANSACTION_UID,
                              "Transaction UID is missing or malformed");
-    while (ok && (item = dataset_items_next(&items))) {
-        if (action->count == REFERENCE_LIMIT)
-            ok = error_set(err, ERROR_LIMIT, "more than %d references", REFERENCE_LIMIT);
-        if (ok && action->count % 256 == 0)
-            action->references = mem_resize_array(action->references, action->count + 256,
-                                                  sizeof(*action->references));
-        if (ok) {
-            struct reference *reference = &action->references[action->count++];
-            ok = (dataset_uid(item, TAG_REFERENCED_SOP_CLASS_UID, reference->sop_class) &&
-                  dataset_uid(item, TAG_REFERENCED_SOP_INSTANCE_UID, reference->sop_instance)) ||
-                 error_set_tag(err, ERROR_INVALID, TAG_REFERENCED_SOP_SEQUENCE,
-                               "a reference without its UIDs");
-        }
-        dataset_close(item);
-    }
-    if (ok && !action->count)
-        return error_set_tag(err, ERROR_INVALID, TAG_REFERENCED_SOP_SEQUENCE,
-                             "Referenced SOP Sequence is missing or empty");
-    return ok;
+    return references_read(action->dataset, &action->references, &action->count, err);
 }
 
 bool commitment_action_read(struct commitment_action *action, const struct transfer_syntax *syntax,
                             struct slice bytes, struct error *err)
 {
+    action->references = buffer_up_to(COMMITMENT_REFERENCES_SIZE);
     return parse(action, syntax, bytes, err) && read_references(action, err);
 }

@@ -3,8 +3,8 @@
 /* The action information of a storage commitment request (PS3.4 J.3.2.1.1), read with limits. One
  * thread at a time. */
 
+#include "archive/commitment_list.h"
 #include "dicom/dataset.h"
-#include "dimse/commitment_report.h"
 
 enum { COMMITMENT_ACTION_SIZE = 4 << 20 }; /* bytes of the data set */
 
@@ -12,7 +12,7 @@ struct commitment_action {
     struct scan *scan;
     struct dataset *dataset;
     char transaction[UID_SIZE];
-    struct reference *references; /* as they came */
+    struct buffer references; /* see archive/commitment_list.h */
     size_t count;
 };
 

@@ -4,8 +4,8 @@
 
 #include <pthread.h>
 
+#include "archive/commitment_check.h"
 #include "dimse/commitment.h"
-#include "dimse/commitment_queue.h"
 
 enum job_state {
     JOB_WAITS,
@@ -48,7 +48,8 @@ struct commitment {
     pthread_mutex_t lock;
     pthread_cond_t changed;
     bool stopping;    /* guarded by lock */
-    struct job *jobs; /* guarded by lock; only the thread takes jobs out */
+    struct job *jobs; /* guarded by lock; only the thread takes out what is
+                          not reported */
     unsigned waiting; /* guarded by lock */
     unsigned known;   /* guarded by lock */
 };
@@ -61,12 +62,6 @@ void commitment_raise_event(int fd);
 void commitment_hand_over(struct job *job, struct commitment_report *report, int64_t deadline_ms);
 /* No answer came in time, and one that comes later counts for nothing. */
 void commitment_forget_line(struct job *job);
-
-/* --- commitment_check.c, without the lock. NULL without an error: something has not arrived yet.
- */
-struct commitment_report *commitment_check(struct commitment *commitment,
-                                           const struct commitment_entry *entry,
-                                           const struct dimse_options *options, struct error *err);
 
 /* --- commitment_deliver.c, without the lock. Over an association of our own. */
 bool commitment_deliver(struct commitment *commitment, const struct commitment_entry *entry,

@@ -7,33 +7,19 @@
 
 enum { ACTION_REQUEST_COMMITMENT = 1 };
 
-static size_t count_references(struct slice text)
-{
-    struct reference reference = { "", "" };
-    size_t count = 0;
-    while (references_next(&text, &reference))
-        count++;
-    return count;
-}
-
 static bool keep(struct session *session, struct commitment_action *action, struct error *err)
 {
-    struct buffer text = buffer_up_to(COMMITMENT_ACTION_SIZE);
     if (!session->line)
         session->line = commitment_line_new(session->commitment);
-    references_write(action->references, action->count, &text);
     struct commitment_request request = {
         .calling_ae = association_calling_ae(session->association),
         .called_ae = association_called_ae(session->association),
         .transaction = action->transaction,
-        .references = buffer_slice(&text),
-        .count = count_references(buffer_slice(&text)),
+        .references = buffer_slice(&action->references),
+        .count = action->count,
         .line = session->line,
     };
-    bool ok = buffer_check(&text, "references", err) &&
-              commitment_add(session->commitment, &request, err);
-    buffer_release(&text);
-    return ok;
+    return commitment_add(session->commitment, &request, err);
 }
 
 /* The statuses of PS3.7 10.1.4.1.10. */

@@ -405,6 +405,20 @@ static enum MHD_Result receive(struct exchange *exchange, struct slice piece)
     return MHD_YES;
 }
 
+uint64_t request_requester(const struct request *request)
+{
+    const uint8_t *bytes = request->origin.client.bytes;
+    size_t size = sizeof(request->origin.client.bytes);
+    uint64_t hash = 0xCBF29CE484222325u; /* FNV-1a */
+    if (request->user[0]) {
+        bytes = (const uint8_t *)request->user;
+        size = strlen(request->user);
+    }
+    for (size_t i = 0; i < size; i++)
+        hash = (hash ^ bytes[i]) * 0x100000001B3u;
+    return hash;
+}
+
 bool request_is_wanted(const struct request *request)
 {
     const struct exchange *exchange = (const struct exchange *)request; /* its first member */

@@ -68,6 +68,8 @@ void *request_state(const struct request *request);
 const char *request_method(const struct request *request);
 const char *request_path(
     const struct request *request); /* percent-decoded, safe to compare, not to log unescaped */
+/* A number for who asks: the user, without a login the address. */
+uint64_t request_requester(const struct request *request);
 const char *request_parameter(const struct request *request, const char *name); /* {name}; NULL */
 const char *request_header(const struct request *request,
                            const char *name); /* case-insensitive; NULL */

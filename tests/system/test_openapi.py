@@ -10,7 +10,7 @@ import pytest
 import requests
 
 from conftest import ROOT
-from web import JSON, make, multipart, part10, store, url_of
+from web import JSON, make, multipart, new_uid, part10, store, url_of
 
 WADL = "{http://wadl.dev.java.net/2009/02}"
 METHODS = {"get", "post", "put", "patch", "delete"}
@@ -73,11 +73,25 @@ GOOD = {
     "endTime": "2100-01-01T00:00:00Z", "action": "create", "study": None, "wait": "0", "_format": "json", "attributes": None}
 
 
+def commitment_of(ds, kind):
+    """The body of a storage commitment request."""
+    uids = {"00081150": ds.SOPClassUID, "00081155": ds.SOPInstanceUID}
+    if kind.endswith("json"):
+        item = {tag: {"vr": "UI", "Value": [uid]} for tag, uid in uids.items()}
+        return json.dumps([{"00081199": {"vr": "SQ", "Value": [item]}}])
+    item = "".join(f'<DicomAttribute tag="{tag}" vr="UI"><Value number="1">{uid}</Value></DicomAttribute>' for tag, uid in uids.items())
+    return f'<NativeDicomModel><DicomAttribute tag="00081199" vr="SQ"><Item number="1">{item}</Item></DicomAttribute></NativeDicomModel>'
+
+
 def test_every_GET_that_is_listed_works_with_every_type_and_parameter(server, document):
     ds = make(ReferencedPerformedProcedureStepSequence=None)
     store(server, ds)
     uids = {"study": ds.StudyInstanceUID, "series": ds.SeriesInstanceUID, "instance": ds.SOPInstanceUID, "frames": "1",
-            "path": "7FE00010"}
+            "path": "7FE00010", "transaction": new_uid()}
+    commitment = f"{server.url}/dicomweb/commitment-requests/{uids['transaction']}"
+    requests.post(commitment, data=commitment_of(ds, "json"), headers={"Content-Type": "application/dicom+json"}, timeout=60)
+    while requests.get(commitment, timeout=60).status_code == 202:
+        time.sleep(0.1)
     wado_uri = {"requestType": "WADO", "studyUID": uids["study"], "seriesUID": uids["series"], "objectUID": uids["instance"]}
     documents = {}
     for number, kind in enumerate(("application/pdf", "text/xml", "model/stl", "model/obj", "model/mtl"), 1):
@@ -139,16 +153,20 @@ def test_every_POST_and_DELETE_that_is_listed_works(server, document):
         if method == "get" or path.startswith("/operations"):
             continue
         ds = make()
-        url = server.url + path.format(study=ds.StudyInstanceUID, series=ds.SeriesInstanceUID, instance=ds.SOPInstanceUID)
+        url = server.url + path.format(study=ds.StudyInstanceUID, series=ds.SeriesInstanceUID, instance=ds.SOPInstanceUID,
+                                       transaction="{transaction}")
         if method == "post":
             for listed in operation["requestBody"]["content"]:
                 ds = make(study=ds.StudyInstanceUID)
                 body, content_type = part10(ds), listed
+                if "{transaction}" in path:
+                    body = commitment_of(ds, listed)
                 if listed.startswith("multipart/"):
                     inner = re.search('"(.+)"', listed).group(1)
                     body, content_type = multipart([body if inner == "application/dicom" else metadata_of(server, ds, inner)], inner)
                 for accepted in operation["responses"]["200"]["content"]:
-                    answer = requests.post(url, data=body, headers={"Content-Type": content_type, "Accept": accepted}, timeout=60)
+                    target = url.format(transaction=new_uid())
+                    answer = requests.post(target, data=body, headers={"Content-Type": content_type, "Accept": accepted}, timeout=60)
                     assert answer.status_code == 200 and answer.headers["Content-Type"].split(";")[0] == accepted.split(";")[0]
         else:
             assert method == "delete"

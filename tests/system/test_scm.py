@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Storage Commitment Push Model (PS3.4 annex J): what is said to be kept, is; and the requester hears of it."""
+import json
 import os
 import random
 import resource
@@ -7,6 +8,7 @@ import threading
 import time
 
 import pytest
+import requests
 from pydicom.dataset import Dataset
 from pynetdicom import AE, evt
 
@@ -473,3 +475,147 @@ def test_HOS_50_without_a_descriptor_left_the_request_is_kept_and_reported_other
         assert [report.TransactionUID for _, report in requester.reports] == [transaction]
         assert "ReferencedSOPSequence" in requester.reports[0][1] and "FailedSOPSequence" not in requester.reports[0][1]
         association.release()
+
+
+def test_SCM_07_one_requester_leaves_room_for_others(start_server):
+    """213H for who asks and asks while nobody can tell it; another is served."""
+    server = start_server(settings={"dimse": {"commitmentWaitSeconds": 3600, "commitmentRetrySeconds": 3600, "peers": [
+        {"aeTitle": "GREEDY"}, {"aeTitle": "MODEST"}]}})
+    greedy = Association(server, CONTEXTS, calling="GREEDY")
+    missing = [(CT, new_uid())]
+    statuses = [ask(greedy, action(new_uid(), missing)) for _ in range(520)]
+    assert statuses == [0] * 512 + [0x0213] * 8
+    modest = Association(server, CONTEXTS, calling="MODEST")
+    assert ask(modest, action(new_uid(), missing)) == 0
+
+
+# --- over HTTP (PS3.18 13) ---
+
+JSON = "application/dicom+json"
+
+
+def by_web(server, transaction):
+    return f"{server.url}/dicomweb/commitment-requests/{transaction}"
+
+
+def body_of(references):
+    return [{"00081199": {"vr": "SQ", "Value": [
+        {"00081150": {"vr": "UI", "Value": [sop_class]}, "00081155": {"vr": "UI", "Value": [instance]}}
+        for sop_class, instance in references]}}]
+
+
+def post(server, transaction, references, **headers):
+    return requests.post(by_web(server, transaction), data=json.dumps(body_of(references)), timeout=60,
+                         headers={"Content-Type": JSON, "Accept": JSON} | headers)
+
+
+def result_of(answer):
+    assert answer.status_code == 200 and answer.headers["Content-Type"] == JSON
+    (ds,) = answer.json()
+    held = {one["00081155"]["Value"][0] for one in ds.get("00081199", {}).get("Value", [])}
+    failed = {one["00081155"]["Value"][0]: one["00081197"]["Value"][0]
+              for one in ds.get("00081198", {}).get("Value", [])}
+    return held, failed
+
+
+def settled(server, transaction, answer):
+    while answer.status_code == 202:
+        assert int(answer.headers["Retry-After"]) > 0 and not answer.content
+        time.sleep(0.2)
+        answer = requests.get(by_web(server, transaction), headers={"Accept": JSON}, timeout=60)
+    return result_of(answer)
+
+
+def test_SCM_10_over_http_each_reference_stands_in_one_list_and_the_result_can_be_asked_for_again(prompt_server):
+    datasets = [make(), make()]
+    store_all(prompt_server, datasets)
+    missing, no_class, transaction = new_uid(), new_uid(), new_uid()
+    references = references_of(datasets) + [(CT, missing), ("1.2.840.10008.1.1", no_class),
+                                            ("1.2.840.10008.5.1.4.1.1.4", datasets[0].SOPInstanceUID)]
+    expected = ({ds.SOPInstanceUID for ds in datasets},
+                {missing: NO_SUCH_INSTANCE, no_class: UNSUPPORTED, datasets[0].SOPInstanceUID: CONFLICT})
+    assert settled(prompt_server, transaction, post(prompt_server, transaction, references)) == expected
+    again = requests.get(by_web(prompt_server, transaction), headers={"Accept": JSON}, timeout=60)
+    assert result_of(again) == expected
+    assert result_of(again)[0] and again.json()[0]["00080054"]["Value"] == ["HOUNSFIELD"]
+
+
+def test_SCM_10_over_http_as_xml(prompt_server):
+    ds = make()
+    store_all(prompt_server, [ds])
+    xml = (f'<NativeDicomModel xml:space="preserve"><DicomAttribute tag="00081199" vr="SQ"><Item number="1">'
+           f'<DicomAttribute tag="00081150" vr="UI"><Value number="1">{ds.SOPClassUID}</Value></DicomAttribute>'
+           f'<DicomAttribute tag="00081155" vr="UI"><Value number="1">{ds.SOPInstanceUID}</Value></DicomAttribute>'
+           f'</Item></DicomAttribute></NativeDicomModel>')
+    answer = requests.post(by_web(prompt_server, new_uid()), data=xml, timeout=60, headers={
+        "Content-Type": "application/dicom+xml", "Accept": "application/dicom+xml"})
+    assert answer.status_code == 200 and answer.headers["Content-Type"] == "application/dicom+xml"
+    assert ds.SOPInstanceUID in answer.text and "00081199" in answer.text and "00081198" not in answer.text
+
+
+def test_SCM_10_a_transaction_uid_is_used_once_and_unknown_ones_are_404(prompt_server):
+    ds = make()
+    store_all(prompt_server, [ds])
+    transaction = new_uid()
+    assert requests.get(by_web(prompt_server, transaction), timeout=60).status_code == 404
+    assert post(prompt_server, transaction, references_of([ds])).status_code in (200, 202)
+    assert post(prompt_server, transaction, references_of([ds])).status_code == 409
+    assert post(prompt_server, transaction, [(CT, new_uid())]).status_code == 409
+
+
+@pytest.mark.parametrize("body, status", [
+    (b"", 400), (b"[]", 400), (b"{", 400), (b"[{}]", 400), (b"[{},{}]", 400),
+    (b'[{"00081199":{"vr":"SQ","Value":[]}}]', 400), (b'[{"00081199":{"vr":"SQ","Value":[{}]}}]', 400),
+    (b'[{"00081199":{"vr":"SQ","Value":[{"00081150":{"vr":"UI","Value":["x"]},"00081155":{"vr":"UI","Value":["1.2"]}}]}}]', 400),
+    (json.dumps(body_of([(CT, "1.2")] * 1)).encode() + b" trailing", 400),
+    (json.dumps(body_of([(CT, f"1.2.{i}") for i in range(20001)])).encode(), 413),
+    (b"[" + b" " * (9 << 20) + b"]", 413),
+])
+def test_SCM_10_wrong_bodies_are_refused_and_use_up_nothing(prompt_server, body, status):
+    transaction = new_uid()
+    answer = requests.post(by_web(prompt_server, transaction), data=body, headers={"Content-Type": JSON}, timeout=60)
+    assert answer.status_code == status
+    assert requests.get(by_web(prompt_server, transaction), timeout=60).status_code == 404
+
+
+def test_SCM_10_wrong_paths_types_and_methods(prompt_server):
+    assert post(prompt_server, "1..2", [(CT, "1.2")]).status_code == 400
+    assert post(prompt_server, new_uid(), [(CT, "1.2")], **{"Content-Type": "text/plain"}).status_code == 415
+    transaction = new_uid()
+    assert post(prompt_server, transaction, [(CT, "1.2")], Accept="image/png").status_code == 406
+    assert requests.get(by_web(prompt_server, transaction), timeout=60).status_code == 404
+    assert requests.delete(by_web(prompt_server, transaction), timeout=60).status_code == 405
+
+
+def test_SCM_10_a_request_survives_a_restart_and_its_answer_stays_true(start_server):
+    server = start_server()
+    ds = make()
+    store_all(server, [ds])
+    transaction = new_uid()
+    assert settled(server, transaction, post(server, transaction, references_of([ds]))) == ({ds.SOPInstanceUID}, {})
+    server.kill()
+    server.start()
+    first = requests.get(by_web(server, transaction), headers={"Accept": JSON}, timeout=60)
+    assert settled(server, transaction, first) == ({ds.SOPInstanceUID}, {})
+    assert post(server, transaction, references_of([ds])).status_code == 409
+
+
+def test_SCM_10_many_at_once_each_get_the_result_of_their_own(prompt_server):
+    datasets = [make() for _ in range(16)]
+    store_all(prompt_server, datasets)
+    results = {}
+
+    def one(ds):
+        for _ in range(3):
+            transaction = new_uid()
+            answer = post(prompt_server, transaction, references_of([ds]) + [(CT, transaction)])
+            results[transaction] = (ds.SOPInstanceUID, settled(prompt_server, transaction, answer))
+
+    threads = [threading.Thread(target=one, args=(ds,)) for ds in datasets]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(results) == 48
+    for transaction, (instance, result) in results.items():
+        assert result == ({instance}, {transaction: NO_SUCH_INSTANCE})

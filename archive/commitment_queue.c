@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "dimse/commitment_queue.h"
+#include "archive/commitment_queue.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -11,13 +11,13 @@
  * three digits for a part: no AE title has a backslash. An entry, all numbers little endian:
  * version 1, reported, parts u16, count u32, attempts u32, checksum u64, received u64, reported at
  * u64, called AE title. */
-static const char follower[] = "commitment";
+static const char *const followers[] = { "commitment", "commitment-web" };
 
 enum {
     ENTRY_VERSION = 1,
-    ENTRY_SIZE = 36 + AE_TITLE_SIZE,
+    ENTRY_SIZE = 36 + COMMITMENT_TITLE_SIZE,
     PART_SIZE = 512 << 10,
-    KEY_TEXT_SIZE = AE_TITLE_SIZE + UID_SIZE + 8,
+    KEY_TEXT_SIZE = COMMITMENT_TITLE_SIZE + UID_SIZE + 8,
 };
 
 /* FNV-1a. */
@@ -54,9 +54,9 @@ static bool put_entry(struct archive *archive, const struct commitment_entry *en
     buffer_append_u64le(&value, entry->checksum);
     buffer_append_u64le(&value, (uint64_t)entry->received_ms);
     buffer_append_u64le(&value, (uint64_t)entry->changed_ms);
-    buffer_append(&value, slice_of(entry->called_ae, AE_TITLE_SIZE));
+    buffer_append(&value, slice_of(entry->called_ae, COMMITMENT_TITLE_SIZE));
     bool ok = buffer_check(&value, "commitment", err) &&
-              follower_put(archive, follower, key, buffer_slice(&value), err);
+              follower_put(archive, followers[entry->queue], key, buffer_slice(&value), err);
     buffer_release(&value);
     return ok;
 }
@@ -67,7 +67,7 @@ static bool remove_parts(struct archive *archive, const struct commitment_entry 
     char key[KEY_TEXT_SIZE];
     for (unsigned i = 0; i < entry->parts; i++) {
         part_key(entry, i, key);
-        if (!follower_put(archive, follower, key, slice_of(NULL, 0), err))
+        if (!follower_put(archive, followers[entry->queue], key, slice_of(NULL, 0), err))
             return false;
     }
     return true;
@@ -82,7 +82,7 @@ bool commitment_queue_put(struct archive *archive, struct commitment_entry *entr
         struct slice part = slice_take(references, PART_SIZE);
         references = slice_skip(references, part.size);
         part_key(entry, entry->parts, key);
-        if (!follower_put(archive, follower, key, part, err))
+        if (!follower_put(archive, followers[entry->queue], key, part, err))
             return false;
     }
     return put_entry(archive, entry, err);
@@ -109,7 +109,7 @@ bool commitment_queue_references(struct archive *archive, const struct commitmen
         char key[KEY_TEXT_SIZE];
         bool found = false;
         part_key(entry, i, key);
-        ok = follower_get(archive, follower, key, &part, &found, err) &&
+        ok = follower_get(archive, followers[entry->queue], key, &part, &found, err) &&
              (found || error_set(err, ERROR_CORRUPT, "a part of the references is missing"));
         if (ok)
             buffer_append(references, buffer_slice(&part));
@@ -127,18 +127,21 @@ bool commitment_queue_remove(struct archive *archive, const struct commitment_en
     char key[KEY_TEXT_SIZE];
     entry_key(entry, key);
     return remove_parts(archive, entry, err) &&
-           follower_put(archive, follower, key, slice_of(NULL, 0), err);
+           follower_put(archive, followers[entry->queue], key, slice_of(NULL, 0), err);
 }
 
-static bool decode(struct slice key, struct slice value, struct commitment_entry *entry)
+static bool decode(enum commitment_queue queue, struct slice key, struct slice value,
+                   struct commitment_entry *entry)
 {
     const uint8_t *slash = memchr(key.data, '\\', key.size);
     memset(entry, 0, sizeof(*entry));
+    entry->queue = queue;
     if (!slash || value.size != ENTRY_SIZE || value.data[0] != ENTRY_VERSION)
         return false;
     size_t title_size = (size_t)(slash - key.data);
     struct slice transaction = slice_skip(key, title_size + 1);
-    if (!title_size || title_size >= AE_TITLE_SIZE || !uid_copy(transaction, entry->transaction))
+    if (!title_size || title_size >= COMMITMENT_TITLE_SIZE ||
+        !uid_copy(transaction, entry->transaction))
         return false;
     memcpy(entry->calling_ae, key.data, title_size);
     entry->is_reported = value.data[1];
@@ -148,12 +151,13 @@ static bool decode(struct slice key, struct slice value, struct commitment_entry
     entry->checksum = get_u64le(value.data + 12);
     entry->received_ms = (int64_t)get_u64le(value.data + 20);
     entry->changed_ms = (int64_t)get_u64le(value.data + 28);
-    memcpy(entry->called_ae, value.data + 36, AE_TITLE_SIZE - 1);
+    memcpy(entry->called_ae, value.data + 36, COMMITMENT_TITLE_SIZE - 1);
     return true;
 }
 
 /* Is a part none of its entry's, or without one? */
-static bool is_orphan(struct archive *archive, struct slice key, bool *orphan, struct error *err)
+static bool is_orphan(struct archive *archive, enum commitment_queue queue, struct slice key,
+                      bool *orphan, struct error *err)
 {
     enum { NUMBER_SIZE = 4 }; /* with its backslash */
     struct buffer entry = buffer_up_to(ENTRY_SIZE);
@@ -164,15 +168,16 @@ static bool is_orphan(struct archive *archive, struct slice key, bool *orphan, s
     for (size_t i = name_size + 1; i < key.size; i++)
         part = 10 * part + (unsigned)(key.data[i] - '0');
     buffer_append(&name, slice_take(key, name_size));
-    bool ok = follower_get(archive, follower, buffer_text(&name), &entry, &found, err);
+    bool ok = follower_get(archive, followers[queue], buffer_text(&name), &entry, &found, err);
     *orphan = !found || entry.size != ENTRY_SIZE || part >= get_u16le(entry.data + 2);
     buffer_release(&entry);
     buffer_release(&name);
     return ok;
 }
 
-bool commitment_queue_next(struct archive *archive, struct buffer *after,
-                           struct commitment_entry *entry, bool *found, struct error *err)
+bool commitment_queue_next(struct archive *archive, enum commitment_queue queue,
+                           struct buffer *after, struct commitment_entry *entry, bool *found,
+                           struct error *err)
 {
     struct buffer key = buffer_up_to(KEY_TEXT_SIZE);
     struct buffer value = buffer_up_to(PART_SIZE);
@@ -180,7 +185,7 @@ bool commitment_queue_next(struct archive *archive, struct buffer *after,
     for (bool done = false; ok && !done;) {
         bool there = false;
         bool orphan = false;
-        ok = follower_next_key(archive, follower, buffer_text(after), &key, found, err);
+        ok = follower_next_key(archive, followers[queue], buffer_text(after), &key, found, err);
         if (!ok || !*found)
             break;
         buffer_clear(after);
@@ -188,12 +193,12 @@ bool commitment_queue_next(struct archive *archive, struct buffer *after,
         const char *text = buffer_text(&key);
         const char *first = strchr(text, '\\');
         if (first && !strchr(first + 1, '\\')) {
-            ok = follower_get(archive, follower, text, &value, &there, err);
-            done = ok && there && decode(buffer_slice(&key), buffer_slice(&value), entry);
+            ok = follower_get(archive, followers[queue], text, &value, &there, err);
+            done = ok && there && decode(queue, buffer_slice(&key), buffer_slice(&value), entry);
             continue;
         }
-        ok = is_orphan(archive, buffer_slice(&key), &orphan, err) &&
-             (!orphan || follower_put(archive, follower, text, slice_of(NULL, 0), err));
+        ok = is_orphan(archive, queue, buffer_slice(&key), &orphan, err) &&
+             (!orphan || follower_put(archive, followers[queue], text, slice_of(NULL, 0), err));
     }
     buffer_release(&key);
     buffer_release(&value);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "dimse/commitment_report.h"
+#include "archive/commitment_list.h"
 
 #include "tests/test.h"
 

@@ -4,15 +4,18 @@
  * references in parts beside it until it was reported. Thread-safe. */
 
 #include "archive/archive.h"
-#include "base/buffer.h"
-#include "dicom/uid.h"
-#include "dimse/pdu.h"
+#include "archive/commitment_list.h"
 
-enum { COMMITMENT_REFERENCES_SIZE = 4 << 20 }; /* text of one list */
+/* Transactions over associations, and those over HTTP: each has a list of its own, so that neither
+ * can take the other's room. */
+enum commitment_queue { COMMITMENT_BY_DIMSE, COMMITMENT_BY_WEB };
+
+enum { COMMITMENT_TITLE_SIZE = 17 };
 
 struct commitment_entry {
-    char calling_ae[AE_TITLE_SIZE];
-    char called_ae[AE_TITLE_SIZE];
+    enum commitment_queue queue;
+    char calling_ae[COMMITMENT_TITLE_SIZE]; /* who asked */
+    char called_ae[COMMITMENT_TITLE_SIZE];  /* "" over HTTP */
     char transaction[UID_SIZE];
     bool is_reported;
     uint16_t parts;
@@ -38,5 +41,6 @@ bool commitment_queue_remove(struct archive *archive, const struct commitment_en
                              struct error *err);
 /* The next entry behind `after`, a key that starts empty and is moved on; *found false at the end.
  * Parts whose entry never came are removed on the way. */
-bool commitment_queue_next(struct archive *archive, struct buffer *after,
-                           struct commitment_entry *entry, bool *found, struct error *err);
+bool commitment_queue_next(struct archive *archive, enum commitment_queue queue,
+                           struct buffer *after, struct commitment_entry *entry, bool *found,
+                           struct error *err);
