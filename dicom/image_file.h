@@ -9,3 +9,12 @@
 bool image_write_jpeg(const struct raster *raster, int quality, struct buffer *out,
                       struct error *err);
 bool image_write_png(const struct raster *raster, struct buffer *out, struct error *err);
+
+/* GIF: our own, image_gif_write.c. An animation begins with the first picture, has each of them by
+ * its own add, `delay_cs` hundredths of a second long, and ends; all are of one size and kind. */
+bool image_write_gif(const struct raster *raster, struct buffer *out, struct error *err);
+bool image_gif_begin(const struct raster *raster, bool animated, struct buffer *out,
+                     struct error *err);
+bool image_gif_add(const struct raster *raster, unsigned delay_cs, struct buffer *out,
+                   struct error *err);
+void image_gif_end(struct buffer *out);

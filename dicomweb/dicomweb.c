@@ -45,19 +45,21 @@ enum {
 #define ALL_BULK                                                                                   \
     .query = "accept", .produces = "multipart/related; type=\"application/octet-stream\""
 #define PICTURE  "accept,window,viewport,quality,annotation"
-#define RENDERED .query = PICTURE, .produces = "image/jpeg,image/png"
+#define RENDERED .query = PICTURE, .produces = "image/jpeg,image/png,image/gif"
 #define RENDERED_DOCUMENT                                                                          \
-    .query = PICTURE, .produces = "image/jpeg,image/png,text/html,text/plain,application/pdf,"     \
-                                  "text/xml,model/stl,model/obj,model/mtl"
+    .query = PICTURE,                                                                              \
+    .produces = "image/jpeg,image/png,image/gif,text/html,text/plain,application/pdf,"             \
+                "text/xml,model/stl,model/obj,model/mtl"
 #define RENDERED_PARTS                                                                             \
     .query = PICTURE, .produces = "multipart/related; type=\"image/jpeg\","                        \
-                                  "multipart/related; type=\"image/png\""
-#define THUMBNAIL .query = "accept,viewport", .produces = "image/jpeg,image/png"
+                                  "multipart/related; type=\"image/png\","                         \
+                                  "multipart/related; type=\"image/gif\""
+#define THUMBNAIL .query = "accept,viewport", .produces = "image/jpeg,image/png,image/gif"
 #define URI                                                                                        \
     .query = "requestType,studyUID,seriesUID,objectUID,contentType,transferSyntax,frameNumber,"    \
              "rows,columns,region,windowCenter,windowWidth,imageQuality,annotation,"               \
              "presentationUID,presentationSeriesUID",                                              \
-    .produces = "image/jpeg,image/png,application/dicom"
+    .produces = "image/jpeg,image/png,image/gif,application/dicom"
 #define STOW                                                                                       \
     .produces = "application/dicom+json,application/json,application/dicom+xml," XML_PARTS,        \
     .consumes = "multipart/related; type=\"application/dicom\",application/dicom,"                 \

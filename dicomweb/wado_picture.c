@@ -25,7 +25,12 @@ enum {
 
 const char *picture_media_type(enum picture_type type)
 {
-    return type == PICTURE_PNG ? "image/png" : "image/jpeg";
+    static const char *const types[PICTURE_TYPE_COUNT] = {
+        [PICTURE_JPEG] = "image/jpeg",
+        [PICTURE_PNG] = "image/png",
+        [PICTURE_GIF] = "image/gif",
+    };
+    return types[type];
 }
 
 /* The next of numbers with commas between; *has is false for an empty one, and at the end. */
@@ -228,11 +233,26 @@ static bool read_value(void *context, uint64_t offset, struct space space, struc
     return instance_read_inflated(context, offset, space, err);
 }
 
-static bool write_file(const struct raster *raster, enum picture_type type, int quality,
-                       struct buffer *out, struct error *err)
+static bool write_gif(const struct raster *raster, const struct picture_options *options,
+                      struct buffer *out, struct error *err)
 {
-    return type == PICTURE_PNG ? image_write_png(raster, out, err)
-                               : image_write_jpeg(raster, quality, out, err);
+    if (options->animation == ANIMATION_NONE)
+        return image_write_gif(raster, out, err);
+    return (options->animation == ANIMATION_NEXT || image_gif_begin(raster, true, out, err)) &&
+           image_gif_add(raster, options->delay_cs, out, err);
+}
+
+static bool write_file(const struct raster *raster, enum picture_type type,
+                       const struct picture_options *options, struct buffer *out, struct error *err)
+{
+    switch (type) {
+    case PICTURE_PNG:
+        return image_write_png(raster, out, err);
+    case PICTURE_GIF:
+        return write_gif(raster, options, out, err);
+    default:
+        return image_write_jpeg(raster, options->quality, out, err);
+    }
 }
 
 /* The region's missing ends are those of the image. */
@@ -311,7 +331,7 @@ static bool draw(struct drawing *drawing, enum picture_type type,
     bool ok = raster_view(&raster, &viewport, pixel_height, &view, err);
     raster_release(&raster);
     ok = ok && annotate(drawing, options, &viewport, &view, err) &&
-         write_file(&view, type, options->quality, out, err);
+         write_file(&view, type, options, out, err);
     raster_release(&view);
     return ok;
 }

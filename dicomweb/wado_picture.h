@@ -7,7 +7,9 @@
 #include "dicom/render.h"
 #include "dicomweb/routes.h"
 
-enum picture_type { PICTURE_JPEG, PICTURE_PNG, PICTURE_TYPE_COUNT };
+enum picture_type { PICTURE_JPEG, PICTURE_PNG, PICTURE_GIF, PICTURE_TYPE_COUNT };
+/* A GIF by itself, or a part of one: its beginning with the first frame, or one more. */
+enum picture_animation { ANIMATION_NONE, ANIMATION_FIRST, ANIMATION_NEXT };
 const char *picture_media_type(enum picture_type type);
 
 struct picture_options {
@@ -19,6 +21,8 @@ struct picture_options {
     struct instance *state; /* presentation state that is applied; NULL: none. Borrowed */
     bool patient;           /* who it is, and how it was made, is written over it */
     bool technique;
+    enum picture_animation animation;
+    unsigned delay_cs; /* of a frame of it, in hundredths of a second */
     char warning[160]; /* what was asked for and is not done; "" for nothing */
 };
 
@@ -47,3 +51,8 @@ void picture_release(struct picture *picture);
 bool wado_answer_picture(struct request *request, struct response *response,
                          struct instance *instance, uint32_t number, enum picture_type type,
                          const struct picture_options *options, struct error *err);
+/* All frames as an animated GIF, or 304; takes the instance, also when it fails:
+ * wado_animation.c */
+bool wado_answer_animation_take(struct request *request, struct response *response,
+                                struct instance *instance_take, uint32_t frames,
+                                const struct picture_options *options, struct error *err);

@@ -24,10 +24,12 @@ enum {
 static const struct offer single_offers[PICTURE_TYPE_COUNT] = {
     [PICTURE_JPEG] = { "image/jpeg", NULL, NULL, false },
     [PICTURE_PNG] = { "image/png", NULL, NULL, false },
+    [PICTURE_GIF] = { "image/gif", NULL, NULL, false },
 };
 static const struct offer multipart_offers[PICTURE_TYPE_COUNT] = {
     [PICTURE_JPEG] = { "multipart/related", "image/jpeg", NULL, false },
     [PICTURE_PNG] = { "multipart/related", "image/png", NULL, false },
+    [PICTURE_GIF] = { "multipart/related", "image/gif", NULL, false },
 };
 
 /* An answer of several parts: the frames of one instance, one frame of each of several, or all that
@@ -181,7 +183,7 @@ static void say_warning(struct response *response, const struct picture_options 
                         enum picture_type type, const struct request *request)
 {
     char text[256];
-    bool quality = type == PICTURE_PNG && request_query_value(request, "quality");
+    bool quality = type != PICTURE_JPEG && request_query_value(request, "quality");
     if (!*options->warning && !quality)
         return;
     snprintf(text, sizeof(text), "299 hounsfield \"%s%s%s\"", options->warning,
@@ -306,10 +308,13 @@ static void rendered_state(struct request *request, struct response *response,
     static const struct offer offers[3 * PICTURE_TYPE_COUNT] = {
         { "image/jpeg", NULL, NULL, false },
         { "image/png", NULL, NULL, false },
+        { "image/gif", NULL, NULL, false },
         { "multipart/related", "image/jpeg", NULL, false },
         { "multipart/related", "image/png", NULL, false },
+        { "multipart/related", "image/gif", NULL, false },
         { "image/jpeg", NULL, NULL, false },
         { "image/png", NULL, NULL, false },
+        { "image/gif", NULL, NULL, false },
     };
     struct error err = { 0 };
     size_t choice;
@@ -384,6 +389,18 @@ static void rendered_instance(struct request *request, struct response *response
         gallery->frame_groups = item_index_new(header, TAG_PER_FRAME_FUNCTIONAL_GROUPS_SEQUENCE);
         gallery->options.frame_groups = gallery->frame_groups;
         answer_gallery(request, response, gallery);
+        return;
+    }
+    struct slice table;
+    if (!instance_frames(gallery->instance, &table, &err))
+        goto failed;
+    if (gallery->type == PICTURE_GIF && !list && frame_table_count(table) > 1) {
+        struct instance *instance = gallery->instance;
+        gallery->instance = NULL;
+        if (!wado_answer_animation_take(request, response, instance, frame_table_count(table),
+                                        options, &err))
+            goto failed;
+        close_gallery(gallery);
         return;
     }
     if (!wado_answer_picture(request, response, gallery->instance,

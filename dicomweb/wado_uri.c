@@ -14,7 +14,7 @@
 
 enum { SIDE_MAX = 16384 };
 
-enum form { FORM_DICOM, FORM_JPEG, FORM_PNG };
+enum form { FORM_DICOM, FORM_JPEG, FORM_PNG, FORM_GIF };
 
 struct uri_request {
     struct path_uids uids;
@@ -205,15 +205,17 @@ static bool choose_form(const struct request *request, const struct uri_request 
     static const struct offer picture_first[] = {
         { "image/jpeg", NULL, NULL, false },
         { "image/png", NULL, NULL, false },
+        { "image/gif", NULL, NULL, false },
         { "application/dicom", NULL, NULL, false },
     };
     static const struct offer file_first[] = {
         { "application/dicom", NULL, NULL, false },
         { "image/jpeg", NULL, NULL, false },
         { "image/png", NULL, NULL, false },
+        { "image/gif", NULL, NULL, false },
     };
-    static const enum form forms[2][3] = { { FORM_DICOM, FORM_JPEG, FORM_PNG },
-                                           { FORM_JPEG, FORM_PNG, FORM_DICOM } };
+    static const enum form forms[2][4] = { { FORM_DICOM, FORM_JPEG, FORM_PNG, FORM_GIF },
+                                           { FORM_JPEG, FORM_PNG, FORM_GIF, FORM_DICOM } };
     const char *types;
     struct accept accept;
     bool picture = (frames == 1 || uri->wants_picture) && !uri->transfer_syntax;
@@ -223,10 +225,10 @@ static bool choose_form(const struct request *request, const struct uri_request 
         accept_parse(types, &accept);
     else if (!accept_of_request(request, &accept, err))
         return false;
-    int choice = accept_choose(&accept, picture ? picture_first : file_first, 3, NULL);
+    int choice = accept_choose(&accept, picture ? picture_first : file_first, 4, NULL);
     if (choice < 0)
         return error_set(err, ERROR_UNSUPPORTED,
-                         "available: image/jpeg, image/png, application/dicom");
+                         "available: image/jpeg, image/png, image/gif, application/dicom");
     *form = forms[picture][choice];
     if (*form == FORM_DICOM && uri->wants_picture)
         return error_set(err, ERROR_INVALID, "what a picture is to look like goes with a picture");
@@ -326,7 +328,10 @@ static bool answer(struct request *request, struct response *response, struct ur
     }
     if (ok && form != FORM_DICOM)
         ok = wado_answer_picture(request, response, instance, uri->frame,
-                                 form == FORM_PNG ? PICTURE_PNG : PICTURE_JPEG, &uri->options, err);
+                                 form == FORM_PNG   ? PICTURE_PNG
+                                 : form == FORM_GIF ? PICTURE_GIF
+                                                    : PICTURE_JPEG,
+                                 &uri->options, err);
     instance_close(uri->options.state);
     instance_close(instance);
     return ok;

@@ -73,6 +73,48 @@ def test_REN_01_jpeg_is_the_default_and_png_comes_on_request(server, gradient):
     rendered(server, gradient, accept="image/bmp", expected=406)
 
 
+def test_REN_01_a_gif_comes_on_request_and_loses_nothing_of_grey(server, gradient):
+    noise = grey([[(x * 7919 + y * 104729 + x * y) % 256 for x in range(301)] for y in range(211)])
+    smooth = grey([[(x + y) % 256 for x in range(400)] for y in range(300)])
+    single = grey([[77]])
+    store(server, part10(noise), part10(smooth), part10(single))
+    for dataset in (gradient, noise, smooth, single):
+        image = Image.open(io.BytesIO(rendered(server, dataset, accept="image/gif").content))
+        assert image.format == "GIF" and getattr(image, "n_frames", 1) == 1
+        assert image.convert("L").tobytes() == dataset.PixelData[: dataset.Rows * dataset.Columns]
+    assert "Warning" in rendered(server, gradient, accept="image/gif", quality="50").headers
+    parts = parts_of(get(url_of(server, gradient, "series") + "/rendered", 'multipart/related; type="image/gif"'))
+    assert parts[0][0]["Content-Type"] == "image/gif"
+
+
+def test_REN_01_colours_of_a_gif_are_near_those_of_the_image(server):
+    dataset = make(Rows=60, Columns=90, SamplesPerPixel=3, PhotometricInterpretation="RGB", PlanarConfiguration=0,
+                   BitsAllocated=8, BitsStored=8, HighBit=7, PixelData=bytes([200, 30, 120] * 60 * 90))
+    store(server, part10(dataset))
+    image = Image.open(io.BytesIO(rendered(server, dataset, accept="image/gif").content)).convert("RGB")
+    pixels = image.tobytes()
+    means = [sum(pixels[c::3]) / (60 * 90) for c in range(3)]
+    assert all(abs(a - b) < 12 for a, b in zip(means, (200, 30, 120))), means
+
+
+def test_REN_03_all_frames_are_an_animated_gif_on_request(server):
+    frames = [bytes([n * 10, n, 255, 0]) for n in range(12)]
+    dataset = grey([[0, 0], [0, 0]], NumberOfFrames=12, FrameTime="40")
+    dataset.PixelData = b"".join(frames)
+    store(server, part10(dataset))
+    image = Image.open(io.BytesIO(rendered(server, dataset, accept="image/gif").content))
+    assert image.n_frames == 12 and image.info["duration"] == 40 and image.info["loop"] == 0
+    for number, frame in enumerate(frames):
+        image.seek(number)
+        assert image.convert("L").tobytes() == frame
+    still = Image.open(io.BytesIO(rendered(server, dataset, "/frames/3/rendered", accept="image/gif").content))
+    assert getattr(still, "n_frames", 1) == 1 and still.convert("L").tobytes() == frames[2]
+    many = grey([[0, 0]], NumberOfFrames=1001)
+    many.PixelData = bytes(2002)
+    store(server, part10(many))
+    rendered(server, many, accept="image/gif", expected=406)
+
+
 def test_REN_01_a_series_and_a_study_are_a_part_for_each_instance(server):
     study, series = new_uid(), new_uid()
     datasets = [grey([[10 * n, 20]], study=study, series=series, InstanceNumber=n) for n in (1, 2)]
