@@ -326,6 +326,23 @@ ssize_t preadv(int fd, const struct iovec *pieces, int count, off_t offset)
     INTERPOSE(ssize_t, judge_fd("read", fd, &error), fd, pieces, count, offset);
 }
 
+/* Reads of what is in the page cache alone (RWF_NOWAIT) find nothing there: all come to the disk,
+ * whose rules say how they end. */
+ssize_t preadv2(int fd, const struct iovec *pieces, int count, off_t offset, int flags)
+{
+    NEXT(preadv2);
+    if (flags & RWF_NOWAIT) {
+        errno = EAGAIN;
+        return -1;
+    }
+    INTERPOSE(ssize_t, judge_fd("read", fd, &error), fd, pieces, count, offset, flags);
+}
+
+ssize_t preadv64v2(int fd, const struct iovec *pieces, int count, off64_t offset, int flags)
+{
+    return preadv2(fd, pieces, count, offset, flags);
+}
+
 ssize_t sendfile(int to, int fd, off_t *offset, size_t size)
 {
     NEXT(sendfile);

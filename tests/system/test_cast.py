@@ -240,8 +240,9 @@ def test_FHIR_03_two_thousand_instances_cost_at_most_two_transactions(cast, prox
 def test_FHIR_03_eight_sources_in_any_order_and_twice(cast, proxy, fhir):
     server = cast(quietSeconds=0.2, maximumAgeSeconds=1)
     study = one_study(48)
+    second = new_uid()
     for ds in study[24:]:
-        ds.SeriesInstanceUID = study[0].SeriesInstanceUID + "7"
+        ds.SeriesInstanceUID = second
     parts = [part10(ds) for ds in study]
 
     def source(seed):
