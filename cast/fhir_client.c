@@ -311,7 +311,7 @@ static bool send_once(struct fhir_client *client, const struct fhir_request *req
 {
     *answer = (struct fhir_answer){ .retry_after_ms = -1,
                                     .body = buffer_up_to(client->answer_limit) };
-    const char *slash = *request->path ? "/" : "";
+    const char *slash = *request->path && *request->path != '?' ? "/" : "";
     char *url = request->url ? mem_copy_text(request->url)
                              : mem_format("%s%s%s", client->base, slash, request->path);
     struct curl_slist *headers = make_headers(request);

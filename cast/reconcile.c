@@ -63,6 +63,8 @@ char *reconcile_next_page(const cJSON *bundle, const char *base)
             continue;
         if (strncmp(url, base, size) == 0 && url[size] == '/')
             return mem_copy_text(url + size + 1);
+        if (strncmp(url, base, size) == 0 && url[size] == '?')
+            return mem_copy_text(url + size);
         /* Behind a proxy a server may know itself by another name: only the query is its own. */
         const char *query = strchr(url, '?');
         if (!query)
