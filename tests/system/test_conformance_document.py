@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The conformance statement says what the server negotiates, no more and no less."""
 import re
+import subprocess
 
 from pydicom._uid_dict import UID_dictionary
 
@@ -99,3 +100,8 @@ def test_settings_that_the_document_names_exist():
     settings = subprocess.run([BINARY, "settings"], capture_output=True, text=True, check=True).stdout
     for name in set(re.findall(r"\[`(\w+)`", TEXT)):
         assert f'"{name}":' in settings, name
+
+
+def test_the_items_that_are_said_to_be_tested_are():
+    done = subprocess.run([ROOT / "tests" / "conformance_counts", "--check"], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stdout
