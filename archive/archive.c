@@ -8,6 +8,7 @@
 #include "archive/keys.h"
 #include "archive/records.h"
 #include "archive/resume.h"
+#include "archive/tag_set.h"
 #include "base/clock.h"
 #include "base/decode_budget.h"
 #include "base/log.h"
@@ -48,7 +49,12 @@ bool archive_open(struct storage *storage, const struct archive_options *options
     archive->resume = resume_new();
     archive->decoding = decode_budget_new(0);
     archive->spooling = decode_budget_new(spooling_bytes);
+    archive->tags = tag_set_new();
     pthread_mutex_init(&archive->settle_lock, NULL);
+    if (!tag_set_load(archive, err)) {
+        archive_close(archive);
+        return false;
+    }
     *out = archive;
     return true;
 }
@@ -58,6 +64,7 @@ void archive_close(struct archive *archive)
     if (!archive)
         return;
     pthread_mutex_destroy(&archive->settle_lock);
+    tag_set_free(archive->tags);
     resume_free(archive->resume);
     decode_budget_free(archive->decoding);
     decode_budget_free(archive->spooling);

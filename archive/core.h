@@ -22,6 +22,7 @@ struct archive {
     _Atomic uint64_t free_bytes;      /* as of then */
     _Atomic int space_level;          /* enum space_level, as it was logged last */
     _Atomic uint64_t scan_bytes;      /* held by large scans, see ingest.c */
+    struct tag_set *tags;             /* extended query tags */
     struct resume *resume;            /* where walks of queries have been */
     struct decode_budget *decoding;   /* see transcoding.h */
     struct decode_budget *spooling;

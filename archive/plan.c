@@ -6,6 +6,7 @@
 
 #include "archive/lookup.h"
 #include "archive/resume.h"
+#include "archive/tag_terms.h"
 #include "archive/terms.h"
 #include "base/memory.h"
 #include "dicom/date_time.h"
@@ -26,6 +27,8 @@ enum source_kind {
     SOURCE_DATES,   /* a range of days, in order */
     SOURCE_TERM,    /* one value, in order */
     SOURCE_TERMS,   /* several values or a prefix: to be gathered */
+    SOURCE_TAG,     /* one value of an extended query tag, in order */
+    SOURCE_TAGS,    /* several, a prefix or a range: to be gathered */
     SOURCE_STUDIES, /* UIDs: to be gathered */
     SOURCE_SERIES,
     SOURCE_INSTANCES,
@@ -36,7 +39,8 @@ struct source {
     enum source_kind kind;
     const struct query_key *key;
     char field;
-    uint64_t cost; /* candidates, as far as they were counted */
+    uint16_t number; /* of an extended query tag */
+    uint64_t cost;   /* candidates, as far as they were counted */
 };
 
 /* A gathered candidate: what it is sorted by, and its place. */
@@ -52,7 +56,12 @@ struct plan {
     enum level level;
     size_t gather_max;
     bool exact;
+    struct query_tag *tags; /* those that are defined, if a key may be one */
+    size_t tag_count;
     struct storage_cursor *cursor;
+    bool of_tag;      /* the cursor walks terms of an extended query tag: */
+    bool has_pending; /* one was read too far */
+    struct identity pending;
     bool of_patients;        /* the cursor walks patients' records */
     struct walk_range range; /* of the cursor */
     struct key last;         /* the key that the cursor gave last */
@@ -99,8 +108,8 @@ static bool date_source(const struct query_key *key, struct source *source)
     return kind == MATCH_RANGE || single(key);
 }
 
-/* False for a key that no index helps with. */
-static bool source_of(const struct query_key *key, enum level level, struct source *source)
+/* False for a key that no built-in index helps with. */
+static bool built_in_source(const struct query_key *key, enum level level, struct source *source)
 {
     uint32_t tag = key->path[0];
     *source = (struct source){ 0 };
@@ -127,6 +136,39 @@ static bool source_of(const struct query_key *key, enum level level, struct sour
     default:
         return false;
     }
+}
+
+static bool is_range(const struct query_key *key)
+{
+    return match_key_kind(key->match) == MATCH_RANGE;
+}
+
+/* The ranges of times are matched together with their dates, and days lie elsewhere in other zones.
+ */
+static bool tag_source(const struct plan *plan, const struct query_key *key, struct source *source)
+{
+    bool is_of_zones = key->has_zone &&
+                       (match_key_vr(key->match) == VR_DA || match_key_vr(key->match) == VR_TM ||
+                        match_key_vr(key->match) == VR_DT);
+    if (!query_key_is_filter(key) || key->in_span || is_of_zones)
+        return false;
+    for (size_t i = 0; i < plan->tag_count; i++) {
+        const struct query_tag *tag = &plan->tags[i];
+        if (!tag_serves(tag, plan->level, key->path, key->depth) ||
+            !slice_equal(slice_text(tag->creator), key->creator))
+            continue;
+        *source = (struct source){ .number = tag->number };
+        bool helps = text_source(key, TERM_TAG, source);
+        source->kind = helps && single(key) ? SOURCE_TAG : SOURCE_TAGS;
+        return helps || is_range(key);
+    }
+    return false;
+}
+
+/* False for a key that no index helps with. */
+static bool source_of(const struct plan *plan, const struct query_key *key, struct source *source)
+{
+    return built_in_source(key, plan->level, source) || tag_source(plan, key, source);
 }
 
 /* Ranges of keys. */
@@ -156,8 +198,36 @@ static void date_range(const struct query_key *key, struct key *lower, struct ke
     term_date_range(first, last, lower, upper);
 }
 
+/* Places with more values than the index takes are candidates of every key. */
+static size_t tag_range_count(const struct source *source)
+{
+    return (has_members(source->key) ? match_key_count(source->key->match) : 1) + 1;
+}
+
+static void tag_range(const struct source *source, size_t index, struct key *lower,
+                      struct key *upper)
+{
+    const struct match_key *match = source->key->match;
+    uint16_t number = source->number;
+    if (index + 1 == tag_range_count(source)) {
+        tag_value_key(lower, number, slice_text(TAG_MANY));
+    } else if (has_members(source->key)) {
+        tag_value_key(lower, number, match_key_member(match, index));
+    } else if (is_range(source->key)) {
+        tag_prefix_key(lower, number, match_key_upper(match));
+        key_after_prefix(upper, key_slice(lower));
+        tag_prefix_key(lower, number, match_key_lower(match));
+        return;
+    } else {
+        tag_prefix_key(lower, number, match_key_prefix(match));
+    }
+    key_after_prefix(upper, key_slice(lower));
+}
+
 static size_t range_count(const struct source *source)
 {
+    if (source->kind == SOURCE_TAG || source->kind == SOURCE_TAGS)
+        return tag_range_count(source);
     return source->kind == SOURCE_TERMS && has_members(source->key)
                ? match_key_count(source->key->match)
                : 1;
@@ -167,6 +237,10 @@ static void source_range(const struct source *source, size_t index, struct key *
                          struct key *upper)
 {
     switch (source->kind) {
+    case SOURCE_TAG:
+    case SOURCE_TAGS:
+        tag_range(source, index, lower, upper);
+        return;
     case SOURCE_DATES:
         date_range(source->key, lower, upper);
         return;
@@ -252,7 +326,7 @@ static bool choose(struct plan *plan, const struct query_keys *keys, struct sour
     *chosen = (struct source){ .kind = SOURCE_ALL, .cost = UINT64_MAX };
     for (size_t i = 0; i < 2 * keys->count; i++) {
         bool of_uids = i < keys->count;
-        if (!source_of(&keys->keys[i % keys->count], plan->level, &source) ||
+        if (!source_of(plan, &keys->keys[i % keys->count], &source) ||
             (source.kind >= SOURCE_STUDIES) != of_uids)
             continue;
         uint64_t most = chosen->cost < PROBE_MAX ? chosen->cost + 1 : PROBE_MAX;
@@ -300,15 +374,17 @@ static bool gather_terms(struct plan *plan, const struct source *source, size_t 
                          struct error *err)
 {
     struct storage_cursor *cursor = NULL;
-    struct slice key, stamp, study;
+    struct slice key, value, stamp, study;
+    bool is_tag = source->kind == SOURCE_TAG || source->kind == SOURCE_TAGS;
     bool found = true;
     bool ok = open_range(plan, source, index, &cursor, err);
     while (ok && !plan->gathered.overflowed &&
-           (ok = storage_cursor_next(cursor, &key, NULL, &found, err)) && found) {
+           (ok = storage_cursor_next(cursor, &key, &value, &found, err)) && found) {
         struct identity place = { 0 };
-        if (!term_split(key, &stamp, &study))
+        if (is_tag ? !tag_split(key, value, &stamp, &place) : !term_split(key, &stamp, &study))
             continue;
-        copy_uid(study, place.study);
+        if (!is_tag)
+            copy_uid(study, place.study);
         gather(plan, stamp.data, &place);
     }
     storage_cursor_close(cursor);
@@ -385,6 +461,17 @@ static size_t candidate_count(const struct plan *plan)
     return plan->gathered.size / sizeof(struct candidate);
 }
 
+/* Of a study that is a candidate twice no more is known than what both say. */
+static void merge(struct candidate *candidate, const struct candidate *other)
+{
+    if (strcmp(candidate->instance, other->instance) != 0)
+        candidate->instance[0] = '\0';
+    if (strcmp(candidate->series, other->series) != 0) {
+        candidate->series[0] = '\0';
+        candidate->instance[0] = '\0';
+    }
+}
+
 /* In order, and each study once. */
 static void sort_candidates(struct plan *plan)
 {
@@ -397,6 +484,8 @@ static void sort_candidates(struct plan *plan)
     for (size_t i = 1; i < count; i++) {
         if (compare_candidates(&candidates[kept], &candidates[i]) != 0)
             candidates[++kept] = candidates[i];
+        else
+            merge(&candidates[kept], &candidates[i]);
     }
     plan->gathered.size = (kept + 1) * sizeof(*candidates);
 }
@@ -519,18 +608,33 @@ static bool open_fallback(struct plan *plan, const struct query_keys *keys, stru
     struct source source = { .kind = SOURCE_ALL };
     for (size_t i = 0; i < keys->count && source.kind == SOURCE_ALL; i++) {
         struct source other;
-        if (source_of(&keys->keys[i], plan->level, &other) && other.kind == SOURCE_DATES)
+        if (source_of(plan, &keys->keys[i], &other) && other.kind == SOURCE_DATES)
             source = other;
     }
     return open_ordered(plan, keys, &source, err);
+}
+
+/* *none false: there are places of which the index does not have all values. */
+static bool has_many(struct plan *plan, const struct source *source, bool *none, struct error *err)
+{
+    struct storage_cursor *cursor = NULL;
+    bool found = false;
+    bool ok = open_range(plan, source, tag_range_count(source) - 1, &cursor, err) &&
+              storage_cursor_next(cursor, NULL, NULL, &found, err);
+    storage_cursor_close(cursor);
+    *none = !found;
+    return ok;
 }
 
 static bool open_source(struct plan *plan, const struct query_keys *keys,
                         const struct source *source, struct error *err)
 {
     bool fits;
-    bool is_ordered = source->kind <= SOURCE_TERM &&
+    bool is_ordered = (source->kind <= SOURCE_TERM || source->kind == SOURCE_TAG) &&
                       (plan->level != LEVEL_PATIENT || source->kind == SOURCE_ALL);
+    if (is_ordered && source->kind == SOURCE_TAG && !has_many(plan, source, &is_ordered, err))
+        return false;
+    plan->of_tag = is_ordered && source->kind == SOURCE_TAG;
     if (is_ordered)
         return open_ordered(plan, keys, source, err);
     if (!gather_all(plan, source, &fits, err))
@@ -541,6 +645,20 @@ static bool open_source(struct plan *plan, const struct query_keys *keys,
     return plan->level != LEVEL_PATIENT || gather_patients(plan, err);
 }
 
+/* As the archive had them when the query began: their terms are those of that moment. */
+static bool read_tags(struct plan *plan, const struct query_keys *keys, struct error *err)
+{
+    struct source source;
+    bool is_wanted = false;
+    for (size_t i = 0; i < keys->count && !is_wanted; i++)
+        is_wanted = query_key_is_filter(&keys->keys[i]) &&
+                    !built_in_source(&keys->keys[i], plan->level, &source);
+    if (!is_wanted || plan->level == LEVEL_PATIENT)
+        return true;
+    plan->tags = mem_alloc_array(QUERY_TAG_MAX, sizeof(*plan->tags));
+    return tag_set_read(plan->archive->storage, plan->tags, &plan->tag_count, err);
+}
+
 bool plan_open(struct archive *archive, const struct query_keys *keys, enum level level,
                size_t gather_max, struct plan **out, struct error *err)
 {
@@ -549,7 +667,8 @@ bool plan_open(struct archive *archive, const struct query_keys *keys, enum leve
     plan->archive = archive;
     plan->level = level;
     plan->gather_max = gather_max;
-    bool ok = (!gather_max || choose(plan, keys, &source, err)) &&
+    bool ok = (!gather_max || read_tags(plan, keys, err)) &&
+              (!gather_max || choose(plan, keys, &source, err)) &&
               open_source(plan, keys, &source, err);
     if (!ok) {
         plan_close(plan);
@@ -565,6 +684,7 @@ void plan_close(struct plan *plan)
         return;
     storage_cursor_close(plan->cursor);
     buffer_release(&plan->gathered);
+    free(plan->tags);
     free(plan);
 }
 
@@ -644,11 +764,56 @@ bool plan_skip(struct plan *plan, uint64_t at_most, uint64_t *skipped, struct er
     return true;
 }
 
+/* The next place of a tag's value; *found false at the end. */
+static bool next_tagged_place(struct plan *plan, struct identity *place, bool *found,
+                              struct error *err)
+{
+    struct slice key, value, stamp;
+    for (;;) {
+        if (!storage_cursor_next(plan->cursor, &key, &value, found, err))
+            return false;
+        if (!*found)
+            return true;
+        if (tag_split(key, value, &stamp, place))
+            return true;
+    }
+}
+
+/* The terms of a study stand together: of one that has several, what they have in common. */
+static bool next_tagged(struct plan *plan, struct identity *place, bool *found, struct error *err)
+{
+    struct candidate candidate = { 0 }, other = { 0 };
+    struct identity next;
+    if (!plan->has_pending && !next_tagged_place(plan, &plan->pending, &plan->has_pending, err))
+        return false;
+    *found = plan->has_pending;
+    if (!*found)
+        return true;
+    *place = plan->pending;
+    memcpy(candidate.series, place->series, UID_SIZE);
+    memcpy(candidate.instance, place->instance, UID_SIZE);
+    for (;;) {
+        if (!next_tagged_place(plan, &next, &plan->has_pending, err))
+            return false;
+        if (!plan->has_pending || strcmp(next.study, place->study) != 0)
+            break;
+        memcpy(other.series, next.series, UID_SIZE);
+        memcpy(other.instance, next.instance, UID_SIZE);
+        merge(&candidate, &other);
+    }
+    plan->pending = next;
+    memcpy(place->series, candidate.series, UID_SIZE);
+    memcpy(place->instance, candidate.instance, UID_SIZE);
+    return true;
+}
+
 bool plan_next(struct plan *plan, struct identity *place, bool *found, struct error *err)
 {
     struct slice key, stamp, study;
     if (plan->is_gathered)
         return next_gathered(plan, place, found);
+    if (plan->of_tag)
+        return next_tagged(plan, place, found, err);
     memset(place, 0, sizeof(*place));
     for (;;) {
         if (!step(plan, &key, found, err))

@@ -9,6 +9,7 @@
 #include "archive/plan.h"
 #include "archive/query_order.h"
 #include "archive/query_scan.h"
+#include "archive/tag_set.h"
 #include "base/clock.h"
 #include "base/memory.h"
 #include "base/metrics.h"
@@ -154,17 +155,37 @@ static bool may_go_on(struct query *query, struct error *err)
     return query->watch(query->watch_context, err);
 }
 
+/* A private attribute that is an extended query tag is that of the tag's creator. */
+static bool imply_creators(struct query *query, struct error *err)
+{
+    bool any = false;
+    for (size_t i = 0; i < query->keys.count; i++)
+        any |= tag_is_private(query->keys.keys[i].path[0]);
+    if (!any)
+        return true;
+    size_t count;
+    struct query_tag *tags = mem_alloc_array(QUERY_TAG_MAX, sizeof(*tags));
+    bool ok = tag_set_read(query->view.storage, tags, &count, err);
+    for (size_t i = 0; ok && i < count; i++)
+        if (tags[i].creator[0])
+            query_keys_imply_creator(&query->keys, tags[i].path[0], tags[i].creator);
+    free(tags);
+    return ok;
+}
+
 static bool begin(struct query *query, struct error *err)
 {
     if (query->plan)
         return true;
+    if (!query->view.storage)
+        query->view.storage = storage_view_open(query->archive->storage);
+    if (!imply_creators(query, err))
+        return false;
     query_keys_prepare(&query->keys, query->combine);
     row_set_creators(&query->row, query->keys.creators, query->keys.creator_count);
     answer_prepare(&query->answer, query->level);
     query->skip = query->offset;
     metric_add(METRIC_QUERIES, 1);
-    if (!query->view.storage)
-        query->view.storage = storage_view_open(query->archive->storage);
     return plan_open(&query->view, &query->keys, query->level, query->gather_max, &query->plan,
                      err);
 }

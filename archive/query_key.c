@@ -22,19 +22,41 @@ static const struct date_time {
     { 0x00700082, 0x00700083 }, /* Presentation Creation */
 };
 
+static void add_creator(struct query_keys *keys, uint32_t tag, struct slice name)
+{
+    keys->creators = mem_resize_array(keys->creators, keys->creator_count + 1,
+                                      sizeof(*keys->creators));
+    keys->creators[keys->creator_count++] =
+        (struct row_creator){ tag, slice_of(mem_copy(name.data, name.size), name.size) };
+}
+
 /* A private creator that is asked for as it is. */
 static void note_creator(struct query_keys *keys, const uint32_t *path, size_t depth,
                          struct slice value)
 {
     uint32_t element = path[0] & 0xFFFF;
     struct slice name = fold_trim(value);
-    if (depth != 1 || !tag_is_private(path[0]) || element < 0x10 || element > 0xFF || !name.size ||
-        memchr(name.data, '*', name.size) || memchr(name.data, '?', name.size))
-        return;
-    keys->creators = mem_resize_array(keys->creators, keys->creator_count + 1,
-                                      sizeof(*keys->creators));
-    keys->creators[keys->creator_count++] =
-        (struct row_creator){ path[0], slice_of(mem_copy(name.data, name.size), name.size) };
+    if (depth == 1 && tag_is_private(path[0]) && element >= 0x10 && element <= 0xFF && name.size &&
+        !memchr(name.data, '*', name.size) && !memchr(name.data, '?', name.size))
+        add_creator(keys, path[0], name);
+}
+
+static const struct row_creator *find_creator(const struct query_keys *keys, uint32_t tag)
+{
+    uint32_t creator = (tag & 0xFFFF0000) | (tag >> 8 & 0xFF);
+    for (size_t i = 0; tag_is_private(tag) && i < keys->creator_count; i++)
+        if (keys->creators[i].tag == creator)
+            return &keys->creators[i];
+    return NULL;
+}
+
+void query_keys_imply_creator(struct query_keys *keys, uint32_t tag, const char *creator)
+{
+    bool is_asked = false;
+    for (size_t i = 0; i < keys->count; i++)
+        is_asked |= keys->keys[i].path[0] == tag;
+    if (is_asked && !find_creator(keys, tag))
+        add_creator(keys, (tag & 0xFFFF0000) | (tag >> 8 & 0xFF), slice_text(creator));
 }
 
 bool query_keys_add(struct query_keys *keys, enum level level, const uint32_t *path, size_t depth,
@@ -105,6 +127,11 @@ void query_keys_prepare(struct query_keys *keys, bool combine)
 {
     if (keys->count)
         qsort(keys->keys, keys->count, sizeof(*keys->keys), compare_keys);
+    for (size_t i = 0; i < keys->count; i++) {
+        const struct row_creator *creator = find_creator(keys, keys->keys[i].path[0]);
+        if (creator)
+            keys->keys[i].creator = creator->name;
+    }
     for (size_t i = 0; combine && i < sizeof(date_times) / sizeof(date_times[0]); i++) {
         struct query_key *date = find_key(keys, date_times[i].date);
         struct query_key *time = find_key(keys, date_times[i].time);

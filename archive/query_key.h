@@ -14,6 +14,7 @@ struct query_key {
     enum level level;             /* at which it can be told first */
     const struct query_key *time; /* a date's time, when both are one span */
     bool in_span;                 /* a time that is matched together with its date */
+    struct slice creator;         /* of a private attribute, as keys name it; else empty */
     bool has_zone;                /* a day of it lies over others of other zones */
 };
 
@@ -31,6 +32,8 @@ struct query_keys {
 bool query_keys_add(struct query_keys *keys, enum level level, const uint32_t *path, size_t depth,
                     struct slice value, struct error *err);
 void query_keys_release(struct query_keys *keys);
+/* The creator of a private attribute for which no key names one. Before the first match. */
+void query_keys_imply_creator(struct query_keys *keys, uint32_t tag, const char *creator);
 /* Orders them by their paths; `combine` joins dates and times. Before the first match. */
 void query_keys_prepare(struct query_keys *keys, bool combine);
 

@@ -5,8 +5,11 @@
 
 #include "archive/document.h"
 #include "archive/feed_entry.h"
+#include "archive/tag_terms.h"
 #include "archive/tally.h"
 #include "archive/versions.h"
+#include "base/bytes.h"
+#include "base/clock.h"
 #include "dicom/fold.h"
 
 static void put_record(struct tree *tree, const struct key *key, struct buffer *bytes)
@@ -45,6 +48,7 @@ bool tree_open(struct tree *tree, struct archive *archive, struct transaction *t
     tree->archive = archive;
     tree->transaction = transaction;
     tree->before = buffer_up_to(RECORD_SIZE);
+    tree->tagged = buffer_up_to(SIZE_MAX / 2);
     study_record_init(&tree->study);
     series_record_init(&tree->series);
     snprintf(tree->uid, UID_SIZE, "%s", study);
@@ -64,6 +68,7 @@ bool tree_open(struct tree *tree, struct archive *archive, struct transaction *t
 void tree_close(struct tree *tree)
 {
     buffer_release(&tree->before);
+    buffer_release(&tree->tagged);
     study_record_release(&tree->study);
     series_record_release(&tree->series);
 }
@@ -71,6 +76,76 @@ void tree_close(struct tree *tree)
 bool tree_exists(const struct tree *tree)
 {
     return tree->study.instances > 0;
+}
+
+/* Extended query tags. */
+
+/* The study's date may still change: what was written under the present one is remembered. */
+static bool tag_place(struct tree *tree, enum level level, const struct identity *place,
+                      const struct tag_source *source, struct error *err)
+{
+    struct key key;
+    if (!tree->archive->tags->count)
+        return true;
+    key_place(&key, RECORD_TAG_TERMS, place->study, place->series, place->instance);
+    buffer_append_u16le(&tree->tagged, (uint16_t)key.size);
+    buffer_append(&tree->tagged, key_slice(&key));
+    return tag_terms_update(tree->archive, tree->transaction, level, place, tree->study.stamp,
+                            source, err);
+}
+
+static struct identity place_here(const struct tree *tree, const char *series, const char *instance)
+{
+    struct identity place = { 0 };
+    snprintf(place.study, UID_SIZE, "%s", tree->uid);
+    snprintf(place.series, UID_SIZE, "%s", series);
+    snprintf(place.instance, UID_SIZE, "%s", instance);
+    return place;
+}
+
+/* `header` NULL: the summary learned something, its source is the same. */
+static bool tag_study(struct tree *tree, const struct dataset *header, struct error *err)
+{
+    const struct study_record *study = &tree->study;
+    struct identity place = place_here(tree, "", "");
+    struct identity instance = place_here(tree, study->source_series, study->source_instance);
+    const struct tag_source source = { &study->summary, header, &instance, clock_unix_ms() };
+    return tag_place(tree, LEVEL_STUDY, &place, &source, err);
+}
+
+static bool tag_series(struct tree *tree, const struct dataset *header, struct error *err)
+{
+    struct identity place = place_here(tree, tree->series_uid, "");
+    struct identity instance = place_here(tree, tree->series_uid, tree->series.source_instance);
+    const struct tag_source source = { &tree->series.summary, header, &instance, clock_unix_ms() };
+    return tag_place(tree, LEVEL_SERIES, &place, &source, err);
+}
+
+static bool tag_instance(struct tree *tree, const struct addition *addition, struct error *err)
+{
+    const struct identity *identity = addition->identity;
+    struct identity place = place_here(tree, identity->series, identity->instance);
+    const struct tag_source source = { NULL, addition->header, &place,
+                                       addition->instance->stored_at_ms };
+    return tag_place(tree, LEVEL_INSTANCE, &place, &source, err);
+}
+
+/* Under the date that the study has in the end. */
+static bool restamp(struct tree *tree, const struct study_record *was, struct error *err)
+{
+    const uint8_t *stamp = tree->study.stamp;
+    bool ok = true;
+    if (!tree->archive->tags->count || !tree_exists(tree))
+        return true;
+    if (tree->existed && memcmp(was->stamp, stamp, STAMP_SIZE) != 0)
+        ok = tag_terms_restamp_study(tree->archive, tree->transaction, tree->uid, stamp, err);
+    for (size_t at = 0; ok && at < tree->tagged.size;) {
+        size_t size = get_u16le(tree->tagged.data + at);
+        struct slice key = slice_of(tree->tagged.data + at + 2, size);
+        ok = tag_terms_restamp(tree->transaction, key, stamp, err);
+        at += 2 + size;
+    }
+    return ok;
 }
 
 /* Sources: the instance that a summary was made of. */
@@ -165,7 +240,7 @@ static bool renew_series_source(struct tree *tree, struct error *err)
         memcpy(tree->series.source_instance, identity.instance, UID_SIZE);
         if (document_load(tree->archive, &identity, &document, &there, NULL) && there) {
             summary_build(&tree->series.summary, LEVEL_SERIES, document.dataset, NULL);
-            ok = series_derive(tree, err);
+            ok = series_derive(tree, err) && tag_series(tree, document.dataset, err);
         }
     }
     document_release(&document);
@@ -185,7 +260,7 @@ static bool renew_study_source(struct tree *tree, struct error *err)
         memcpy(tree->study.source_instance, identity.instance, UID_SIZE);
         if (document_load(tree->archive, &identity, &document, &there, NULL) && there) {
             summary_build(&tree->study.summary, LEVEL_STUDY, document.dataset, NULL);
-            ok = study_derive(tree, err);
+            ok = study_derive(tree, err) && tag_study(tree, document.dataset, err);
         }
     }
     document_release(&document);
@@ -208,7 +283,8 @@ static bool save_series(struct tree *tree, struct error *err)
         transaction_delete(tree->transaction, TABLE_RECORD, key_slice(&key));
         count_modality(tree, tree->series.modality, -1);
         tree->study.series--;
-        return true;
+        struct identity place = place_here(tree, tree->series_uid, "");
+        return tag_terms_remove(tree->archive, tree->transaction, &place, err);
     }
     if (tree->series_source_removed && !renew_series_source(tree, err))
         return false;
@@ -287,7 +363,7 @@ static bool add_to_series(struct tree *tree, const struct addition *addition, ui
     if (!is_new && !(addition->series_present & ~series->summary.present))
         return true;
     fill_summary(&series->summary, LEVEL_SERIES, addition->series_summary, addition->header);
-    return series_derive(tree, err);
+    return series_derive(tree, err) && tag_series(tree, is_new ? addition->header : NULL, err);
 }
 
 static bool add_to_study(struct tree *tree, const struct addition *addition, uint64_t sequence,
@@ -308,7 +384,7 @@ static bool add_to_study(struct tree *tree, const struct addition *addition, uin
     if (!is_new && !(addition->study_present & ~study->summary.present))
         return true;
     fill_summary(&study->summary, LEVEL_STUDY, addition->study_summary, addition->header);
-    return study_derive(tree, err);
+    return study_derive(tree, err) && tag_study(tree, is_new ? addition->header : NULL, err);
 }
 
 static void put_instance(struct tree *tree, const struct addition *addition, uint64_t sequence)
@@ -338,6 +414,8 @@ bool tree_add(struct tree *tree, const struct addition *addition, struct error *
         !add_to_study(tree, addition, sequence, err))
         return false;
     put_instance(tree, addition, sequence);
+    if (!tag_instance(tree, addition, err))
+        return false;
     key_place(&place, 0, identity->study, identity->series, NULL);
     term_instance_key(&key, identity->instance);
     transaction_put(tree->transaction, TABLE_TERM, key_slice(&key),
@@ -350,26 +428,28 @@ bool tree_add(struct tree *tree, const struct addition *addition, struct error *
 static bool replace_in_series(struct tree *tree, const struct addition *addition, struct error *err)
 {
     struct summary *summary = &tree->series.summary;
-    if (strcmp(tree->series.source_instance, addition->identity->instance) == 0)
+    bool is_source = strcmp(tree->series.source_instance, addition->identity->instance) == 0;
+    if (is_source)
         summary_build(summary, LEVEL_SERIES, addition->header, NULL);
     else if (addition->series_present & ~summary->present)
         fill_summary(summary, LEVEL_SERIES, NULL, addition->header);
     else
         return true;
-    return series_derive(tree, err);
+    return series_derive(tree, err) && tag_series(tree, is_source ? addition->header : NULL, err);
 }
 
 static bool replace_in_study(struct tree *tree, const struct addition *addition, struct error *err)
 {
     struct summary *summary = &tree->study.summary;
-    if (strcmp(tree->study.source_instance, addition->identity->instance) == 0 &&
-        strcmp(tree->study.source_series, addition->identity->series) == 0)
+    bool is_source = strcmp(tree->study.source_instance, addition->identity->instance) == 0 &&
+                     strcmp(tree->study.source_series, addition->identity->series) == 0;
+    if (is_source)
         summary_build(summary, LEVEL_STUDY, addition->header, NULL);
     else if (addition->study_present & ~summary->present)
         fill_summary(summary, LEVEL_STUDY, NULL, addition->header);
     else
         return true;
-    return study_derive(tree, err);
+    return study_derive(tree, err) && tag_study(tree, is_source ? addition->header : NULL, err);
 }
 
 bool tree_replace(struct tree *tree, const struct addition *addition,
@@ -391,7 +471,7 @@ bool tree_replace(struct tree *tree, const struct addition *addition,
     key_place(&key, DOCUMENT_FRAMES, identity->study, identity->series, identity->instance);
     transaction_delete(tree->transaction, TABLE_DOCUMENT, key_slice(&key));
     put_instance(tree, addition, sequence);
-    return true;
+    return tag_instance(tree, addition, err);
 }
 
 /* What was deleted must not come back when the index is made anew, so its versions go with it. Few
@@ -410,7 +490,8 @@ bool tree_remove(struct tree *tree, const struct identity *identity,
 {
     struct key key;
     struct key term;
-    if (!load_series(tree, identity->series, err) || !remove_versions(tree, identity, err))
+    if (!load_series(tree, identity->series, err) || !remove_versions(tree, identity, err) ||
+        !tag_terms_remove(tree->archive, tree->transaction, identity, err))
         return false;
     uint64_t sequence = append_change(tree, identity, instance->sop_class, CHANGE_DELETE, at_ms);
     key_place(&key, RECORD_INSTANCE, identity->study, identity->series, identity->instance);
@@ -459,7 +540,8 @@ static bool save_study(struct tree *tree, struct error *err)
     if (!tree_exists(tree)) {
         tree->terms_changed = true;
         transaction_delete(tree->transaction, TABLE_RECORD, key_slice(&key));
-        return true;
+        struct identity place = place_here(tree, "", "");
+        return tag_terms_remove(tree->archive, tree->transaction, &place, err);
     }
     if (tree->source_removed && !renew_study_source(tree, err))
         return false;
@@ -561,7 +643,7 @@ bool tree_save(struct tree *tree, struct error *err)
     struct study_record was;
     study_record_init(&was);
     bool ok = (!tree->existed || study_record_decode(buffer_slice(&tree->before), &was, err)) &&
-              save_series(tree, err) && save_study(tree, err) &&
+              save_series(tree, err) && save_study(tree, err) && restamp(tree, &was, err) &&
               (!tree->terms_changed || save_terms(tree, &was, err)) &&
               load_counts(tree, &counts, err) && save_patient(tree, &was, &counts.patients, err);
     if (ok)

@@ -30,6 +30,8 @@ struct tree {
     bool versions_known;
     bool has_versions; /* some instance of the study has: asked at the first removal */
 
+    struct buffer tagged; /* {16-bit size, key} of the terms of tags that were written here */
+
     struct key first_removed; /* what was removed is one range of the keys of instances */
     struct key last_removed;
     uint64_t removed;

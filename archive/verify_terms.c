@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Every term and every document of the index: does it lead to something that is there? */
+#include "archive/tag_terms.h"
 #include "archive/terms.h"
 #include "archive/verify_work.h"
 
@@ -25,6 +26,11 @@ static bool record_of_term(struct slice term, struct slice value, struct key *re
         key_add(record, slice_of(term.data + 1, (size_t)(end - term.data) - 1));
         return key_split_place(slice_skip(key_slice(record), 1), &identity) && identity.series[0];
     }
+    case TERM_TAG:
+        if (!tag_split(term, value, &stamp, &identity))
+            return false;
+        key_place(record, RECORD_TAG_TERMS, identity.study, identity.series, identity.instance);
+        return true;
     default:
         if (!term_split(term, &stamp, &study) || study.size >= UID_SIZE)
             return false;

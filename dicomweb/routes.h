@@ -87,6 +87,17 @@ void commitment_result_respond(struct request *request, struct response *respons
 /* WADO-URI (PS3.18 9): wado_uri.c */
 void wado_uri(struct request *request, struct response *response);
 
+/* Not in the standard: query_tags.c */
+bool query_tags_open(struct request *request, struct response *response);
+bool query_tags_body(struct request *request, struct slice piece);
+void query_tags_close(struct request *request, bool complete);
+void query_tags_post(struct request *request, struct response *response);
+void query_tags_get_all(struct request *request, struct response *response);
+void query_tags_get(struct request *request, struct response *response);
+void query_tags_patch(struct request *request, struct response *response);
+void query_tags_delete(struct request *request, struct response *response);
+void query_tags_get_errors(struct request *request, struct response *response);
+
 /* Not in the standard: delete.c, changefeed.c */
 void delete_instances(struct request *request, struct response *response);
 void changefeed_list(struct request *request, struct response *response);

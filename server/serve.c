@@ -9,6 +9,7 @@
 
 #include "archive/changes.h"
 #include "archive/compact.h"
+#include "archive/query_tags.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
@@ -38,6 +39,7 @@ struct server {
     struct dimse_server *dimse;
     struct verifier *verifier;
     struct compactor *compactor;
+    struct tag_indexer *indexer;
     struct operation_turns turns;
     struct operation_place place;
     struct control *control;
@@ -332,6 +334,7 @@ static void close_all(struct server *server)
     /* Behind HTTP: it asks them. */
     http_operations_free(server->operations);
     compactor_close(server->compactor);
+    tag_indexer_close(server->indexer);
     verifier_close(server->verifier);
     if (server->cast)
         cast_close(server->cast);
@@ -386,9 +389,10 @@ bool serve(const struct settings *settings, int flag_count, char **flags, struct
     restart_init(&restart, settings->restart_after_failure);
 
     if (!open_archive(&server, settings, err) || !open_verifier(&server, settings, err) ||
-        !open_compactor(&server, settings, err) || !open_cast(&server, settings, err) ||
-        !open_control(&server, settings, err) || !open_http(&server, settings, err) ||
-        !open_dimse(&server, settings, err))
+        !open_compactor(&server, settings, err) ||
+        !tag_indexer_open(server.archive, &server.indexer, err) ||
+        !open_cast(&server, settings, err) || !open_control(&server, settings, err) ||
+        !open_http(&server, settings, err) || !open_dimse(&server, settings, err))
         goto out;
     log_info("server: ready version=%s ae_title=%s dimse=%s:%d http=%s:%d dicomweb=%s fhir=%s "
              "data=%s cast=%s ms=%d",

@@ -86,8 +86,10 @@ def commitment_of(ds, kind):
 def test_every_GET_that_is_listed_works_with_every_type_and_parameter(server, document):
     ds = make(ReferencedPerformedProcedureStepSequence=None)
     store(server, ds)
+    tag = [{"path": "00181000", "vr": "LO", "level": "Series"}]
+    assert requests.post(server.dicomweb + "/extendedquerytags", json=tag, timeout=60).status_code in (202, 409)
     uids = {"study": ds.StudyInstanceUID, "series": ds.SeriesInstanceUID, "instance": ds.SOPInstanceUID, "frames": "1",
-            "path": "7FE00010", "transaction": new_uid()}
+            "path": "7FE00010", "transaction": new_uid(), "tag": "00181000"}
     commitment = f"{server.url}/dicomweb/commitment-requests/{uids['transaction']}"
     requests.post(commitment, data=commitment_of(ds, "json"), headers={"Content-Type": "application/dicom+json"}, timeout=60)
     while requests.get(commitment, timeout=60).status_code == 202:
@@ -150,7 +152,7 @@ def metadata_of(server, ds, kind):
 
 def test_every_POST_and_DELETE_that_is_listed_works(server, document):
     for path, method, operation in operations(document):
-        if method == "get" or path.startswith("/operations"):
+        if method == "get" or path.startswith("/operations") or "/extendedquerytags" in path:
             continue
         ds = make()
         url = server.url + path.format(study=ds.StudyInstanceUID, series=ds.SeriesInstanceUID, instance=ds.SOPInstanceUID,
@@ -173,6 +175,18 @@ def test_every_POST_and_DELETE_that_is_listed_works(server, document):
             store(server, ds)
             answer = requests.delete(url, timeout=60)
             assert answer.status_code == 204 and "204" in operation["responses"]
+
+
+def test_query_tags_are_changed_as_it_is_listed(server, document):
+    listed = {(path, method): operation for path, method, operation in operations(document) if method != "get"}
+    root = "/dicomweb/extendedquerytags"
+    tag = {"path": "00181010", "vr": "LO", "level": "Series"}
+    for path, method, body, status in ((root, "post", [tag], 202), (root + "/{tag}", "patch", {"queryStatus": "Enabled"}, 200),
+                                       (root + "/{tag}", "delete", None, 204)):
+        operation = listed[path, method]
+        answer = requests.request(method, server.url + path.format(tag="00181010"), json=body, timeout=60)
+        assert answer.status_code == status and ("requestBody" in operation) == (body is not None)
+        assert answer.headers.get("Content-Type", "").split(";")[0] in {*operation["responses"].get("200", {}).get("content", {}), ""}
 
 
 # --- CAP-01 ---
