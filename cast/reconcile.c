@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "cast/reconcile.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -91,7 +92,7 @@ static void hold(struct reconcile *reconcile, const char *uid)
         reconcile->held_room = room;
     }
     struct held *held = &reconcile->held[reconcile->held_count++];
-    strncat(held->study, uid, UID_SIZE - 1);
+    snprintf(held->study, sizeof held->study, "%s", uid);
 }
 
 static void take_resource(struct reconcile *reconcile, const cJSON *resource)
@@ -227,7 +228,7 @@ static bool compare_one(struct reconcile *reconcile, const char *study, struct e
 static void mark(struct reconcile *reconcile, const char *study)
 {
     struct held key = { "", false };
-    strncat(key.study, study, UID_SIZE - 1);
+    snprintf(key.study, sizeof key.study, "%s", study);
     struct held *held = reconcile->held_count
                             ? bsearch(&key, reconcile->held, reconcile->held_count,
                                       sizeof *reconcile->held, compare_held)
