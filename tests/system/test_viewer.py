@@ -1,0 +1,436 @@
+# SPDX-License-Identifier: MIT
+"""OHIF in a headless Chromium works on this server: what it paints is compared with what the server renders, pixel by pixel.
+
+The viewer is the npm package that OHIF publishes, fetched once into the build folder; Chromium is Debian's. Where one of them
+cannot be had the tests are skipped and say so, and fail in CI."""
+import copy
+import io
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import tarfile
+import time
+import urllib.parse
+import warnings
+
+import pydicom
+import pytest
+import requests
+from PIL import Image
+from pydicom.data import get_testdata_file
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.sequence import Sequence
+from pydicom.uid import ExplicitVRLittleEndian, generate_uid
+
+from browser import Browser, find_chromium
+from conftest import BUILD, Server
+
+OHIF = "@ohif/app@3.13.2"
+GRID = 48  # the pictures are compared at this many places across and down
+ALIKE = 0.9  # correlation: another image, another window's inversion or swapped colours are well below
+
+
+def unavailable(why):
+    if os.environ.get("CI") == "true":
+        pytest.fail(why)
+    pytest.skip(why)
+
+
+@pytest.fixture(scope="session")
+def ohif():
+    folder = BUILD.parent / "ohif-3.13.2"
+    if (folder / "index.html").exists():
+        return folder
+    if not shutil.which("npm"):
+        unavailable(f"npm is not installed: {OHIF} cannot be fetched")
+    unpacked = pathlib.Path(f"{folder}.new")
+    shutil.rmtree(unpacked, ignore_errors=True)
+    unpacked.mkdir(parents=True)
+    run = subprocess.run(["npm", "pack", OHIF, "--silent", "--pack-destination", str(unpacked)], cwd=unpacked, text=True,
+                         capture_output=True, timeout=300)
+    if run.returncode:
+        unavailable(f"the npm registry did not give {OHIF}: {run.stderr[-300:]}")
+    with tarfile.open(next(unpacked.glob("*.tgz"))) as archive:
+        # Without source maps and the models of machine learning: half of the time.
+        wanted = [m for m in archive.getmembers() if m.isfile() and m.name.startswith("package/dist/")
+                  and not m.name.endswith(".map") and "/dist/ort/" not in m.name and ".." not in m.name]
+        for member in wanted:
+            path = unpacked / member.name.removeprefix("package/dist/")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(archive.extractfile(member).read())
+    next(unpacked.glob("*.tgz")).unlink()
+    unpacked.rename(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def archive(ohif, session_folder, sample_data):
+    """A server with the viewer, the sample studies and one of many formats."""
+    if not find_chromium():
+        unavailable("Chromium is not installed")
+    server = Server(session_folder / "viewer", {"http": {"viewerDirectory": str(ohif)}}).start()
+    store(server, [path.read_bytes() for path in sorted(sample_data.rglob("*.dcm"))])
+    store(server, formats())
+    yield server
+    assert server.stop() == 0
+    assert "Sanitizer" not in server.log() and "runtime error" not in server.log()
+
+
+@pytest.fixture(scope="module")
+def browser(archive, session_folder):
+    browser = Browser(session_folder)
+    browser.open(archive.url + "/viewer")
+    browser.wait_text("Study List", 120)
+    browser.evaluate("""localStorage.setItem('shownTours', '["basicViewerTour"]')""")
+    yield browser
+    browser.close()
+
+
+# --- what is stored ---
+
+FORMATS = {
+    "implicit": "MR_small_implicit.dcm",
+    "big endian": "MR_small_bigendian.dcm",
+    "deflated": "image_dfl.dcm",
+    "RLE": "MR_small_RLE.dcm",
+    "RLE colour": "SC_rgb_rle.dcm",
+    "JPEG colour": "SC_rgb_jpeg_dcmtk.dcm",
+    "JPEG 12 bit": "JPGExtended.dcm",
+    "JPEG lossless": "SC_rgb_jpeg_gdcm.dcm",
+    "JPEG-LS": "MR_small_jpeg_ls_lossless.dcm",
+    "JPEG 2000": "MR_small_jp2klossless.dcm",
+    "JPEG 2000 colour": "examples_jpeg2k.dcm",
+    "palette": "examples_palette.dcm",
+    "colour planes": "examples_rgb_color.dcm",
+}
+
+
+def formats():
+    study = generate_uid(entropy_srcs=["formats"])
+    for number, (description, name) in enumerate(FORMATS.items(), 1):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            dataset = pydicom.dcmread(get_testdata_file(name, download=False))
+            dataset.StudyInstanceUID, dataset.SeriesInstanceUID = study, generate_uid(entropy_srcs=["formats", name])
+            dataset.PatientID, dataset.PatientName, dataset.StudyDescription = "FORMATS", "Formats^All", "Many formats"
+            dataset.StudyDate, dataset.Modality = "20260101", dataset.get("Modality") or "OT"
+            dataset.SeriesNumber, dataset.SeriesDescription, dataset.InstanceNumber = number, description, 1
+            dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = generate_uid(entropy_srcs=["one", name])
+            file = io.BytesIO()
+            dataset.save_as(file)
+        yield file.getvalue()
+
+
+def store(server, files):
+    body = b"".join(b"--limit\r\nContent-Type: application/dicom\r\n\r\n" + file + b"\r\n" for file in files) + b"--limit--\r\n"
+    answer = requests.post(server.dicomweb + "/studies", data=body, headers={
+        "Content-Type": 'multipart/related; type="application/dicom"; boundary=limit'})
+    assert answer.status_code == 200, answer.text
+
+
+def find(server, path, **query):
+    answer = requests.get(f"{server.dicomweb}/{path}", params=urllib.parse.urlencode(query, quote_via=urllib.parse.quote))
+    return answer.json() if answer.status_code == 200 else []
+
+
+def uid(item, tag):
+    return item[tag]["Value"][0]
+
+
+def study_of(server, description):
+    return uid(find(server, "studies", StudyDescription=description)[0], "0020000D")
+
+
+def series_of(server, study, description):
+    return uid(find(server, f"studies/{study}/series", SeriesDescription=description)[0], "0020000E")
+
+
+def instances_of(server, study, series):
+    """In order of their numbers: paths."""
+    found = find(server, f"studies/{study}/series/{series}/instances")
+    found.sort(key=lambda item: uid(item, "00200013"))
+    return [f"studies/{study}/series/{series}/instances/{uid(item, '00080018')}" for item in found]
+
+
+# --- what is seen ---
+
+def open_study(browser, server, study, series=None):
+    only = f"&SeriesInstanceUIDs={series}" if series else ""
+    browser.open(f"{server.url}/viewer/viewer?StudyInstanceUIDs={study}{only}")
+    browser.wait("!!document.querySelector('canvas.cornerstone-canvas')")
+    # That it is not for diagnosis is said once a session.
+    browser.evaluate("document.querySelectorAll('[data-cy=\"confirm-and-hide-button\"]').forEach(e => e.click())")
+
+
+def show_series(browser, description):
+    found = ("[...document.querySelectorAll('[data-cy^=\"study-browser-thumbnail\"]')]"
+             f".find(e => e.innerText.split('\\n').includes({json.dumps(description)}))")
+    browser.wait(f"!!{found}")
+    browser.evaluate(f"{found}.scrollIntoView(), {found}.dispatchEvent(new MouseEvent('dblclick', {{bubbles: true}}))")
+
+
+def canvas_box(browser):
+    return browser.evaluate("(r => [r.left, r.top, r.right, r.bottom])"
+                            "(document.querySelector('canvas.cornerstone-canvas').getBoundingClientRect())")
+
+
+def values(picture):
+    """The pixels of the middle, where nothing is written over them, at a few places; all three colours."""
+    width, height = picture.size
+    middle = picture.crop((width // 8, height // 8, width - width // 8, height - height // 8))
+    return [value for pixel in middle.resize((GRID, GRID), Image.BOX).getdata() for value in pixel]
+
+
+def correlation(one, other):
+    n = len(one)
+    mean, other_mean = sum(one) / n, sum(other) / n
+    products = sum((a - mean) * (b - other_mean) for a, b in zip(one, other))
+    squares = sum((a - mean) ** 2 for a in one) * sum((b - other_mean) ** 2 for b in other)
+    return products / squares ** 0.5 if squares else 0
+
+
+def rendered(server, instance, frame=1):
+    """As the server itself shows it."""
+    answer = requests.get(f"{server.dicomweb}/{instance}/frames/{frame}/rendered", headers={"Accept": "image/png"})
+    assert answer.status_code == 200, answer.text
+    return Image.open(io.BytesIO(answer.content)).convert("RGB")
+
+
+def likeness(browser, expected):
+    """How much what the canvas shows is like that picture, fitted into it as the viewer does."""
+    box = canvas_box(browser)
+    shown = browser.screenshot().crop([round(edge) for edge in box])
+    scale = min(shown.width / expected.width, shown.height / expected.height)
+    size = (round(expected.width * scale), round(expected.height * scale))
+    left, top = (shown.width - size[0]) // 2, (shown.height - size[1]) // 2
+    shown = shown.crop((left, top, left + size[0], top + size[1]))
+    return correlation(values(shown), values(expected.resize(size)))
+
+
+def assert_painted(browser, expected, seconds=30):
+    best, deadline = 0, time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        best = max(best, likeness(browser, expected))
+        if best > ALIKE:
+            return
+        # An image of another size than the one before it may lie in a corner: the button "Reset View".
+        browser.evaluate("document.querySelector('[data-cy=\"Reset-btn\"]')?.click()")
+        browser.evaluate("new Promise(done => setTimeout(done, 500))")
+    browser.screenshot(pathlib.Path(os.environ.get("HOUNSFIELD_SCREENSHOTS", "/tmp")) / "viewer-failed.png")
+    pytest.fail(f"the canvas is not like the image, at best {best:.3f}\n{browser.story()}")
+
+
+def assert_no_complaint(browser):
+    assert not [answer for answer in browser.responses if answer[0] >= 400], browser.story()
+    said = [text for kind, text in browser.messages if kind in ("error", "exception", "warning")]
+    assert not [text for text in said if "Content Security" in text or "CORS" in text], said
+
+
+# --- the tests ---
+
+def test_the_study_list_shows_and_filters(archive, browser):
+    browser.open(archive.url + "/viewer")
+    browser.wait_text("1-7 of 7")
+    for text in ("MUSTER, BORIS", "CT Head without contrast", "右手 正面", "Many formats"):
+        assert browser.wait_text(text)
+    browser.click_on("document.querySelector('table input, input')")
+    browser.type("MUSTER")
+    browser.wait_text("1-1 of 1")
+    browser.wait("!document.body.innerText.includes('CT Head')")
+    assert_no_complaint(browser)
+
+
+@pytest.mark.parametrize("study,series", [
+    ("CT Head without contrast", "Head axial"), ("MR Knee left", "T2 sagittal"), ("Chest PA", "Chest PA"),
+    ("US Abdomen with Doppler", "Aorta, colour flow"), ("US Abdomen with Doppler", "Screen capture")])
+def test_a_sample_study_is_painted(archive, browser, study, series):
+    study_uid = study_of(archive, study)
+    series_uid = series_of(archive, study_uid, series)
+    first = instances_of(archive, study_uid, series_uid)[0]
+    open_study(browser, archive, study_uid, series_uid)
+    assert_painted(browser, rendered(archive, first))
+    assert_no_complaint(browser)
+
+
+def test_a_format_is_painted(archive, browser):
+    study = study_of(archive, "Many formats")
+    open_study(browser, archive, study)
+    for description in FORMATS:
+        show_series(browser, description)
+        browser.wait_text(description)
+        assert_painted(browser, rendered(archive, instances_of(archive, study, series_of(archive, study, description))[0]))
+    assert_no_complaint(browser)
+
+
+def test_a_cine_loop_shows_each_of_its_frames(archive, browser):
+    study = study_of(archive, "US Abdomen with Doppler")
+    loop = instances_of(archive, study, series_of(archive, study, "Aorta, colour flow"))[0]
+    open_study(browser, archive, study)
+    show_series(browser, "Aorta, colour flow")
+    assert_painted(browser, rendered(archive, loop))
+    for frame in (2, 3):
+        left, top, right, bottom = canvas_box(browser)
+        browser.call("Input.dispatchMouseEvent", type="mouseWheel", x=(left + right) / 2, y=(top + bottom) / 2, deltaX=0,
+                     deltaY=100)
+        browser.wait_text(f"({frame}/12)")
+        assert_painted(browser, rendered(archive, loop, frame))
+    assert_no_complaint(browser)
+
+
+def test_a_report_is_shown_as_the_pdf_that_it_is(archive, browser):
+    open_study(browser, archive, study_of(archive, "Chest PA"))
+    show_series(browser, "Report")
+    browser.wait("!!document.querySelector('object[type=\"application/pdf\"]')")
+    left, top, right, bottom = browser.evaluate("(r => [r.left, r.top, r.right, r.bottom])"
+                                                "(document.querySelector('object').getBoundingClientRect())")
+
+    def share(wanted):
+        page = browser.screenshot().crop((round(left), round(top), round(right), round(bottom))).convert("L")
+        counts = page.histogram()
+        return sum(counts[tone] for tone in wanted) / sum(counts)
+
+    for _ in range(100):  # a sheet that is white where nothing is written on it
+        if share(range(250, 256)) > 0.4 and share(range(60)) > 0.001:
+            break
+        browser.evaluate("new Promise(done => setTimeout(done, 250))")
+    else:
+        pytest.fail(f"no page is seen: {share(range(250, 256)):.3f} white\n{browser.story()}")
+    assert_no_complaint(browser)
+
+
+def segmentation(images):
+    """A square in the middle of each of these images, as a Segmentation (PS3.3 A.51)."""
+    first = images[0]
+    rows, columns = first.Rows, first.Columns
+    new = Dataset()
+    for keyword in ("PatientID", "PatientName", "PatientBirthDate", "PatientSex", "StudyInstanceUID", "StudyID", "StudyDate",
+                    "StudyTime", "AccessionNumber", "ReferringPhysicianName", "FrameOfReferenceUID"):
+        if keyword in first:
+            new[keyword] = first[keyword]
+    new.SOPClassUID, new.SOPInstanceUID = "1.2.840.10008.5.1.4.1.1.66.4", generate_uid()
+    new.SeriesInstanceUID, new.Modality, new.SeriesNumber, new.InstanceNumber = generate_uid(), "SEG", 50, 1
+    new.SeriesDescription, new.Manufacturer, new.ManufacturerModelName = "A square", "Test", "Test"
+    new.DeviceSerialNumber, new.SoftwareVersions, new.ContentLabel, new.ContentDescription = "1", "1", "SQUARE", "A square"
+    new.ContentCreatorName, new.ContentDate, new.ContentTime = "Nobody", "20260101", "120000"
+    new.ImageType, new.SegmentationType, new.PhotometricInterpretation = ["DERIVED", "PRIMARY"], "BINARY", "MONOCHROME2"
+    new.Rows, new.Columns, new.NumberOfFrames, new.SamplesPerPixel = rows, columns, len(images), 1
+    new.BitsAllocated = new.BitsStored = 1
+    new.HighBit = new.PixelRepresentation = 0
+    new.LossyImageCompression = "00"
+
+    def code(value, scheme, meaning):
+        item = Dataset()
+        item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = value, scheme, meaning
+        return Sequence([item])
+
+    def item(**attributes):
+        dataset = Dataset()
+        for keyword, value in attributes.items():
+            setattr(dataset, keyword, value)
+        return dataset
+
+    new.SegmentSequence = [item(
+        SegmentNumber=1, SegmentLabel="Square", SegmentAlgorithmType="MANUAL", RecommendedDisplayCIELabValue=[35000, 53000, 50000],
+        SegmentedPropertyCategoryCodeSequence=code("85756007", "SCT", "Tissue"),
+        SegmentedPropertyTypeCodeSequence=code("85756007", "SCT", "Tissue"))]
+    new.ReferencedSeriesSequence = [item(
+        SeriesInstanceUID=first.SeriesInstanceUID,
+        ReferencedInstanceSequence=[item(ReferencedSOPClassUID=i.SOPClassUID, ReferencedSOPInstanceUID=i.SOPInstanceUID)
+                                    for i in images])]
+    new.DimensionOrganizationSequence = [item(DimensionOrganizationUID=generate_uid())]
+    organization = new.DimensionOrganizationSequence[0].DimensionOrganizationUID
+    new.DimensionIndexSequence = [
+        item(DimensionOrganizationUID=organization, DimensionIndexPointer=0x0062000B, FunctionalGroupPointer=0x0062000A),
+        item(DimensionOrganizationUID=organization, DimensionIndexPointer=0x00200032, FunctionalGroupPointer=0x00209113)]
+    new.SharedFunctionalGroupsSequence = [item(
+        PixelMeasuresSequence=[item(PixelSpacing=first.PixelSpacing, SliceThickness=first.SliceThickness)],
+        PlaneOrientationSequence=[item(ImageOrientationPatient=first.ImageOrientationPatient)],
+        SegmentIdentificationSequence=[item(ReferencedSegmentNumber=1)])]
+    new.PerFrameFunctionalGroupsSequence = [item(
+        PlanePositionSequence=[item(ImagePositionPatient=image.ImagePositionPatient)],
+        FrameContentSequence=[item(DimensionIndexValues=[1, number])],
+        SegmentIdentificationSequence=[item(ReferencedSegmentNumber=1)],
+        DerivationImageSequence=[item(
+            SourceImageSequence=[item(
+                ReferencedSOPClassUID=image.SOPClassUID, ReferencedSOPInstanceUID=image.SOPInstanceUID,
+                PurposeOfReferenceCodeSequence=code("121322", "DCM", "Source image for image processing operation"))],
+            DerivationCodeSequence=code("113076", "DCM", "Segmentation"))])
+        for number, image in enumerate(images, 1)]
+    bits = 0
+    for row in range(rows // 4, 3 * rows // 4):
+        for column in range(columns // 4, 3 * columns // 4):
+            bits |= 1 << (row * columns + column)
+    new.PixelData = bits.to_bytes(rows * columns // 8, "little") * len(images)
+    new.file_meta = FileMetaDataset()
+    new.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    new.file_meta.MediaStorageSOPClassUID, new.file_meta.MediaStorageSOPInstanceUID = new.SOPClassUID, new.SOPInstanceUID
+    file = io.BytesIO()
+    pydicom.dcmwrite(file, new, enforce_file_format=True)
+    return file.getvalue()
+
+
+def coloured(picture):
+    """The share of pixels that are not grey, of the middle of a canvas."""
+    width, height = picture.size
+    pixels = list(picture.crop((width // 4, height // 4, 3 * width // 4, 3 * height // 4)).getdata())
+    return sum(max(pixel) - min(pixel) > 40 for pixel in pixels) / len(pixels)
+
+
+def test_a_segmentation_lies_over_its_images(archive, browser, sample_data):
+    files = [pydicom.dcmread(path) for path in sorted((sample_data / "ct-head").rglob("*.dcm"))]
+    images = [file for file in files if file.get("SeriesDescription") == "Head axial"]
+    store(archive, [segmentation(images)])
+    study = images[0].StudyInstanceUID
+    open_study(browser, archive, study)
+    show_series(browser, "Head axial")
+    assert_painted(browser, rendered(archive, instances_of(archive, study, images[0].SeriesInstanceUID)[0]))
+    box = [round(edge) for edge in canvas_box(browser)]
+    assert coloured(browser.screenshot().crop(box)) < 0.01
+    show_series(browser, "A square")
+    for _ in range(160):
+        share = coloured(browser.screenshot().crop(box))
+        if share > 0.2:
+            break
+        browser.evaluate("[...document.querySelectorAll('button')].filter(e => e.innerText.trim() == 'Yes').map(e => e.click())")
+        browser.evaluate("new Promise(done => setTimeout(done, 250))")
+    assert share > 0.2, browser.story()
+    assert_no_complaint(browser)
+
+
+def button(text):
+    return f"[...document.querySelectorAll('button')].find(e => e.innerText.trim() == {json.dumps(text)})"
+
+
+def named(name):
+    return f"document.querySelector('[data-cy=\"{name}\"]')"
+
+
+def test_a_measurement_is_stored_as_a_structured_report(archive, browser):
+    study = study_of(archive, "Chest PA")
+    image = instances_of(archive, study, series_of(archive, study, "Chest PA"))[0]
+    open_study(browser, archive, study)
+    show_series(browser, "Chest PA")
+    assert_painted(browser, rendered(archive, image))
+    browser.click_on(named("Length-btn"))
+    left, top, right, bottom = canvas_box(browser)
+    browser.drag((left + 0.3 * (right - left), top + 0.4 * (bottom - top)), (left + 0.6 * (right - left), top + 0.5 * (bottom - top)))
+    browser.wait(f"!!{named('prompt-begin-tracking-yes-btn')}")
+    browser.evaluate(f"{named('prompt-begin-tracking-yes-btn')}.click()")
+    browser.wait(f"!{named('prompt-begin-tracking-yes-btn')}")
+    browser.click_on(named("trackedMeasurements-btn"))
+    for text in ("Create SR", "Save"):
+        browser.wait(f"!!{button(text)}")
+        browser.evaluate(f"{button(text)}.click()")
+    for _ in range(120):
+        reports = [r for r in find(archive, f"studies/{study}/instances", Modality="SR", includefield="ContentSequence")]
+        if reports:
+            break
+        browser.evaluate("new Promise(done => setTimeout(done, 250))")
+    assert len(reports) == 1, browser.story()
+    series, instance = uid(reports[0], "0020000E"), uid(reports[0], "00080018")
+    metadata = requests.get(f"{archive.dicomweb}/studies/{study}/series/{series}/instances/{instance}/metadata").text
+    assert image.rsplit("/", 1)[1] in metadata and '"mm"' in metadata
+    assert [r for r in browser.responses if r[0] == 200 and r[2] == archive.dicomweb + "/studies"]
+    assert_no_complaint(browser)
