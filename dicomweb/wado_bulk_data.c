@@ -3,11 +3,13 @@
  * the path of its element: "00420011", or "00540016.0.00540300" for an element in item 0 of a
  * sequence. */
 #include <ctype.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/memory.h"
 #include "dicomweb/routes.h"
+#include "dicomweb/wado_pixels.h"
 #include "dicomweb/wado_stream.h"
 #include "dicomweb/wado_values.h"
 #include "http/multipart_writer.h"
@@ -19,7 +21,10 @@ struct bulk {
     struct dataset *items[MAX_PATH_ITEMS]; /* opened on the way down */
     size_t item_count;
     struct element element;
-    size_t unit; /* to swap, 1: none */
+    size_t unit;     /* to swap, 1: none */
+    bool is_made;    /* the value stands in `bytes`, whole */
+    uint64_t memory; /* of the decoding budget */
+    struct decode_budget *decoding;
     bool multipart;
     struct multipart_writer writer;
     struct buffer head;
@@ -34,6 +39,7 @@ static void close_bulk(void *state)
     while (bulk->item_count)
         dataset_close(bulk->items[--bulk->item_count]);
     instance_close(bulk->instance);
+    decode_budget_give_back(bulk->decoding, bulk->memory);
     buffer_release(&bulk->head);
     buffer_release(&bulk->bytes);
     free(bulk);
@@ -116,7 +122,9 @@ static bool next_body(struct bulk *bulk, struct piece *piece, struct error *err)
 {
     uint64_t left = bulk->element.size - bulk->position;
     size_t size = left < READ_SIZE ? (size_t)left : READ_SIZE;
-    if (!bulk->element.elided) {
+    if (bulk->is_made) {
+        bulk->position = bulk->element.size;
+    } else if (!bulk->element.elided) {
         buffer_clear(&bulk->bytes);
         buffer_append(&bulk->bytes, bulk->element.value);
         value_swap(bulk->bytes.data, bulk->bytes.size, bulk->unit);
@@ -169,27 +177,93 @@ static bool next_piece(void *state, struct piece *piece, struct error *err)
     return true;
 }
 
+/* `inner`: the type of the value, `syntax` (may be NULL) its transfer syntax. */
 static void start_answer(struct bulk *bulk, struct request *request, struct response *response,
-                         bool multipart)
+                         bool multipart, const char *inner, const char *syntax)
 {
-    struct buffer text = buffer_up_to(4096);
+    struct buffer type = buffer_up_to(256);
+    struct buffer whole = buffer_up_to(256);
     bulk->multipart = multipart;
-    bulk->writer = multipart_writer_for("application/octet-stream");
+    bulk->writer = multipart_writer_for(inner);
+    buffer_append_text(&type, inner);
+    if (syntax)
+        buffer_append_format(&type, "; transfer-syntax=%s", syntax);
     if (multipart) {
         struct buffer location = buffer_up_to(8192);
         buffer_append_format(&location, "%s%s", request_base_url(request), request_path(request));
-        multipart_begin_part(&bulk->writer, "application/octet-stream", buffer_text(&location),
+        multipart_begin_part(&bulk->writer, buffer_text(&type), buffer_text(&location),
                              &bulk->head);
         buffer_release(&location);
-        multipart_content_type(&bulk->writer, &text);
-    } else {
-        buffer_append_text(&text, "application/octet-stream");
+        multipart_content_type(&bulk->writer, &whole);
     }
     const struct body_source source = { next_piece, close_bulk, bulk };
     response_status(response, 200);
-    response_content_type(response, buffer_text(&text));
+    response_content_type(response, buffer_text(multipart ? &whole : &type));
     response_stream_take(response, &source, multipart ? UINT64_MAX : bulk->element.size);
-    buffer_release(&text);
+    buffer_release(&type);
+    buffer_release(&whole);
+}
+
+/* Compressed pixels of an item, as those of an icon are: one frame, all its fragments together. */
+static bool make_frame(struct bulk *bulk, bool decode, struct error *err)
+{
+    const struct dataset *item = bulk->items[bulk->item_count - 1];
+    struct pixel_format format = pixels_format(item);
+    struct buffer fragments = buffer_up_to(PIXELS_MAX_FRAGMENTS);
+    buffer_release(&bulk->bytes);
+    bulk->bytes = buffer_up_to(PIXELS_MAX_FRAME);
+    bool ok = wado_find_fragments(bulk->instance, &bulk->element, &fragments, err);
+    uint64_t wanted = fragments_size(&fragments);
+    if (decode)
+        wanted += PIXELS_DECODER_SHARE *
+                  ((uint64_t)format.rows * format.columns * format.samples_per_pixel *
+                   (format.bits_allocated + 7) / 8);
+    ok = ok &&
+         decode_budget_take(bulk->decoding, wanted, PIXELS_MEMORY_WAIT_MS, &bulk->memory, err) &&
+         pixels_read(bulk->instance, item, &fragments, 0, decode, &format, &bulk->bytes, err);
+    bulk->is_made = true;
+    bulk->element.size = bulk->bytes.size;
+    buffer_release(&fragments);
+    return ok;
+}
+
+/* Decoded, or in the media type of what is stored (PS3.18 8.7.3.3): never with the item headers of
+ * PS3.5 A.4, which tell a client nothing. */
+static void answer_nested_frame(struct bulk *bulk, struct request *request,
+                                struct response *response)
+{
+    const struct transfer_syntax *stored = instance_syntax(bulk->instance);
+    const char *uid = instance_syntax_uid(bulk->instance);
+    enum { DECODED = 2, DECODED_PARTS = 3 }; /* of the offers */
+    bool decodes = codec_can_decode(stored);
+    const char *plain = decodes ? UID_EXPLICIT_LITTLE_ENDIAN : uid;
+    const char *type = stored->media_type ? stored->media_type : "application/octet-stream";
+    const struct offer offers[] = {
+        { "application/octet-stream", NULL, uid, true },
+        { "multipart/related", "application/octet-stream", uid, true },
+        { "application/octet-stream", NULL, plain, false },
+        { "multipart/related", "application/octet-stream", plain, false },
+        { type, NULL, uid, false },
+        { "multipart/related", type, uid, false },
+    };
+    struct error err;
+    char as[256];
+    size_t choice;
+    if (!dicomweb_choose(request, response, offers, sizeof(offers) / sizeof(offers[0]), &choice)) {
+        close_bulk(bulk);
+        return;
+    }
+    const struct offer *offer = &offers[choice];
+    const char *inner = offer->inner ? offer->inner : offer->type;
+    snprintf(as, sizeof(as), "%s %s %s", offer->type, inner, offer->transfer_syntax);
+    if (dicomweb_is_known(request, response, bulk->instance, as)) {
+        close_bulk(bulk);
+    } else if (!make_frame(bulk, decodes && (choice == DECODED || choice == DECODED_PARTS), &err)) {
+        close_bulk(bulk);
+        response_error(response, request, http_status_of(err.code), err.message);
+    } else {
+        start_answer(bulk, request, response, offer->inner != NULL, inner, offer->transfer_syntax);
+    }
 }
 
 void wado_bulk_data(struct request *request, struct response *response)
@@ -211,6 +285,7 @@ void wado_bulk_data(struct request *request, struct response *response)
     struct bulk *bulk = mem_alloc(sizeof(*bulk));
     bulk->head = buffer_up_to(16 << 10);
     bulk->bytes = buffer_up_to(64 << 20);
+    bulk->decoding = dicomweb->decoding;
     if (!instance_open(dicomweb->archive, uids.study, uids.series, uids.instance, &bulk->instance,
                        &err) ||
         !instance_header(bulk->instance, &header, &err) ||
@@ -235,6 +310,10 @@ void wado_bulk_data(struct request *request, struct response *response)
         wado_answer_frames(request, response, &uids, NULL);
         return;
     }
+    if (bulk->element.tag == TAG_PIXEL_DATA && bulk->item_count && bulk->element.undefined_length) {
+        answer_nested_frame(bulk, request, response);
+        return;
+    }
     if (!dicomweb_choose(request, response, offers, 2, &offer)) {
         close_bulk(bulk);
         return;
@@ -246,5 +325,5 @@ void wado_bulk_data(struct request *request, struct response *response)
     bulk->unit = !instance_syntax(bulk->instance)->big_endian ? 1
                  : bulk->element.tag == TAG_PIXEL_DATA ? pixel_unit_size(header, TAG_PIXEL_DATA)
                                                        : vr_unit_size(bulk->element.vr);
-    start_answer(bulk, request, response, offer == 1);
+    start_answer(bulk, request, response, offer == 1, "application/octet-stream", NULL);
 }

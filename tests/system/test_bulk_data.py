@@ -2,10 +2,10 @@
 """Bulk data and pixel data as clients get them: CONFORMANCE WADO-05, WADO-09 to WADO-12 (PS3.18 10.4.1.1)."""
 import pytest
 import requests
-from pydicom.dataset import Dataset
-from pydicom.encaps import encapsulate
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.encaps import encapsulate, generate_frames
 from pydicom.sequence import Sequence
-from pydicom.uid import MPEG2MPML, MPEG4HP41, JPEG2000Lossless, RLELossless
+from pydicom.uid import ExplicitVRLittleEndian, MPEG2MPML, MPEG4HP41, JPEG2000Lossless, RLELossless
 
 from web import get, make, part10, parts_of, store, url_of
 
@@ -171,3 +171,46 @@ def test_WADO_12_video_and_what_has_no_bulk_data(server):
         get(f"{url_of(server, ds)}/{resource}", "application/zip", expected=406)
 
 
+
+
+def test_WADO_05_compressed_pixels_of_an_icon_are_a_frame_and_not_items(server):
+    ds = make(Rows=16, Columns=16, BitsAllocated=8, BitsStored=8, HighBit=7, PixelData=bytes(256))
+    plain = bytes(range(256)) * 16
+    icon = make(Rows=64, Columns=64, BitsAllocated=8, BitsStored=8, HighBit=7, PixelData=plain)
+    icon["PixelData"].VR = "OB"
+    icon.file_meta = FileMetaDataset()
+    icon.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    icon.compress(RLELossless)
+    (stored,) = generate_frames(icon.PixelData, number_of_frames=1)
+    item = Dataset()
+    for keyword in ("Rows", "Columns", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "SamplesPerPixel",
+                    "PhotometricInterpretation"):
+        setattr(item, keyword, getattr(icon, keyword))
+    item.PixelData = icon.PixelData
+    item["PixelData"].VR = "OB"
+    item["PixelData"].is_undefined_length = True
+    ds.IconImageSequence = [item]
+    main = make(Rows=16, Columns=16, BitsAllocated=8, BitsStored=8, HighBit=7, PixelData=bytes(256))
+    main["PixelData"].VR = "OB"
+    main.file_meta = FileMetaDataset()
+    main.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    main.compress(RLELossless)
+    ds.PixelData = main.PixelData
+    ds["PixelData"].VR = "OB"
+    ds["PixelData"].is_undefined_length = True
+    store(server, part10(ds, RLELossless))
+    url = get(url_of(server, ds) + "/metadata").json()[0]["00880200"]["Value"][0]["7FE00010"]["BulkDataURI"]
+    answer = get(url)
+    assert answer.content == plain and answer.headers["ETag"]
+    assert answer.headers["Content-Type"] == f"application/octet-stream; transfer-syntax={ExplicitVRLittleEndian}"
+    ((headers, content),) = parts_of(get(url, OCTETS))
+    assert content == plain and headers["Content-Location"] == url
+    as_it_is = get(url, "image/dicom-rle")
+    assert as_it_is.headers["Content-Type"] == f"image/dicom-rle; transfer-syntax={RLELossless}"
+    assert as_it_is.content == stored
+    assert get(url, "application/octet-stream; transfer-syntax=*").content == stored
+    ((headers, content),) = parts_of(get(url, 'multipart/related; type="image/dicom-rle"'))
+    assert content == stored and headers["Content-Type"] == as_it_is.headers["Content-Type"]
+    part = requests.get(url, headers={"Range": "bytes=4-9"}, timeout=60)
+    assert part.status_code == 206 and part.content == plain[4:10]
+    get(url, "image/jpeg", expected=406)
