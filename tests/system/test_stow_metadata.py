@@ -7,6 +7,7 @@ import copy
 import io
 import json
 import re
+import socket
 import struct
 import zlib
 
@@ -419,6 +420,22 @@ def test_HOS_38_nested_multipart_is_bulk_data_that_nobody_asked_for(server):
     inner, content_type = body_of([to_json(ds)], (), boundary="inner")
     answer = send(server, [to_json(ds)], [("x", content_type, inner)], 409)
     assert reasons(answer) == [0xC000]
+
+
+def test_HOS_45_bulk_data_of_another_host_is_a_name_and_never_fetched(server):
+    with socket.create_server(("127.0.0.1", 0)) as elsewhere:
+        uri = f"http://127.0.0.1:{elsewhere.getsockname()[1]}/bulk"
+        for uri in (uri, uri.replace("http", "ftp"), "file:///etc/hostname", "//127.0.0.1/x", "../../etc/hostname"):
+            ds = make()
+            model = to_json(ds) | {"00090010": {"vr": "LO", "Value": ["X"]}, "00091010": {"vr": "OB", "BulkDataURI": uri}}
+            send(server, [model], [], expected=409)
+            send(server, [model], [(uri, OCTETS, b"ab"), (uri, OCTETS, b"cd")], expected=409)  # which one?
+            absent(server, ds)
+            send(server, [model], [(uri, OCTETS, b"abcd")])
+            assert stored(server, ds)[0x0009, 0x1010].value == b"abcd"
+        elsewhere.settimeout(0.5)
+        with pytest.raises(TimeoutError):
+            elsewhere.accept()
 
 
 def shares_of(ds, uri, count):
