@@ -3,6 +3,7 @@
  * has no use for is refused: document type definitions, and with them entities, and processing
  * instructions. */
 #include <expat.h>
+#include <malloc.h>
 #include <stdlib.h>
 
 #include "base/memory.h"
@@ -12,6 +13,7 @@ enum {
     MAX_DEPTH = 2 * DATASET_MAX_DEPTH + 8,
     MAX_GAP = 1000,        /* values that are left out by their numbers */
     MAX_MARKUP = 1 << 20,  /* bytes of one tag, which expat holds together */
+    MAX_HELD = 32 << 20,   /* by expat */
     PIECE_SIZE = 64 << 10, /* fed to expat at a time */
 };
 
@@ -33,6 +35,7 @@ struct xml_reader {
     struct model_reader base;
     XML_Parser parser;
     uint64_t fed;
+    size_t held; /* by expat */
     struct {
         enum node node;
         size_t number; /* of the values or items in an attribute so far; of a group or component */
@@ -44,6 +47,57 @@ struct xml_reader {
     size_t group;
     size_t component; /* of the group: carets so far */
 };
+
+/* Expat keeps all names of elements and attributes that it has ever seen, so it has a limit of its
+ * own. Its allocator is told of no parser: it is the one that the thread is in. */
+static _Thread_local struct xml_reader *at_work;
+
+static void *resize(void *block, size_t size)
+{
+    size_t before = block ? malloc_usable_size(block) : 0;
+    if (size > before && at_work->held - before + size > MAX_HELD)
+        return NULL;
+    void *resized = realloc(block, size);
+    if (resized)
+        at_work->held += malloc_usable_size(resized) - before;
+    return resized;
+}
+
+static void *allocate(size_t size)
+{
+    return resize(NULL, size);
+}
+
+static void release(void *block)
+{
+    if (block)
+        at_work->held -= malloc_usable_size(block);
+    free(block);
+}
+
+static void create_parser(struct xml_reader *reader)
+{
+    static const XML_Memory_Handling_Suite suite = { allocate, resize, release };
+    at_work = reader;
+    reader->parser = XML_ParserCreate_MM(NULL, &suite, NULL);
+    at_work = NULL;
+}
+
+static bool parse(struct xml_reader *reader, struct slice bytes, bool last)
+{
+    at_work = reader;
+    bool ok = XML_Parse(reader->parser, (const char *)bytes.data, (int)bytes.size, last) ==
+              XML_STATUS_OK;
+    at_work = NULL;
+    return ok;
+}
+
+static void free_parser(struct xml_reader *reader)
+{
+    at_work = reader;
+    XML_ParserFree(reader->parser);
+    at_work = NULL;
+}
 
 static void broken(struct xml_reader *reader, const char *what)
 {
@@ -333,15 +387,16 @@ static void next(struct model_reader *base, enum model_event *event)
         struct slice piece = slice_take(base->rest, PIECE_SIZE);
         base->rest = slice_skip(base->rest, piece.size);
         reader->fed += piece.size;
-        if (XML_Parse(reader->parser, (const char *)piece.data, (int)piece.size, XML_FALSE) !=
-            XML_STATUS_OK)
-            broken(reader, "the document is no XML");
+        if (!parse(reader, piece, false))
+            broken(reader, XML_GetErrorCode(reader->parser) == XML_ERROR_NO_MEMORY
+                               ? "the document has too many names"
+                               : "the document is no XML");
         else
             check_markup(reader);
     }
     if (base->builder.fatal.code != ERROR_NONE || !base->finished)
         return;
-    if (XML_Parse(reader->parser, "", 0, XML_TRUE) != XML_STATUS_OK) {
+    if (!parse(reader, slice_of("", 0), true)) {
         broken(reader, "the document is no XML");
         return;
     }
@@ -352,7 +407,7 @@ static void next(struct model_reader *base, enum model_event *event)
 static size_t memory(const struct model_reader *base)
 {
     const struct xml_reader *reader = (const struct xml_reader *)base;
-    size_t size = reader->text.capacity + MAX_MARKUP / 8;
+    size_t size = reader->text.capacity + reader->held;
     for (size_t i = 0; i < MODEL_NAME_GROUPS; i++)
         size += reader->groups[i].capacity;
     return size;
@@ -361,7 +416,7 @@ static size_t memory(const struct model_reader *base)
 static void free_reader(struct model_reader *base)
 {
     struct xml_reader *reader = (struct xml_reader *)base;
-    XML_ParserFree(reader->parser);
+    free_parser(reader);
     model_builder_release(&base->builder);
     buffer_release(&reader->text);
     for (size_t i = 0; i < MODEL_NAME_GROUPS; i++)
@@ -379,7 +434,7 @@ struct model_reader *xml_reader_new(const struct model_limits *limits)
     reader->text = buffer_up_to(limit);
     for (size_t i = 0; i < MODEL_NAME_GROUPS; i++)
         reader->groups[i] = buffer_up_to(limit);
-    reader->parser = XML_ParserCreate(NULL);
+    create_parser(reader);
     if (!reader->parser)
         abort(); /* as mem_alloc does */
     XML_SetUserData(reader->parser, reader);

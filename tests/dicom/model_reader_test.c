@@ -590,3 +590,36 @@ TEST(HOS_40_entities_external_ones_and_instructions_are_refused)
     check_broken(MODEL_XML, wide);
     free(wide);
 }
+
+/* A document whose names never repeat, `count` of them by `format`, until it is refused. */
+static bool is_refused(const char *format, size_t count)
+{
+    struct model_reader *reader = model_reader_new(MODEL_XML, NULL);
+    struct buffer text = buffer_up_to(1 << 20);
+    struct model_dataset dataset;
+    enum model_event event;
+    struct error err = { 0 };
+    bool ok = true;
+    buffer_append_text(&text, "<NativeDicomModel>");
+    for (size_t i = 0; i < count && ok; i++) {
+        char element[64];
+        snprintf(element, sizeof(element), format, i);
+        buffer_append_text(&text, element);
+        if (i % 1000 != 999)
+            continue;
+        model_reader_feed(reader, buffer_slice(&text));
+        ok = model_reader_next(reader, &event, &dataset, &err);
+        CHECK(model_reader_memory(reader) < 64 << 20);
+        buffer_clear(&text);
+    }
+    buffer_release(&text);
+    model_reader_free(reader);
+    return !ok && err.code == ERROR_INVALID;
+}
+
+TEST(HOS_40_names_that_never_repeat_take_no_more_memory_than_a_document_may)
+{
+    CHECK(is_refused("<n%07zu/>", 1500000));
+    CHECK(is_refused("<x a%07zu=\"\"/>", 1500000));
+    CHECK(!is_refused("<n><!--%zu--></n>", 300000));
+}
