@@ -64,9 +64,13 @@ static bool draw(struct picture *picture, struct raster *raster, struct error *e
     CHECK_OK(dataset_open(buffer_slice(&picture->bytes), EXPLICIT, NULL, 0, &dataset, err), *err);
     struct item_index *groups =
         picture->indexed ? item_index_new(dataset, TAG_PER_FRAME_FUNCTIONAL_GROUPS_SEQUENCE) : NULL;
-    const struct render_input input = { dataset,         &source,        &picture->format,
-                                        picture->pixels, picture->frame, picture->window,
-                                        groups };
+    const struct render_input input = { .header = dataset,
+                                        .source = &source,
+                                        .format = &picture->format,
+                                        .pixels = picture->pixels,
+                                        .frame = picture->frame,
+                                        .window = picture->window,
+                                        .frame_groups = groups };
     bool ok = render_frame(&input, raster, err);
     item_index_free(groups);
     dataset_close(dataset);
