@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/memory.h"
+#include "base/metrics.h"
 #include "storage/store.h"
 
 enum { PIECE_SIZE = 64 << 10 };
@@ -18,9 +19,10 @@ struct blob {
     bool aside; /* else it is read through the segment's descriptor, and kept in the page cache */
     bool aside_tried;
     bool direct_tried;
-    int aside_fd;    /* -1 when there is none */
-    int direct_fd;   /* past the page cache; -1 when there is none */
-    uint8_t *blocks; /* what was read from the disk last */
+    int aside_fd;     /* -1 when there is none */
+    int direct_fd;    /* past the page cache; -1 when there is none */
+    int direct_errno; /* of its last read */
+    uint8_t *blocks;  /* what was read from the disk last */
     size_t blocks_size;
     uint64_t blocks_begin; /* in the segment */
     uint64_t blocks_end;
@@ -52,6 +54,7 @@ static bool open_direct(struct blob *blob)
 static bool read_blocks(struct blob *blob, uint64_t begin, size_t size)
 {
     blob->blocks_begin = blob->blocks_end = begin;
+    blob->direct_errno = 0;
     if (size > blob->blocks_size) {
         free(blob->blocks);
         blob->blocks = NULL;
@@ -65,6 +68,7 @@ static bool read_blocks(struct blob *blob, uint64_t begin, size_t size)
                             (off_t)(begin + done));
         if (got < 0 && errno == EINTR)
             continue;
+        blob->direct_errno = got < 0 ? errno : 0;
         if (got <= 0 || got % SEGMENT_BLOCK)
             return false;
         done += (size_t)got;
@@ -93,6 +97,7 @@ static bool read_piece(struct blob *blob, uint64_t offset, size_t size)
 {
     uint64_t begin = offset / SEGMENT_BLOCK * SEGMENT_BLOCK;
     uint64_t end = (offset + size + SEGMENT_BLOCK - 1) / SEGMENT_BLOCK * SEGMENT_BLOCK;
+    blob->direct_errno = 0;
     if (size > PIECE_SIZE)
         return false;
     if (blob->id.size <= PIECE_SIZE)
@@ -108,6 +113,10 @@ static bool read_at(struct blob *blob, struct space space, uint64_t offset, stru
     if (has_blocks(blob, offset, space.size) || read_piece(blob, offset, space.size)) {
         memcpy(space.data, blob->blocks + (offset - blob->blocks_begin), space.size);
         return true;
+    }
+    if (blob->direct_errno == EIO) {
+        metric_add(METRIC_READ_ERRORS, 1);
+        return error_set_errno(err, EIO, "segment cannot be read");
     }
     return segment_read_aside(open_aside(blob) ? blob->aside_fd : blob->segment->fd, space, offset,
                               err);
