@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""Clients that others wrote speak DICOMweb with this server: dicomweb-client (Python), curl."""
+"""Clients that others wrote speak DICOMweb with this server: dicomweb-client (Python, and the one of npm, with dcmjs), curl."""
 import io
 import json
+import pathlib
+import shutil
 import subprocess
 
 import numpy
@@ -11,7 +13,9 @@ from dicomweb_client import DICOMwebClient
 from PIL import Image
 from pydicom.data import get_testdata_file
 
-from conftest import Server
+from conftest import BUILD, Server, unavailable
+
+NODE_PACKAGES = ["dicomweb-client@0.11.3", "dcmjs@0.51.1", "xhr2@0.2.1"]
 
 @pytest.fixture(scope="module")
 def server(session_folder):
@@ -163,3 +167,35 @@ def test_curl_stores_finds_and_fetches(server, tmp_path, sample_data):
     curl("-C", "-", "-o", tmp_path / "part.dcm", "-H", f"Accept: {AS_STORED}", instance)
     assert (tmp_path / "part.dcm").read_bytes() == whole
     assert curl("-o", "-", "-H", "Accept: image/png", instance + "/rendered").startswith(b"\x89PNG")
+
+
+@pytest.fixture(scope="session")
+def node_packages():
+    folder = BUILD.parent / "node-clients"
+    if (folder / "complete").exists():
+        return folder
+    if not shutil.which("npm") or not shutil.which("node"):
+        unavailable("Node.js and npm are not installed: dicomweb-client and dcmjs cannot be run")
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "package.json").write_text('{"private": true}')
+    run = subprocess.run(["npm", "install", "--silent", "--no-audit", "--no-fund", "--ignore-scripts", *NODE_PACKAGES], cwd=folder,
+                         capture_output=True, text=True, timeout=300)
+    if run.returncode:
+        unavailable(f"the npm registry did not give {NODE_PACKAGES}: {run.stderr[-300:]}")
+    (folder / "complete").touch()
+    return folder
+
+
+def test_dicomweb_client_of_npm_and_dcmjs_store_find_and_fetch(server, node_packages, sample_data, tmp_path):
+    file = pydicom.dcmread(sorted((sample_data / "mr-knee").rglob("*.dcm"))[0])
+    file.StudyInstanceUID, file.SeriesInstanceUID, file.SOPInstanceUID = "2.25.7005", "2.25.70051", "2.25.70052"
+    file.file_meta.MediaStorageSOPInstanceUID = file.SOPInstanceUID
+    file.save_as(tmp_path / "one.dcm")
+    script = pathlib.Path(__file__).with_name("node_client.mjs")
+    run = subprocess.run(["node", script, node_packages, server.dicomweb, tmp_path / "one.dcm"], capture_output=True, text=True,
+                         timeout=120)
+    assert run.returncode == 0, run.stderr[-2000:]
+    told = json.loads(run.stdout.splitlines()[-1])
+    assert told["studies"] == 1 and told["instances"] == told["metadata"] == ["2.25.70052"]
+    assert told["name"] and told["rows"] == file.Rows
+    assert told["frame"] == file.Rows * file.Columns * 2 and told["picture"] > 100

@@ -3,7 +3,6 @@
 
 The viewer is the npm package that OHIF publishes, fetched once into the build folder; Chromium is Debian's. Where one of them
 cannot be had the tests are skipped and say so, and fail in CI."""
-import copy
 import io
 import json
 import os
@@ -25,17 +24,11 @@ from pydicom.sequence import Sequence
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
 from browser import Browser, find_chromium
-from conftest import BUILD, Server
+from conftest import BUILD, Server, unavailable
 
 OHIF = "@ohif/app@3.13.2"
 GRID = 48  # the pictures are compared at this many places across and down
 ALIKE = 0.9  # correlation: another image, another window's inversion or swapped colours are well below
-
-
-def unavailable(why):
-    if os.environ.get("CI") == "true":
-        pytest.fail(why)
-    pytest.skip(why)
 
 
 @pytest.fixture(scope="session")
