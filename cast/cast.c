@@ -3,7 +3,9 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
+#include "base/log.h"
 #include "base/memory.h"
 #include "cast/bearer.h"
 #include "cast/fhir_time.h"
@@ -97,6 +99,22 @@ static bool open_bearer(struct cast *cast, const struct cast_options *options, s
     return bearer_open(&bearer, &cast->bearer, err);
 }
 
+static bool is_near(const char *url)
+{
+    static const char *const hosts[] = { "127.", "localhost", "[::1]" };
+    const char *host = strstr(url, "://") + 3;
+    for (size_t i = 0; i < sizeof hosts / sizeof *hosts; i++)
+        if (strncasecmp(host, hosts[i], strlen(hosts[i])) == 0)
+            return true;
+    return false;
+}
+
+static void warn_of_plain_text(const char *url, bool secret)
+{
+    if (url && secret && strncasecmp(url, "http://", 7) == 0 && !is_near(url))
+        log_warn("cast: credentials go to %s without TLS", strchr(url, '@') ? "a server" : url);
+}
+
 static bool start_follower(struct cast *cast, const struct cast_options *options, struct error *err)
 {
     const struct fhir_client_options client = {
@@ -121,6 +139,8 @@ static bool start_follower(struct cast *cast, const struct cast_options *options
         .removal = removal_of(options->removal),
         .strict = options->strict,
     };
+    warn_of_plain_text(client.url, cast->bearer || client.user);
+    warn_of_plain_text(options->oauth.token_url, cast->bearer != NULL);
     return follower_open(cast->archive, &follower, &cast->follower, err);
 }
 
@@ -141,6 +161,13 @@ bool cast_open(struct archive *archive, const struct cast_options *options, stru
     }
     *out = cast;
     return true;
+}
+
+void cast_stop(struct cast *cast)
+{
+    bearer_stop(cast->bearer);
+    if (cast->follower)
+        follower_stop(cast->follower);
 }
 
 void cast_close(struct cast *cast)

@@ -49,7 +49,10 @@ struct cast;
 /* Starts the follower's thread if there is a URL. Options are copied. */
 bool cast_open(struct archive *archive, const struct cast_options *options, struct cast **out,
                struct error *err);
-/* Ends the request in flight within seconds; nothing is lost. */
+/* Ends the requests in flight and what an operator asked for, so that nobody waits for them. From
+ * any thread. */
+void cast_stop(struct cast *cast);
+/* Ends within seconds; nothing is lost. */
 void cast_close(struct cast *cast);
 
 /* What an operator asks for; ERROR_UNSUPPORTED without a FHIR server. Answers hold UIDs and codes,

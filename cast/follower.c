@@ -464,8 +464,7 @@ static struct follower *follower_new(struct archive *archive,
     return follower;
 }
 
-/* Whatever of it was begun. */
-static void follower_end(struct follower *follower)
+void follower_stop(struct follower *follower)
 {
     pthread_mutex_lock(&follower->lock);
     atomic_store(&follower->stopping, true);
@@ -476,6 +475,12 @@ static void follower_end(struct follower *follower)
         if (follower->workers[i].round.client)
             fhir_client_stop(follower->workers[i].round.client);
     changes_wake(follower->archive);
+}
+
+/* Whatever of it was begun. */
+static void follower_end(struct follower *follower)
+{
+    follower_stop(follower);
     for (unsigned i = 0; i < follower->worker_count; i++) {
         if (follower->workers[i].started)
             pthread_join(follower->workers[i].thread, NULL);

@@ -25,7 +25,8 @@ struct follower_options {
 
 bool follower_open(struct archive *archive, const struct follower_options *options,
                    struct follower **out, struct error *err);
-/* Ends the requests in flight. */
+/* Ends the requests in flight and every wait; the calls below fail with ERROR_STOPPED. */
+void follower_stop(struct follower *follower);
 void follower_close(struct follower *follower);
 
 /* How it is, as members: {"state", "position", "latest", "lag", "waiting", "inFlight" ...}. */

@@ -322,6 +322,9 @@ static void reload(struct server *server, const struct settings *running, int fl
 
 static void close_all(struct server *server)
 {
+    /* Before who waits for an operation of it. */
+    if (server->cast)
+        cast_stop(server->cast);
     control_close(server->control);
     if (server->archive)
         changes_wake(server->archive);

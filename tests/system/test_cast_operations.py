@@ -2,8 +2,10 @@
 """What an operator does with the cast: status, parked, replay, reset, reconcile (FHIR-06, FHIR-07, FHIR-09)."""
 import json
 import subprocess
+import time
 
 import fhir_proxy
+import pytest
 import requests
 from conftest import BINARY
 from test_cast import (  # noqa: F401
@@ -202,3 +204,23 @@ def test_cast_commands_need_a_server_that_casts(start_server):
     assert run(server, "status", status=1)["code"] == "unsupported"
     server.stop()
     assert "start it first" in run(server, "status", status=1)["message"]
+
+
+@pytest.mark.parametrize("way", ["cancelled", "stopped"])
+def test_FHIR_09_reconcile_ends_soon_when_the_server_hangs(cast, proxy, fhir, way):
+    server = cast()
+    ds = make()
+    store(server, ds)
+    cast_study(fhir, ds)
+    idle(server)
+    seen = len(proxy.exchanges)
+    proxy.fault(fhir_proxy.hang(60), times=-1)
+    url = requests.post(server.url + "/operations", json={"type": "cast-reconcile"}, timeout=60).headers["Location"]
+    wait_for(lambda: len(proxy.exchanges) > seen)
+    began = time.monotonic()
+    if way == "stopped":
+        assert server.stop() == 0
+    else:
+        requests.delete(url, timeout=60)
+        wait_for(lambda: requests.get(url, timeout=60).json()["status"] == "canceled")
+    assert time.monotonic() - began < 30  # the request alone would take 60
