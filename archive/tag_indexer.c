@@ -100,6 +100,27 @@ static bool stamp_of(struct pass *pass, const struct identity *place, uint8_t st
     return ok;
 }
 
+/* The study, with that of its series which stands for it. */
+static bool index_study_of(struct pass *pass, const struct identity *series, struct error *err)
+{
+    struct identity place = *series;
+    struct study_record study;
+    struct buffer bytes = buffer_up_to(RECORD_SIZE);
+    struct key key;
+    bool found;
+    study_record_init(&study);
+    place.series[0] = '\0';
+    key_place(&key, RECORD_STUDY, place.study, NULL, NULL);
+    bool ok = storage_get(pass->archive->storage, TABLE_RECORD, key_slice(&key), &bytes, &found,
+                          err) &&
+              (!found || study_record_decode(buffer_slice(&bytes), &study, err));
+    if (ok && found && strcmp(study.source_series, series->series) == 0)
+        ok = index_study(pass, buffer_slice(&bytes), &place, err);
+    study_record_release(&study);
+    buffer_release(&bytes);
+    return ok;
+}
+
 static bool index_series(struct pass *pass, struct slice record, const struct identity *place,
                          struct error *err)
 {
@@ -112,8 +133,10 @@ static bool index_series(struct pass *pass, struct slice record, const struct id
     ok = ok && load_header(pass, &instance, err);
     const struct tag_source source = { &series.summary, pass->document.dataset, &instance,
                                        clock_unix_ms() };
-    ok = ok && tag_terms_update(pass->archive, pass->transaction, LEVEL_SERIES, place, stamp,
-                                &source, err);
+    ok = ok &&
+         tag_terms_update(pass->archive, pass->transaction, LEVEL_SERIES, place, stamp, &source,
+                          err) &&
+         index_study_of(pass, place, err);
     series_record_release(&series);
     return ok;
 }

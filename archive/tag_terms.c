@@ -72,6 +72,12 @@ bool tag_table_level(uint32_t tag, enum level *level)
     return true;
 }
 
+/* Searches for studies see an attribute of series in the header that stands for the study. */
+static bool is_of_level(const struct query_tag *tag, enum level level)
+{
+    return tag->indexed == level || (tag->indexed == LEVEL_SERIES && level == LEVEL_STUDY);
+}
+
 bool tag_serves(const struct query_tag *tag, enum level level, const uint32_t *path, size_t depth)
 {
     enum level own;
@@ -81,7 +87,7 @@ bool tag_serves(const struct query_tag *tag, enum level level, const uint32_t *p
     /* Every header that can stand for a level is that of an instance. */
     if (tag->indexed == LEVEL_INSTANCE)
         return true;
-    return tag_table_level(path[0], &own) ? level >= own : level == tag->indexed;
+    return tag_table_level(path[0], &own) || is_of_level(tag, level);
 }
 
 /* Terms of a place: {16-bit number, 8-bit size, value} each. */
@@ -317,13 +323,13 @@ static void note_error(struct transaction *transaction, struct query_tag *tag,
 }
 
 /* Where a tag's values are: NULL when they are what they were. */
-static const struct dataset *dataset_of(const struct query_tag *tag,
+static const struct dataset *dataset_of(const struct query_tag *tag, enum level level,
                                         const struct tag_source *source,
                                         const struct dataset *summary, const struct dataset *header)
 {
     struct element element;
     enum level own;
-    if (!source->summary || !tag_table_level(tag->path[0], &own))
+    if (!source->summary || !tag_table_level(tag->path[0], &own) || own != level)
         return header;
     if (source->summary->partial && !dataset_find(summary, tag->path[0], &element))
         return header;
@@ -371,9 +377,9 @@ bool tag_terms_update(struct archive *archive, struct transaction *transaction, 
          opens(source->summary, &summary, err);
     for (size_t i = 0; ok && i < set->count; i++) {
         struct query_tag *tag = &set->tags[i];
-        if (tag->indexed != level || tag->status == QUERY_TAG_DELETING)
+        if (!is_of_level(tag, level) || tag->status == QUERY_TAG_DELETING)
             continue;
-        const struct dataset *from = dataset_of(tag, source, summary, header);
+        const struct dataset *from = dataset_of(tag, level, source, summary, header);
         if (from)
             gather(transaction, tag, place, source, from, &entries);
         else
