@@ -4,6 +4,7 @@
 
 #include "base/log.h"
 #include "server/command.h"
+#include "server/operation.h"
 #include "server/scu.h"
 #include "server/serve.h"
 #include "server/settings.h"
@@ -66,6 +67,24 @@ static int misuse(const char *what, const char *word)
     return 2;
 }
 
+/* A word that needs another one behind it: says which there are. */
+static bool ask_for_second(const char *word)
+{
+    size_t size = strlen(word);
+    bool any = false;
+    for (size_t i = 0; i < operation_count && size; i++) {
+        const char *name = operations[i].name;
+        if (strncmp(name, word, size) != 0 || name[size] != '-')
+            continue;
+        fprintf(stderr, any ? ", %s" : "hounsfield: say what behind it: %s",
+                operation_words(&operations[i]));
+        any = true;
+    }
+    if (any)
+        fputs(" (see hounsfield --help)\n", stderr);
+    return any;
+}
+
 static int help_with(int count, char **words)
 {
     const char *command = count > 0 ? words[0] : "";
@@ -108,5 +127,7 @@ int main(int count, char **arguments)
     }
     if (!strcmp(command, "serve"))
         return run_serve(count - 2, arguments + 2);
+    if (ask_for_second(command))
+        return 2;
     return *command ? misuse("unknown command ", command) : misuse("no command given", "");
 }

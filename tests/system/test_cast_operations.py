@@ -199,6 +199,11 @@ def test_FHIR_09_reconcile_says_that_the_server_is_away(cast, proxy, fhir):
     assert run(server, "reconcile", "--dry-run", status=1)["code"] == "closed"
 
 
+def test_cast_alone_tells_its_commands():
+    done = subprocess.run([str(BINARY), "cast"], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2 and "cast status, cast parked, cast replay, cast reset, cast reconcile" in done.stderr
+
+
 def test_cast_commands_need_a_server_that_casts(start_server):
     server = start_server()
     assert run(server, "status", status=1)["code"] == "unsupported"
