@@ -9,7 +9,7 @@
 
 #include "dicom/image_file.h"
 
-enum { PIECE = 64 << 10 };
+enum { PIECE = 64 << 10, ROWS = 16 /* handed over at a time */ };
 
 struct failure {
     struct jpeg_error_mgr base;
@@ -69,8 +69,11 @@ static void compress(struct jpeg_compress_struct *jpeg, const struct raster *ras
     jpeg_set_quality(jpeg, quality, TRUE);
     jpeg_start_compress(jpeg, TRUE);
     while (jpeg->next_scanline < jpeg->image_height) {
-        JSAMPROW row = raster->bytes.data + jpeg->next_scanline * line;
-        jpeg_write_scanlines(jpeg, &row, 1);
+        JSAMPROW rows[ROWS];
+        JDIMENSION count = 0;
+        for (; count < ROWS && jpeg->next_scanline + count < jpeg->image_height; count++)
+            rows[count] = raster->bytes.data + (jpeg->next_scanline + count) * line;
+        jpeg_write_scanlines(jpeg, rows, count);
     }
     jpeg_finish_compress(jpeg);
 }

@@ -186,3 +186,11 @@ bool raster_view(const struct raster *source, const struct viewport *viewport, d
     free(down);
     return true;
 }
+
+bool raster_is_view(const struct raster *source, const struct viewport *viewport,
+                    double pixel_height)
+{
+    return !viewport->has_region && pixel_height == 1 &&
+           (!viewport->width || source->columns <= viewport->width) &&
+           (!viewport->height || source->rows <= viewport->height);
+}

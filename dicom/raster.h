@@ -41,3 +41,7 @@ uint64_t raster_view_pixels(uint32_t rows, uint32_t columns, const struct viewpo
  * result has square ones. ERROR_INVALID when the region is not within the source. */
 bool raster_view(const struct raster *source, const struct viewport *viewport, double pixel_height,
                  struct raster *view, struct error *err);
+
+/* Is the view the source itself, pixel by pixel? Then it need not be made. */
+bool raster_is_view(const struct raster *source, const struct viewport *viewport,
+                    double pixel_height);

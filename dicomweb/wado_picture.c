@@ -328,8 +328,13 @@ static bool draw(struct drawing *drawing, enum picture_type type,
     double pixel_height = drawing->has_area ? presentation_pixel_height(&drawing->area)
                                             : render_pixel_height(drawing->header);
     struct viewport viewport = complete(&options->viewport, &raster);
-    bool ok = raster_view(&raster, &viewport, pixel_height, &view, err);
-    raster_release(&raster);
+    bool ok = true;
+    if (raster_is_view(&raster, &viewport, pixel_height)) {
+        view = raster;
+    } else {
+        ok = raster_view(&raster, &viewport, pixel_height, &view, err);
+        raster_release(&raster);
+    }
     ok = ok && annotate(drawing, options, &viewport, &view, err) &&
          write_file(&view, type, options, out, err);
     raster_release(&view);

@@ -500,3 +500,14 @@ TEST(REN_01_a_picture_that_no_file_can_hold_is_refused)
     buffer_release(&out);
     raster_release(&raster);
 }
+
+TEST(a_view_of_all_is_the_picture_itself)
+{
+    const struct raster raster = { .rows = 20, .columns = 30, .samples = 1 };
+    CHECK(raster_is_view(&raster, &(struct viewport){ 0 }, 1));
+    CHECK(raster_is_view(&raster, &(struct viewport){ .width = 30, .height = 20 }, 1));
+    CHECK(!raster_is_view(&raster, &(struct viewport){ .width = 29, .height = 20 }, 1));
+    CHECK(!raster_is_view(&raster, &(struct viewport){ .width = 30, .height = 19 }, 1));
+    CHECK(!raster_is_view(&raster, &(struct viewport){ .has_region = true }, 1));
+    CHECK(!raster_is_view(&raster, &(struct viewport){ 0 }, 2));
+}
