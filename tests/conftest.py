@@ -146,9 +146,7 @@ class Server:
 
 
 def unavailable(why):
-    """What the test needs from elsewhere cannot be had: skipped, but a failure in CI."""
-    if os.environ.get("CI") == "true":
-        pytest.fail(why)
+    """What the test needs from elsewhere cannot be had: tests/run tells it among what could not be tested here."""
     pytest.skip(why)
 
 
