@@ -371,7 +371,7 @@ static bool draw_layer(struct sheet *sheet, const struct layer *layer, const str
 bool presentation_annotate(const struct render_input *input, const struct presentation_area *area,
                            const struct viewport *viewport, struct raster *view, struct error *err)
 {
-    struct layer layers[LAYERS_MAX];
+    struct layer layers[LAYERS_MAX] = { 0 };
     bool across = area->rotation % 2;
     struct sheet sheet = {
         .input = input,
