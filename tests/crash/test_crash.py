@@ -48,8 +48,10 @@ def fault_points(*folders):
     return sorted(names)
 
 
-# Those of backup, restore and rebuild are met in tests/storage/backup_test.c and tests/archive/rebuild_test.c.
-POINTS = [name for name in fault_points("storage", "archive") if not name.startswith(("backup-", "restore-", "rebuild_"))]
+# Those of backup, restore and rebuild are met in tests/storage/backup_test.c and tests/archive/rebuild_test.c, those of
+# query tags in tests/system/test_query_tags.py.
+ELSEWHERE = ("backup-", "restore-", "rebuild_", "reindex_", "untag_")
+POINTS = [name for name in fault_points("storage", "archive") if not name.startswith(ELSEWHERE)]
 
 
 def has_fault_points():
