@@ -17,8 +17,10 @@ static const struct encoder_row {
     { UID_RLE_LOSSLESS, codec_rle_encode, false, true },
     { UID_JPEG_LS_LOSSLESS, codec_jpeg_ls_encode, false, false },
     { UID_JPEG_2000_LOSSLESS, codec_jpeg2000_encode, true, false },
+#ifdef HOUNSFIELD_OPENJPH
     { UID_HTJ2K_LOSSLESS, codec_htj2k_encode, true, false },
     { UID_HTJ2K_LOSSLESS_RPCL, codec_htj2k_encode, true, false },
+#endif
 };
 
 static const struct encoder_row *find_encoder(const struct transfer_syntax *syntax)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* HTJ2K without loss (ISO/IEC 15444-15), by OpenJPH. Only what we have decoded or checked ourselves
  * comes here: its decoder ends the process on a hostile code stream, its encoder meets none. */
+#ifdef HOUNSFIELD_OPENJPH
 #include <cstring>
 #include <exception>
 #include <openjph/ojph_arch.h>
@@ -76,3 +77,5 @@ extern "C" bool codec_htj2k_encode(const struct pixel_format *format, unsigned p
     }
     return buffer_check(out, "HTJ2K frame", err);
 }
+
+#endif

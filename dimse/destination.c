@@ -180,9 +180,14 @@ static void add_syntax(struct proposal *proposal, const char *uid)
 static struct proposal propose_transcoded(const struct destination *destination,
                                           const char *sop_class)
 {
-    static const char *const ours[] = { UID_EXPLICIT_LITTLE_ENDIAN, UID_IMPLICIT_LITTLE_ENDIAN,
-                                        UID_JPEG_LS_LOSSLESS,       UID_JPEG_2000_LOSSLESS,
-                                        UID_HTJ2K_LOSSLESS,         UID_RLE_LOSSLESS };
+    static const char *const ours[] = { UID_EXPLICIT_LITTLE_ENDIAN,
+                                        UID_IMPLICIT_LITTLE_ENDIAN,
+                                        UID_JPEG_LS_LOSSLESS,
+                                        UID_JPEG_2000_LOSSLESS,
+#ifdef HOUNSFIELD_OPENJPH
+                                        UID_HTJ2K_LOSSLESS,
+#endif
+                                        UID_RLE_LOSSLESS };
     struct proposal proposal = { .abstract_syntax = sop_class };
     const char *const *liked = destination->peer->transfer_syntaxes;
     for (; liked && *liked; liked++)

@@ -62,7 +62,10 @@ static size_t make_proposals(const struct forward_lane *lane, struct proposal *p
                 .abstract_syntax = combination->sop_class,
                 .transfer_syntaxes = { UID_EXPLICIT_LITTLE_ENDIAN, UID_IMPLICIT_LITTLE_ENDIAN,
                                        UID_JPEG_LS_LOSSLESS, UID_JPEG_2000_LOSSLESS,
-                                       UID_HTJ2K_LOSSLESS, UID_RLE_LOSSLESS },
+#ifdef HOUNSFIELD_OPENJPH
+                                       UID_HTJ2K_LOSSLESS,
+#endif
+                                       UID_RLE_LOSSLESS },
             };
     }
     return count;
