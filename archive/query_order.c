@@ -45,25 +45,6 @@ bool query_order_begin(struct query_order *order, uint64_t most, struct error *e
 
 /* Sort keys: bytes whose order is that of the values, ended so that none begins another one. */
 
-static bool is_number(uint16_t vr)
-{
-    switch (vr) {
-    case VR_IS:
-    case VR_DS:
-    case VR_US:
-    case VR_SS:
-    case VR_UL:
-    case VR_SL:
-    case VR_UV:
-    case VR_SV:
-    case VR_FL:
-    case VR_FD:
-        return true;
-    default:
-        return false;
-    }
-}
-
 /* Of a binary64 the bits are in order when those of negative ones are inverted. */
 static void append_number(struct buffer *key, struct slice text)
 {
@@ -89,7 +70,7 @@ static void append_value(struct buffer *key, const struct order_term *term, stru
     match_fold(vr == VR_UN ? VR_LO : vr, value, &folded);
     /* What has no value comes last, whichever way it goes. */
     buffer_append_byte(key, folded.size ? 0 : 1);
-    if (is_number(vr) && folded.size)
+    if (vr_is_number(vr) && folded.size)
         append_number(key, buffer_slice(&folded));
     else
         buffer_append(key, slice_take(buffer_slice(&folded), ORDER_VALUE_SIZE));

@@ -215,14 +215,8 @@ static void encode_all(struct moving *moving, struct encoder *encoder, const str
         uint32_t item = follow(moving, &walk, event);
         if (event == WALK_ELEMENT)
             encode_moved(moving, encoder, item, &element, stored, said);
-        else if (event == WALK_SEQUENCE)
-            encode_sequence_begin(encoder, element.tag);
-        else if (event == WALK_ITEM)
-            encode_item_begin(encoder);
-        else if (event == WALK_ITEM_END)
-            encode_item_end(encoder);
-        else if (event == WALK_SEQUENCE_END)
-            encode_sequence_end(encoder);
+        else
+            encode_structure(encoder, event, element.tag);
     }
 }
 

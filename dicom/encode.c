@@ -96,6 +96,18 @@ void encode_sequence_end(struct encoder *encoder)
     write_item_header(encoder, TAG_SEQUENCE_DELIMITER, 0);
 }
 
+void encode_structure(struct encoder *encoder, enum walk_event event, uint32_t tag)
+{
+    if (event == WALK_SEQUENCE)
+        encode_sequence_begin(encoder, tag);
+    else if (event == WALK_ITEM)
+        encode_item_begin(encoder);
+    else if (event == WALK_ITEM_END)
+        encode_item_end(encoder);
+    else if (event == WALK_SEQUENCE_END)
+        encode_sequence_end(encoder);
+}
+
 /* What texts are written in. */
 struct target {
     struct charset_writer *charset; /* NULL: UTF-8 */
@@ -178,14 +190,8 @@ static bool copy(struct encoder *encoder, const struct dataset *dataset, uint32_
     for (enum walk_event event; (event = walk_next(&walk, &element)) != WALK_END;) {
         if (event == WALK_ELEMENT)
             copy_value(encoder, dataset, &element, target);
-        else if (event == WALK_SEQUENCE)
-            encode_sequence_begin(encoder, element.tag);
-        else if (event == WALK_ITEM)
-            encode_item_begin(encoder);
-        else if (event == WALK_ITEM_END)
-            encode_item_end(encoder);
-        else if (event == WALK_SEQUENCE_END)
-            encode_sequence_end(encoder);
+        else
+            encode_structure(encoder, event, element.tag);
     }
     close_all(encoder, &walk);
     return true;

@@ -25,6 +25,8 @@ void encode_sequence_begin(struct encoder *encoder, uint32_t tag);
 void encode_item_begin(struct encoder *encoder);
 void encode_item_end(struct encoder *encoder);
 void encode_sequence_end(struct encoder *encoder);
+/* What a walk meets besides elements: where sequences and items begin and end. */
+void encode_structure(struct encoder *encoder, enum walk_event event, uint32_t tag);
 
 /* One attribute of `dataset` (a sequence with all in it), re-encoded in UTF-8 and little endian.
  * Elided values are written empty. False when it is not there. */

@@ -24,17 +24,6 @@ enum manner match_manner(uint16_t vr)
     case VR_TM:
     case VR_DT:
         return MANNER_TIME;
-    case VR_IS:
-    case VR_DS:
-    case VR_US:
-    case VR_SS:
-    case VR_UL:
-    case VR_SL:
-    case VR_UV:
-    case VR_SV:
-    case VR_FL:
-    case VR_FD:
-        return MANNER_NUMBER;
     case VR_SQ:
     case VR_OB:
     case VR_OW:
@@ -43,8 +32,8 @@ enum manner match_manner(uint16_t vr)
     case VR_OL:
     case VR_OV:
         return MANNER_NONE;
-    default:
-        return MANNER_LITERAL; /* AS, AT, UN */
+    default: /* AS, AT and UN are literal */
+        return vr_is_number(vr) ? MANNER_NUMBER : MANNER_LITERAL;
     }
 }
 

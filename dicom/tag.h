@@ -179,6 +179,7 @@ enum {
 /* What the encoding rules ask about a VR (PS3.5 7.1.2, 6.2). */
 bool vr_is_known(uint16_t vr);
 bool vr_has_long_form(uint16_t vr);      /* explicit: 2 reserved bytes and a 32-bit length */
+bool vr_is_number(uint16_t vr);          /* in text or in binary */
 bool vr_is_text(uint16_t vr);            /* characters of some kind, numbers in text among them */
 bool vr_uses_character_set(uint16_t vr); /* SH LO ST LT PN UC UT: (0008,0005) applies */
 bool vr_is_multi_valued(uint16_t vr);    /* backslash separates values: text VRs but ST LT UT UR */

@@ -78,3 +78,22 @@ uint8_t vr_padding(uint16_t vr)
 {
     return vr_is_text(vr) && vr != VR_UI ? ' ' : 0;
 }
+
+bool vr_is_number(uint16_t vr)
+{
+    switch (vr) {
+    case VR_IS:
+    case VR_DS:
+    case VR_US:
+    case VR_SS:
+    case VR_UL:
+    case VR_SL:
+    case VR_UV:
+    case VR_SV:
+    case VR_FL:
+    case VR_FD:
+        return true;
+    default:
+        return false;
+    }
+}
