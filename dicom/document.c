@@ -5,12 +5,12 @@
 #include <stdlib.h>
 
 #include "base/memory.h"
+#include "dicom/content.h"
 #include "dicom/document_page.h"
 
 enum {
     TAG_VALUE_TYPE = 0x0040A040,
     TAG_CONCEPT_NAME = 0x0040A043,
-    TAG_CONTENT = 0x0040A730,
     TAG_CODE_VALUE = 0x00080100,
     TAG_CODE_MEANING = 0x00080104,
     TAG_LONG_CODE_VALUE = 0x00080119,
@@ -51,9 +51,7 @@ struct document {
 
 bool document_is_there(const struct dataset *header)
 {
-    char type[17];
-    return dataset_string(header, TAG_VALUE_TYPE, type, sizeof(type)) &&
-           strcmp(type, "CONTAINER") == 0;
+    return content_is_there(header);
 }
 
 static int compare_evidence(const void *a, const void *b)
@@ -319,40 +317,33 @@ static bool write_item(struct document *document, const struct dataset *item)
     return true;
 }
 
-/* The items below `header`, each with its own below it: a stack as high as a data set may nest. */
+/* The items below `header`, each with its own below it. */
 static bool write_tree(struct document *document, const struct dataset *header)
 {
-    struct level {
-        struct dataset *item; /* NULL: the document itself */
-        struct dataset_items items;
-    } levels[DATASET_MAX_DEPTH];
-    size_t depth = 1;
+    struct content_walk walk = content_walk(header);
+    size_t depth = 0; /* of lists that are open below the first */
+    enum content_event event;
     bool ok = true;
-    levels[0] = (struct level){ NULL, dataset_items(header, TAG_CONTENT) };
     page_list_begin(&document->page);
-    while (depth) {
-        struct level *level = &levels[depth - 1];
-        struct dataset *item = ok ? dataset_items_next(&level->items) : NULL;
-        if (!item) {
+    while (ok && (event = content_next(&walk)) != CONTENT_END) {
+        if (event == CONTENT_ITEM) {
+            page_entry_begin(&document->page);
+            ok = write_item(document, walk.item) &&
+                 buffer_check(document->page.out, "the page", document->err);
+            if (walk.has_items) {
+                page_list_begin(&document->page);
+                depth = walk.depth;
+            }
+            continue;
+        }
+        if (depth == walk.depth) {
             page_list_end(&document->page);
-            if (level->item)
-                page_entry_end(&document->page);
-            dataset_close(level->item);
             depth--;
-            continue;
         }
-        page_entry_begin(&document->page);
-        ok = write_item(document, item) &&
-             buffer_check(document->page.out, "the page", document->err);
-        struct dataset_items below = dataset_items(item, TAG_CONTENT);
-        if (!ok || below.position == below.end || depth == DATASET_MAX_DEPTH) {
-            page_entry_end(&document->page);
-            dataset_close(item);
-            continue;
-        }
-        levels[depth++] = (struct level){ item, below };
-        page_list_begin(&document->page);
+        page_entry_end(&document->page);
     }
+    content_walk_end(&walk);
+    page_list_end(&document->page);
     return ok;
 }
 
