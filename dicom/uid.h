@@ -37,6 +37,18 @@ enum { UID_SIZE = 65 }; /* 64 characters and a NUL */
 #define UID_STORAGE_SERVICE_CLASS  "1.2.840.10008.4.2"
 #define UID_STORAGE_COMMITMENT     "1.2.840.10008.1.20.1"
 #define UID_COMMITMENT_INSTANCE    "1.2.840.10008.1.20.1.1"
+#define UID_MODALITY_WORKLIST_FIND "1.2.840.10008.5.1.4.31"
+#define UID_MPPS                   "1.2.840.10008.3.1.2.3.3"
+#define UID_MPPS_RETRIEVE          "1.2.840.10008.3.1.2.3.4"
+#define UID_MPPS_NOTIFICATION      "1.2.840.10008.3.1.2.3.5"
+#define UID_INSTANCE_AVAILABILITY  "1.2.840.10008.5.1.4.33"
+#define UID_UPS_PUSH               "1.2.840.10008.5.1.4.34.6.1"
+#define UID_UPS_WATCH              "1.2.840.10008.5.1.4.34.6.2"
+#define UID_UPS_PULL               "1.2.840.10008.5.1.4.34.6.3"
+#define UID_UPS_EVENT              "1.2.840.10008.5.1.4.34.6.4"
+#define UID_UPS_QUERY              "1.2.840.10008.5.1.4.34.6.5"
+#define UID_UPS_GLOBAL             "1.2.840.10008.5.1.4.34.5"
+#define UID_UPS_FILTERED           "1.2.840.10008.5.1.4.34.5.1"
 
 /* Ours. The root is a UUID-derived one (PS3.5 B.2). */
 #define UID_IMPLEMENTATION_CLASS    "2.25.262838247031523487625317936472145903417"

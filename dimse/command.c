@@ -16,9 +16,11 @@ enum {
     TAG_STATUS = 0x00000900,
     TAG_OFFENDING_ELEMENT = 0x00000901,
     TAG_ERROR_COMMENT = 0x00000902,
+    TAG_ERROR_ID = 0x00000903,
     TAG_AFFECTED_SOP_INSTANCE = 0x00001000,
     TAG_REQUESTED_SOP_INSTANCE = 0x00001001,
     TAG_EVENT_TYPE_ID = 0x00001002,
+    TAG_ATTRIBUTE_IDENTIFIER_LIST = 0x00001005,
     TAG_ACTION_TYPE_ID = 0x00001008,
     TAG_REMAINING = 0x00001020,
     TAG_COMPLETED = 0x00001021,
@@ -79,6 +81,21 @@ static bool take_u16(struct slice value, uint16_t *number, struct command *comma
     return true;
 }
 
+/* AT, each in two halves (PS3.7 10.1.2, E.2). */
+static void take_attributes(struct slice value, struct command *command)
+{
+    if (value.size % 4)
+        command->is_faulty = true;
+    for (; value.size >= 4; value = slice_skip(value, 4)) {
+        if (command->attribute_count == COMMAND_ATTRIBUTES) {
+            command->names_too_many = true;
+            return;
+        }
+        command->attributes[command->attribute_count++] = (uint32_t)get_u16le(value.data) << 16 |
+                                                          get_u16le(value.data + 2);
+    }
+}
+
 static void take_element(uint32_t tag, struct slice value, struct command *command,
                          struct present *present)
 {
@@ -113,6 +130,13 @@ static void take_element(uint32_t tag, struct slice value, struct command *comma
     case TAG_AFFECTED_SOP_INSTANCE:
     case TAG_REQUESTED_SOP_INSTANCE:
         copy_uid(value, command->sop_instance);
+        command->names_instance = true;
+        break;
+    case TAG_ATTRIBUTE_IDENTIFIER_LIST:
+        take_attributes(value, command);
+        break;
+    case TAG_ERROR_ID:
+        take_u16(value, &command->error_id, command);
         break;
     case TAG_EVENT_TYPE_ID:
     case TAG_ACTION_TYPE_ID:
@@ -241,6 +265,17 @@ static void append_offending(const struct status *status, struct buffer *out)
         append_element(out, TAG_OFFENDING_ELEMENT, slice_of(tags, size), 0);
 }
 
+static void append_attributes(const uint32_t *tags, size_t count, struct buffer *out)
+{
+    uint8_t bytes[4 * COMMAND_ATTRIBUTES];
+    for (size_t i = 0; i < count; i++) {
+        put_u16le(bytes + 4 * i, (uint16_t)(tags[i] >> 16));
+        put_u16le(bytes + 4 * i + 2, (uint16_t)tags[i]);
+    }
+    if (count)
+        append_element(out, TAG_ATTRIBUTE_IDENTIFIER_LIST, slice_of(bytes, 4 * count), 0);
+}
+
 void command_encode_response(const struct command *request, const struct status *status,
                              const struct suboperations *counts, bool has_remaining,
                              bool has_data_set, struct buffer *out)
@@ -254,7 +289,12 @@ void command_encode_response(const struct command *request, const struct status 
     append_offending(status, out);
     if (status->comment[0])
         append_element(out, TAG_ERROR_COMMENT, slice_text(status->comment), ' ');
+    if (status->error_id)
+        append_u16(out, TAG_ERROR_ID, status->error_id);
     append_uid(out, TAG_AFFECTED_SOP_INSTANCE, request->sop_instance);
+    append_attributes(status->attributes, status->attribute_count, out);
+    if (request->field == N_ACTION_RQ && has_data_set)
+        append_u16(out, TAG_ACTION_TYPE_ID, request->type_id);
     if (counts)
         append_counts(out, counts, has_remaining);
     end_command(out, start);
@@ -295,14 +335,23 @@ void command_encode_request(const struct command *command, struct buffer *out)
     end_command(out, start);
 }
 
-void command_encode_event(const struct command *command, struct buffer *out)
+void command_encode_normalized(const struct command *command, struct buffer *out)
 {
+    bool is_event = command->field == N_EVENT_REPORT_RQ;
+    bool is_affected = is_event || command->field == N_CREATE_RQ;
     size_t start = begin_command(out);
-    append_uid(out, TAG_AFFECTED_SOP_CLASS, command->sop_class);
-    append_u16(out, TAG_COMMAND_FIELD, N_EVENT_REPORT_RQ);
+    append_uid(out, is_affected ? TAG_AFFECTED_SOP_CLASS : TAG_REQUESTED_SOP_CLASS,
+               command->sop_class);
+    append_u16(out, TAG_COMMAND_FIELD, command->field);
     append_u16(out, TAG_MESSAGE_ID, command->message_id);
-    append_u16(out, TAG_DATA_SET_TYPE, HAS_DATA_SET);
-    append_uid(out, TAG_AFFECTED_SOP_INSTANCE, command->sop_instance);
-    append_u16(out, TAG_EVENT_TYPE_ID, command->type_id);
+    append_u16(out, TAG_DATA_SET_TYPE, command->has_data_set ? HAS_DATA_SET : NO_DATA_SET);
+    append_uid(out, is_affected ? TAG_AFFECTED_SOP_INSTANCE : TAG_REQUESTED_SOP_INSTANCE,
+               command->sop_instance);
+    if (is_event)
+        append_u16(out, TAG_EVENT_TYPE_ID, command->type_id);
+    if (command->field == N_GET_RQ)
+        append_attributes(command->attributes, command->attribute_count, out);
+    if (command->field == N_ACTION_RQ)
+        append_u16(out, TAG_ACTION_TYPE_ID, command->type_id);
     end_command(out, start);
 }

@@ -57,7 +57,9 @@ bool commitment_report_send(const struct commitment_report *report, struct assoc
 {
     const struct presentation_context *context = association_context(association, context_id);
     struct command command = {
+        .field = N_EVENT_REPORT_RQ,
         .message_id = message_id,
+        .has_data_set = true,
         .sop_class = UID_STORAGE_COMMITMENT,
         .sop_instance = UID_COMMITMENT_INSTANCE,
         .type_id = report->result.failed ? EVENT_FAILURES_EXIST : EVENT_ALL_COMMITTED,
@@ -65,7 +67,7 @@ bool commitment_report_send(const struct commitment_report *report, struct assoc
     struct buffer bytes = buffer_up_to(COMMAND_LIMIT);
     struct buffer data = buffer_up_to(1024 + report->result.count * ITEM_SIZE);
     struct encoder encoder = { &data, context->syntax->explicit_vr };
-    command_encode_event(&command, &bytes);
+    command_encode_normalized(&command, &bytes);
     encode(report, &encoder);
     struct slice content = buffer_slice(&data);
     bool ok = buffer_check(&data, "commitment report", err) &&

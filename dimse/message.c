@@ -292,12 +292,18 @@ void message_writer_release(struct message_writer *writer)
     buffer_release(&writer->fragment);
 }
 
-bool message_respond(const struct message *request, const struct status *status, struct error *err)
+bool message_respond_with(const struct message *request, const struct status *status,
+                          const struct slice *data, struct error *err)
 {
     struct buffer command = buffer_up_to(COMMAND_LIMIT);
-    command_encode_response(&request->command, status, NULL, false, false, &command);
-    bool ok = message_send(request->association, request->context->id, buffer_slice(&command), NULL,
+    command_encode_response(&request->command, status, NULL, false, data != NULL, &command);
+    bool ok = message_send(request->association, request->context->id, buffer_slice(&command), data,
                            err);
     buffer_release(&command);
     return ok;
+}
+
+bool message_respond(const struct message *request, const struct status *status, struct error *err)
+{
+    return message_respond_with(request, status, NULL, err);
 }

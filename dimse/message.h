@@ -61,5 +61,8 @@ bool message_write(struct message_writer *writer, struct slice bytes, struct err
 bool message_end_data(struct message_writer *writer, struct error *err);
 void message_writer_release(struct message_writer *writer);
 
+/* Answers the request, with a data set unless `data` is NULL. */
+bool message_respond_with(const struct message *request, const struct status *status,
+                          const struct slice *data, struct error *err);
 /* Answers the request. */
 bool message_respond(const struct message *request, const struct status *status, struct error *err);

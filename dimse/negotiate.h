@@ -30,6 +30,16 @@ enum service {
     SERVICE_MOVE,
     SERVICE_COMMITMENT,
     SERVICE_GET,
+    SERVICE_AVAILABILITY, /* instance availability notification */
+    SERVICE_WORKLIST,     /* modality worklist */
+    SERVICE_MPPS,
+    SERVICE_MPPS_RETRIEVE,
+    SERVICE_MPPS_NOTIFICATION,
+    SERVICE_UPS_PUSH,
+    SERVICE_UPS_WATCH,
+    SERVICE_UPS_PULL,
+    SERVICE_UPS_EVENT,
+    SERVICE_UPS_QUERY,
 };
 
 /* What the requestor of the association may do with a SOP class (PS3.7 D.3.3.4). */
@@ -46,6 +56,12 @@ enum extended_query { /* C-FIND, C-MOVE, C-GET: bytes that are 1 when agreed */
                       EXTENDED_EMPTY_VALUE = 5,
                       EXTENDED_MULTIPLE_VALUES = 6,
 };
+
+/* Of the unified procedure step: one instance has several SOP classes (PS3.4 CC.3.1.1). */
+static inline bool service_is_ups(enum service service)
+{
+    return service >= SERVICE_UPS_PUSH && service <= SERVICE_UPS_QUERY;
+}
 
 struct presentation_context {
     uint8_t id;

@@ -125,6 +125,8 @@ bool peers_may(uint8_t rights, enum service service)
         { SERVICE_MOVE, RIGHT_MOVE },         { SERVICE_GET, RIGHT_GET },
         { SERVICE_COMMITMENT, RIGHT_COMMIT },
     };
+    if (service >= SERVICE_AVAILABILITY)
+        return rights & RIGHT_WORKLIST;
     for (size_t i = 0; i < sizeof(needed) / sizeof(needed[0]); i++)
         if (needed[i].service == service)
             return rights & needed[i].right;

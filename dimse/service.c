@@ -9,5 +9,6 @@ const struct service_row service_rows[] = {
     { C_GET_RQ, "C-GET", SERVICE_GET, ROLE_SCU, c_get },
     { N_ACTION_RQ, "N-ACTION", SERVICE_COMMITMENT, ROLE_SCU, n_action },
     { N_EVENT_REPORT_RQ, "N-EVENT-REPORT", SERVICE_COMMITMENT, ROLE_SCP, n_event_report },
+    { N_CREATE_RQ, "N-CREATE", SERVICE_AVAILABILITY, ROLE_SCU, availability_create },
 };
 const size_t service_row_count = sizeof(service_rows) / sizeof(service_rows[0]);

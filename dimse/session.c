@@ -8,18 +8,24 @@
 
 enum { HELD_LIMIT = 4 << 20 }; /* bytes of the data sets of requests that wait for their turn */
 
-static const struct service_row *find_row(uint16_t field)
+/* That of this service; else any one of the field, which tells its name and that we know it. */
+static const struct service_row *find_row(uint16_t field, enum service service)
 {
-    for (size_t i = 0; i < service_row_count; i++)
-        if (service_rows[i].field == field)
+    const struct service_row *of_field = NULL;
+    for (size_t i = 0; i < service_row_count; i++) {
+        if (service_rows[i].field != field)
+            continue;
+        if (service_rows[i].service == service)
             return &service_rows[i];
-    return NULL;
+        of_field = &service_rows[i];
+    }
+    return of_field;
 }
 
 void session_note_refusal(const struct session *session, const struct message *request,
                           const struct status *status)
 {
-    const struct service_row *row = find_row(request->command.field);
+    const struct service_row *row = find_row(request->command.field, request->context->service);
     uint32_t tag = status->offending_element;
     log_warn("dimse: request refused operation=%s calling_ae=%s status=%04X attribute=%04X%04X "
              "reason=\"%s\"",
@@ -41,6 +47,30 @@ bool session_refuse(struct session *session, struct message *request, const stru
     return message_drain(request, err) && message_respond(request, status, err);
 }
 
+/* DIMSE-N of the unified procedure step names the Push class in whatever context it comes (PS3.4
+ * CC.3.1.1); the retrieval and notification of performed steps may name the class that made them.
+ */
+static bool is_class_of_context(const struct message *request)
+{
+    const struct command *command = &request->command;
+    enum service service = request->context->service;
+    if (service_is_ups(service) && command_is_normalized(command))
+        return strcmp(command->sop_class, UID_UPS_PUSH) == 0;
+    if ((service == SERVICE_MPPS_RETRIEVE || service == SERVICE_MPPS_NOTIFICATION) &&
+        strcmp(command->sop_class, UID_MPPS) == 0)
+        return true;
+    return strcmp(command->sop_class, request->context->abstract_syntax) == 0;
+}
+
+/* N-CREATE may leave the UID to us (PS3.7 10.1.5.1.3); storage commitment, whose instance is
+ * well-known, looks for itself. */
+static bool lacks_instance(const struct message *request)
+{
+    const struct command *command = &request->command;
+    return command_is_normalized(command) && request->context->service != SERVICE_COMMITMENT &&
+           !command->sop_instance[0] && (command->names_instance || command->field != N_CREATE_RQ);
+}
+
 /* What is wrong with a request before any service sees it (PS3.7 C.5); code 0: nothing. */
 static struct status check(const struct session *session, const struct message *request,
                            const struct service_row *row)
@@ -55,7 +85,7 @@ static struct status check(const struct session *session, const struct message *
     /* DIMSE-C and DIMSE-N have different names for it (PS3.7 C.5.6, C.5.20). */
     uint16_t unsupported = command_is_normalized(command) ? STATUS_NO_SUCH_CLASS
                                                           : STATUS_SOP_CLASS_NOT_SUPPORTED;
-    if (strcmp(command->sop_class, request->context->abstract_syntax) != 0)
+    if (!is_class_of_context(request))
         return status_make(unsupported, "SOP class is not that of the presentation context");
     if (row->service != request->context->service)
         return status_make(unsupported, "operation is not of this SOP class");
@@ -63,12 +93,16 @@ static struct status check(const struct session *session, const struct message *
         return status_make(unsupported, "the role for it was not negotiated");
     if (!peers_may(session->rights, row->service))
         return status_make(STATUS_NOT_AUTHORIZED, "calling AE title may not do this here");
+    if (command->names_too_many)
+        return status_make(STATUS_RESOURCE_LIMITATION, "the list of attributes is too long");
+    if (lacks_instance(request))
+        return status_make(STATUS_INVALID_INSTANCE, "SOP Instance UID is missing or malformed");
     return status_make(STATUS_SUCCESS, "");
 }
 
 static bool dispatch(struct session *session, struct message *request, struct error *err)
 {
-    const struct service_row *row = find_row(request->command.field);
+    const struct service_row *row = find_row(request->command.field, request->context->service);
     n_event_report_answered(session, &request->command);
     /* Nothing else of ours is being answered, and a cancel comes too late (PS3.7 9.3.2.3). */
     if (command_is_response(&request->command) || request->command.field == C_CANCEL_RQ)

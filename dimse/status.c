@@ -33,6 +33,12 @@ struct status status_make(uint16_t code, const char *comment)
     return status;
 }
 
+void status_add_attribute(struct status *status, uint32_t tag)
+{
+    if (status->attribute_count < STATUS_ELEMENTS)
+        status->attributes[status->attribute_count++] = tag;
+}
+
 struct status status_from_error(enum service service, const struct error *err)
 {
     uint16_t code = service == SERVICE_STORAGE ? STATUS_PROCESSING_FAILURE

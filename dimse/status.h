@@ -8,13 +8,20 @@
 
 enum {
     STATUS_SUCCESS = 0x0000,
+    STATUS_ATTRIBUTES_IGNORED = 0x0001, /* warning: optional attributes are not supported */
+    STATUS_NO_SUCH_ATTRIBUTE = 0x0105,
+    STATUS_INVALID_ATTRIBUTE = 0x0106,
+    STATUS_ATTRIBUTE_LIST = 0x0107, /* warning: some attributes were not recognized */
     STATUS_PROCESSING_FAILURE = 0x0110,
     STATUS_DUPLICATE_INSTANCE = 0x0111,
     STATUS_NO_SUCH_INSTANCE = 0x0112,
+    STATUS_NO_SUCH_EVENT = 0x0113,
     STATUS_INVALID_ARGUMENT = 0x0115,
     STATUS_INVALID_INSTANCE = 0x0117,
     STATUS_NO_SUCH_CLASS = 0x0118,
     STATUS_CLASS_INSTANCE_CONFLICT = 0x0119,
+    STATUS_MISSING_ATTRIBUTE = 0x0120,
+    STATUS_MISSING_VALUE = 0x0121,
     STATUS_SOP_CLASS_NOT_SUPPORTED = 0x0122,
     STATUS_NO_SUCH_ACTION = 0x0123,
     STATUS_NOT_AUTHORIZED = 0x0124,
@@ -43,6 +50,9 @@ static inline bool status_is_warning(uint16_t code)
 {
     return code >> 12 == 0xB || code == 0x0001 || code == 0x0107 || code == 0x0116;
 }
+
+/* Names an attribute that the status of DIMSE-N is about; beyond STATUS_ELEMENTS none is added. */
+void status_add_attribute(struct status *status, uint32_t tag);
 
 /* With `comment` cut to what an Error Comment may hold. */
 struct status status_make(uint16_t code, const char *comment);

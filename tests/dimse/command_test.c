@@ -145,3 +145,94 @@ TEST(a_response_without_a_status_is_refused)
     CHECK(!command_decode(buffer_slice(&out), &response, NULL));
     buffer_release(&out);
 }
+
+TEST(requests_of_dimse_n_name_class_and_instance_as_their_field_has_it)
+{
+    static const struct {
+        uint16_t field;
+        uint16_t class_tag;
+        uint16_t instance_tag;
+    } rows[] = {
+        { N_EVENT_REPORT_RQ, 0x0002, 0x1000 }, { N_GET_RQ, 0x0003, 0x1001 },
+        { N_SET_RQ, 0x0003, 0x1001 },          { N_ACTION_RQ, 0x0003, 0x1001 },
+        { N_CREATE_RQ, 0x0002, 0x1000 },       { N_DELETE_RQ, 0x0003, 0x1001 },
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct buffer out = buffer_up_to(COMMAND_LIMIT);
+        struct command in = { .field = rows[i].field, .message_id = 5, .type_id = 4 };
+        struct command command;
+        bool has_class = false;
+        bool has_instance = false;
+        memcpy(in.sop_class, UID_UPS_PUSH, sizeof(UID_UPS_PUSH));
+        memcpy(in.sop_instance, "1.2.3", 6);
+        command_encode_normalized(&in, &out);
+        for (size_t at = 0; at < out.size; at += 8 + get_u32le(out.data + at + 4)) {
+            has_class |= get_u16le(out.data + at + 2) == rows[i].class_tag;
+            has_instance |= get_u16le(out.data + at + 2) == rows[i].instance_tag;
+        }
+        CHECK(has_class && has_instance);
+        CHECK(command_decode(buffer_slice(&out), &command, NULL));
+        CHECK(!command.is_faulty && command_is_normalized(&command) && command.names_instance);
+        CHECK_TEXT(command.sop_class, UID_UPS_PUSH);
+        CHECK_TEXT(command.sop_instance, "1.2.3");
+        bool is_typed = in.field == N_EVENT_REPORT_RQ || in.field == N_ACTION_RQ;
+        CHECK_INT(command.type_id, is_typed ? 4 : 0);
+        buffer_release(&out);
+    }
+}
+
+/* N-GET-RQ with that many attributes. */
+static bool decode_list(size_t count, size_t odd_bytes, struct command *command)
+{
+    struct buffer out = buffer_up_to(COMMAND_LIMIT);
+    struct command in = { .field = N_GET_RQ, .message_id = 5 };
+    memcpy(in.sop_class, UID_UPS_PUSH, sizeof(UID_UPS_PUSH));
+    command_encode_normalized(&in, &out);
+    size_t size = 4 * count + odd_bytes;
+    buffer_append_u16le(&out, 0);
+    buffer_append_u16le(&out, 0x1005);
+    buffer_append_u32le(&out, (uint32_t)size);
+    for (size_t i = 0; i < size; i++)
+        buffer_append_byte(&out, i % 4 == 2 ? (uint8_t)(i / 4) : 0);
+    put_u32le(out.data + 8, (uint32_t)out.size - 12);
+    bool ok = command_decode(buffer_slice(&out), command, NULL);
+    buffer_release(&out);
+    return ok;
+}
+
+TEST(a_list_of_attributes_is_read_up_to_its_limit)
+{
+    struct command command;
+    CHECK(decode_list(3, 0, &command));
+    CHECK_INT(command.attribute_count, 3);
+    CHECK_INT(command.attributes[2], 2);
+    CHECK(!command.is_faulty && !command.names_too_many);
+    CHECK(decode_list(COMMAND_ATTRIBUTES, 0, &command));
+    CHECK_INT(command.attribute_count, COMMAND_ATTRIBUTES);
+    CHECK(!command.names_too_many);
+    CHECK(decode_list(COMMAND_ATTRIBUTES + 1, 0, &command));
+    CHECK_INT(command.attribute_count, COMMAND_ATTRIBUTES);
+    CHECK(command.names_too_many);
+    CHECK(decode_list(1, 2, &command));
+    CHECK(command.is_faulty);
+}
+
+TEST(an_answer_of_dimse_n_says_which_attributes_it_is_about)
+{
+    struct buffer out = buffer_up_to(COMMAND_LIMIT);
+    struct command request = { .field = N_CREATE_RQ, .message_id = 2 };
+    struct command response;
+    struct status status = status_make(STATUS_MISSING_ATTRIBUTE, "a comment");
+    status.error_id = 77;
+    for (uint32_t i = 0; i <= STATUS_ELEMENTS; i++)
+        status_add_attribute(&status, 0x00404000 + i);
+    memcpy(request.sop_instance, "1.2", 4);
+    command_encode_response(&request, &status, NULL, false, false, &out);
+    CHECK(command_decode(buffer_slice(&out), &response, NULL));
+    CHECK(!response.is_faulty);
+    CHECK_INT(response.error_id, 77);
+    CHECK_INT(response.attribute_count, STATUS_ELEMENTS);
+    CHECK_INT(response.attributes[1], 0x00404001);
+    CHECK_TEXT(response.sop_instance, "1.2");
+    buffer_release(&out);
+}
