@@ -24,6 +24,9 @@ BUILD = pathlib.Path(os.environ.get("HOUNSFIELD_BUILD", ROOT / "build" / "dev"))
 BINARY = BUILD / "hounsfield"
 
 
+# No socket of a test waits for ever, whoever made it.
+socket.setdefaulttimeout(120)
+
 _ports = set()
 # Below the ports that the kernel gives to clients, and a range of its own for each of the processes that share the tests.
 _worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:])
@@ -130,7 +133,7 @@ class Server:
                 self.process.wait(timeout)
             except subprocess.TimeoutExpired:
                 self.process.kill()
-                self.process.wait()
+                self.process.wait(60)
                 raise RuntimeError(f"the daemon does not stop:\n{self.log()[-4000:]}")
         return self.process.returncode
 
@@ -138,7 +141,7 @@ class Server:
         """As a power cut would for the process: SIGKILL."""
         if self.alive():
             os.kill(self.process.pid, signal.SIGKILL)
-        self.process.wait()
+        self.process.wait(60)
 
     def restart(self):
         self.stop()
@@ -213,3 +216,27 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if "fhir" in item.fixturenames:
             item.add_marker(pytest.mark.slow)
+
+
+def pytest_configure(config):
+    if not hasattr(config, "workerinput"):
+        os.environ["HOUNSFIELD_ENDED_BY"] = str(pathlib.Path(tempfile.gettempdir()) / f"hounsfield-tests-{os.getpid()}")
+
+
+def pytest_unconfigure(config):
+    if not hasattr(config, "workerinput"):
+        pathlib.Path(os.environ["HOUNSFIELD_ENDED_BY"]).unlink(missing_ok=True)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_handlecrashitem(crashitem):
+    """A test that ended its process has failed; by itself pytest-xdist would begin it again, time after time."""
+    with open(os.environ["HOUNSFIELD_ENDED_BY"], "a", encoding="utf-8") as file:
+        file.write(crashitem + "\n")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item):
+    ended = pathlib.Path(os.environ["HOUNSFIELD_ENDED_BY"])
+    if ended.exists() and item.nodeid in ended.read_text(encoding="utf-8").splitlines():
+        pytest.skip("it has ended its process once")

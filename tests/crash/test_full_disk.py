@@ -2,6 +2,7 @@
 """A daemon on a file system that is really full: a small tmpfs that only it sees. Where mounting is not allowed, not even
 in a user namespace of one's own, there is nothing to try."""
 import os
+import select
 import subprocess
 import time
 
@@ -25,21 +26,21 @@ class SmallDisk:
         script = f"mount -t tmpfs -o size={DISK_MIB}m tmpfs '{folder}' && echo mounted && exec sleep 600"
         self.keeper = subprocess.Popen(["unshare", *rights, "--mount", "--propagation", "private", "sh", "-c", script],
                                        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        if self.keeper.stdout.readline() != "mounted\n":
+        if not select.select([self.keeper.stdout], [], [], 30)[0] or self.keeper.stdout.readline(100) != "mounted\n":
             self.close()
             pytest.skip("no permission to mount a file system")
         users = [] if os.geteuid() == 0 else ["--user", "--preserve-credentials"]
         self.enter = ["nsenter", "--target", str(self.keeper.pid), "--mount", *users]
 
     def run(self, *command):
-        return subprocess.run([*self.enter, *command], check=True, capture_output=True, text=True).stdout
+        return subprocess.run([*self.enter, *command], check=True, capture_output=True, text=True, timeout=60).stdout
 
     def free(self):
         return int(self.run("stat", "-f", "-c", "%a", str(self.folder))) * 4096
 
     def close(self):
         self.keeper.kill()
-        self.keeper.wait()
+        self.keeper.wait(60)
 
 
 @pytest.fixture
@@ -115,7 +116,7 @@ def test_HOS_49_a_full_disk_refuses_stores_and_all_else_goes_on(start_server, di
     server = start_server({"log": "info", "data": {"directory": str(disk.folder), "segmentSizeMiB": 8, "minimumFreeMiB": 24}},
                           wait=False)
     server.process.kill()  # it was started outside of the small disk
-    server.process.wait()
+    server.process.wait(60)
     server.command = [*disk.enter, *server.command]
     server.start()
     clients = Clients(server)

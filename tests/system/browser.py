@@ -69,7 +69,7 @@ class Browser:
             self.process.wait(10)
         except subprocess.TimeoutExpired:
             os.killpg(self.process.pid, 9)
-            self.process.wait()
+            self.process.wait(60)
         os.close(self._in)
         os.close(self._out)
         self._log.close()

@@ -50,7 +50,7 @@ class Authority:
                       "authority")
 
     def _openssl(self, *arguments):
-        return subprocess.run(["openssl", *map(str, arguments)], check=True, capture_output=True, text=True).stdout
+        return subprocess.run(["openssl", *map(str, arguments)], check=True, capture_output=True, text=True, timeout=60).stdout
 
     def _request_config(self):
         path = self.folder / "request"

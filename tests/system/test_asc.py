@@ -13,6 +13,7 @@ import pytest
 import requests
 from pydicom.dataset import Dataset
 
+from bounds import join_all
 from upper_layer import (
     AC, ABORT, BIG_ENDIAN, COMMAND, CT, DATA, EXPLICIT, IMPLICIT, JPEG, LAST, RELEASE_RP, RELEASE_RQ, RJ,
     RQ, STUDY_FIND, STUDY_MOVE, VERIFICATION, Accepted, Association, Receiver, Wire, assert_aborted, associate_rq,
@@ -534,7 +535,7 @@ def test_STO_15_the_declared_level_is_true_for_signed_instances(server):
     assert association.store(ds, 1)[0x0900] == 0
     association.release()
     url = f"{server.dicomweb}/studies/{ds.StudyInstanceUID}/series/{ds.SeriesInstanceUID}/instances/{ds.SOPInstanceUID}"
-    got = requests.get(url, headers={"Accept": 'multipart/related; type="application/dicom"; transfer-syntax=*'})
+    got = requests.get(url, headers={"Accept": 'multipart/related; type="application/dicom"; transfer-syntax=*'}, timeout=60)
     assert got.status_code == 200 and content in got.content
 
 
@@ -717,11 +718,10 @@ def test_HOS_10_a_crowd_at_once(start_server):
             wire.close()
 
     sources = [f"127.0.0.{i}" for i in range(2, 8)]
-    threads = [threading.Thread(target=storm, args=(source,)) for source in sources]
+    threads = [threading.Thread(target=storm, args=(source,), daemon=True) for source in sources]
     for thread in threads:
         thread.start()
-    for thread in threads:
-        thread.join()
+    join_all(threads)
     accepted = sum(answer == (AC, b"") for answer in answers)
     rejected = sum(answer in ((RJ, b"\2\3\1"), (RJ, b"\2\3\2")) for answer in answers)
     assert len(answers) == 900 and accepted + rejected == 900, set(answers)
@@ -829,7 +829,7 @@ def test_ASC_12_an_orderly_stop_ends_idle_associations_and_lets_messages_end(sta
     busy.send(fragments(3, COMMAND, command({0x0002: CT, 0x1000: ds.SOPInstanceUID, 0x0100: 1, 0x0110: 1, 0x0700: 0,
                                              0x0800: 1}), 500) + data_pdu(pdv(3, 0, content[:100])))
     time.sleep(0.1)
-    stopping = threading.Thread(target=server.stop)
+    stopping = threading.Thread(target=server.stop, daemon=True)
     stopping.start()
     assert_aborted(idle, 0)
     with pytest.raises(OSError):

@@ -12,6 +12,7 @@ import time
 import fhir_proxy
 import pytest
 import requests
+from bounds import join_all
 from fhir_proxy import Proxy
 from web import make, new_uid, part10, store
 
@@ -251,11 +252,10 @@ def test_FHIR_03_eight_sources_in_any_order_and_twice(cast, proxy, fhir):
         for part in order:
             store(server, part)
 
-    sources = [threading.Thread(target=source, args=(seed,)) for seed in range(8)]
+    sources = [threading.Thread(target=source, args=(seed,), daemon=True) for seed in range(8)]
     for thread in sources:
         thread.start()
-    for thread in sources:
-        thread.join()
+    join_all(sources)
     held = cast_study(fhir, *study)
     idle(server)
     assert (held["numberOfSeries"], held["numberOfInstances"]) == (2, 48)
@@ -294,11 +294,10 @@ def test_FHIR_04_two_archives_cast_one_new_patient_at_once(cast, fhir):
     for _ in range(4):
         a = make()
         b = make(PatientID=a.PatientID)
-        threads = [threading.Thread(target=store, args=x) for x in ((first, a), (second, b))]
+        threads = [threading.Thread(target=store, args=x, daemon=True) for x in ((first, a), (second, b))]
         for thread in threads:
             thread.start()
-        for thread in threads:
-            thread.join()
+        join_all(threads)
         assert cast_study(fhir, a)["subject"] == cast_study(fhir, b)["subject"]
         assert len(patients(fhir, a)) == 1
 

@@ -204,8 +204,8 @@ def decode(part):
                                              ("ES384", ["EC", "-pkeyopt", "ec_paramgen_curve:P-384"])])
 def test_smart_backend_services_sign_who_we_are(cast, proxy, fhir, authority, endpoint, tmp_path, algorithm, kind):
     key, public = tmp_path / "key.pem", tmp_path / "public.pem"
-    subprocess.run(["openssl", "genpkey", "-algorithm", *kind, "-out", key], check=True, capture_output=True)
-    subprocess.run(["openssl", "pkey", "-in", key, "-pubout", "-out", public], check=True, capture_output=True)
+    subprocess.run(["openssl", "genpkey", "-algorithm", *kind, "-out", key], check=True, capture_output=True, timeout=60)
+    subprocess.run(["openssl", "pkey", "-in", key, "-pubout", "-out", public], check=True, capture_output=True, timeout=60)
     seen = set()
 
     def check(form, headers):
@@ -215,7 +215,7 @@ def test_smart_backend_services_sign_who_we_are(cast, proxy, fhir, authority, en
         raw = decode(signature)
         (tmp_path / "signature").write_bytes(der(raw) if algorithm == "ES384" else raw)
         (tmp_path / "signed").write_text(f"{head}.{claims}")
-        verified = subprocess.run(["openssl", "dgst", "-sha384", "-verify", public, "-signature", tmp_path / "signature", tmp_path / "signed"], capture_output=True)
+        verified = subprocess.run(["openssl", "dgst", "-sha384", "-verify", public, "-signature", tmp_path / "signature", tmp_path / "signed"], capture_output=True, timeout=60)
         head, claims = json.loads(decode(head)), json.loads(decode(claims))
         good = (
             verified.returncode == 0
@@ -314,7 +314,7 @@ def test_a_proxy_is_the_one_that_is_set_and_no_other(cast, proxy, fhir):
 
 def test_settings_that_cannot_log_in_are_refused(start_server, tmp_path):
     weak = tmp_path / "weak.pem"
-    subprocess.run(["openssl", "genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-out", weak], check=True, capture_output=True)
+    subprocess.run(["openssl", "genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-out", weak], check=True, capture_output=True, timeout=60)
     url = "http://127.0.0.1:9/fhir"
     token = "https://localhost:9/token"
     for fhir in (

@@ -3,6 +3,7 @@
 import concurrent.futures
 import datetime
 import re
+import time
 
 import pytest
 import requests
@@ -24,8 +25,9 @@ def latest(server):
 
 def since(server, offset):
     """All changes after `offset`."""
-    changes = []
+    changes, deadline = [], time.monotonic() + 60
     while page := feed(server, offset=offset, limit=100, includeMetadata="false"):
+        assert time.monotonic() < deadline, "a feed without an end"
         changes += page
         offset = page[-1]["sequence"]
     return changes
@@ -162,7 +164,7 @@ def test_a_follower_sees_each_change_of_parallel_stores_exactly_once(server):
                 seen += [c["sopInstanceUid"] for c in page]
                 break
         for one in stores:
-            one.result()
+            one.result(60)
     assert sorted(seen) == sorted(str(d.SOPInstanceUID) for group in datasets for d in group)
 
 

@@ -12,6 +12,7 @@ import time
 import pytest
 import requests
 
+from bounds import join_all
 from web import get, make, new_uid, store, url_of, value
 
 WAIT = 30
@@ -205,8 +206,9 @@ def events(server, headers=None, **parameters):
                           headers={"Accept": "text/event-stream", **(headers or {})})
 
     def read():
-        fields = {}
+        fields, deadline = {}, time.monotonic() + 4 * WAIT
         for line in answer.iter_lines(chunk_size=1):
+            assert time.monotonic() < deadline, "no change and no end, comments alone"
             name, _, content = line.decode().partition(": ")
             if line:
                 fields[name] = content
@@ -265,8 +267,8 @@ def test_a_stream_is_not_cut_for_its_silence_and_ends_with_the_server(start_serv
         ds = make()
         store(server, ds)
         assert changes_of(stream, 1)[0]["sopInstanceUid"] == ds.SOPInstanceUID
-        stopping = threading.Thread(target=server.stop)
+        stopping = threading.Thread(target=server.stop, daemon=True)
         stopping.start()
         assert not [fields for fields in stream if "data" in fields]  # its end, as it should be
-        stopping.join()
+        join_all([stopping])
     assert server.process.returncode == 0

@@ -233,7 +233,7 @@ def slow_verify(data):
     for line in process.stderr:
         if line.startswith("reading records"):
             return process
-    raise AssertionError(process.wait())
+    raise AssertionError(process.wait(60))
 
 
 @pytest.mark.parametrize("online", [True, False])
@@ -254,7 +254,7 @@ def test_a_client_that_goes_away_ends_its_job_and_there_is_one_at_a_time(filled)
     assert done.returncode == 1 and "under way already" in done.stderr
     report("stats", "--data", filled.data_dir)
     process.kill()
-    process.communicate()
+    process.communicate(timeout=60)
     deadline = time.monotonic() + 20
     while run("verify", "--data", filled.data_dir).returncode != 0:
         assert time.monotonic() < deadline

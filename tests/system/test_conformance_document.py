@@ -97,7 +97,7 @@ def test_ASC_01_the_document_names_the_implementation_and_the_limits(server):
 def test_settings_that_the_document_names_exist():
     import subprocess
     from conftest import BINARY
-    settings = subprocess.run([BINARY, "settings"], capture_output=True, text=True, check=True).stdout
+    settings = subprocess.run([BINARY, "settings"], capture_output=True, text=True, check=True, timeout=60).stdout
     for name in set(re.findall(r"\[`(\w+)`", TEXT)):
         assert f'"{name}":' in settings, name
 

@@ -15,6 +15,7 @@ from pynetdicom.sop_class import (
     StudyRootQueryRetrieveInformationModelGet, StudyRootQueryRetrieveInformationModelMove, Verification,
 )
 
+from bounds import join_all
 from upper_layer import CT, STUDY_FIND, Association, EXPLICIT, find, keys, store_all
 from web import make, new_uid, part10
 
@@ -46,13 +47,12 @@ def busy(server):
             association.answers(1)
         association.release()
 
-    workers = [threading.Thread(target=load, args=(work,)) for work in [storing] * 4 + [asking] * 2]
+    workers = [threading.Thread(target=load, args=(work,), daemon=True) for work in [storing] * 4 + [asking] * 2]
     for worker in workers:
         worker.start()
     yield server
     stop.set()
-    for worker in workers:
-        worker.join()
+    join_all(workers)
     assert not broken, broken
 
 

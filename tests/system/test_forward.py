@@ -258,7 +258,7 @@ class Storescp:
 
     def __exit__(self, *_):
         self.process.kill()
-        self.process.wait()
+        self.process.wait(60)
 
     def files(self):
         return {ds.SOPInstanceUID: ds for ds in map(pydicom.dcmread, self.folder.iterdir())}

@@ -196,11 +196,11 @@ def test_HOS_20_vrs_that_nobody_knows_are_kept_or_refused_and_never_misread(serv
     body = content[:at] + content[at:] + strange
     status = status_of(server, ds, body)
     url = f"{server.dicomweb}/studies/{ds.StudyInstanceUID}/series/{ds.SeriesInstanceUID}/instances/{ds.SOPInstanceUID}"
-    answer = requests.get(url + "/metadata")
+    answer = requests.get(url + "/metadata", timeout=60)
     assert status in (0, 0xC000)
     assert answer.status_code == (200 if status == 0 else 404)
     if status == 0:
-        whole = requests.get(url, headers={"Accept": 'multipart/related; type="application/dicom"; transfer-syntax=*'})
+        whole = requests.get(url, headers={"Accept": 'multipart/related; type="application/dicom"; transfer-syntax=*'}, timeout=60)
         assert body in whole.content
     assert_serves(server)
 
@@ -285,7 +285,7 @@ def test_HOS_31_commitment_by_the_million_is_refused_and_nothing_is_queued(start
     nested = b"".join(struct.pack("<HH2sHI", 0x0008, 0x1199, b"SQ", 0, 0xFFFFFFFF)
                       + struct.pack("<HHI", 0xFFFE, 0xE000, 0xFFFFFFFF) for _ in range(1000))
     assert asked(transaction + nested) in (0x0115, 0x0213)
-    assert "hounsfield_commitments_waiting 0" in requests.get(server.url + "/metrics").text
+    assert "hounsfield_commitments_waiting 0" in requests.get(server.url + "/metrics", timeout=60).text
     assert_serves(server)
 
 

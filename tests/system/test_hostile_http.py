@@ -85,9 +85,9 @@ def test_WADO_03_what_is_deleted_while_it_is_read_is_left_out_or_gone_and_never_
         writers = [pool.submit(write, i) for i in range(3)]
         readers = [pool.submit(read, i) for i in range(6)]
         for writer in writers:
-            writer.result()
+            writer.result(60)
         for reader in readers:
-            assert reader.result() <= {200, 404, 410}
+            assert reader.result(60) <= {200, 404, 410}
 
 
 def test_CAP_03_what_was_answered_arrives_whole_though_the_instance_is_deleted_at_once(server):

@@ -18,7 +18,7 @@ WAIT = 20
 
 
 def hash_of(password):
-    return subprocess.run(["openssl", "passwd", "-6", password], check=True, capture_output=True, text=True).stdout.strip()
+    return subprocess.run(["openssl", "passwd", "-6", password], check=True, capture_output=True, text=True, timeout=60).stdout.strip()
 
 
 def user(name, rights, password=None, token=None, **more):

@@ -11,6 +11,7 @@ import time
 import pydicom
 import pytest
 
+from bounds import join_all, until
 from upper_layer import (
     BIG_ENDIAN, CT, EXPLICIT, IMPLICIT, PATIENT_MOVE, STUDY_MOVE, Association, Receiver, decode, encode, item, keys,
     store_all, store_many, user_information,
@@ -492,11 +493,10 @@ def test_HOS_30_many_equal_moves_at_once(server, tree):
     query = keys(QueryRetrieveLevel="STUDY", StudyInstanceUID=tree[0].StudyInstanceUID)
     finals = []
     with Receiver(server.destination_ports["MOVEDEST1"]) as receiver:
-        workers = [threading.Thread(target=lambda: finals.append(move(server, query)[-1][0])) for _ in range(20)]
+        workers = [threading.Thread(target=lambda: finals.append(move(server, query)[-1][0]), daemon=True) for _ in range(20)]
         for worker in workers:
             worker.start()
-        for worker in workers:
-            worker.join()
+        join_all(workers)
         assert len(finals) == 20 and all(final[0x0900] == 0 and final[0x1021] == 3 for final in finals)
         assert len(receiver.stored) == 60
 
@@ -525,6 +525,7 @@ def test_MOV_01_movescu_to_storescp_of_dcmtk(server, tree, tmp_path):
         deadline = time.monotonic() + 10
         while subprocess.run(["echoscu", "127.0.0.1", str(port)], capture_output=True, timeout=10).returncode:
             assert time.monotonic() < deadline
+            time.sleep(0.02)
         subprocess.run(["movescu", "-S", "-aec", server.ae_title, "-aem", "MOVEDEST2", "127.0.0.1",
                         str(server.dimse_port), "-k", "QueryRetrieveLevel=STUDY", "-k",
                         f"StudyInstanceUID={tree[0].StudyInstanceUID}"], check=True, timeout=30, capture_output=True)
@@ -598,8 +599,7 @@ def test_MOV_13_cancel_ends_what_runs_on_all_associations_and_begins_no_more(lan
     with Receiver(port, delay=0.1) as receiver:
         association = Association(server, [(1, STUDY_MOVE, [EXPLICIT])], calling="MOVER")
         association.request(1, 0x21, STUDY_MOVE, of_study(datasets), 7, elements={0x0600: "WIDE"})
-        while len(receiver.stored) < 6:
-            time.sleep(0.01)
+        until(lambda: len(receiver.stored) >= 6, "the sixth instance")
         association.cancel(1, 7)
         final, _ = association.answers(1)[-1]
         receiver.wait_ended(4)
@@ -675,8 +675,7 @@ def test_MOV_08_cancel_does_not_wait_for_a_destination_that_never_answers(start_
     with Silent(port) as receiver:
         association = Association(server, [(1, STUDY_MOVE, [EXPLICIT])])
         association.request(1, 0x21, STUDY_MOVE, of_study(datasets), 7, elements={0x0600: destination})
-        while len(receiver.requests) < running or receiver.taken < running * 1000:
-            time.sleep(0.01)
+        until(lambda: len(receiver.requests) >= running and receiver.taken >= running * 1000, "what each association sends")
         association.cancel(1, 7)
         final, _ = association.answers(1)[-1]
         association.release()
@@ -700,7 +699,6 @@ def test_MOV_13_a_server_that_stops_waits_for_no_destination(start_server):
     with Silent(port) as receiver:
         association = Association(server, [(1, STUDY_MOVE, [EXPLICIT])])
         association.request(1, 0x21, STUDY_MOVE, of_study(datasets), 7, elements={0x0600: "WIDE"})
-        while len(receiver.requests) < 4:
-            time.sleep(0.01)
+        until(lambda: len(receiver.requests) >= 4, "four associations")
         assert server.stop() == 0
         receiver.wait_ended(4)

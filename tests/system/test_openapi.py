@@ -9,6 +9,7 @@ import xml.etree.ElementTree as ElementTree
 import pytest
 import requests
 
+from bounds import until
 from conftest import ROOT
 from web import JSON, make, multipart, new_uid, part10, store, url_of
 
@@ -92,8 +93,7 @@ def test_every_GET_that_is_listed_works_with_every_type_and_parameter(server, do
             "path": "7FE00010", "transaction": new_uid(), "tag": "00181000"}
     commitment = f"{server.url}/dicomweb/commitment-requests/{uids['transaction']}"
     requests.post(commitment, data=commitment_of(ds, "json"), headers={"Content-Type": "application/dicom+json"}, timeout=60)
-    while requests.get(commitment, timeout=60).status_code == 202:
-        time.sleep(0.1)
+    until(lambda: requests.get(commitment, timeout=60).status_code != 202, "the result of the commitment", pause=0.1)
     wado_uri = {"requestType": "WADO", "studyUID": uids["study"], "seriesUID": uids["series"], "objectUID": uids["instance"]}
     documents = {}
     for number, kind in enumerate(("application/pdf", "text/xml", "model/stl", "model/obj", "model/mtl"), 1):

@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from bounds import join_all
 from conftest import free_port
 from upper_layer import (
     AC, CT, EXPLICIT, IMPLICIT, RJ, STUDY_FIND, STUDY_MOVE, VERIFICATION, Association, Receiver, associate_rq, encode,
@@ -191,7 +192,7 @@ def test_a_storm_of_reloads_disturbs_nobody(start_server):
         except BaseException as failure:  # pylint: disable=broad-except
             failures.append(failure)
 
-    threads = [threading.Thread(target=work, args=(calling,)) for calling in ("OLD", "ANYBODY", "OTHER")]
+    threads = [threading.Thread(target=work, args=(calling,), daemon=True) for calling in ("OLD", "ANYBODY", "OTHER")]
     for thread in threads:
         thread.start()
     for at in range(40):
@@ -200,8 +201,7 @@ def test_a_storm_of_reloads_disturbs_nobody(start_server):
         server.process.send_signal(signal.SIGHUP)
         time.sleep(0.02)
     stop.set()
-    for thread in threads:
-        thread.join()
+    join_all(threads)
     assert not failures, failures
     assert server.alive()
 

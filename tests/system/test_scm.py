@@ -12,6 +12,7 @@ import requests
 from pydicom.dataset import Dataset
 from pynetdicom import AE, evt
 
+from bounds import join_all
 from conftest import free_port
 from upper_layer import (
     CT, EXPLICIT, IMPLICIT, VERIFICATION, Association, decode, encode, role, store_all, user_information)
@@ -202,7 +203,7 @@ def test_SCM_05_on_an_association_of_ours_when_the_requesters_is_over(start_serv
         association = Association(server, CONTEXTS, calling="REQUESTER")
         assert ask(association, action(transaction, references_of(datasets))) == 0
         association.release()
-        (kind, ds), = requester.wait()
+        (kind, ds), = requester.wait(1)
         assert kind == 1 and ds.TransactionUID == transaction and len(ds.ReferencedSOPSequence) == 3
         # the same titles the other way round, and the roles as well
         assert requester.requests == [("HOUNSFIELD", "REQUESTER", [(COMMITMENT, False, True)])]
@@ -292,7 +293,7 @@ def test_SCM_06_an_answer_that_comes_too_late_counts_for_nothing(start_server):
         assert ask(association, action(transaction, references_of([ds]))) == 0
         report = hear(association, answer=False)  # heard, and not answered
         assert report.transaction == transaction
-        (_, again), = requester.wait()
+        (_, again), = requester.wait(1)
         assert again.TransactionUID == transaction
         association.send_message(3, {0x0002: COMMITMENT, 0x0100: 0x8100, 0x0120: report.command[0x0110], 0x0800: 0x0101,
                                      0x0900: 0, 0x1000: INSTANCE})
@@ -311,7 +312,7 @@ def test_SCM_06_an_association_that_breaks_before_its_answer(start_server):
             assert ask(association, action(new_uid(), references_of([ds]))) == 0
             hear(association, answer=False)
             getattr(association, end)()
-            assert len(requester.wait()) == 1, end
+            assert len(requester.wait(1)) == 1, end
 
 
 @pytest.mark.parametrize("status, wrong", [
@@ -444,7 +445,7 @@ def test_SCM_06_the_operator_sees_what_waits(start_server):
     association = Association(server, CONTEXTS, calling="REQUESTER")
     assert ask(association, action(new_uid(), [(CT, new_uid())])) == 0
     association.release()
-    text = requests.get(server.url + "/metrics").text
+    text = requests.get(server.url + "/metrics", timeout=60).text
     assert "hounsfield_commitments_waiting 1" in text
 
 
@@ -471,7 +472,7 @@ def test_HOS_50_without_a_descriptor_left_the_request_is_kept_and_reported_other
         assert ask(association, action(transaction, references_of([ds]))) == 0
         assert association.echo() == 0
         resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
-        requester.wait()
+        requester.wait(1)
         assert [report.TransactionUID for _, report in requester.reports] == [transaction]
         assert "ReferencedSOPSequence" in requester.reports[0][1] and "FailedSOPSequence" not in requester.reports[0][1]
         association.release()
@@ -519,7 +520,9 @@ def result_of(answer):
 
 
 def settled(server, transaction, answer):
+    deadline = time.monotonic() + 120
     while answer.status_code == 202:
+        assert time.monotonic() < deadline, "no result of the commitment"
         assert int(answer.headers["Retry-After"]) > 0 and not answer.content
         time.sleep(0.2)
         answer = requests.get(by_web(server, transaction), headers={"Accept": JSON}, timeout=60)
@@ -611,11 +614,10 @@ def test_SCM_10_many_at_once_each_get_the_result_of_their_own(prompt_server):
             answer = post(prompt_server, transaction, references_of([ds]) + [(CT, transaction)])
             results[transaction] = (ds.SOPInstanceUID, settled(prompt_server, transaction, answer))
 
-    threads = [threading.Thread(target=one, args=(ds,)) for ds in datasets]
+    threads = [threading.Thread(target=one, args=(ds,), daemon=True) for ds in datasets]
     for thread in threads:
         thread.start()
-    for thread in threads:
-        thread.join()
+    join_all(threads)
     assert len(results) == 48
     for transaction, (instance, result) in results.items():
         assert result == ({instance}, {transaction: NO_SUCH_INSTANCE})

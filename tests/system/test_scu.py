@@ -268,7 +268,7 @@ def test_all_of_it_with_dcmqrscp(files, tmp_path):
     try:
         where = ["--called", "QR", "--aet", "BACK", "127.0.0.1", port]
         deadline = time.monotonic() + 20
-        while subprocess.run([str(BINARY), "echo", *map(str, where)], capture_output=True).returncode:
+        while subprocess.run([str(BINARY), "echo", *map(str, where)], capture_output=True, timeout=60).returncode:
             assert time.monotonic() < deadline
             time.sleep(0.1)
         assert "4 of 4 files stored" in run("send", *where, folder).stdout
@@ -282,7 +282,7 @@ def test_all_of_it_with_dcmqrscp(files, tmp_path):
         assert len(list((tmp_path / "out").iterdir())) == 4
     finally:
         peer.terminate()
-        peer.wait()
+        peer.wait(60)
 
 
 def test_with_pynetdicom(files):

@@ -17,6 +17,7 @@ from pydicom.dataset import Dataset
 from pynetdicom import AE, build_context
 from pynetdicom.presentation import AllStoragePresentationContexts
 
+from bounds import join_all
 from conftest import BINARY
 from upper_layer import (
     BIG_ENDIAN, CT, DEFLATED, EXPLICIT, IMPLICIT, JPEG, LAST, STUDY_FIND, STUDY_MOVE, VERIFICATION, Association,
@@ -366,11 +367,10 @@ def test_STO_14_sixteen_associations_store_one_study(server):
 
     shuffled = datasets + datasets[:32]
     random.Random(3).shuffle(shuffled)
-    threads = [threading.Thread(target=send, args=(shuffled[i::16],)) for i in range(16)]
+    threads = [threading.Thread(target=send, args=(shuffled[i::16],), daemon=True) for i in range(16)]
     for thread in threads:
         thread.start()
-    for thread in threads:
-        thread.join()
+    join_all(threads)
     assert statuses == [0] * 128
     assert study_counts(server, study) == [(3, 96)]
     found, _ = find(server, keys(QueryRetrieveLevel="SERIES", StudyInstanceUID=study, SeriesInstanceUID="",
@@ -460,7 +460,7 @@ def test_STO_10_nothing_is_coerced_so_nothing_is_called_coerced(server):
     ds = make(PatientID="  spaces ", PatientName="lower^case")
     store_all(server, [ds])
     url = f"{server.dicomweb}/studies/{ds.StudyInstanceUID}/series/{ds.SeriesInstanceUID}/instances/{ds.SOPInstanceUID}"
-    got = requests.get(url, headers={"Accept": 'multipart/related; type="application/dicom"; transfer-syntax=*'})
+    got = requests.get(url, headers={"Accept": 'multipart/related; type="application/dicom"; transfer-syntax=*'}, timeout=60)
     assert encode(ds) in got.content
 
 
@@ -584,9 +584,9 @@ def test_STO_11_wrong_but_harmless_values_are_stored_as_they_are(server, tag, vr
     assert association.store(content, 3, sop_class=ds.SOPClassUID, sop_instance=ds.SOPInstanceUID)[0x0900] == 0
     association.release()
     url = f"{server.dicomweb}/studies/{ds.StudyInstanceUID}/series/{ds.SeriesInstanceUID}/instances/{ds.SOPInstanceUID}"
-    got = requests.get(url, headers={"Accept": 'multipart/related; type="application/dicom"; transfer-syntax=*'})
+    got = requests.get(url, headers={"Accept": 'multipart/related; type="application/dicom"; transfer-syntax=*'}, timeout=60)
     assert content in got.content
-    assert requests.get(url + "/metadata").status_code == 200
+    assert requests.get(url + "/metadata", timeout=60).status_code == 200
 
 
 def test_STO_16_the_move_originator_is_recorded(start_server):
@@ -644,11 +644,10 @@ def test_STO_14_two_hundred_associations_at_once_with_every_service(start_server
             failures.append((at % 5, failure))
 
     with Receiver(server.destination_ports["MOVEDEST1"]) as receiver:
-        threads = [threading.Thread(target=work, args=(at,)) for at in range(200)]
+        threads = [threading.Thread(target=work, args=(at,), daemon=True) for at in range(200)]
         for thread in threads:
             thread.start()
-        for thread in threads:
-            thread.join()
+        join_all(threads)
         assert not failures, failures[:5]
         assert len(receiver.stored) == 80
     answer = find(server, keys(QueryRetrieveLevel="STUDY", StudyInstanceUID=study,

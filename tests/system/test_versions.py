@@ -10,6 +10,7 @@ from collections import Counter
 import pydicom
 import requests
 
+from bounds import join_all
 from test_commands import report
 from upper_layer import Association
 from web import get, make, new_uid, parts_of, store, url_of
@@ -79,7 +80,7 @@ def test_STO_08_old_versions_stay_whole_beside_all_commands_and_a_crash(start_se
     before_backup = dict(replacer.acknowledged)
     report("backup", backup, "--check", "--data", data)
     server.kill()
-    replacer.join()
+    join_all([replacer])
 
     # What was acknowledged is there, or what was being stored after it.
     server.start()
@@ -182,7 +183,7 @@ def test_STO_08_many_replace_one_instance_while_it_is_retrieved_queried_committe
             if not stopping.is_set():  # after that the server is gone
                 faults.append(f"{act.__name__}: {fault!r}")
 
-    threads = [threading.Thread(target=guarded, args=(act, worker))
+    threads = [threading.Thread(target=guarded, args=(act, worker), daemon=True)
                for act, count in ((replace, 16), (retrieve, 2), (query, 1), (commit, 1), (delete, 1))
                for worker in range(1, count + 1)]
     for thread in threads:
@@ -193,8 +194,7 @@ def test_STO_08_many_replace_one_instance_while_it_is_retrieved_queried_committe
         time.sleep(0.05)
     stopping.set()
     server.kill()
-    for thread in threads:
-        thread.join()
+    join_all(threads)
     assert faults == [] and len(+done) == 5
     server.start()
     assert report("verify", "--data", server.data_dir)["result"]["findings"] == []

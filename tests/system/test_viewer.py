@@ -118,12 +118,12 @@ def formats():
 def store(server, files):
     body = b"".join(b"--limit\r\nContent-Type: application/dicom\r\n\r\n" + file + b"\r\n" for file in files) + b"--limit--\r\n"
     answer = requests.post(server.dicomweb + "/studies", data=body, headers={
-        "Content-Type": 'multipart/related; type="application/dicom"; boundary=limit'})
+        "Content-Type": 'multipart/related; type="application/dicom"; boundary=limit'}, timeout=60)
     assert answer.status_code == 200, answer.text
 
 
 def find(server, path, **query):
-    answer = requests.get(f"{server.dicomweb}/{path}", params=urllib.parse.urlencode(query, quote_via=urllib.parse.quote))
+    answer = requests.get(f"{server.dicomweb}/{path}", params=urllib.parse.urlencode(query, quote_via=urllib.parse.quote), timeout=60)
     return answer.json() if answer.status_code == 200 else []
 
 
@@ -185,7 +185,7 @@ def correlation(one, other):
 
 def rendered(server, instance, frame=1):
     """As the server itself shows it."""
-    answer = requests.get(f"{server.dicomweb}/{instance}/frames/{frame}/rendered", headers={"Accept": "image/png"})
+    answer = requests.get(f"{server.dicomweb}/{instance}/frames/{frame}/rendered", headers={"Accept": "image/png"}, timeout=60)
     assert answer.status_code == 200, answer.text
     return Image.open(io.BytesIO(answer.content)).convert("RGB")
 
@@ -425,7 +425,7 @@ def test_a_measurement_is_stored_as_a_structured_report(archive, browser):
         browser.evaluate("new Promise(done => setTimeout(done, 250))")
     assert len(reports) == 1, browser.story()
     series, instance = uid(reports[0], "0020000E"), uid(reports[0], "00080018")
-    metadata = requests.get(f"{archive.dicomweb}/studies/{study}/series/{series}/instances/{instance}/metadata").text
+    metadata = requests.get(f"{archive.dicomweb}/studies/{study}/series/{series}/instances/{instance}/metadata", timeout=60).text
     assert image.rsplit("/", 1)[1] in metadata and '"mm"' in metadata
     for _ in range(40):  # what was stored is there before the page hears so
         answers = [r for r in browser.responses if r[2] == archive.dicomweb + "/studies"]

@@ -59,21 +59,21 @@ def serve(start_server, folder, **http):
     ("secret.gz", "application/octet-stream"), ("empty.css", "text/css")])
 def test_files_come_as_they_are_and_by_their_media_type(viewer, path, media_type):
     for url in (f"{viewer.url}/viewer/{path}", f"{viewer.url}/{path}"):
-        answer = requests.get(url)
+        answer = requests.get(url, timeout=60)
         assert answer.status_code == 200 and answer.content == (viewer.folder_served / path).read_bytes()
         assert answer.headers["Content-Type"].split(";")[0] == media_type
         assert answer.headers["X-Content-Type-Options"] == "nosniff"
         assert "default-src 'self'" in answer.headers["Content-Security-Policy"]
-        assert requests.get(url, headers={"If-None-Match": answer.headers["ETag"]}).status_code == 304
-        head = requests.head(url)
+        assert requests.get(url, headers={"If-None-Match": answer.headers["ETag"]}, timeout=60).status_code == 304
+        head = requests.head(url, timeout=60)
         assert head.status_code == 200 and head.content == b""
 
 
 def test_a_changed_file_has_another_etag(start_server, folder):
     server = serve(start_server, folder)
-    before = requests.get(server.url + "/viewer/index.html").headers["ETag"]
+    before = requests.get(server.url + "/viewer/index.html", timeout=60).headers["ETag"]
     (folder / "index.html").write_bytes(PAGE + b"<p>new")
-    after = requests.get(server.url + "/viewer/index.html", headers={"If-None-Match": before})
+    after = requests.get(server.url + "/viewer/index.html", headers={"If-None-Match": before}, timeout=60)
     assert after.status_code == 200 and after.content == PAGE + b"<p>new"
 
 
@@ -82,25 +82,25 @@ def test_a_new_folder_in_its_place_is_served_at_once(start_server, folder):
     folder.rename(folder.parent / "old")
     folder.mkdir()
     (folder / "index.html").write_bytes(b"newer")
-    assert requests.get(server.url + "/viewer").content == b"newer"
+    assert requests.get(server.url + "/viewer", timeout=60).content == b"newer"
 
 
 def test_the_packed_file_beside_is_taken_where_the_client_takes_gzip(viewer):
     url = viewer.url + "/viewer/app.js"
-    packed = requests.get(url, headers={"Accept-Encoding": "gzip"}, stream=True)
+    packed = requests.get(url, headers={"Accept-Encoding": "gzip"}, stream=True, timeout=60)
     assert packed.headers["Content-Encoding"] == "gzip" and packed.headers["Vary"] == "Accept-Encoding"
     assert packed.raw.read(decode_content=False) == (viewer.folder_served / "app.js.gz").read_bytes()
-    plain = requests.get(url, headers={"Accept-Encoding": "identity"})
+    plain = requests.get(url, headers={"Accept-Encoding": "identity"}, timeout=60)
     assert "Content-Encoding" not in plain.headers and plain.content == SCRIPT
     assert plain.headers["ETag"] != packed.headers["ETag"]
-    part = requests.get(url, headers={"Accept-Encoding": "identity", "Range": "bytes=8-10"})
+    part = requests.get(url, headers={"Accept-Encoding": "identity", "Range": "bytes=8-10"}, timeout=60)
     assert part.status_code == 206 and part.content == SCRIPT[8:11]
 
 
 @pytest.mark.parametrize("path", ["/viewer", "/viewer/", "/viewer/viewer?StudyInstanceUIDs=1.2", "/viewer/studies/1.2.840",
                                   "/viewer/assets", "/viewer/assets/deep/"])
 def test_paths_of_the_application_are_its_page(viewer, path):
-    answer = requests.get(viewer.url + path)
+    answer = requests.get(viewer.url + path, timeout=60)
     assert answer.status_code == 200 and answer.content == PAGE
     assert answer.headers["Content-Type"] == "text/html; charset=utf-8"
 
@@ -120,18 +120,18 @@ def test_nothing_else_is_there(viewer, path):
 
 def test_the_services_keep_their_paths_and_methods(viewer):
     server = viewer
-    assert requests.get(server.dicomweb + "/studies").status_code in (200, 204)
-    assert requests.get(server.url + "/health").headers["Content-Type"] == "application/json"
-    assert requests.post(server.dicomweb + "/metadata").status_code == 404
-    assert requests.get(server.dicomweb + "/nothing").status_code == 404
-    assert requests.post(server.url + "/viewer/app.js").status_code == 404
-    assert requests.post(server.url + "/viewer").status_code == 405
-    assert "/viewer" in requests.get(server.url + "/").text
+    assert requests.get(server.dicomweb + "/studies", timeout=60).status_code in (200, 204)
+    assert requests.get(server.url + "/health", timeout=60).headers["Content-Type"] == "application/json"
+    assert requests.post(server.dicomweb + "/metadata", timeout=60).status_code == 404
+    assert requests.get(server.dicomweb + "/nothing", timeout=60).status_code == 404
+    assert requests.post(server.url + "/viewer/app.js", timeout=60).status_code == 404
+    assert requests.post(server.url + "/viewer", timeout=60).status_code == 405
+    assert "/viewer" in requests.get(server.url + "/", timeout=60).text
 
 
 def test_a_configuration_that_points_elsewhere_is_replaced_by_ours(viewer):
     for path in ("/app-config.js", "/viewer/app-config.js"):
-        answer = requests.get(viewer.url + path)
+        answer = requests.get(viewer.url + path, timeout=60)
         assert answer.headers["Content-Type"].startswith("text/javascript")
         assert "elsewhere" not in answer.text and "'/dicomweb'" in answer.text and "@" not in answer.text.replace("@ohif/", "")
 
@@ -140,18 +140,18 @@ def test_a_configuration_that_points_here_is_left_alone(start_server, folder):
     own = b'window.config = { wadoRoot: "/dicomweb", name: "our own" };'
     (folder / "app-config.js").write_bytes(own)
     server = serve(start_server, folder)
-    assert requests.get(server.url + "/viewer/app-config.js").content == own
-    assert requests.get(server.url + "/app-config.js").content == own
+    assert requests.get(server.url + "/viewer/app-config.js", timeout=60).content == own
+    assert requests.get(server.url + "/app-config.js", timeout=60).content == own
 
 
 def test_the_configuration_names_the_prefix_that_is_set(start_server, folder):
     server = start_server({"http": {"viewerDirectory": str(folder)}, "dicomweb": {"prefix": "/images"}})
-    assert "root + '/images'" in requests.get(server.url + "/viewer/app-config.js").text
+    assert "root + '/images'" in requests.get(server.url + "/viewer/app-config.js", timeout=60).text
 
 
 def test_other_origins_are_reached_only_where_the_settings_say_so(start_server, folder):
     def connect(server):
-        policy = requests.get(server.url + "/viewer").headers["Content-Security-Policy"]
+        policy = requests.get(server.url + "/viewer", timeout=60).headers["Content-Security-Policy"]
         return re.search("connect-src ([^;]*)", policy).group(1)
 
     assert connect(serve(start_server, folder)) == "'self' data: blob:"
@@ -164,7 +164,7 @@ def test_who_must_log_in_must_do_so_for_the_viewer_too(start_server, folder, tmp
     users.write_text('{"users": []}')
     server = serve(start_server, folder, usersFile=str(users))
     for path in ("/viewer", "/viewer/app.js", "/app.js", "/missing.js"):
-        answer = requests.get(server.url + path)
+        answer = requests.get(server.url + path, timeout=60)
         assert answer.status_code == 401 and "Basic" in answer.headers["WWW-Authenticate"]
 
 
@@ -176,4 +176,4 @@ def test_a_folder_without_a_page_is_refused_at_the_start(tmp_path):
 
 def test_without_a_viewer_its_paths_are_not_there(server):
     for path in ("/viewer", "/viewer/index.html", "/app-config.js"):
-        assert requests.get(server.url + path).status_code == 404
+        assert requests.get(server.url + path, timeout=60).status_code == 404

@@ -125,11 +125,11 @@ def test_WADO_16_the_DICOMDIR_has_every_level_with_its_keys(server, study):
 def test_WADO_16_unzip_and_dcmmkdir_take_the_archive(server, study, tmp_path):
     answer = get(url_of(server, study[0], "study"), ZIP)
     (tmp_path / "study.zip").write_bytes(answer.content)
-    subprocess.run(["unzip", "-tq", "study.zip"], cwd=tmp_path, check=True, capture_output=True)
-    subprocess.run(["unzip", "-q", "study.zip"], cwd=tmp_path, check=True, capture_output=True)
+    subprocess.run(["unzip", "-tq", "study.zip"], cwd=tmp_path, check=True, capture_output=True, timeout=60)
+    subprocess.run(["unzip", "-q", "study.zip"], cwd=tmp_path, check=True, capture_output=True, timeout=60)
     # an update reads the directory, checks each file it refers to and writes it anew
     files = [name for name in zipfile.ZipFile(tmp_path / "study.zip").namelist() if name != "DICOMDIR"]
-    done = subprocess.run(["dcmmkdir", "-Pgp", "+U", "+D", "DICOMDIR", *files], cwd=tmp_path, capture_output=True, text=True)
+    done = subprocess.run(["dcmmkdir", "-Pgp", "+U", "+D", "DICOMDIR", *files], cwd=tmp_path, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     assert "W:" not in done.stderr and "E:" not in done.stderr, done.stderr
     updated = dcmread(tmp_path / "DICOMDIR")

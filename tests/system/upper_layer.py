@@ -421,7 +421,7 @@ def busy(server, make, senders=4):
         finally:
             stop.set()
     for one in loads:
-        one.result()
+        one.result(60)
 
 
 def find(server, ds, abstract=STUDY_FIND, syntax=EXPLICIT):
@@ -468,6 +468,7 @@ class Receiver:
         self.listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self.listening.bind(("127.0.0.1", port))
         self.listening.listen()
+        self.listening.settimeout(None)  # __exit__ ends it
         self.thread = threading.Thread(target=self._accept, daemon=True)
         self.thread.start()
 
