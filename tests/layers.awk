@@ -1,4 +1,4 @@
-# The layering rule as a test:  server -> { dimse dicomweb cast } -> archive -> { dicom storage http } -> base
+# The layering rule as a test:  server -> { dimse dicomweb hl7 cast } -> archive -> { dicom storage http } -> base
 # A file includes only folders to the right of its own, never a neighbour; only archive and server see storage; each
 # library has one door. Prints every breach and fails.
 #     awk -f layers.awk -v root=DIR
@@ -10,8 +10,9 @@ BEGIN {
     allowed["archive"] = "archive dicom storage base"
     allowed["dimse"] = "dimse archive dicom base"
     allowed["dicomweb"] = "dicomweb archive dicom http base"
+    allowed["hl7"] = "hl7 archive dicom http base"
     allowed["cast"] = "cast archive dicom http base"
-    allowed["server"] = "server dimse dicomweb cast archive storage http dicom base"
+    allowed["server"] = "server dimse dicomweb hl7 cast archive storage http dicom base"
 
     door["rocksdb/"] = "^storage/rocks\\.c$"
     door["microhttpd.h"] = "^http/(server\\.c|front\\.[ch])$"
@@ -25,7 +26,7 @@ BEGIN {
     door["openjph"] = "^dicom/codec_openjph\\.cc$"
     door["openjpeg"] = "^dicom/codec_jpeg2000(_write)?\\.c$"
 
-    list = "cd " root " && find base dicom storage http archive dimse dicomweb cast server -name '*.[ch]' -o -name '*.cc'"
+    list = "cd " root " && find base dicom storage http archive dimse dicomweb hl7 cast server -name '*.[ch]' -o -name '*.cc'"
     while ((list | getline path) > 0) {
         files++
         split(path, parts, "/")
