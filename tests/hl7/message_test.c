@@ -68,7 +68,7 @@ TEST(segments_fields_repetitions_components_and_subcomponents_are_found)
 
 TEST(HL7_08_other_separators_than_the_usual_are_honoured)
 {
-    struct hl7_message message = parsed("MSH#*!?%#HIS###20260102##ADT*A08#7#P#2.5\r"
+    struct hl7_message message = parsed("MSH#*!?%#HIS####20260102##ADT*A08#7#P#2.5\r"
                                         "PID###11***X!22##D|O^E*J?F?A?S?N?R?E?T?\r");
     check_value(&message, "MSH", 2, 0, "*!?%");
     check_value(&message, "MSH", 9, 2, "A08");
