@@ -1,7 +1,7 @@
 # The floor plan. Each folder links what stands to its right, and holds the one door to its library.
 folder_library(base DOORS PkgConfig::GNUTLS)
 folder_library(dicom USES base DOORS DCMTK::dcmdata DCMTK::dcmjpeg PkgConfig::ZLIB PkgConfig::OPENJPEG ${OPENJPH_LIBRARY}
-               PkgConfig::JPEG PkgConfig::PNG PkgConfig::EXPAT)
+               PkgConfig::JPEG PkgConfig::PNG PkgConfig::LCMS PkgConfig::EXPAT)
 folder_library(storage USES base DOORS ${ROCKSDB_LIBRARY})
 folder_library(http USES base DOORS PkgConfig::MICROHTTPD PkgConfig::ZLIB crypt)
 folder_library(archive USES dicom storage base)

@@ -112,13 +112,9 @@ static bool read_text(struct document *document, const struct dataset *item, uin
     buffer_clear(&document->text);
     if (dataset_find(item, tag, &element)) {
         if (element.elided) {
-            struct space space = buffer_reserve(&stored, (size_t)element.size);
-            ok = element.size <= TEXT_MAX && space.data
-                     ? document->source->read(document->source->context, element.offset, space,
-                                              document->err)
-                     : error_set_tag(document->err, ERROR_LIMIT, tag, "a text is too long");
+            ok = value_read(&element, document->source, TEXT_MAX, &stored, document->err);
             element.elided = false;
-            element.value = slice_of(space.data, space.size);
+            element.value = buffer_slice(&stored);
         }
         if (ok)
             dataset_element_text(item, &element, &document->text);

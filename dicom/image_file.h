@@ -5,10 +5,12 @@
 
 #include "dicom/raster.h"
 
-/* 8-bit baseline; quality 1 to 100. Appends. */
-bool image_write_jpeg(const struct raster *raster, int quality, struct buffer *out,
-                      struct error *err);
-bool image_write_png(const struct raster *raster, struct buffer *out, struct error *err);
+/* 8-bit baseline; quality 1 to 100. Appends. `profile`: the ICC profile that goes with it, which
+ * has passed icc_profile_check for as many samples; empty: none. */
+bool image_write_jpeg(const struct raster *raster, int quality, struct slice profile,
+                      struct buffer *out, struct error *err);
+bool image_write_png(const struct raster *raster, struct slice profile, struct buffer *out,
+                     struct error *err);
 
 /* GIF: our own, image_gif_write.c. An animation begins with the first picture, has each of them by
  * its own add, `delay_cs` hundredths of a second long, and ends; all are of one size and kind. */

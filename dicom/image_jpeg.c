@@ -58,7 +58,8 @@ static void end_image(j_compress_ptr jpeg)
     buffer_advance(destination->out, PIECE - destination->base.free_in_buffer);
 }
 
-static void compress(struct jpeg_compress_struct *jpeg, const struct raster *raster, int quality)
+static void compress(struct jpeg_compress_struct *jpeg, const struct raster *raster, int quality,
+                     struct slice profile)
 {
     size_t line = (size_t)raster->columns * raster->samples;
     jpeg->image_width = raster->columns;
@@ -68,6 +69,8 @@ static void compress(struct jpeg_compress_struct *jpeg, const struct raster *ras
     jpeg_set_defaults(jpeg);
     jpeg_set_quality(jpeg, quality, TRUE);
     jpeg_start_compress(jpeg, TRUE);
+    if (profile.size)
+        jpeg_write_icc_profile(jpeg, profile.data, (unsigned)profile.size);
     while (jpeg->next_scanline < jpeg->image_height) {
         JSAMPROW rows[ROWS];
         JDIMENSION count = 0;
@@ -78,8 +81,8 @@ static void compress(struct jpeg_compress_struct *jpeg, const struct raster *ras
     jpeg_finish_compress(jpeg);
 }
 
-bool image_write_jpeg(const struct raster *raster, int quality, struct buffer *out,
-                      struct error *err)
+bool image_write_jpeg(const struct raster *raster, int quality, struct slice profile,
+                      struct buffer *out, struct error *err)
 {
     struct jpeg_compress_struct jpeg = { 0 };
     struct failure failure = { .message = "" };
@@ -98,7 +101,7 @@ bool image_write_jpeg(const struct raster *raster, int quality, struct buffer *o
     }
     jpeg_create_compress(&jpeg);
     jpeg.dest = &destination.base;
-    compress(&jpeg, raster, quality);
+    compress(&jpeg, raster, quality, profile);
     jpeg_destroy_compress(&jpeg);
     return true;
 }

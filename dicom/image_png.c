@@ -8,23 +8,78 @@
 #include "dicom/image_file.h"
 #include "dicom/image_read.h"
 
-bool image_write_png(const struct raster *raster, struct buffer *out, struct error *err)
+enum { LEVEL = 3 /* of compression: beyond it takes long for little */ };
+
+static void give_up(png_structp png, png_const_charp message)
 {
-    png_image image = {
-        .version = PNG_IMAGE_VERSION,
-        .width = raster->columns,
-        .height = raster->rows,
-        .format = raster->samples == 3 ? PNG_FORMAT_RGB : PNG_FORMAT_GRAY,
-        .flags = PNG_IMAGE_FLAG_FAST,
-    };
-    png_alloc_size_t size = PNG_IMAGE_PNG_SIZE_MAX(image);
-    struct space space = buffer_reserve(out, size);
-    if (!space.data)
-        return buffer_check(out, "the picture", err);
-    if (!png_image_write_to_memory(&image, space.data, &size, 0, raster->bytes.data, 0, NULL))
-        return error_set(err, ERROR_UNSUPPORTED, "no PNG can be made: %.60s", image.message);
-    buffer_advance(out, size);
+    (void)message;
+    png_longjmp(png, 1);
+}
+
+static void say_nothing(png_structp png, png_const_charp message)
+{
+    (void)png;
+    (void)message;
+}
+
+/* Writing. */
+
+static void put_bytes(png_structp png, png_bytep bytes, size_t size)
+{
+    if (!buffer_append(png_get_io_ptr(png), slice_of(bytes, size)))
+        png_error(png, "too large");
+}
+
+static void flush(png_structp png)
+{
+    (void)png;
+}
+
+/* All that longjmp passes over is in here. */
+struct writing {
+    png_structp png;
+    png_infop info;
+};
+
+static bool write_rows(struct writing *writing, const struct raster *raster, struct slice profile,
+                       struct buffer *out)
+{
+    png_structp png = writing->png;
+    if (setjmp(png_jmpbuf(png)))
+        return false;
+    png_set_write_fn(png, out, put_bytes, flush);
+    png_set_benign_errors(png, 1); /* a profile may be careless */
+    png_set_compression_level(png, LEVEL);
+    png_set_filter(png, PNG_FILTER_TYPE_BASE, PNG_NO_FILTERS);
+    png_set_IHDR(png, writing->info, raster->columns, raster->rows, 8,
+                 raster->samples == 3 ? PNG_COLOR_TYPE_RGB : PNG_COLOR_TYPE_GRAY,
+                 PNG_INTERLACE_NONE, PNG_COMPRESSION_TYPE_BASE, PNG_FILTER_TYPE_BASE);
+    if (profile.size)
+        png_set_iCCP(png, writing->info, "ICC profile", PNG_COMPRESSION_TYPE_BASE, profile.data,
+                     (png_uint_32)profile.size);
+    png_write_info(png, writing->info);
+    size_t line = (size_t)raster->columns * raster->samples;
+    for (uint32_t y = 0; y < raster->rows; y++)
+        png_write_row(png, raster->bytes.data + y * line);
+    png_write_end(png, writing->info);
     return true;
+}
+
+bool image_write_png(const struct raster *raster, struct slice profile, struct buffer *out,
+                     struct error *err)
+{
+    struct writing writing = { NULL, NULL };
+    writing.png = png_create_write_struct(PNG_LIBPNG_VER_STRING, NULL, give_up, say_nothing);
+    writing.info = writing.png ? png_create_info_struct(writing.png) : NULL;
+    if (!writing.info)
+        abort(); /* as mem_alloc does */
+    bool ok = write_rows(&writing, raster, profile, out);
+    png_destroy_write_struct(&writing.png, &writing.info);
+    if (ok)
+        return true;
+    return buffer_check(out, "the picture", err) &&
+           error_set(err, ERROR_UNSUPPORTED, "no PNG can be made of %u x %u", raster->columns,
+                     raster->rows);
 }
 
 /* Reading. */
@@ -40,18 +95,6 @@ static void take_bytes(png_structp png, png_bytep to, size_t size)
         png_error(png, "cut short");
     memcpy(to, source->rest.data, size);
     source->rest = slice_skip(source->rest, size);
-}
-
-static void give_up(png_structp png, png_const_charp message)
-{
-    (void)message;
-    png_longjmp(png, 1);
-}
-
-static void say_nothing(png_structp png, png_const_charp message)
-{
-    (void)png;
-    (void)message;
 }
 
 /* Grey or RGB, 8 or 16 bits, whatever the file has: PNG's samples are big endian. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "dicom/presentation.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,6 +17,7 @@ enum {
     TAG_PRESENTATION_PIXEL_SPACING = 0x00700101,
     TAG_PRESENTATION_PIXEL_ASPECT_RATIO = 0x00700102,
     FRAMES_MAX = 1000, /* numbers of a list that are read */
+    NUMBER_MAX = 1000000000,
 };
 #define AREA_MAX ((uint64_t)1 << 28) /* pixels */
 
@@ -44,7 +46,8 @@ size_t numbers_of(const struct dataset *dataset, uint32_t tag, double *values, s
         char *end;
         for (; count < most; at = end + 1) {
             double value = strtod(at, &end);
-            if (end == at)
+            /* Also what is no number, which strtod can read, and what no picture could have. */
+            if (end == at || !(fabs(value) <= NUMBER_MAX))
                 break;
             values[count++] = value;
             if (*end != '\\')

@@ -213,26 +213,16 @@ static bool read_points(const struct sheet *sheet, const struct dataset *item,
                         struct point **points, size_t *count, struct error *err)
 {
     enum { PAIR = 8 };
-    const struct value_source *source = sheet->input->state_source;
     struct element element;
     *points = NULL;
     *count = 0;
     if (!dataset_find(item, TAG_GRAPHIC_DATA, &element) || element.vr != VR_FL)
         return true;
-    if (element.size > POINTS_MAX * PAIR)
-        return error_set_tag(err, ERROR_UNSUPPORTED, TAG_GRAPHIC_DATA,
-                             "a graphic has too many "
-                             "points");
     struct buffer stored = buffer_up_to(POINTS_MAX * PAIR);
     struct buffer text = buffer_up_to(POINTS_MAX * PAIR * 16);
-    bool ok = true;
-    if (element.elided) {
-        struct space space = buffer_reserve(&stored, (size_t)element.size);
-        buffer_advance(&stored, space.size);
-        ok = source->read(source->context, element.offset, space, err);
-        element.elided = false;
-        element.value = buffer_slice(&stored);
-    }
+    bool ok = value_read(&element, sheet->input->state_source, POINTS_MAX * PAIR, &stored, err);
+    element.elided = false;
+    element.value = buffer_slice(&stored);
     if (ok && dataset_element_text(item, &element, &text)) {
         const char *at = buffer_text(&text);
         *points = mem_alloc_array(element.size / PAIR + 1, sizeof(**points));

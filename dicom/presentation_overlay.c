@@ -117,15 +117,9 @@ static bool read_bits(const struct dataset *place, const struct value_source *so
     if (!overlay->rows || !overlay->columns || allocated != 1 ||
         !dataset_find(place, OVERLAY_DATA + group, &element))
         return true;
-    if (element.size > OVERLAY_BYTES)
-        return error_set_tag(err, ERROR_UNSUPPORTED, element.tag, "an overlay is too large");
     overlay->big_endian = element.big_endian && element.vr == VR_OW;
     *found = true;
-    if (!element.elided)
-        return buffer_append(&overlay->bits, element.value);
-    struct space space = buffer_reserve(&overlay->bits, (size_t)element.size);
-    buffer_advance(&overlay->bits, space.size);
-    return source->read(source->context, element.offset, space, err);
+    return value_read(&element, source, OVERLAY_BYTES, &overlay->bits, err);
 }
 
 /* False when this frame of the image has none. */

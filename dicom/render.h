@@ -37,6 +37,12 @@ struct render_input {
  * attributes contradict each other or the pixels are too few. */
 bool render_frame(const struct render_input *input, struct raster *raster, struct error *err);
 
+/* The ICC profile that a picture of so many samples has its colours by, checked; empty when it has
+ * none that can be used: then they are sRGB. At most ICC_PROFILE_MAX bytes. */
+bool render_has_profile(const struct render_input *input); /* there may be one to be read */
+bool render_profile(const struct render_input *input, unsigned samples, struct buffer *profile,
+                    struct error *err);
+
 /* Height of a pixel in widths of it; 1 when nothing is said (PS3.3 C.7.6.3.1.7). */
 double render_pixel_height(const struct dataset *header);
 /* The frame that stands for the instance, from 1 (PS3.3 C.7.6.16.1.5: else the middle one). */

@@ -18,23 +18,6 @@ static uint16_t word(const struct element *element, const uint8_t *bytes)
     return element->big_endian ? get_u16be(bytes) : get_u16le(bytes);
 }
 
-/* The value, also of an element whose value is not in the header. */
-static bool read_value(const struct element *element, size_t most,
-                       const struct value_source *source, struct buffer *bytes, struct error *err)
-{
-    if (element->size > most)
-        return error_set_tag(err, ERROR_INVALID, element->tag, "a lookup table is too long");
-    if (!element->elided)
-        return buffer_append(bytes, element->value) || buffer_check(bytes, "lookup table", err);
-    struct space space = buffer_reserve(bytes, (size_t)element->size);
-    if (!space.data)
-        return buffer_check(bytes, "lookup table", err);
-    if (!source->read(source->context, element->offset, space, err))
-        return false;
-    buffer_advance(bytes, space.size);
-    return true;
-}
-
 /* PS3.3 C.7.9.2: segments 0 are entries, 1 lines to a value, 2 repeat what stands at an offset. */
 struct segments {
     const struct element *element;
@@ -168,7 +151,7 @@ bool lut_read(const struct dataset *dataset, uint32_t descriptor_tag, uint32_t d
         return false;
     struct buffer bytes = buffer_up_to(plain ? DATA_MAX : SEGMENTED_MAX);
     lut->entries = mem_alloc_array(lut->count, sizeof(*lut->entries));
-    bool ok = read_value(&data, plain ? DATA_MAX : SEGMENTED_MAX, source, &bytes, err) &&
+    bool ok = value_read(&data, source, plain ? DATA_MAX : SEGMENTED_MAX, &bytes, err) &&
               (plain ? fill(&data, buffer_slice(&bytes), lut, err)
                      : expand(&data, buffer_slice(&bytes), lut, err));
     buffer_release(&bytes);

@@ -44,7 +44,7 @@ enum {
                                    "type=\"application/octet-stream\""
 #define ALL_BULK                                                                                   \
     .query = "accept", .produces = "multipart/related; type=\"application/octet-stream\""
-#define PICTURE  "accept,window,viewport,quality,annotation"
+#define PICTURE  "accept,window,viewport,quality,annotation,iccprofile"
 #define RENDERED .query = PICTURE, .produces = "image/jpeg,image/png,image/gif"
 #define RENDERED_DOCUMENT                                                                          \
     .query = PICTURE,                                                                              \
@@ -57,7 +57,7 @@ enum {
 #define THUMBNAIL .query = "accept,viewport", .produces = "image/jpeg,image/png,image/gif"
 #define URI                                                                                        \
     .query = "requestType,studyUID,seriesUID,objectUID,contentType,transferSyntax,frameNumber,"    \
-             "rows,columns,region,windowCenter,windowWidth,imageQuality,annotation,"               \
+             "rows,columns,region,windowCenter,windowWidth,imageQuality,annotation,iccprofile,"    \
              "presentationUID,presentationSeriesUID",                                              \
     .produces = "image/jpeg,image/png,image/gif,application/dicom"
 #define STOW                                                                                       \

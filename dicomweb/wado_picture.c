@@ -1,13 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "dicomweb/wado_picture.h"
 
-#include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
 #include "dicom/caption.h"
 #include "dicom/codec.h"
+#include "dicom/icc.h"
+#include "dicom/icc_profile.h"
 #include "dicom/image_file.h"
 #include "dicom/presentation.h"
 #include "dicomweb/wado_pixels.h"
@@ -17,9 +14,7 @@ enum {
     PICTURE_LIMIT = 1 << 30,
     DRAWN_SHARE = 3, /* bytes of a pixel in three colours */
     VIEW_SHARE = 9,  /* of one that is seen: itself, and in a file that grows */
-    VIEWPORT_MAX = 16384,
-    THUMBNAIL_SIDE = 128,
-    QUALITY_DEFAULT = 90,
+    PROFILE_MEMORY = 3 * ICC_PROFILE_MAX, /* read, reduced, and as the library has it */
     STATE_MEMORY = 40 << 20, /* for an overlay, points and texts of a presentation state */
 };
 
@@ -31,139 +26,6 @@ const char *picture_media_type(enum picture_type type)
         [PICTURE_GIF] = "image/gif",
     };
     return types[type];
-}
-
-/* The next of numbers with commas between; *has is false for an empty one, and at the end. */
-static bool next_number(const char **text, double *value, bool *has)
-{
-    const char *from = *text;
-    size_t size = strcspn(from, ",");
-    char *end;
-    *text = from + size + (from[size] == ',');
-    *has = size > 0;
-    if (!*has)
-        return true;
-    *value = strtod(from, &end);
-    /* Digits only: strtod also takes names of numbers. */
-    return end == from + size && strspn(from, "+-.0123456789eE") >= size && isfinite(*value);
-}
-
-static bool read_function(const char *name, enum voi_function *function)
-{
-    static const char *const names[] = { "linear", "linear-exact", "sigmoid" };
-    for (int i = 0; i < 3; i++)
-        if (!strcmp(name, names[i])) {
-            *function = (enum voi_function)i;
-            return true;
-        }
-    return false;
-}
-
-/* window=center,width,function (PS3.18 8.3.5.1.4). */
-static bool read_window(const char *text, struct voi_window *window, struct error *err)
-{
-    bool has[2];
-    if (!next_number(&text, &window->center, &has[0]) ||
-        !next_number(&text, &window->width, &has[1]) || !has[0] || !has[1] ||
-        !read_function(text, &window->function))
-        return error_set(err, ERROR_INVALID,
-                         "window is center,width,function; the function linear, linear-exact or "
-                         "sigmoid");
-    if (window->width <= 0 || (window->function == VOI_LINEAR && window->width < 1))
-        return error_set(err, ERROR_INVALID, "the width of the window is too small");
-    return true;
-}
-
-/* viewport=vw,vh[,sx,sy,sw,sh] (PS3.18 8.3.5.1.3); of the region each may be left empty. */
-static bool read_viewport(const char *text, bool thumbnail, struct viewport *viewport,
-                          struct error *err)
-{
-    double values[6] = { 0 };
-    bool has[6] = { false };
-    size_t count = 0;
-    for (const char *c = text; *c; c++)
-        count += *c == ',';
-    count++;
-    for (size_t i = 0; i < 6; i++)
-        if (!next_number(&text, &values[i], &has[i]))
-            return error_set(err, ERROR_INVALID, "viewport is numbers with commas between");
-    if (count > (thumbnail ? 2 : 6) || !has[0] || !has[1])
-        return error_set(err, ERROR_INVALID, "viewport is vw,vh%s",
-                         thumbnail ? "" : " or vw,vh,sx,sy,sw,sh");
-    for (int i = 0; i < 2; i++)
-        if (values[i] < 1 || values[i] > VIEWPORT_MAX || values[i] != floor(values[i]))
-            return error_set(err, ERROR_INVALID, "a viewport has sides of 1 to %d", VIEWPORT_MAX);
-    if ((has[4] && values[4] == 0) || (has[5] && values[5] == 0) || values[2] < 0 || values[3] < 0)
-        return error_set(err, ERROR_INVALID, "the region of the viewport is empty or outside");
-    viewport->width = (uint32_t)values[0];
-    viewport->height = (uint32_t)values[1];
-    viewport->has_region = has[2] || has[3] || has[4] || has[5];
-    viewport->left = values[2];
-    viewport->top = values[3];
-    viewport->region_width = values[4]; /* 0: to the end */
-    viewport->region_height = values[5];
-    return true;
-}
-
-static bool read_quality(const char *text, int *quality, struct error *err)
-{
-    char *end;
-    long value = strtol(text, &end, 10);
-    if (!*text || *end || strspn(text, "0123456789") != strlen(text) || value < 1 || value > 100)
-        return error_set(err, ERROR_INVALID, "quality is 1 to 100");
-    *quality = (int)value;
-    return true;
-}
-
-static void warn(struct picture_options *options, const char *what)
-{
-    size_t size = strlen(options->warning);
-    snprintf(options->warning + size, sizeof(options->warning) - size, "%s%s", size ? "; " : "",
-             what);
-}
-
-void picture_annotation_read(const char *text, struct picture_options *options)
-{
-    bool others = !*text;
-    while (*text) {
-        size_t size = strcspn(text, ",");
-        struct slice name = slice_of(text, size);
-        if (slice_equals_text(name, "patient"))
-            options->patient = true;
-        else if (slice_equals_text(name, "technique"))
-            options->technique = true;
-        else
-            others = true;
-        text += size + (text[size] == ',');
-    }
-    if (others)
-        warn(options, "annotation: only patient and technique are known, all else is ignored");
-}
-
-bool picture_options_read(const struct request *request, bool thumbnail,
-                          struct picture_options *options, struct error *err)
-{
-    const char *window = request_query_value(request, "window");
-    const char *viewport = request_query_value(request, "viewport");
-    const char *quality = request_query_value(request, "quality");
-    const char *annotation = request_query_value(request, "annotation");
-    *options = (struct picture_options){ .quality = QUALITY_DEFAULT };
-    if (thumbnail) {
-        options->viewport.width = THUMBNAIL_SIDE;
-        options->viewport.height = THUMBNAIL_SIDE;
-    }
-    if (viewport && !read_viewport(viewport, thumbnail, &options->viewport, err))
-        return false;
-    if (quality && !read_quality(quality, &options->quality, err))
-        return false;
-    if (window && !thumbnail) {
-        options->has_window = true;
-        if (!read_window(window, &options->window, err))
-            return false;
-    }
-    if (annotation && !thumbnail)
-        picture_annotation_read(annotation, options);
-    return true;
 }
 
 /* One drawing. */
@@ -197,8 +59,9 @@ static bool find_frame(struct drawing *drawing, struct error *err)
                             err);
 }
 
-static uint64_t memory_needed(const struct drawing *drawing, const struct viewport *viewport)
+static uint64_t memory_needed(const struct drawing *drawing, const struct picture_options *options)
 {
+    const struct viewport *viewport = &options->viewport;
     const struct pixel_format *format = &drawing->format;
     uint64_t pixels = (uint64_t)format->rows * format->columns;
     uint64_t frame = pixels * format->samples_per_pixel * (format->bits_allocated + 7u) / 8;
@@ -215,6 +78,8 @@ static uint64_t memory_needed(const struct drawing *drawing, const struct viewpo
     }
     uint64_t seen = raster_view_pixels(rows, columns, viewport, pixel_height);
     bool decode = frame_table_is_encapsulated(drawing->table);
+    if (options->profile != PROFILE_NONE && render_has_profile(&drawing->input))
+        area += PROFILE_MEMORY;
     return fragments_size(&drawing->fragments) + area + pixels * DRAWN_SHARE + seen * VIEW_SHARE +
            frame * (decode ? PIXELS_DECODER_SHARE : 1);
 }
@@ -243,16 +108,48 @@ static bool write_gif(const struct raster *raster, const struct picture_options 
 }
 
 static bool write_file(const struct raster *raster, enum picture_type type,
-                       const struct picture_options *options, struct buffer *out, struct error *err)
+                       const struct picture_options *options, struct slice profile,
+                       struct buffer *out, struct error *err)
 {
     switch (type) {
     case PICTURE_PNG:
-        return image_write_png(raster, out, err);
+        return image_write_png(raster, profile, out, err);
     case PICTURE_GIF:
         return write_gif(raster, options, out, err);
     default:
-        return image_write_jpeg(raster, options->quality, out, err);
+        return image_write_jpeg(raster, options->quality, profile, out, err);
     }
+}
+
+/* Turns the colours into those that are asked for; `profile` becomes what goes with the file. */
+static bool colour(struct drawing *drawing, const struct picture_options *options,
+                   struct raster *view, struct buffer *profile, struct error *err)
+{
+    if (options->profile == PROFILE_NONE)
+        return true;
+    if (!render_profile(&drawing->input, view->samples, profile, err))
+        return value_is_undecodable(err);
+    if (options->profile == PROFILE_OF_IMAGE)
+        return true;
+    if (options->profile == PROFILE_ALWAYS)
+        return profile->size || icc_write(ICC_SRGB, view->samples == 1, profile, err);
+    enum icc_space space = options->profile == PROFILE_SRGB        ? ICC_SRGB
+                           : options->profile == PROFILE_ADOBE_RGB ? ICC_ADOBE_RGB
+                                                                   : ICC_ROMM_RGB;
+    bool ok = icc_convert(view, buffer_slice(profile), space, err);
+    buffer_clear(profile);
+    return ok && icc_write(space, false, profile, err);
+}
+
+static bool colour_and_write(struct drawing *drawing, enum picture_type type,
+                             const struct picture_options *options, struct raster *view,
+                             struct buffer *out, struct error *err)
+{
+    struct buffer profile = buffer_up_to(ICC_PROFILE_MAX);
+    bool ok = (type == PICTURE_GIF || colour(drawing, options, view, &profile, err)) &&
+              write_file(view, type, options, buffer_slice(&profile), out, err);
+    buffer_release(&profile);
+    return ok;
 }
 
 /* The region's missing ends are those of the image. */
@@ -336,7 +233,7 @@ static bool draw(struct drawing *drawing, enum picture_type type,
         raster_release(&raster);
     }
     ok = ok && annotate(drawing, options, &viewport, &view, err) &&
-         write_file(&view, type, options, out, err);
+         colour_and_write(drawing, type, options, &view, out, err);
     raster_release(&view);
     return ok;
 }
@@ -356,7 +253,7 @@ bool picture_draw(struct dicomweb *dicomweb, struct instance *instance, uint32_t
     bool ok = instance_header(instance, &drawing.header, err) &&
               instance_frames(instance, &drawing.table, err) && find_frame(&drawing, err) &&
               prepare(&drawing, options, err) &&
-              decode_budget_take(dicomweb->decoding, memory_needed(&drawing, &options->viewport),
+              decode_budget_take(dicomweb->decoding, memory_needed(&drawing, options),
                                  PIXELS_MEMORY_WAIT_MS, &taken, err);
     if (ok)
         ok = read_pixels(&drawing, err) && draw(&drawing, type, options, &picture->bytes, err);

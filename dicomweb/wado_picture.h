@@ -12,6 +12,16 @@ enum picture_type { PICTURE_JPEG, PICTURE_PNG, PICTURE_GIF, PICTURE_TYPE_COUNT }
 enum picture_animation { ANIMATION_NONE, ANIMATION_FIRST, ANIMATION_NEXT };
 const char *picture_media_type(enum picture_type type);
 
+/* What a file says of the picture's colours, and which they are (PS3.18 8.3.5.1.5). */
+enum picture_profile {
+    PROFILE_OF_IMAGE, /* as they are, with the profile of the image when it has one */
+    PROFILE_NONE,
+    PROFILE_ALWAYS, /* that of the image, else sRGB */
+    PROFILE_SRGB,   /* turned into these, with their profile */
+    PROFILE_ADOBE_RGB,
+    PROFILE_ROMM_RGB,
+};
+
 struct picture_options {
     bool has_window;
     struct voi_window window;
@@ -19,20 +29,28 @@ struct picture_options {
     int quality;                           /* 1 to 100 */
     const struct item_index *frame_groups; /* see render_input */
     struct instance *state; /* presentation state that is applied; NULL: none. Borrowed */
-    bool patient;           /* who it is, and how it was made, is written over it */
+    enum picture_profile profile;
+    bool patient; /* who it is, and how it was made, is written over it */
     bool technique;
     enum picture_animation animation;
     unsigned delay_cs; /* of a frame of it, in hundredths of a second */
     char warning[160]; /* what was asked for and is not done; "" for nothing */
 };
 
-/* From the query of the request. `thumbnail`: the viewport has two numbers, and is small when there
- * is none; a window is not for thumbnails. ERROR_INVALID for a value that cannot be. */
+/* wado_picture_options.c: from the query of the request. `thumbnail`: the viewport has two numbers,
+ * and is small when there is none; a window and a profile are not for thumbnails. ERROR_INVALID for
+ * a value that cannot be. */
 bool picture_options_read(const struct request *request, bool thumbnail,
                           struct picture_options *options, struct error *err);
 
 /* annotation=patient,technique (PS3.18 8.3.5.1.1): what else is asked for is warned of. */
 void picture_annotation_read(const char *text, struct picture_options *options);
+
+/* The value of iccprofile. */
+bool picture_profile_read(const char *text, enum picture_profile *profile, struct error *err);
+/* ERROR_INVALID when files of the type can have no profile, and one is asked for. */
+bool picture_profile_check(const struct picture_options *options, enum picture_type type,
+                           struct error *err);
 
 /* What was made, and how much of the decoding memory it holds until picture_release. */
 struct picture {

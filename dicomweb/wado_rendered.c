@@ -52,6 +52,20 @@ struct gallery {
     bool begun;
 };
 
+/* The type of a picture, by its place among offers of all types, once or twice. */
+static bool choose_type(struct request *request, struct response *response,
+                        const struct offer *offers, size_t count,
+                        const struct picture_options *options, size_t *choice)
+{
+    struct error err;
+    if (!dicomweb_choose(request, response, offers, count, choice))
+        return false;
+    if (picture_profile_check(options, (enum picture_type)(*choice % PICTURE_TYPE_COUNT), &err))
+        return true;
+    response_error(response, request, http_status_of(err.code), err.message);
+    return false;
+}
+
 static void close_gallery(void *state)
 {
     struct gallery *gallery = state;
@@ -330,7 +344,8 @@ static void rendered_state(struct request *request, struct response *response,
         goto out;
     }
     size_t first_offer = several ? PICTURE_TYPE_COUNT : 0;
-    if (!dicomweb_choose(request, response, offers + first_offer, 2 * PICTURE_TYPE_COUNT, &choice))
+    if (!choose_type(request, response, offers + first_offer, 2 * PICTURE_TYPE_COUNT,
+                     &gallery->options, &choice))
         goto out;
     gallery->type = (enum picture_type)(choice % PICTURE_TYPE_COUNT);
     gallery->options.state = gallery->instance;
@@ -379,8 +394,8 @@ static void rendered_instance(struct request *request, struct response *response
         return;
     }
     bool several = gallery->list.count > 1;
-    if (!dicomweb_choose(request, response, several ? multipart_offers : single_offers,
-                         PICTURE_TYPE_COUNT, &choice)) {
+    if (!choose_type(request, response, several ? multipart_offers : single_offers,
+                     PICTURE_TYPE_COUNT, options, &choice)) {
         close_gallery(gallery);
         return;
     }
@@ -426,7 +441,7 @@ static void rendered_many(struct request *request, struct response *response,
         response_error(response, request, http_status_of(err.code), err.message);
         return;
     }
-    if (!dicomweb_choose(request, response, multipart_offers, PICTURE_TYPE_COUNT, &choice))
+    if (!choose_type(request, response, multipart_offers, PICTURE_TYPE_COUNT, options, &choice))
         return;
     gallery = mem_alloc(sizeof(*gallery));
     gallery->dicomweb = dicomweb;

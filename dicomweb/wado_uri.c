@@ -159,6 +159,7 @@ static bool read_picture(const struct request *request, struct uri_request *uri,
 {
     uint32_t quality = 90;
     const char *annotation;
+    const char *profile;
     struct viewport *viewport = &uri->options.viewport;
     bool *given = &uri->wants_picture;
     if (!read_whole(request, "frameNumber", UINT32_MAX - 1, &uri->frame, given, err) ||
@@ -166,10 +167,13 @@ static bool read_picture(const struct request *request, struct uri_request *uri,
         !read_whole(request, "columns", SIDE_MAX, &viewport->width, given, err) ||
         !read_whole(request, "imageQuality", 100, &quality, given, err) ||
         !read_window(request, uri, err) || !read_region(request, uri, err) ||
-        !read_once(request, "annotation", &annotation, err) || !read_state(request, uri, err))
+        !read_once(request, "annotation", &annotation, err) ||
+        !read_once(request, "iccprofile", &profile, err) ||
+        (profile && !picture_profile_read(profile, &uri->options.profile, err)) ||
+        !read_state(request, uri, err))
         return false;
     uri->options.quality = (int)quality;
-    uri->wants_picture |= annotation != NULL;
+    uri->wants_picture |= annotation || profile;
     if (annotation)
         picture_annotation_read(annotation, &uri->options);
     return true;
@@ -234,7 +238,7 @@ static bool choose_form(const struct request *request, const struct uri_request 
         return error_set(err, ERROR_INVALID, "what a picture is to look like goes with a picture");
     if (*form != FORM_DICOM && uri->transfer_syntax)
         return error_set(err, ERROR_INVALID, "transferSyntax goes with application/dicom");
-    return true;
+    return *form != FORM_GIF || picture_profile_check(&uri->options, PICTURE_GIF, err);
 }
 
 /* A document that is no image has its own types, and its file (9.1.3). *taken: the response is

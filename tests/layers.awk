@@ -23,6 +23,7 @@ BEGIN {
     door["dcmtk/"] = "^dicom/[a-z0-9_]*\\.cc$"
     door["jpeglib.h"] = "^dicom/image_jpeg\\.c$"
     door["png.h"] = "^dicom/image_png\\.c$"
+    door["lcms2.h"] = "^dicom/icc\\.c$"
     door["openjph"] = "^dicom/codec_openjph\\.cc$"
     door["openjpeg"] = "^dicom/codec_jpeg2000(_write)?\\.c$"
 

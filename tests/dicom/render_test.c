@@ -473,8 +473,8 @@ TEST(REN_01_pictures_are_written_as_jpeg_and_png)
     struct buffer jpeg = buffer_up_to(1 << 20);
     struct buffer png = buffer_up_to(1 << 20);
     struct error err;
-    CHECK_OK(image_write_jpeg(&raster, 90, &jpeg, &err), err);
-    CHECK_OK(image_write_png(&raster, &png, &err), err);
+    CHECK_OK(image_write_jpeg(&raster, 90, slice_of(NULL, 0), &jpeg, &err), err);
+    CHECK_OK(image_write_png(&raster, slice_of(NULL, 0), &png, &err), err);
     CHECK(slice_starts_with(buffer_slice(&jpeg), BYTES("\xFF\xD8\xFF")));
     CHECK(jpeg.data[jpeg.size - 2] == 0xFF && jpeg.data[jpeg.size - 1] == 0xD9);
     CHECK(slice_starts_with(buffer_slice(&png), BYTES("\x89PNG\r\n\x1A\n")));
@@ -488,14 +488,14 @@ TEST(REN_01_a_picture_that_no_file_can_hold_is_refused)
     struct raster raster = { .rows = 70000, .columns = 1, .samples = 1 };
     struct buffer out = buffer_up_to(1 << 20);
     struct error err;
-    CHECK(!image_write_jpeg(&raster, 90, &out, &err));
+    CHECK(!image_write_jpeg(&raster, 90, slice_of(NULL, 0), &out, &err));
     CHECK_INT(err.code, ERROR_UNSUPPORTED);
     buffer_release(&out);
     raster = raster_of(64, 64, BYTES(""));
     for (size_t i = 0; i < raster.bytes.size; i++)
         raster.bytes.data[i] = (uint8_t)(rand() >> 3);
     out = buffer_up_to(1000);
-    CHECK(!image_write_png(&raster, &out, &err));
+    CHECK(!image_write_png(&raster, slice_of(NULL, 0), &out, &err));
     CHECK_INT(err.code, ERROR_LIMIT);
     buffer_release(&out);
     raster_release(&raster);

@@ -231,9 +231,9 @@ static void view(const struct wishes *wishes, const struct dataset *header,
                 raster_view_pixels(raster->rows, raster->columns, &viewport,
                                    render_pixel_height(header)));
         if (wishes->png)
-            image_write_png(&seen, &file, &err);
+            image_write_png(&seen, slice_of(NULL, 0), &file, &err);
         else
-            image_write_jpeg(&seen, 1 + (int)(wishes->frame % 100), &file, &err);
+            image_write_jpeg(&seen, 1 + (int)(wishes->frame % 100), slice_of(NULL, 0), &file, &err);
     }
     buffer_release(&file);
     raster_release(&seen);

@@ -70,7 +70,7 @@ def test_it_lists_every_route_and_no_other(document):
 GOOD = {
     "limit": "1", "offset": "0", "fuzzymatching": "false", "emptyvaluematching": "false",
     "multiplevaluematching": "false", "timezone": "+0000", "orderby": "PatientID", "includefield": "00081030", "accept": None, "window": "40,400,linear",
-    "viewport": "16,16", "quality": "90", "annotation": "patient", "includeMetadata": "false", "startTime": "2020-01-01T00:00:00Z",
+    "viewport": "16,16", "quality": "90", "annotation": "patient", "iccprofile": "no", "includeMetadata": "false", "startTime": "2020-01-01T00:00:00Z",
     "endTime": "2100-01-01T00:00:00Z", "action": "create", "study": None, "wait": "0", "_format": "json", "attributes": None}
 
 

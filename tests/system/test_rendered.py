@@ -8,7 +8,7 @@ import struct
 import pydicom.data
 import pytest
 import requests
-from PIL import Image
+from PIL import Image, ImageCms
 from pydicom.dataset import Dataset
 
 from web import get, make, new_uid, parts_of, part10, store, url_of
@@ -208,6 +208,102 @@ def test_REN_06_quality_is_for_lossy_types_only(server, gradient):
 def test_REN_06_an_annotation_that_is_not_burned_in_is_warned_of(server, gradient):
     answer = rendered(server, gradient, annotation="flowers")
     assert "annotation" in answer.headers["Warning"]
+
+
+def rgb(pixels, **attributes):
+    """A row of pixels in colours."""
+    data = b"".join(bytes(p) for p in pixels)
+    return make(Rows=1, Columns=len(pixels), SamplesPerPixel=3, PhotometricInterpretation="RGB", PlanarConfiguration=0,
+                BitsAllocated=8, BitsStored=8, HighBit=7, PixelRepresentation=0, PixelData=data + b"\0" * (len(data) % 2),
+                **attributes)
+
+
+def profile_in(answer):
+    image = Image.open(io.BytesIO(answer.content))
+    stored = image.info.get("icc_profile")
+    return stored and ImageCms.ImageCmsProfile(io.BytesIO(stored)).profile
+
+
+def swapped():
+    """A profile that has another name, and red and blue the other way round."""
+    bytes_ = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+    for i in range(int.from_bytes(bytes_[128:132], "big")):
+        entry = 132 + 12 * i
+        name = bytes(bytes_[entry:entry + 4])
+        bytes_[entry:entry + 4] = {b"rXYZ": b"bXYZ", b"bXYZ": b"rXYZ"}.get(name, name)
+    bytes_[12:16] = b"scnr"
+    return bytes(bytes_)
+
+
+COLOURS = [(255, 0, 0), (0, 255, 0), (0, 0, 255), (200, 120, 40), (255, 255, 255), (0, 0, 0)]
+
+
+def near(shown, expected, tolerance=2):
+    return all(abs(a - b) <= tolerance for p, q in zip(shown, expected, strict=True) for a, b in zip(p, q, strict=True))
+
+
+def pixels_in(answer):
+    return triples(Image.open(io.BytesIO(answer.content)))
+
+
+def triples(image):
+    samples = image.convert("RGB").tobytes()
+    return [tuple(samples[i:i + 3]) for i in range(0, len(samples), 3)]
+
+
+@pytest.mark.parametrize("accept", ["image/jpeg", PNG])
+def test_REN_07_a_picture_has_the_profile_that_is_asked_for(server, gradient, accept):
+    plain, own = rgb(COLOURS), rgb(COLOURS, ICCProfile=swapped())
+    store(server, part10(plain), part10(own))
+    for dataset in (plain, own, gradient):
+        assert profile_in(rendered(server, dataset, accept=accept, iccprofile="no")) is None
+        for space, name in (("srgb", "sRGB"), ("adobergb", "Adobe RGB (1998)"), ("rommrgb", "ROMM RGB")):
+            profile = profile_in(rendered(server, dataset, accept=accept, iccprofile=space))
+            assert profile.profile_description == name and profile.xcolor_space.strip() == "RGB"
+    assert profile_in(rendered(server, plain, accept=accept)) is None
+    assert profile_in(rendered(server, plain, accept=accept, iccprofile="yes")).profile_description == "sRGB"
+    assert profile_in(rendered(server, gradient, accept=accept, iccprofile="yes")).xcolor_space.strip() == "GRAY"
+    for asked in ({}, {"iccprofile": "yes"}):
+        image = Image.open(io.BytesIO(rendered(server, own, accept=accept, **asked).content))
+        assert image.info["icc_profile"] == swapped()
+    assert profile_in(get(url_of(server, own) + "/thumbnail", accept)) is None
+
+
+def test_REN_07_colours_are_those_of_the_profile_in_the_space_that_is_asked_for(server):
+    adobe = rgb(COLOURS, ColorSpace="ADOBERGB")
+    plain, own = rgb(COLOURS), rgb(COLOURS, ICCProfile=swapped())
+    broken = rgb(COLOURS, ICCProfile=swapped()[:400])
+    path = Dataset()
+    path.OpticalPathIdentifier, path.ICCProfile = "1", swapped()
+    slide = rgb(COLOURS, OpticalPathSequence=[path])
+    store(server, *(part10(d) for d in (plain, own, adobe, broken, slide)))
+    for dataset in (plain, own, adobe, broken, slide):
+        for asked in ({}, {"iccprofile": "no"}, {"iccprofile": "yes"}):
+            assert pixels_in(rendered(server, dataset, **asked)) == COLOURS
+    for dataset in (plain, broken):
+        assert pixels_in(rendered(server, dataset, iccprofile="srgb")) == COLOURS
+    for dataset in (own, slide):
+        assert near(pixels_in(rendered(server, dataset, iccprofile="srgb")), [c[::-1] for c in COLOURS])
+    in_adobe = rendered(server, plain, iccprofile="adobergb")
+    for answer in (in_adobe, rendered(server, plain, iccprofile="rommrgb")):
+        image = Image.open(io.BytesIO(answer.content))
+        profile = ImageCms.ImageCmsProfile(io.BytesIO(image.info["icc_profile"]))
+        back = ImageCms.profileToProfile(image, profile, ImageCms.createProfile("sRGB"))
+        assert near(triples(back), COLOURS, 10)  # of 8 bits in a much larger space
+    assert pixels_in(in_adobe)[0] != COLOURS[0]
+    assert near(pixels_in(rendered(server, adobe, iccprofile="adobergb")), COLOURS)
+
+
+def test_REN_07_what_is_no_choice_and_what_has_no_profile_is_400(server, gradient):
+    for wrong in ("maybe", "", "YES", "srgb,adobergb", "no "):
+        rendered(server, gradient, iccprofile=wrong, expected=400)
+    for asked in ("yes", "srgb", "adobergb", "rommrgb"):
+        rendered(server, gradient, accept="image/gif", iccprofile=asked, expected=400)
+        get(url_of(server, gradient, "series") + "/rendered", 'multipart/related; type="image/gif"', 400, iccprofile=asked)
+    rendered(server, gradient, accept="image/gif", iccprofile="no")
+    parts = parts_of(get(url_of(server, gradient, "series") + "/rendered", 'multipart/related; type="image/png"',
+                         iccprofile="adobergb"))
+    assert Image.open(io.BytesIO(parts[0][1])).info["icc_profile"]
 
 
 def test_REN_08_an_instance_without_an_image_is_406_never_500(server):

@@ -137,7 +137,8 @@ def test_URI_04_the_picture_is_as_asked_for(server, single):
     [{"frameNumber": 0}, {"frameNumber": "x"}, {"rows": 0}, {"columns": "1.5"}, {"rows": 99999}, {"imageQuality": 101},
      {"imageQuality": 0}, {"windowCenter": 1}, {"windowWidth": 1}, {"windowCenter": 1, "windowWidth": 0},
      {"windowCenter": "nan", "windowWidth": 5}, {"region": "0,0,1"}, {"region": "0,0,1,2"}, {"region": "0.5,0,0.5,1"},
-     {"region": "0,0,1,1,1"}, {"region": ""}, {"region": "a,b,c,d"}],
+     {"region": "0,0,1,1,1"}, {"region": ""}, {"region": "a,b,c,d"}, {"iccprofile": "other"},
+     {"iccprofile": "yes", "contentType": "image/gif"}],
 )
 def test_URI_04_wrong_values_are_400(server, single, wrong):
     ask(server, single, 400, **wrong)
@@ -145,10 +146,16 @@ def test_URI_04_wrong_values_are_400(server, single, wrong):
 
 @pytest.mark.parametrize(
     "picture", [{"rows": 10}, {"region": "0,0,1,1"}, {"windowCenter": 1, "windowWidth": 2}, {"imageQuality": 50},
-                {"frameNumber": 1}, {"annotation": "patient"}]
+                {"frameNumber": 1}, {"annotation": "patient"}, {"iccprofile": "yes"}]
 )
 def test_URI_04_what_a_picture_is_like_does_not_go_with_a_file(server, single, picture):
     ask(server, single, 400, contentType="application/dicom", **picture)
+
+
+def test_URI_04_a_picture_comes_with_a_profile_when_it_is_asked_for(server, single):
+    for asked, expected in (("no", False), ("yes", True), ("adobergb", True)):
+        answer = ask(server, single, contentType="image/png", iccprofile=asked)
+        assert ("icc_profile" in Image.open(io.BytesIO(answer.content)).info) == expected
 
 
 def state_for(image, **attributes):
