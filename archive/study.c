@@ -7,6 +7,7 @@
 #include "archive/document.h"
 #include "archive/listing.h"
 #include "archive/lookup.h"
+#include "archive/study_document.h"
 #include "base/memory.h"
 #include "storage/transaction.h"
 
@@ -19,6 +20,7 @@ struct owned_series {
     struct answer_dataset *instances;
     struct identity *places;
     size_t instance_capacity;
+    struct document *documents; /* of each instance; NULL: there are none */
 };
 struct owned_study {
     struct study study; /* first: this is what callers hold */
@@ -37,6 +39,7 @@ struct reader {
     struct answer of_study;
     struct answer of_series;
     struct answer of_instance;
+    struct study_budget budget;
 };
 
 static struct answer answer_of(enum level from, enum level level)
@@ -52,6 +55,7 @@ static void reader_init(struct reader *reader, struct archive *archive)
 {
     memset(reader, 0, sizeof(*reader));
     reader->archive = archive;
+    reader->budget = study_budget_init();
     row_init(&reader->row, archive);
     reader->of_study = answer_of(LEVEL_PATIENT, LEVEL_STUDY);
     reader->of_series = answer_of(LEVEL_SERIES, LEVEL_SERIES);
@@ -73,11 +77,15 @@ void study_close(struct study *study)
         return;
     for (size_t i = 0; i < study->series_count; i++) {
         struct owned_series *series = &owned->series[i];
-        for (size_t k = 0; k < study->series[i].instance_count; k++)
+        for (size_t k = 0; k < study->series[i].instance_count; k++) {
             answer_dataset_release(&series->instances[k]);
+            if (series->documents)
+                document_release(&series->documents[k]);
+        }
         answer_dataset_release(&series->attributes);
         document_release(&series->header);
         free(series->instances);
+        free(series->documents);
         free(series->places);
         free(study->series[i].instances);
     }
@@ -135,7 +143,37 @@ static void link_instances(struct study_series *series, struct owned_series *own
         series->instances[i].sop_instance = owned->places[i].instance;
         series->instances[i].sop_class = owned->places[i].sop_class;
         series->instances[i].attributes = owned->instances[i].dataset;
+        series->instances[i].document = owned->documents ? owned->documents[i].dataset : NULL;
     }
+}
+
+static bool is_document(const struct identity *place)
+{
+    return sop_class_is_structured_document(place->sop_class) ||
+           sop_class_is_encapsulated_document(place->sop_class);
+}
+
+static bool add_documents(struct reader *reader, struct owned_study *owned,
+                          const struct study_series *series, struct owned_series *parts,
+                          bool *whole, struct error *err)
+{
+    bool ok = true;
+    for (size_t i = 0; ok && i < series->instance_count; i++) {
+        bool found = true, beyond = false;
+        if (!is_document(&parts->places[i]))
+            continue;
+        if (!parts->documents) {
+            parts->documents = mem_alloc_array(series->instance_count, sizeof(*parts->documents));
+            for (size_t k = 0; k < series->instance_count; k++)
+                parts->documents[k] = document_init();
+        }
+        ok = study_document_load(reader->archive, &parts->places[i], &reader->budget,
+                                 &parts->documents[i], &found, &beyond, err);
+        owned->study.documents_left_out += beyond;
+        if (!found)
+            *whole = false;
+    }
+    return ok;
 }
 
 static void grow_series(struct owned_study *owned)
@@ -176,7 +214,7 @@ static bool add_series(struct reader *reader, struct owned_study *owned,
         return false;
     if (!found)
         *whole = false; /* deleted meanwhile */
-    return true;
+    return add_documents(reader, owned, series, parts, whole, err);
 }
 
 static bool read_tree(struct reader *reader, struct owned_study *owned, bool *whole,

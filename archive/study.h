@@ -10,6 +10,9 @@ struct study_instance {
     const char *sop_instance;
     const char *sop_class;
     const struct dataset *attributes; /* instance level, as query.h returns them */
+    /* Of SR documents: everything that was stored (of a large or deflated one the header); of
+     * encapsulated documents the header. NULL for anything else. */
+    const struct dataset *document;
 };
 struct study_series {
     const char *uid;
@@ -26,6 +29,7 @@ struct study {
     uint64_t change;                  /* sequence number of its last change in the feed */
     size_t series_count;
     struct study_series *series; /* by series number, then UID */
+    size_t documents_left_out;   /* there were too many */
 };
 
 /* ERROR_NOT_FOUND, or ERROR_GONE when it was deleted. */

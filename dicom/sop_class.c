@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "dicom/uid.h"
 
+#include <string.h>
+
 /* PS3.4 B.5, GG.3 and PS3.6 annex A, ascending as bytes. A storage class is one whose instances are
  * composite objects that C-STORE sends, those of annex GG (without a patient) and retired ones
  * among them; the media storage directory is none. */
@@ -467,4 +469,16 @@ const struct sop_class *sop_class_all(size_t *count)
 {
     *count = SOP_CLASS_COUNT;
     return sop_classes;
+}
+
+bool sop_class_is_structured_document(const char *uid)
+{
+    static const char family[] = "1.2.840.10008.5.1.4.1.1.88.";
+    return strncmp(uid, family, strlen(family)) == 0;
+}
+
+bool sop_class_is_encapsulated_document(const char *uid)
+{
+    return strcmp(uid, "1.2.840.10008.5.1.4.1.1.104.1") == 0 ||
+           strcmp(uid, "1.2.840.10008.5.1.4.1.1.104.2") == 0;
 }

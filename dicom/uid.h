@@ -100,3 +100,7 @@ struct sop_class {
 };
 const struct sop_class *sop_class_find(struct slice uid); /* NULL when unknown or private */
 const struct sop_class *sop_class_all(size_t *count);
+/* An SR document (PS3.3 A.35; Key Object Selection is one), by its UID. */
+bool sop_class_is_structured_document(const char *uid);
+/* An encapsulated PDF or CDA document (PS3.3 A.45). */
+bool sop_class_is_encapsulated_document(const char *uid);

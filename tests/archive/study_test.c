@@ -4,9 +4,12 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "archive/changes.h"
 #include "archive/delete.h"
+#include "base/memory.h"
+#include "dicom/encode.h"
 #include "tests/archive/fixture.h"
 
 static void store_instance(struct fixture *fixture, const char *series, int number)
@@ -158,5 +161,77 @@ TEST(counts_and_lists_agree_while_the_study_changes)
     atomic_store(&writer.stop, true);
     pthread_join(thread, NULL);
     CHECK_INT(wrong, 0);
+    fixture_close(&fixture);
+}
+
+static void store_document(struct fixture *fixture, const char *sop_class, const char *instance,
+                           size_t text_size)
+{
+    struct buffer bytes = buffer_up_to(1 << 20);
+    struct encoder encoder = { &bytes, true };
+    struct error err = { 0 };
+    enum ingest_outcome outcome;
+    char *text = mem_alloc(text_size + 1);
+    memset(text, 'x', text_size);
+    encode_text(&encoder, TAG_SOP_CLASS_UID, VR_UI, sop_class);
+    encode_text(&encoder, TAG_SOP_INSTANCE_UID, VR_UI, instance);
+    encode_text(&encoder, TAG_STUDY_INSTANCE_UID, VR_UI, "1.1");
+    encode_text(&encoder, TAG_SERIES_INSTANCE_UID, VR_UI, "1.1.7");
+    encode_text(&encoder, 0x0040A160, VR_UT, text);
+    CHECK_OK(
+        bytes_store(fixture->archive, buffer_slice(&bytes), sop_class, instance, &outcome, &err),
+        err);
+    free(text);
+    buffer_release(&bytes);
+}
+
+static size_t text_size(const struct dataset *document)
+{
+    struct buffer text = buffer_up_to(1 << 20);
+    size_t size = document && dataset_text(document, 0x0040A160, &text) ? text.size : 0;
+    buffer_release(&text);
+    return size;
+}
+
+TEST(the_documents_of_a_study_are_given_out_with_their_long_texts)
+{
+    static const char basic_text[] = "1.2.840.10008.5.1.4.1.1.88.11";
+    struct fixture fixture;
+    struct error err = { 0 };
+    struct study *study;
+    fixture_open(&fixture, true);
+    store_instance(&fixture, "1", 1);
+    store_document(&fixture, basic_text, "1.1.7.1", 100);
+    store_document(&fixture, basic_text, "1.1.7.2", 100000);
+    store_document(&fixture, "1.2.840.10008.5.1.4.1.1.104.1", "1.1.7.3", 100000);
+    CHECK_OK(study_open(fixture.archive, "1.1", &study, &err), err);
+    CHECK_INT(study->series_count, 2);
+    const struct study_series *documents =
+        &study->series[study->series[0].instance_count == 3 ? 0 : 1];
+    CHECK_INT(documents->instance_count, 3);
+    CHECK_INT(text_size(documents->instances[0].document), 100);
+    CHECK_INT(text_size(documents->instances[1].document), 100000);
+    CHECK(documents->instances[2].document);
+    CHECK_INT(text_size(documents->instances[2].document), 0); /* what it encapsulates stays out */
+    CHECK(!study->series[documents == study->series].instances[0].document);
+    CHECK_INT(study->documents_left_out, 0);
+    study_close(study);
+    fixture_close(&fixture);
+}
+
+TEST(documents_without_number_are_left_out_and_counted)
+{
+    struct fixture fixture;
+    struct error err = { 0 };
+    struct study *study;
+    char instance[UID_SIZE];
+    fixture_open(&fixture, true);
+    for (int i = 0; i < 503; i++) {
+        snprintf(instance, sizeof(instance), "1.1.7.%d", i + 1);
+        store_document(&fixture, "1.2.840.10008.5.1.4.1.1.88.11", instance, 10);
+    }
+    CHECK_OK(study_open(fixture.archive, "1.1", &study, &err), err);
+    CHECK_INT(study->documents_left_out, 3);
+    study_close(study);
     fixture_close(&fixture);
 }

@@ -49,9 +49,9 @@ static void map(const struct dataset *header)
     static const struct mapping_options options = { .prefix = "urn:x",
                                                     .dicomweb_url = "http://x/y",
                                                     .timezone = "Z" };
-    struct study_instance instance = { "1.2.3.4", "1.2.840.10008.5.1.4.1.1.2", header };
+    struct study_instance instance = { "1.2.3.4", "1.2.840.10008.5.1.4.1.1.2", header, NULL };
     struct study_series series = { "1.2.3", header, header, 1, &instance };
-    struct study study = { "1.2", header, header, 1, 1, &series };
+    struct study study = { "1.2", header, header, 1, 1, &series, 0 };
     struct mapping mapping;
     mapping_init(&mapping, &study, &options);
     mapping_set_references(mapping.imaging_study, "Patient/1", NULL, 0);
