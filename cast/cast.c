@@ -20,6 +20,7 @@ enum { TEXTS = 32, MAXIMUM_AGE_MS = 60 * 1000 };
 struct cast {
     struct archive *archive;
     struct mapping_options mapping;
+    struct mapping_options view_mapping;
     struct bearer *bearer;     /* NULL: no tokens */
     struct follower *follower; /* NULL: no FHIR server */
     struct fhir_view *view;
@@ -57,7 +58,19 @@ static bool check_options(const struct cast_options *options, struct error *err)
     return true;
 }
 
-static void set_mapping(struct cast *cast, const struct cast_options *options)
+static bool set_withheld(struct cast *cast, const struct cast_options *options, struct error *err)
+{
+    if (!withhold_read(options->withhold, &cast->mapping.withhold, err))
+        return error_add_context(err, "fhir.withhold");
+    if (!withhold_read(options->view_withhold, &cast->view_mapping.withhold, err))
+        return error_add_context(err, "fhir.viewWithhold");
+    if (cast->view_mapping.withhold & WITHHOLD_PATIENT)
+        return error_set(err, ERROR_INVALID,
+                         "fhir.viewWithhold: the view has a Patient for each study");
+    return true;
+}
+
+static bool set_mapping(struct cast *cast, const struct cast_options *options, struct error *err)
 {
     const char *source = own_system(cast, options->ae_title);
     const char *prefix = keep(cast, options->identifier_system);
@@ -67,6 +80,8 @@ static void set_mapping(struct cast *cast, const struct cast_options *options)
         .dicomweb_url = keep(cast, options->dicomweb_url),
         .timezone = keep(cast, options->timezone),
     };
+    cast->view_mapping = cast->mapping;
+    return set_withheld(cast, options, err);
 }
 
 static enum removal removal_of(const char *name)
@@ -152,10 +167,10 @@ bool cast_open(struct archive *archive, const struct cast_options *options, stru
         return false;
     struct cast *cast = mem_alloc(sizeof *cast);
     cast->archive = archive;
-    set_mapping(cast, options);
-    cast->view = fhir_view_new(archive, &cast->mapping);
-    if (options->fhir_url && *options->fhir_url &&
-        (!open_bearer(cast, options, err) || !start_follower(cast, options, err))) {
+    bool casts = options->fhir_url && *options->fhir_url;
+    cast->view = fhir_view_new(archive, &cast->view_mapping);
+    if (!set_mapping(cast, options, err) ||
+        (casts && (!open_bearer(cast, options, err) || !start_follower(cast, options, err)))) {
         cast_close(cast);
         return false;
     }

@@ -40,6 +40,9 @@ struct cast_options {
     const char *removal;    /* what becomes of the ImagingStudy of a study that is gone: "delete",
                                "cancelled" or "entered-in-error"; NULL: "delete" */
     const char *timezone;   /* "+01:00": for studies that do not say theirs; NULL: date only */
+    const char *const *withhold;      /* groups that are not cast (cast/withhold.h),
+                                         NULL-terminated; or NULL */
+    const char *const *view_withhold; /* so too: what the view does not show */
     bool strict; /* park a study that cannot be mapped whole; else its rest is cast, with a
                     note */
 };

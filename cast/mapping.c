@@ -116,6 +116,8 @@ void mapping_init(struct mapping *mapping, const struct study *study,
     mapping->imaging_study = map_imaging_study(&map);
     mapping->note_count = (size_t)cJSON_GetArraySize(map.notes);
     json_set_take(mapping->imaging_study, "note", map.notes);
+    mapping->withheld_patient = withhold_apply(options->withhold, mapping->patient);
+    mapping->withheld_imaging_study = withhold_apply(options->withhold, mapping->imaging_study);
 }
 
 void mapping_release(struct mapping *mapping)
@@ -124,6 +126,8 @@ void mapping_release(struct mapping *mapping)
     for (size_t i = 0; i < mapping->endpoint_count; i++)
         cJSON_Delete(mapping->endpoints[i]);
     cJSON_Delete(mapping->imaging_study);
+    cJSON_Delete(mapping->withheld_patient);
+    cJSON_Delete(mapping->withheld_imaging_study);
     *mapping = (struct mapping){ NULL };
 }
 
@@ -133,6 +137,7 @@ cJSON *mapping_patient(const struct study *study, const struct mapping_options *
     map_init(&map, study, options);
     cJSON *patient = map_patient(&map);
     cJSON_Delete(map.notes);
+    cJSON_Delete(withhold_apply(options->withhold, patient));
     return patient;
 }
 
@@ -150,6 +155,13 @@ void mapping_set_references(cJSON *imaging_study, const char *patient, const cha
         json_append_take(references, reference);
     }
     json_set_take(imaging_study, "endpoint", references);
+}
+
+void mapping_set_logical_subject(cJSON *imaging_study, const cJSON *patient)
+{
+    const cJSON *identifier = identifier_of_resource(patient);
+    json_set_take(imaging_study, "subject",
+                  map_logical_reference_take("Patient", json_copy(identifier)));
 }
 
 bool mapping_is_ours(const cJSON *resource)

@@ -6,6 +6,7 @@
 
 #include "archive/study.h"
 #include "cast/json.h"
+#include "cast/withhold.h"
 
 /* Marks what we made. */
 #define MAPPING_TAG_SYSTEM "urn:hounsfield"
@@ -18,6 +19,7 @@ struct mapping_options {
     const char *source;       /* meta.source; NULL: none */
     const char *dicomweb_url; /* NULL or "": no Endpoint */
     const char *timezone;     /* "+01:00"; NULL: none */
+    unsigned withhold;        /* set of enum withhold: what is left out */
 };
 
 enum { MAPPING_ENDPOINTS = 2 };
@@ -27,6 +29,9 @@ struct mapping {
     cJSON *endpoints[MAPPING_ENDPOINTS];
     size_t endpoint_count;
     cJSON *imaging_study; /* subject and endpoint are set by mapping_set_references */
+    /* What is withheld of these two, as resources. */
+    cJSON *withheld_patient;
+    cJSON *withheld_imaging_study;
     size_t note_count;
 };
 
@@ -40,8 +45,11 @@ cJSON *mapping_patient(const struct study *study, const struct mapping_options *
 size_t mapping_endpoints(const struct mapping_options *options,
                          cJSON *endpoints[MAPPING_ENDPOINTS]);
 
+/* `patient` NULL: there is none to refer to, see mapping_set_logical_subject. */
 void mapping_set_references(cJSON *imaging_study, const char *patient, const char *const *endpoints,
                             size_t endpoint_count);
+/* The subject is who has the first identifier of `patient`. */
+void mapping_set_logical_subject(cJSON *imaging_study, const cJSON *patient);
 /* Did we make this resource? */
 bool mapping_is_ours(const cJSON *resource);
 /* Did we, and not another archive that casts to the same server? One that does not say its source

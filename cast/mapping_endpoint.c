@@ -66,7 +66,7 @@ static cJSON *map_endpoint(const struct map *map, const struct service *service,
 size_t mapping_endpoints(const struct mapping_options *options, cJSON *endpoints[MAPPING_ENDPOINTS])
 {
     const char *url = options->dicomweb_url;
-    if (!url || !*url)
+    if (!url || !*url || (options->withhold & WITHHOLD_ENDPOINT))
         return 0;
     size_t size = strlen(url);
     while (size && url[size - 1] == '/')

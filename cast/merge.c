@@ -381,6 +381,44 @@ bool merge_resource(cJSON *held, const cJSON *mapped)
     return merge_foreign_series(held, mapped) || changed;
 }
 
+static bool take_back_items(cJSON *list, const cJSON *withheld)
+{
+    bool changed = false;
+    cJSON *next;
+    for (cJSON *item = json_first(list); item; item = next) {
+        const cJSON *each = json_first(withheld);
+        next = item->next;
+        while (each && !json_equal(item, each))
+            each = each->next;
+        if (each) {
+            cJSON_Delete(cJSON_DetachItemViaPointer(list, item));
+            changed = true;
+        }
+    }
+    return changed;
+}
+
+bool merge_take_back(cJSON *held, const cJSON *withheld, const char *source)
+{
+    bool changed = false;
+    const cJSON *element;
+    if (!mapping_is_of(held, source))
+        return false;
+    cJSON_ArrayForEach(element, withheld)
+    {
+        cJSON *present = json_get(held, element->string);
+        if (!present || strcmp(element->string, "resourceType") == 0)
+            continue;
+        if (cJSON_IsArray(element))
+            changed = take_back_items(present, element) || changed;
+        if (cJSON_IsArray(element) ? !present->child : json_equal(present, element)) {
+            json_remove(held, element->string);
+            changed = true;
+        }
+    }
+    return changed;
+}
+
 static bool both_and_different(const cJSON *a, const cJSON *b, const char *name)
 {
     return json_text(a, name) && json_text(b, name) && !same_text(a, b, name);

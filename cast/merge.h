@@ -14,6 +14,10 @@
  * there is nothing to write. */
 bool merge_resource(cJSON *held, const cJSON *mapped);
 
+/* Takes out of a resource of ours what is not to be told any more: the members, and items of lists,
+ * that are just what `withheld` has (withhold_apply). Others' word stays. */
+bool merge_take_back(cJSON *held, const cJSON *withheld, const char *source);
+
 /* Does the server's Patient say another sex or birth date than the study? Its own word stays. */
 bool merge_patient_differs(const cJSON *held, const cJSON *mapped);
 

@@ -225,18 +225,45 @@ static enum round_result follow_survivors(struct round *round, struct search_ans
 
 /* --- writing --- */
 
-/* The reference to a resource that is there, or that the bundle creates. Takes what was found. */
-static char *plan(struct bundle *bundle, struct search_answer *found, const cJSON *mapped)
+static char *reference_to(const cJSON *resource)
+{
+    return mem_format("%s/%s", json_text(resource, "resourceType"), json_text(resource, "id"));
+}
+
+static void plan_update(struct bundle *bundle, struct search_answer *found)
+{
+    bundle_update_take(bundle, found->best);
+    found->best = NULL;
+}
+
+/* The reference to a resource that is there, or that the bundle creates. Takes what was found.
+ * `changed`: what was found is changed already. */
+static char *plan(struct bundle *bundle, struct search_answer *found, const cJSON *mapped,
+                  const cJSON *withheld, bool changed)
 {
     char *reference;
+    const char *source = json_text(json_get(mapped, "meta"), "source");
     if (!found->best)
         return mem_copy_text(bundle_create_take(bundle, json_copy(mapped), found->unverified == 0));
-    reference = mem_format("%s/%s", json_text(mapped, "resourceType"),
-                           json_text(found->best, "id"));
-    if (merge_resource(found->best, mapped)) {
-        bundle_update_take(bundle, found->best);
-        found->best = NULL;
-    }
+    reference = reference_to(found->best);
+    changed = merge_resource(found->best, mapped) || changed;
+    if (merge_take_back(found->best, withheld, source) || changed)
+        plan_update(bundle, found);
+    return reference;
+}
+
+/* Patients are not ours to make: the one that is there, or NULL. One that we made before is left
+ * with the identifier that it is found by. */
+static char *plan_without_patient(struct bundle *bundle, struct search_answer *found,
+                                  const struct mapping *mapping)
+{
+    char *reference;
+    const char *source = json_text(json_get(mapping->patient, "meta"), "source");
+    if (!found->best)
+        return NULL;
+    reference = reference_to(found->best);
+    if (merge_take_back(found->best, mapping->withheld_patient, source))
+        plan_update(bundle, found);
     return reference;
 }
 
@@ -285,7 +312,9 @@ static enum round_result plan_patient(struct round *round, struct bundle *bundle
             json_append_take(json_need_array(meta, "tag"),
                              coding_new(MAPPING_TAG_SYSTEM, TAG_PATIENT_DIFFERS, NULL));
         }
-        *reference = plan(bundle, &found, mapping->patient);
+        *reference = round->mapping->withhold & WITHHOLD_PATIENT
+                         ? plan_without_patient(bundle, &found, mapping)
+                         : plan(bundle, &found, mapping->patient, mapping->withheld_patient, false);
     }
     search_answer_release(&found);
     return result;
@@ -321,7 +350,7 @@ static enum round_result plan_endpoint(struct round *round, struct bundle *bundl
     enum round_result result = search(round, mapping->endpoints[index], &found, report);
     if (result == ROUND_DONE) {
         size_t before = bundle_count(bundle);
-        *reference = plan(bundle, &found, mapping->endpoints[index]);
+        *reference = plan(bundle, &found, mapping->endpoints[index], NULL, false);
         if (bundle_count(bundle) == before)
             know_endpoint(round, index, *reference);
     }
@@ -377,6 +406,42 @@ static enum round_result plan_endpoints(struct round *round, struct update *upda
     return result;
 }
 
+/* The Endpoint of one of our services; NULL when the server has none. */
+static enum round_result find_endpoint(struct round *round, const cJSON *mapped, size_t index,
+                                       char **reference, struct round_report *report)
+{
+    struct search_answer found;
+    if (known_endpoint(round, index, reference))
+        return ROUND_DONE;
+    enum round_result result = search(round, mapped, &found, report);
+    if (result == ROUND_DONE && found.best)
+        *reference = mem_format("Endpoint/%s", json_text(found.best, "id"));
+    search_answer_release(&found);
+    return result;
+}
+
+/* Takes our Endpoints out of `held`, also those that are not to be told any more. */
+static enum round_result detach_ours(struct round *round, cJSON *held, bool *changed,
+                                     struct round_report *report)
+{
+    cJSON *endpoints[MAPPING_ENDPOINTS];
+    struct mapping_options all = *round->mapping;
+    all.withhold = 0;
+    size_t count = json_get(held, "endpoint") ? mapping_endpoints(&all, endpoints) : 0;
+    enum round_result result = ROUND_DONE;
+    *changed = false;
+    for (size_t i = 0; i < count; i++) {
+        char *reference = NULL;
+        if (result == ROUND_DONE)
+            result = find_endpoint(round, endpoints[i], i, &reference, report);
+        if (result == ROUND_DONE && reference)
+            *changed = merge_detach(held, reference) || *changed;
+        free(reference);
+        cJSON_Delete(endpoints[i]);
+    }
+    return result;
+}
+
 static enum round_result plan_imaging_study(struct round *round, struct update *update,
                                             const struct mapping *mapping,
                                             struct round_report *report)
@@ -385,11 +450,18 @@ static enum round_result plan_imaging_study(struct round *round, struct update *
                                       report);
     if (result != ROUND_DONE)
         return result;
+    bool changed = false;
     report->missing = !update->imaging_study.best;
     mapping_set_references(mapping->imaging_study, update->patient,
                            (const char *const *)update->endpoints, mapping->endpoint_count);
-    free(plan(update->bundle, &update->imaging_study, mapping->imaging_study));
-    return ROUND_DONE;
+    if (!update->patient)
+        mapping_set_logical_subject(mapping->imaging_study, mapping->patient);
+    if (round->mapping->withhold & WITHHOLD_ENDPOINT && update->imaging_study.best)
+        result = detach_ours(round, update->imaging_study.best, &changed, report);
+    if (result == ROUND_DONE)
+        free(plan(update->bundle, &update->imaging_study, mapping->imaging_study,
+                  mapping->withheld_imaging_study, changed));
+    return result;
 }
 
 static void forget_endpoints(struct round *round)
@@ -490,20 +562,6 @@ static enum round_result delete_one(struct round *round, const cJSON *held, unsi
     return result;
 }
 
-/* The Endpoint of one of our services; NULL when the server has none. */
-static enum round_result find_endpoint(struct round *round, const cJSON *mapped, size_t index,
-                                       char **reference, struct round_report *report)
-{
-    struct search_answer found;
-    if (known_endpoint(round, index, reference))
-        return ROUND_DONE;
-    enum round_result result = search(round, mapped, &found, report);
-    if (result == ROUND_DONE && found.best)
-        *reference = mem_format("Endpoint/%s", json_text(found.best, "id"));
-    search_answer_release(&found);
-    return result;
-}
-
 /* Is it an Endpoint of another archive's cast? */
 static enum round_result is_of_other(struct round *round, const char *reference, bool *is,
                                      struct round_report *report)
@@ -528,20 +586,9 @@ static enum round_result is_of_other(struct round *round, const char *reference,
 static enum round_result detach(struct round *round, cJSON *held, bool *changed, bool *others,
                                 struct round_report *report)
 {
-    cJSON *endpoints[MAPPING_ENDPOINTS];
-    size_t count = mapping_endpoints(round->mapping, endpoints);
-    enum round_result result = ROUND_DONE;
     const cJSON *each;
-    *changed = *others = false;
-    for (size_t i = 0; i < count; i++) {
-        char *reference = NULL;
-        if (result == ROUND_DONE)
-            result = find_endpoint(round, endpoints[i], i, &reference, report);
-        if (result == ROUND_DONE && reference)
-            *changed = merge_detach(held, reference) || *changed;
-        free(reference);
-        cJSON_Delete(endpoints[i]);
-    }
+    enum round_result result = detach_ours(round, held, changed, report);
+    *others = false;
     for (each = json_first(json_get(held, "endpoint")); each && !*others; each = each->next)
         if (result == ROUND_DONE)
             result = is_of_other(round, json_text(each, "reference"), others, report);

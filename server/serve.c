@@ -143,6 +143,8 @@ static bool open_cast(struct server *server, const struct settings *settings, st
         .ae_title = settings->ae_title,
         .timezone = or_null(settings->timezone),
         .strict = settings->strict_mapping,
+        .withhold = (const char *const *)settings->cast_withhold.items,
+        .view_withhold = (const char *const *)settings->view_withhold.items,
         .workers = (unsigned)settings->cast_workers,
         .removal = settings->cast_removal,
         .timeout_seconds = settings->fhir_timeout_seconds,

@@ -8,6 +8,7 @@
 
 #include "base/buffer.h"
 #include "base/memory.h"
+#include "cast/withhold.h"
 #include "dicom/uid.h"
 #include "http/server.h"
 #include "server/settings_parts.h"
@@ -22,6 +23,7 @@ enum setting_type {
     ORIGINS,
     UIDS,
     NETWORKS,
+    GROUPS,
     PEERS,
     USERS,
     FORWARDS,
@@ -150,6 +152,8 @@ static const struct setting table[] = {
     { "fhir.studiesAtOnce", NUMBER, AT(cast_workers), 1, 64, NULL, NULL, NULL },
     { "fhir.timeoutSeconds", NUMBER, AT(fhir_timeout_seconds), 0.1, 3600, NULL, NULL, NULL },
     { "fhir.onRemoval", TEXT, AT(cast_removal), 0, 0, NULL, NULL, NULL },
+    { "fhir.withhold", GROUPS, AT(cast_withhold), 0, 0, NULL, NULL, NULL },
+    { "fhir.viewWithhold", GROUPS, AT(view_withhold), 0, 0, NULL, NULL, NULL },
 };
 enum { TABLE_SIZE = sizeof(table) / sizeof(table[0]) };
 
@@ -176,6 +180,13 @@ static bool is_origin(const char *text)
     return host && host > text && host[3] && strlen(text) < 256 && !strpbrk(host + 3, "/?# \t\r\n");
 }
 
+static bool is_group_of_cast(const char *text)
+{
+    const char *const names[] = { text, NULL };
+    unsigned set;
+    return withhold_read(names, &set, NULL);
+}
+
 static void clear_list(struct text_list *list)
 {
     while (list->count)
@@ -190,10 +201,13 @@ static bool apply_list(struct settings *settings, const struct setting *setting,
     bool (*is_valid)(const char *) = setting->type == TITLES     ? settings_is_ae_title
                                      : setting->type == UIDS     ? uid_is_valid
                                      : setting->type == NETWORKS ? http_is_network
+                                     : setting->type == GROUPS   ? is_group_of_cast
                                                                  : is_origin;
     const char *kind = setting->type == TITLES     ? "AE titles"
                        : setting->type == UIDS     ? "UIDs"
                        : setting->type == NETWORKS ? "addresses or networks, such as 10.0.0.0/8"
+                       : setting->type == GROUPS   ? "groups of what is cast (the file of settings "
+                                                     "names them)"
                                                    : "origins, such as https://viewer.example.org";
     const cJSON *text;
     clear_list(list);
@@ -244,6 +258,7 @@ static bool apply(struct settings *settings, const struct setting *setting, cons
     case ORIGINS:
     case UIDS:
     case NETWORKS:
+    case GROUPS:
     case PEERS:
     case USERS:
     case FORWARDS:
@@ -455,6 +470,8 @@ void settings_free(struct settings *settings)
     clear_list(&settings->cors_origins);
     clear_list(&settings->trusted_proxies);
     clear_list(&settings->viewer_origins);
+    clear_list(&settings->cast_withhold);
+    clear_list(&settings->view_withhold);
     settings_release_lists(settings);
     free(settings);
 }

@@ -107,6 +107,8 @@ struct settings {
     bool strict_mapping;
     double cast_workers;
     char *cast_removal;
+    struct text_list cast_withhold;
+    struct text_list view_withhold;
     double fhir_timeout_seconds;
     char *bearer_token_file;
     char *oauth_token_url;

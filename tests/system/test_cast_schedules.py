@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""Random schedules of faults between the cast and a FHIR server: nothing lost, nothing doubled (FHIR-03 to FHIR-07, HOS-48)."""
+"""Random schedules of faults between the cast and a FHIR server: nothing lost, nothing doubled (FHIR-03 to FHIR-07, HOS-48).
+With -s the long test tells of each schedule which faults it met."""
 import random
+import time
 
 import fhir_proxy
 import pytest
@@ -35,8 +37,13 @@ def server(start_server, proxy):  # noqa: F811
     )
 
 
-def replay(server):
-    assert requests.post(server.url + "/operations", json={"type": "cast-replay"}, timeout=60).status_code == 202
+def is_through(server):
+    """Is nothing waiting or parked any more? As an operator would, tries again what is parked: a study may be so after a fault
+    that was under way when the last one looked."""
+    if metric(server, "cast_parked") or metric(server, "cast_breaker"):
+        assert requests.post(server.url + "/operations", json={"type": "cast-replay"}, timeout=60).status_code == 202
+        time.sleep(0.2)
+    return metric(server, "cast_lag") == 0 and metric(server, "cast_parked") == 0 and metric(server, "cast_waiting_studies") == 0
 
 
 def disturb(chance, proxy, count):  # noqa: F811
@@ -56,6 +63,7 @@ def disturb(chance, proxy, count):  # noqa: F811
 def run_schedule(seed, server, proxy, fhir):  # noqa: F811
     chance = random.Random(seed)
     faults = disturb(chance, proxy, chance.randint(3, 8))
+    planned = list(proxy.faults)
     live = []  # the data sets of each study that is to be there in the end
     gone = []
     patient = make().PatientID
@@ -68,6 +76,11 @@ def run_schedule(seed, server, proxy, fhir):  # noqa: F811
             more = make(study=study[0].StudyInstanceUID, PatientID=study[0].PatientID, AccessionNumber=study[0].AccessionNumber)
             store(server, more)
             study.append(more)
+    killed = chance.random() < 0.4
+    if killed:
+        time.sleep(chance.uniform(0, 1.5))
+        server.kill()
+        server.start()
     if chance.random() < 0.5:
         gone = live.pop()
         assert requests.delete(f"{server.dicomweb}/studies/{gone[0].StudyInstanceUID}", timeout=60).ok
@@ -77,27 +90,24 @@ def run_schedule(seed, server, proxy, fhir):  # noqa: F811
         assert found.status_code == 200 and len(found.json()) == 1
     wait_for(lambda: all(not fault[2] for fault in proxy.faults) or metric(server, "cast_lag") == 0, 120)
     proxy.heal()
-    replay(server)
-    for study in live:
-        wait_for(lambda: in_step(fhir, study[0], *(d.SOPInstanceUID for d in study)), 120)
-    wait_for(lambda: metric(server, "cast_lag") == 0, 120)
-    wait_for(lambda: metric(server, "cast_parked") == 0, 120)
+    wait_for(lambda: is_through(server), 120)
     for study in live:
         assert len(studies(fhir, study[0])) == 1 and len(patients(fhir, study[0])) == 1, (seed, faults)
         assert in_step(fhir, study[0], *(d.SOPInstanceUID for d in study)), (seed, faults)
     if gone:
         assert not studies(fhir, gone[0]), (seed, faults)
-    return faults
+    assert not any(e.path.startswith(ELSEWHERE) for e in proxy.exchanges)
+    met = [name for name, fault in zip(faults, planned) if not fault[2]]
+    return met + ["killed"] * killed
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_FHIR_07_after_a_random_schedule_of_faults_nothing_is_lost_or_doubled(server, proxy, fhir, seed):  # noqa: F811
     run_schedule(seed, server, proxy, fhir)
-    assert not any(e.path.startswith(ELSEWHERE) for e in proxy.exchanges)
 
 
 @pytest.mark.long
-def test_FHIR_07_after_two_hundred_schedules_of_faults_nothing_is_lost_or_doubled(server, proxy, fhir):  # noqa: F811
-    for seed in range(1000, 1200):
-        faults = run_schedule(seed, server, proxy, fhir)
-        print(f"schedule {seed}: {', '.join(faults)}", flush=True)
+@pytest.mark.parametrize("seed", range(1000, 1200))
+def test_FHIR_07_after_each_of_two_hundred_schedules_nothing_is_lost_or_doubled(server, proxy, fhir, seed):  # noqa: F811
+    met = run_schedule(seed, server, proxy, fhir)
+    print(f"\nschedule {seed}: {', '.join(met)}", flush=True)
