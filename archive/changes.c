@@ -15,12 +15,23 @@ struct changes {
 
 uint64_t changes_latest(struct archive *archive)
 {
-    return feed_latest(archive->storage);
+    return feed_latest_of(archive->storage, FEED_ENTRY_VERSION);
 }
 
 uint64_t changes_behind(struct archive *archive, uint64_t after)
 {
-    return feed_behind(archive->storage, after);
+    return feed_behind_of(archive->storage, FEED_ENTRY_VERSION, after);
+}
+
+/* The next entry that is the archive's: others write into the same feed. */
+static bool next_own(struct storage_cursor *cursor, struct slice *key, struct slice *value,
+                     bool *found, struct error *err)
+{
+    do {
+        if (!storage_cursor_next(cursor, key, value, found, err))
+            return false;
+    } while (*found && !feed_entry_is_own(*value));
+    return true;
 }
 
 bool changes_get(struct archive *archive, uint64_t sequence, struct change *change, bool *found,
@@ -34,6 +45,8 @@ bool changes_get(struct archive *archive, uint64_t sequence, struct change *chan
               storage_get(archive->storage, TABLE_FEED, slice_of(key, sizeof(key)), &entry, found,
                           err);
     if (ok && *found)
+        *found = feed_entry_is_own(buffer_slice(&entry));
+    if (ok && *found)
         ok = feed_entry_decode(buffer_slice(&entry), sequence, change, err);
     buffer_release(&entry);
     return ok;
@@ -45,7 +58,7 @@ bool changes_last(struct archive *archive, struct change *change, bool *found, s
     struct slice key, value;
     if (!feed_open_backwards(archive->storage, &cursor, err))
         return false;
-    bool ok = storage_cursor_next(cursor, &key, &value, found, err) &&
+    bool ok = next_own(cursor, &key, &value, found, err) &&
               (!*found || feed_entry_decode(value, feed_sequence(key), change, err));
     storage_cursor_close(cursor);
     return ok;
@@ -65,7 +78,7 @@ bool changes_open(struct archive *archive, uint64_t after, struct changes **out,
 bool changes_next(struct changes *changes, struct change *change, bool *found, struct error *err)
 {
     struct slice key, value;
-    return storage_cursor_next(changes->cursor, &key, &value, found, err) &&
+    return next_own(changes->cursor, &key, &value, found, err) &&
            (!*found || feed_entry_decode(value, feed_sequence(key), change, err));
 }
 
@@ -94,7 +107,7 @@ bool changes_state(struct archive *archive, const struct change *change, enum ch
 
 bool changes_wait(struct archive *archive, uint64_t after, int64_t timeout_ms)
 {
-    return feed_wait(archive->storage, after, timeout_ms);
+    return feed_wait_of(archive->storage, FEED_ENTRY_VERSION, after, timeout_ms);
 }
 
 void changes_wake(struct archive *archive)

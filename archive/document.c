@@ -3,7 +3,7 @@
 
 #include <stdlib.h>
 
-#include "archive/fields.h"
+#include "base/fields.h"
 #include "base/memory.h"
 
 enum { DOCUMENT_VERSION = 1, ELISION_SIZE = 16 };

@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "archive/feed_entry.h"
 
-#include "archive/fields.h"
-
-enum { FEED_ENTRY_VERSION = 1 };
+#include "base/fields.h"
 
 void feed_entry_encode(const struct change *change, struct buffer *out)
 {

@@ -22,7 +22,9 @@ static inline struct slice key_slice(const struct key *key)
     return slice_of(key->bytes, key->size);
 }
 
-/* The leading byte says what a key is of. */
+/* The leading byte says what a key is of. From this one on it is none of the archive's: others keep
+ * records and terms in the same tables. */
+enum { KEY_OTHERS = 'a' };
 enum record_kind {
     RECORD_COUNTS = 'C',
     RECORD_PATIENT = 'P',

@@ -4,11 +4,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "archive/fields.h"
 #include "archive/tag_set.h"
 #include "archive/tag_terms.h"
 #include "archive/tag_values.h"
 #include "base/clock.h"
+#include "base/fields.h"
 #include "base/log.h"
 #include "base/memory.h"
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "archive/records.h"
 
-#include "archive/fields.h"
 #include "archive/keys.h"
 #include "archive/tally.h"
+#include "base/fields.h"
 
 /* The first byte of every record. A later layout gets the next number. */
 enum { RECORD_VERSION = 1 };

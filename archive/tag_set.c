@@ -3,7 +3,7 @@
 
 #include <stdlib.h>
 
-#include "archive/fields.h"
+#include "base/fields.h"
 #include "base/memory.h"
 #include "storage/note.h"
 

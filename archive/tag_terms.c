@@ -4,9 +4,9 @@
 #include <stdlib.h>
 
 #include "archive/document.h"
-#include "archive/fields.h"
 #include "archive/tag_values.h"
 #include "base/bytes.h"
+#include "base/fields.h"
 #include "base/memory.h"
 
 enum { TERMS_VERSION = 1, NUMBER_SIZE = 2, ENTRY_HEAD = 3 };

@@ -122,7 +122,9 @@ bool verify_terms(struct verify *verify, struct error *err)
     bool found = true, wrong;
     bool ok = true;
     uint64_t done = 0;
-    pages_open(&pages, verify->archive->storage, TABLE_TERM, slice_of(NULL, 0), slice_of(NULL, 0));
+    const uint8_t others = KEY_OTHERS;
+    pages_open(&pages, verify->archive->storage, TABLE_TERM, slice_of(NULL, 0),
+               slice_of(&others, 1));
     while (ok && (ok = pages_next(&pages, &key, &value, &found, err)) && found) {
         buffer_clear(&look.term);
         buffer_append(&look.term, key);

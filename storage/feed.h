@@ -25,6 +25,13 @@ uint64_t feed_behind(struct storage *storage, uint64_t after);
 bool feed_wait(struct storage *storage, uint64_t after, int64_t timeout_ms);
 void feed_wake(struct storage *storage); /* lets all who wait return, for an orderly stop */
 
+/* An entry is of the stream that its first byte names: several writers share one order of numbers,
+ * and each follows its own entries. The same three for one stream alone: nothing of another one
+ * wakes who waits, or counts as news. */
+uint64_t feed_latest_of(struct storage *storage, uint8_t stream);
+uint64_t feed_behind_of(struct storage *storage, uint8_t stream, uint64_t after);
+bool feed_wait_of(struct storage *storage, uint8_t stream, uint64_t after, int64_t timeout_ms);
+
 /* A follower's position, by name; 0 when it never saved one. Durable when save returns. */
 bool feed_position_load(struct storage *storage, const char *follower, uint64_t *position,
                         struct error *err);

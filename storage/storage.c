@@ -208,7 +208,7 @@ static bool open_parts(struct storage *storage, const struct storage_options *op
     if (!feed_load_sequence(storage->keyvalue, &storage->last_sequence, err))
         return false;
     storage->durable_sequence = storage->last_sequence;
-    if (!feed_load_gaps(storage, err))
+    if (!feed_load_gaps(storage, err) || !feed_load_streams(storage, err))
         return false;
     if (!segments_open(path, segment_size / SEGMENT_BLOCK * SEGMENT_BLOCK, options->rebuild,
                        storage->keyvalue, &storage->failed, &storage->segments, err))

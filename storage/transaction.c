@@ -32,6 +32,8 @@ struct transaction {
     uint32_t *slots; /* open addressing: 1 + the last write of a key, 0 is free */
     size_t slot_count;
     uint64_t sequence; /* the last one given out */
+    bool has_entries;
+    uint8_t stream; /* of its entries */
     struct blob_id *deleted;
     size_t deleted_count;
     size_t deleted_capacity;
@@ -143,7 +145,14 @@ void transaction_delete(struct transaction *transaction, enum table table, struc
 
 uint64_t transaction_append_feed(struct transaction *transaction, struct slice entry)
 {
+    struct storage *storage = transaction->storage;
     uint8_t key[8];
+    if (!transaction->has_entries) {
+        transaction->has_entries = true;
+        transaction->stream = entry.size ? entry.data[0] : 0;
+        if (storage->last_stream != transaction->stream)
+            feed_save_stream(transaction, storage, storage->last_stream);
+    }
     put_u64be(key, ++transaction->sequence);
     transaction_put(transaction, TABLE_FEED, slice_of(key, sizeof(key)), entry);
     return transaction->sequence;
@@ -198,6 +207,10 @@ static bool write_all(struct transaction *transaction, uint64_t *ticket, struct 
         return error_set(err, why.code, "%s", why.message);
     }
     storage->last_sequence = transaction->sequence;
+    if (transaction->has_entries) {
+        storage->last_stream = transaction->stream;
+        feed_written(storage, transaction->stream, transaction->sequence);
+    }
     for (size_t i = 0; i < transaction->deleted_count; i++)
         reclaim_mark(storage->reclaim, &transaction->deleted[i]);
     *ticket = group_sync_written(&storage->commits, storage->last_sequence);

@@ -21,7 +21,8 @@ void transaction_put(struct transaction *transaction, enum table table, struct s
                      struct slice value); /* copies both */
 void transaction_delete(struct transaction *transaction, enum table table, struct slice key);
 
-/* Adds to the change feed and returns the entry's sequence number (the first is 1). */
+/* Adds to the change feed and returns the entry's sequence number (the first is 1). All entries of
+ * one transaction are of one stream (feed.h): they begin with the same byte. */
 uint64_t transaction_append_feed(struct transaction *transaction, struct slice entry);
 
 /* The next number given out is above `sequence`, or above the last one, whichever is more. */

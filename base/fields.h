@@ -5,7 +5,6 @@
 
 #include "base/buffer.h"
 #include "base/bytes.h"
-#include "dicom/uid.h"
 
 struct fields {
     struct slice rest;
