@@ -12,8 +12,6 @@ enum {
     TAG_VALUE_TYPE = 0x0040A040,
     TAG_CONCEPT_NAME = 0x0040A043,
     TAG_CONTENT = 0x0040A730,
-    TAG_CODE_VALUE = 0x00080100,
-    TAG_CODING_SCHEME_DESIGNATOR = 0x00080102,
 };
 
 bool content_is_there(const struct dataset *document)
