@@ -6,6 +6,7 @@
 
 #include "archive/core.h"
 #include "archive/keys.h"
+#include "archive/patient_records.h"
 #include "archive/records.h"
 #include "archive/resume.h"
 #include "archive/tag_set.h"
@@ -51,7 +52,8 @@ bool archive_open(struct storage *storage, const struct archive_options *options
     archive->spooling = decode_budget_new(spooling_bytes);
     archive->tags = tag_set_new();
     pthread_mutex_init(&archive->settle_lock, NULL);
-    if (!tag_set_load(archive, err)) {
+    patients_init(archive);
+    if (!tag_set_load(archive, err) || !patients_load(archive, err)) {
         archive_close(archive);
         return false;
     }
@@ -64,6 +66,7 @@ void archive_close(struct archive *archive)
     if (!archive)
         return;
     pthread_mutex_destroy(&archive->settle_lock);
+    patients_release(archive);
     tag_set_free(archive->tags);
     resume_free(archive->resume);
     decode_budget_free(archive->decoding);

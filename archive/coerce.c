@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include "archive/coerce.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "archive/core.h"
+#include "base/clock.h"
 #include "base/memory.h"
 #include "dicom/fold.h"
 
@@ -198,4 +200,12 @@ void coercion_set_release(struct coercion_set *set)
     for (size_t i = 0; i < set->count; i++)
         buffer_release(&set->values[i]);
     set->count = 0;
+}
+
+void coercion_date_time(char date_time[27])
+{
+    char text[CLOCK_TEXT_SIZE]; /* 2026-01-02T03:04:05.678Z */
+    clock_format_utc(clock_unix_ms(), text);
+    snprintf(date_time, 27, "%.4s%.2s%.2s%.2s%.2s%.2s.%.3s000+0000", text, text + 5, text + 8,
+             text + 11, text + 14, text + 17, text + 20);
 }

@@ -18,4 +18,7 @@ bool coercion_set_make(const struct coercion_rules *rules, const char *calling_a
                        const struct dataset *header, struct coercion_set *set, struct error *err);
 void coercion_set_release(struct coercion_set *set);
 
+/* Now, as (0400,0562) says it. */
+void coercion_date_time(char date_time[27]);
+
 bool coercion_rules_apply_to(const struct coercion_rules *rules, const char *calling_ae);

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "archive/lookup.h"
+#include "archive/versions.h"
 #include "base/memory.h"
 
 enum { PIECE_SIZE = 256 << 10 };
@@ -39,12 +40,16 @@ static bool compare_bytes(const struct content *content, struct blob *stored, ui
     return ok;
 }
 
-static bool compare_blob(struct archive *archive, const struct content *content,
-                         const struct instance_record *record, enum comparison *comparison,
-                         struct error *err)
+static bool compare_record(struct archive *archive, const struct content *content,
+                           const char *transfer_syntax, const struct instance_record *record,
+                           enum comparison *comparison, struct error *err)
 {
     struct blob *blob = NULL;
     struct error reason = { 0 };
+    *comparison = COMPARISON_OTHER;
+    if (strcmp(record->transfer_syntax, transfer_syntax) != 0 ||
+        record->blob.size - record->dataset_offset != content->size)
+        return true;
     if (!blob_open(archive->storage, &record->blob, &blob, &reason)) {
         *comparison = COMPARISON_VANISHED;
         if (reason.code == ERROR_NOT_FOUND)
@@ -73,9 +78,13 @@ bool content_compare(struct archive *archive, const struct content *content,
     bool ok = lookup_instance(archive, place, &record, &found, err);
     if (ok && !found)
         *comparison = COMPARISON_VANISHED;
-    else if (ok && strcmp(record.transfer_syntax, transfer_syntax) == 0 &&
-             record.blob.size - record.dataset_offset == content->size)
-        ok = compare_blob(archive, content, &record, comparison, err);
+    else if (ok)
+        ok = compare_record(archive, content, transfer_syntax, &record, comparison, err);
+    if (ok && found && record.amended && *comparison == COMPARISON_OTHER) {
+        ok = version_first(archive, place, &record, &found, err);
+        if (ok && found)
+            ok = compare_record(archive, content, transfer_syntax, &record, comparison, err);
+    }
     instance_record_release(&record);
     return ok;
 }

@@ -25,7 +25,8 @@ enum comparison {
 
 /* Compares with the stored instance of the same SOP Instance UID, which stands at `place`: the same
  * is only what stands in the same study and series, has the same transfer syntax, and is equal byte
- * for byte. Returns COMPARISON_SAME when the stored one is durable. */
+ * for byte, or equal to what the stored one was amended from. Returns COMPARISON_SAME when the
+ * stored one is durable. */
 bool content_compare(struct archive *archive, const struct content *content,
                      const struct identity *identity, const char *transfer_syntax,
                      const struct identity *place, enum comparison *comparison, struct error *err);

@@ -8,10 +8,19 @@
 #include "archive/archive.h"
 #include "storage/storage.h"
 
+/* What wakes the amender, see patient_records.h. */
+struct patient_work {
+    atomic_bool any; /* something is known of a patient */
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    uint64_t changes; /* guarded by lock */
+};
+
 struct archive {
     struct storage *storage;
     char *ae_title;
     bool refuse_unknown_sop_classes;
+    struct patient_work patients;
     uint64_t minimum_free_bytes;
     enum conflict_policy on_conflict;
     size_t versions_kept;

@@ -8,6 +8,7 @@
 #include "archive/coerce.h"
 #include "archive/document.h"
 #include "archive/lookup.h"
+#include "archive/patient_records.h"
 #include "archive/prepare.h"
 #include "archive/versions.h"
 #include "base/clock.h"
@@ -49,6 +50,8 @@ struct ingest {
     uint64_t rival_created;
     int64_t rival_stored_at_ms;
     bool replaced;
+    bool amends;       /* see ingest_options */
+    bool was_amended;  /* what is stored was, too */
     bool is_coerced;   /* its bytes are what the rules made of those received */
     bool only_compare; /* what is no duplicate is not stored */
     uint32_t coerced[COERCION_RULES_MAX];
@@ -112,6 +115,7 @@ static bool take_options(struct ingest *ingest, const struct ingest_options *opt
                          struct error *err)
 {
     ingest->part10 = options->part10;
+    ingest->amends = ingest->is_coerced = options->amends;
     if (!is_empty_text(options->source_ae))
         snprintf(ingest->calling_ae, sizeof(ingest->calling_ae), "%s", options->source_ae);
     memcpy(ingest->source_ae, ingest->calling_ae, sizeof(ingest->source_ae));
@@ -334,6 +338,7 @@ static bool fill_record(struct ingest *ingest, struct prepared *prepared, struct
     struct instance_record *record = &prepared->record;
     set_time(ingest, record);
     record->dataset_offset = ingest->dataset_offset;
+    record->amended = ingest->amends;
     memcpy(record->source_ae, ingest->source_ae, sizeof(record->source_ae));
     prepare_record(prepared);
     return build_summaries(ingest, prepared, err);
@@ -357,7 +362,7 @@ static bool look_at_rival(struct ingest *ingest, const struct prepared *prepared
     struct identity rival = *place;
     bool found, has_header = false;
     ingest->may_replace = false;
-    if (archive->on_conflict != CONFLICT_REPLACES)
+    if (archive->on_conflict != CONFLICT_REPLACES && !ingest->amends)
         return true;
     instance_record_init(&record);
     bool ok = lookup_instance(archive, place, &record, &found, err) &&
@@ -365,7 +370,8 @@ static bool look_at_rival(struct ingest *ingest, const struct prepared *prepared
     if (ok && has_header) {
         memcpy(rival.sop_class, record.sop_class, UID_SIZE);
         ingest->may_replace = version_may_follow(&prepared->identity, prepared->header, &rival,
-                                                 document.dataset);
+                                                 document.dataset, ingest->amends);
+        ingest->was_amended = record.amended;
         ingest->rival_created = record.created;
         ingest->rival_stored_at_ms = record.stored_at_ms;
     }
@@ -412,6 +418,7 @@ static void blob_key(const struct ingest *ingest, struct key *key)
     const struct blob_facts facts = {
         .stored_at_us = ingest->stored_at_us,
         .replaces = ingest->archive->on_conflict == CONFLICT_REPLACES,
+        .amends = ingest->amends,
     };
     blob_key_encode(key, &ingest->identity, &facts);
 }
@@ -475,15 +482,23 @@ static bool put_into_tree(struct ingest *ingest, struct prepared *prepared,
                           struct error *err)
 {
     struct archive *archive = ingest->archive;
+    size_t kept = !ingest->amends       ? archive->versions_kept
+                  : ingest->was_amended ? VERSION_DROPPED
+                                        : 0;
+    bool is_noticed = false;
     struct tree tree;
     if (rival)
         atomic_fetch_add(&archive->replacing, 1);
     bool ok = tree_open(&tree, archive, transaction, ingest->identity.study, err) &&
-              prepared_replace(prepared, &tree, rival, archive->versions_kept, err) &&
+              prepared_replace(prepared, &tree, rival, kept, err) &&
+              (ingest->amends || patients_notice(archive, transaction, prepared->header,
+                                                 ingest->identity.study, &is_noticed, err)) &&
               tree_save(&tree, err) && transaction_commit(transaction, err);
     tree_close(&tree);
     if (rival)
         atomic_fetch_add(&archive->replaced, 1);
+    if (ok && is_noticed)
+        patients_wake(archive);
     return ok;
 }
 
@@ -648,14 +663,6 @@ static bool find_earlier(struct ingest *ingest, char date_time[27], struct error
     return ok;
 }
 
-static void date_time_now(char date_time[27])
-{
-    char text[CLOCK_TEXT_SIZE]; /* 2026-01-02T03:04:05.678Z */
-    clock_format_utc(clock_unix_ms(), text);
-    snprintf(date_time, 27, "%.4s%.2s%.2s%.2s%.2s%.2s.%.3s000+0000", text, text + 5, text + 8,
-             text + 11, text + 14, text + 17, text + 20);
-}
-
 static bool store_with(struct ingest *ingest, const struct prepared *prepared,
                        const struct coercion_set *set, const char *date_time, bool only_compare,
                        enum ingest_outcome *outcome, struct error *err)
@@ -689,7 +696,7 @@ static bool coerce(struct ingest *ingest, const struct prepared *prepared,
     if (ok && date_time[0])
         ok = store_with(ingest, prepared, &set, date_time, true, outcome, err);
     if (ok && (!date_time[0] || *outcome == INGEST_DIFFERENT)) {
-        date_time_now(date_time);
+        coercion_date_time(date_time);
         ok = store_with(ingest, prepared, &set, date_time, false, outcome, err);
     }
     *is_stored = ok;

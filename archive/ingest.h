@@ -16,6 +16,7 @@ struct ingest_options {
     const char
         *study; /* the instance must belong to this study (STOW to /studies/{uid}); NULL: any */
     const char *source_ae; /* who sends it, for (0002,0016); NULL for none */
+    bool amends; /* within the archive only: what is stored with other values of its patient */
 };
 
 struct ingest;

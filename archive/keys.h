@@ -33,6 +33,8 @@ enum record_kind {
     RECORD_INSTANCE = 'I',
     RECORD_TOMBSTONE = 'X',
     RECORD_OLD_VERSION = 'V',
+    RECORD_PATIENT_STATE = 'M',
+    RECORD_AMEND_WORK = 'W',
 };
 enum document_kind {
     DOCUMENT_HEADER = 'H',

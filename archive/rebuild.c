@@ -26,6 +26,7 @@ struct find {
     int64_t stored_at_us;
     struct blob_id blob;
     bool replaces;
+    bool amends;
 };
 
 struct rebuild {
@@ -73,7 +74,8 @@ static void add_find(struct rebuild *rebuild, const struct blob_id *blob,
         rebuild->finds = mem_resize_array(rebuild->finds, rebuild->capacity,
                                           sizeof(*rebuild->finds));
     }
-    rebuild->finds[rebuild->count++] = (struct find){ facts->stored_at_us, *blob, facts->replaces };
+    rebuild->finds[rebuild->count++] = (struct find){ facts->stored_at_us, *blob, facts->replaces,
+                                                      facts->amends };
     rebuild->report->records++;
     rebuild->report->bytes += blob->size;
 }
@@ -104,7 +106,7 @@ static bool find_records(struct rebuild *rebuild, struct error *err)
     bool found = true;
     bool ok = blob_walk_open(rebuild->storage, &walk, err);
     while (ok && (ok = next_record(rebuild, walk, &record, &found, err)) && found) {
-        struct blob_facts facts = { 0, false };
+        struct blob_facts facts = { .stored_at_us = 0 };
         blob_key_decode(record.key, &identity, &facts);
         if (!record.dead)
             add_find(rebuild, &record.id, &facts);
@@ -215,7 +217,8 @@ static bool find_rival(const struct find *find, const struct prepared *prepared,
               (!*may || document_open(buffer_slice(&bytes), &header, err));
     if (ok && *may) {
         memcpy(old.sop_class, rival->sop_class, UID_SIZE);
-        *may = version_may_follow(&prepared->identity, prepared->header, &old, header) &&
+        *may = version_may_follow(&prepared->identity, prepared->header, &old, header,
+                                  find->amends) &&
                (rival->blob.crc32c != find->blob.crc32c || rival->blob.size != find->blob.size);
     }
     dataset_close(header);
@@ -233,6 +236,7 @@ static bool add_instance(struct rebuild *rebuild, const struct find *find,
     if (!prepared_is_taken(prepared, transaction, &place, &taken, err))
         return false;
     instance_record_init(&rival);
+    prepared->record.amended = find->amends;
     bool ok = !taken || find_rival(find, prepared, &place, transaction, &rival, &may, err);
     if (ok && may) {
         outcome->versions++;

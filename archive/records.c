@@ -8,7 +8,8 @@
 /* The first byte of every record. A later layout gets the next number. */
 enum { RECORD_VERSION = 1 };
 
-enum { PARTIAL = 1 }; /* flag of a summary */
+/* Flags beside a summary. */
+enum { PARTIAL = 1, AMENDED = 2 };
 
 void study_record_init(struct study_record *record)
 {
@@ -58,18 +59,20 @@ static void fill(struct buffer *buffer, struct slice bytes)
     buffer_append(buffer, bytes);
 }
 
-static void put_summary(struct buffer *out, const struct summary *summary)
+static void put_summary(struct buffer *out, const struct summary *summary, uint8_t flags)
 {
     buffer_append_u64le(out, summary->present);
-    buffer_append_byte(out, summary->partial ? PARTIAL : 0);
+    buffer_append_byte(out, flags | (summary->partial ? PARTIAL : 0));
     fields_put_bytes(out, buffer_slice(&summary->bytes));
 }
 
-static void take_summary(struct fields *fields, struct summary *summary)
+static uint8_t take_summary(struct fields *fields, struct summary *summary)
 {
     summary->present = fields_u64(fields);
-    summary->partial = fields_u8(fields) & PARTIAL;
+    uint8_t flags = fields_u8(fields);
+    summary->partial = flags & PARTIAL;
     fill(&summary->bytes, fields_bytes(fields));
+    return flags;
 }
 
 static void take_buffer(struct fields *fields, struct buffer *buffer)
@@ -126,7 +129,7 @@ void study_record_encode(const struct study_record *record, struct buffer *out)
     fields_put_bytes(out, buffer_slice(&record->patient_key));
     fields_put_bytes(out, buffer_slice(&record->modalities));
     fields_put_bytes(out, buffer_slice(&record->sop_classes));
-    put_summary(out, &record->summary);
+    put_summary(out, &record->summary, 0);
 }
 
 bool study_record_decode(struct slice bytes, struct study_record *record, struct error *err)
@@ -162,7 +165,7 @@ void series_record_encode(const struct series_record *record, struct buffer *out
     buffer_append_u64le(out, record->bytes);
     fields_put_text(out, record->modality);
     fields_put_text(out, record->source_instance);
-    put_summary(out, &record->summary);
+    put_summary(out, &record->summary, 0);
 }
 
 bool series_record_decode(struct slice bytes, struct series_record *record, struct error *err)
@@ -193,7 +196,7 @@ void instance_record_encode(const struct instance_record *record, struct buffer 
     fields_put_text(out, record->sop_class);
     fields_put_text(out, record->transfer_syntax);
     fields_put_text(out, record->source_ae);
-    put_summary(out, &record->summary);
+    put_summary(out, &record->summary, record->amended ? AMENDED : 0);
 }
 
 bool instance_record_decode(struct slice bytes, struct instance_record *record, struct error *err)
@@ -209,7 +212,7 @@ bool instance_record_decode(struct slice bytes, struct instance_record *record, 
     fields_text(&fields, record->sop_class, UID_SIZE);
     fields_text(&fields, record->transfer_syntax, UID_SIZE);
     fields_text(&fields, record->source_ae, sizeof(record->source_ae));
-    take_summary(&fields, &record->summary);
+    record->amended = take_summary(&fields, &record->summary) & AMENDED;
     if (record->dataset_offset > record->blob.size)
         fields.broken = true;
     return check(&fields, "instance", err);

@@ -21,13 +21,13 @@ static bool is_same_text(const struct dataset *a, const struct dataset *b, uint3
 }
 
 bool version_may_follow(const struct identity *fresh, const struct dataset *fresh_header,
-                        const struct identity *old, const struct dataset *old_header)
+                        const struct identity *old, const struct dataset *old_header, bool amends)
 {
     return strcmp(fresh->study, old->study) == 0 && strcmp(fresh->series, old->series) == 0 &&
            strcmp(fresh->instance, old->instance) == 0 &&
            strcmp(fresh->sop_class, old->sop_class) == 0 &&
-           is_same_text(fresh_header, old_header, TAG_PATIENT_ID) &&
-           is_same_text(fresh_header, old_header, TAG_ISSUER_OF_PATIENT_ID);
+           (amends || (is_same_text(fresh_header, old_header, TAG_PATIENT_ID) &&
+                       is_same_text(fresh_header, old_header, TAG_ISSUER_OF_PATIENT_ID)));
 }
 
 /* Keys: the place of the instance, and the number of the change that stored the version, so that
@@ -118,6 +118,10 @@ bool version_keep(struct archive *archive, struct transaction *transaction,
 {
     struct buffer bytes = buffer_up_to(RECORD_SIZE);
     struct key key;
+    if (kept == VERSION_DROPPED) {
+        transaction_delete_blob(transaction, &old->blob);
+        return true;
+    }
     if (kept && !drop_oldest(archive, transaction, identity, kept - 1, err))
         return false;
     version_key(&key, identity, old->created);
@@ -168,6 +172,19 @@ bool version_get(struct archive *archive, const struct identity *identity, uint6
     bool ok = storage_get(archive->storage, TABLE_RECORD, key_slice(&key), &bytes, found, err) &&
               (!*found || instance_record_decode(buffer_slice(&bytes), record, err));
     buffer_release(&bytes);
+    return ok;
+}
+
+bool version_first(struct archive *archive, const struct identity *identity,
+                   struct instance_record *record, bool *found, struct error *err)
+{
+    struct storage_cursor *cursor = NULL;
+    struct slice value;
+    *found = false;
+    bool ok = open_versions(archive, identity, &cursor, err) &&
+              storage_cursor_next(cursor, NULL, &value, found, err) &&
+              (!*found || instance_record_decode(value, record, err));
+    storage_cursor_close(cursor);
     return ok;
 }
 

@@ -13,13 +13,16 @@
 enum { VERSIONS_KEPT_MAX = 1000 };
 
 /* Whether `fresh` may take the place of `old`, which has this header (PS3.4 B.2.3): the same
- * instance of the same class, study, series and patient. Anything else is a conflict, whatever the
- * policy says. */
+ * instance of the same class, study, series and, unless it amends that, patient. Anything else is a
+ * conflict, whatever the policy says. */
 bool version_may_follow(const struct identity *fresh, const struct dataset *fresh_header,
-                        const struct identity *old, const struct dataset *old_header);
+                        const struct identity *old, const struct dataset *old_header, bool amends);
+
+/* Of an instance that was made here, by an amendment of the one before it: nobody sent it. */
+#define VERSION_DROPPED SIZE_MAX
 
 /* What becomes of the record of an instance whose place is taken. Beyond `kept` (0: all stay) the
- * oldest go. */
+ * oldest go; VERSION_DROPPED: it goes itself. */
 bool version_keep(struct archive *archive, struct transaction *transaction,
                   const struct identity *identity, const struct instance_record *old, size_t kept,
                   struct error *err);
@@ -33,6 +36,9 @@ bool versions_exist(struct archive *archive, const char *study, bool *exist, str
 bool version_was_there(struct archive *archive, const struct identity *identity, uint64_t sequence,
                        bool *was, struct error *err);
 
+/* The one that came first. */
+bool version_first(struct archive *archive, const struct identity *identity,
+                   struct instance_record *record, bool *found, struct error *err);
 /* The version that change number `sequence` stored. */
 bool version_get(struct archive *archive, const struct identity *identity, uint64_t sequence,
                  struct instance_record *record, bool *found, struct error *err);

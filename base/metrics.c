@@ -29,6 +29,8 @@ static const struct {
                                      "Instances sent again with the same content" },
     [METRIC_INSTANCES_REPLACED] = { "hounsfield_instances_replaced_total", "counter",
                                     "Instances whose place other content took" },
+    [METRIC_INSTANCES_AMENDED] = { "hounsfield_instances_amended_total", "counter",
+                                   "Instances stored anew with other values of their patient" },
     [METRIC_INSTANCES_DELETED] = { "hounsfield_instances_deleted_total", "counter",
                                    "Instances deleted" },
     [METRIC_BYTES_STORED] = { "hounsfield_bytes_stored_total", "counter",

@@ -9,6 +9,7 @@
 
 #include "archive/changes.h"
 #include "archive/compact.h"
+#include "archive/patients.h"
 #include "archive/query_tags.h"
 #include "base/clock.h"
 #include "base/log.h"
@@ -40,6 +41,7 @@ struct server {
     struct verifier *verifier;
     struct compactor *compactor;
     struct tag_indexer *indexer;
+    struct amender *amender;
     struct operation_turns turns;
     struct operation_place place;
     struct control *control;
@@ -340,6 +342,7 @@ static void close_all(struct server *server)
     http_operations_free(server->operations);
     compactor_close(server->compactor);
     tag_indexer_close(server->indexer);
+    amender_close(server->amender);
     verifier_close(server->verifier);
     if (server->cast)
         cast_close(server->cast);
@@ -396,6 +399,7 @@ bool serve(const struct settings *settings, int flag_count, char **flags, struct
     if (!open_archive(&server, settings, err) || !open_verifier(&server, settings, err) ||
         !open_compactor(&server, settings, err) ||
         !tag_indexer_open(server.archive, &server.indexer, err) ||
+        (settings->amend_patients && !amender_open(server.archive, &server.amender, err)) ||
         !open_cast(&server, settings, err) || !open_control(&server, settings, err) ||
         !open_http(&server, settings, err) || !open_dimse(&server, settings, err))
         goto out;

@@ -56,6 +56,7 @@ static const struct setting table[] = {
     { "data.verify.mibPerSecond", NUMBER, AT(verify_mib_per_second), 0.01, 1e6, NULL, NULL, NULL },
     { "store.onConflict", TEXT, AT(on_conflict), 0, 0, NULL, NULL, NULL },
     { "store.versionsKept", NUMBER, AT(versions_kept), 1, 1000, NULL, NULL, NULL },
+    { "store.amendPatients", BOOLEAN, AT(amend_patients), 0, 0, NULL, NULL, NULL },
     { "store.coerce", COERCIONS, AT(coercions), 0, 0, NULL, NULL, NULL },
     { "store.conflictStatus", TEXT, AT(conflict_status), 0, 0, NULL, NULL, NULL },
     { "dimse.port", NUMBER, AT(dimse_port), 1, 65535, "--dimse-port", "N", "DICOM port (11112)" },

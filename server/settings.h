@@ -34,6 +34,7 @@ struct settings {
 
     char *on_conflict; /* "keep-first" or "replace" */
     double versions_kept;
+    bool amend_patients;
     struct coercion_rule coercions[COERCION_RULES_MAX];
     size_t coercion_count;
     char *conflict_status; /* four hexadecimal digits */

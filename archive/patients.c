@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: MIT */
+#include "archive/patients.h"
+
+#include "archive/patient_records.h"
+#include "archive/terms.h"
+#include "dicom/fold.h"
+
+/* What may stand in one value of a name, an identifier or a code. */
+static bool check_text(struct slice text, struct error *err)
+{
+    if (text.size > PATIENT_TEXT_SIZE)
+        return error_set(err, ERROR_LIMIT, "a text of a patient exceeds %d bytes",
+                         PATIENT_TEXT_SIZE);
+    for (size_t i = 0; i < text.size; i++)
+        if (text.data[i] < ' ' || text.data[i] == '\\' || text.data[i] == 0x7F)
+            return error_set(err, ERROR_INVALID,
+                             "a text of a patient holds a backslash or a control character");
+    return true;
+}
+
+static bool is_same(const struct patient_identifier *a, const struct patient_identifier *b)
+{
+    return slice_equal(a->id, b->id) && slice_equal(a->issuer, b->issuer);
+}
+
+static bool check(const struct patient_change *change, struct error *err)
+{
+    const struct slice texts[] = { change->patient.id,  change->patient.issuer,
+                                   change->survivor.id, change->survivor.issuer,
+                                   change->told.name,   change->told.birth_date,
+                                   change->told.sex };
+    for (size_t i = 0; i < sizeof(texts) / sizeof(*texts); i++)
+        if (!check_text(texts[i], err))
+            return false;
+    if (!change->patient.id.size)
+        return error_set(err, ERROR_INVALID, "a change of a patient without Patient ID");
+    if (change->survivor.id.size && is_same(&change->patient, &change->survivor))
+        return error_set(err, ERROR_INVALID, "a patient cannot be merged into itself");
+    return true;
+}
+
+static struct patient_identifier trimmed(struct patient_identifier patient)
+{
+    return (struct patient_identifier){ fold_trim(patient.id), fold_trim(patient.issuer) };
+}
+
+/* All studies of a patient get to work. An instance without an issuer may be meant as well: whether
+ * it is, is found out then. */
+static bool put_studies_of(struct archive *archive, struct transaction *transaction,
+                           const struct patient_identifier *patient, struct error *err)
+{
+    struct storage_cursor *cursor = NULL;
+    struct slice term, stamp, study;
+    struct key key, prefix;
+    bool found = true;
+    key_patient(&key, patient->id, patient->issuer, "");
+    term_patient_key(&prefix, slice_skip(key_slice(&key), 1));
+    bool ok = storage_cursor_open_prefix(archive->storage, TABLE_TERM, key_slice(&prefix), &cursor,
+                                         err);
+    while (ok && (ok = storage_cursor_next(cursor, &term, NULL, &found, err)) && found) {
+        char uid[UID_SIZE];
+        if (term_split(term, &stamp, &study) && uid_copy(study, uid))
+            amend_work_put(transaction, uid);
+    }
+    storage_cursor_close(cursor);
+    return ok;
+}
+
+static bool put_studies(struct archive *archive, struct transaction *transaction,
+                        const struct patient_identifier *patient, struct error *err)
+{
+    const struct patient_identifier bare = { patient->id, slice_of(NULL, 0) };
+    return put_studies_of(archive, transaction, patient, err) &&
+           (!patient->issuer.size || put_studies_of(archive, transaction, &bare, err));
+}
+
+static bool replace(struct buffer *buffer, struct slice text)
+{
+    if (!text.size || slice_equal(buffer_slice(buffer), text))
+        return false;
+    buffer_clear(buffer);
+    buffer_append(buffer, text);
+    return true;
+}
+
+/* What is told of the one who stays. */
+static bool tell(struct archive *archive, struct transaction *transaction,
+                 const struct patient_identifier *patient, const struct patient_change *change,
+                 enum patient_outcome *outcome, struct error *err)
+{
+    struct patient_state state = patient_state_init();
+    const struct patient_demographics *told = &change->told;
+    bool found;
+    bool ok = patient_state_get(archive, transaction, patient, &state, &found, err);
+    if (ok && state.told_at_ms > change->at_ms) {
+        *outcome = PATIENT_STALE;
+    } else if (ok) {
+        bool changed = replace(&state.name, told->name);
+        changed |= replace(&state.birth_date, told->birth_date);
+        changed |= replace(&state.sex, told->sex);
+        *outcome = changed ? PATIENT_CHANGED : PATIENT_SAME;
+        state.told_at_ms = change->at_ms;
+        ok = (told->name.size + told->birth_date.size + told->sex.size == 0) ||
+             patient_state_put(archive, transaction, &state, err);
+        ok = ok && (!changed || put_studies(archive, transaction, patient, err));
+    }
+    patient_state_release(&state);
+    return ok;
+}
+
+/* A merge that was the other way round before is taken back, so that no chain comes back to where
+ * it began. */
+static bool open_circle(struct archive *archive, struct transaction *transaction,
+                        const struct patient_change *change, bool *stale, struct error *err)
+{
+    struct patient_state survivor = patient_state_init();
+    struct patient_state end = patient_state_init();
+    bool found, merged = false;
+    *stale = false;
+    bool ok = patient_state_get(archive, transaction, &change->survivor, &survivor, &found, err) &&
+              patient_state_get(archive, transaction, &change->survivor, &end, &found, err) &&
+              patient_state_follow(archive, transaction, &end, &merged, err);
+    if (ok && merged) {
+        const struct patient_identifier last = { buffer_slice(&end.id), buffer_slice(&end.issuer) };
+        bool circle = is_same(&last, &change->patient);
+        *stale = circle && survivor.merged_at_ms > change->at_ms;
+        if (circle && !*stale) {
+            buffer_clear(&survivor.survivor_id);
+            buffer_clear(&survivor.survivor_issuer);
+            survivor.merged_at_ms = change->at_ms;
+            ok = patient_state_put(archive, transaction, &survivor, err);
+        }
+    }
+    patient_state_release(&survivor);
+    patient_state_release(&end);
+    return ok;
+}
+
+static bool merge(struct archive *archive, struct transaction *transaction,
+                  const struct patient_change *change, enum patient_outcome *outcome,
+                  struct error *err)
+{
+    struct patient_state state = patient_state_init();
+    bool found, stale = false;
+    bool ok = patient_state_get(archive, transaction, &change->patient, &state, &found, err);
+    if (!ok)
+        goto out;
+    if (slice_equal(buffer_slice(&state.survivor_id), change->survivor.id) &&
+        slice_equal(buffer_slice(&state.survivor_issuer), change->survivor.issuer)) {
+        *outcome = PATIENT_SAME;
+        goto out;
+    }
+    ok = open_circle(archive, transaction, change, &stale, err);
+    if (!ok || stale || state.merged_at_ms > change->at_ms) {
+        *outcome = PATIENT_STALE;
+        goto out;
+    }
+    buffer_clear(&state.survivor_id);
+    buffer_clear(&state.survivor_issuer);
+    buffer_append(&state.survivor_id, change->survivor.id);
+    buffer_append(&state.survivor_issuer, change->survivor.issuer);
+    state.merged_at_ms = change->at_ms;
+    *outcome = PATIENT_CHANGED;
+    ok = patient_state_put(archive, transaction, &state, err) &&
+         put_studies(archive, transaction, &change->patient, err);
+out:
+    patient_state_release(&state);
+    return ok;
+}
+
+bool patients_change(struct archive *archive, const struct patient_change *change,
+                     enum patient_outcome *outcome, struct error *err)
+{
+    struct transaction *transaction = NULL;
+    enum patient_outcome told = PATIENT_SAME;
+    struct patient_change clean = *change;
+    clean.patient = trimmed(change->patient);
+    clean.survivor = trimmed(change->survivor);
+    *outcome = PATIENT_SAME;
+    if (!check(&clean, err) || !transaction_open(archive->storage, &transaction, err))
+        return false;
+    bool is_merge = clean.survivor.id.size > 0;
+    bool ok = (!is_merge || merge(archive, transaction, &clean, outcome, err)) &&
+              (*outcome == PATIENT_STALE ||
+               tell(archive, transaction, is_merge ? &clean.survivor : &clean.patient, &clean,
+                    &told, err));
+    if (ok && *outcome == PATIENT_SAME)
+        *outcome = told;
+    /* The same once more may have been seen by us before its sync has ended. */
+    ok = ok && (*outcome == PATIENT_STALE || transaction_commit(transaction, err));
+    transaction_close(transaction);
+    if (ok && *outcome == PATIENT_CHANGED)
+        patients_wake(archive);
+    return ok;
+}
+
+bool patients_survivor(struct archive *archive, const struct patient_identifier *patient,
+                       struct buffer *id, struct buffer *issuer, bool *merged, struct error *err)
+{
+    struct patient_state state = patient_state_init();
+    const struct patient_identifier clean = trimmed(*patient);
+    bool found;
+    buffer_clear(id);
+    buffer_clear(issuer);
+    *merged = false;
+    bool ok = patient_state_find(archive, NULL, &clean, &state, &found, err) &&
+              (!found || patient_state_follow(archive, NULL, &state, merged, err));
+    if (ok && *merged) {
+        buffer_append(id, buffer_slice(&state.id));
+        buffer_append(issuer, buffer_slice(&state.issuer));
+    }
+    patient_state_release(&state);
+    return ok;
+}
+
+bool patients_pending(struct archive *archive, uint64_t *studies, struct error *err)
+{
+    struct storage_cursor *cursor = NULL;
+    struct key prefix;
+    bool found = true;
+    *studies = 0;
+    key_start(&prefix, RECORD_AMEND_WORK);
+    bool ok = storage_cursor_open_prefix(archive->storage, TABLE_RECORD, key_slice(&prefix),
+                                         &cursor, err);
+    while (ok && (ok = storage_cursor_next(cursor, NULL, NULL, &found, err)) && found)
+        ++*studies;
+    storage_cursor_close(cursor);
+    return ok;
+}

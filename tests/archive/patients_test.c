@@ -1,0 +1,386 @@
+/* SPDX-License-Identifier: MIT */
+#include "archive/patients.h"
+
+#include <stdio.h>
+#include <time.h>
+
+#include "archive/changes.h"
+#include "archive/patient_records.h"
+#include "archive/rebuild.h"
+#include "archive/records.h"
+#include "archive/retrieve.h"
+#include "archive/verify.h"
+#include "dicom/part10.h"
+#include "tests/archive/fixture.h"
+
+static const struct object ct = {
+    .study = "1.1",
+    .series = "1.1.1",
+    .instance = "1.1.1.1",
+    .patient_id = "TEMP1",
+    .patient_name = "UNKNOWN^TRAUMA",
+    .modality = "CT",
+    .series_number = "1",
+    .pixels = 3000,
+};
+
+static struct object object_of(const char *study, const char *series, const char *instance,
+                               const char *patient_id, const char *name)
+{
+    struct object object = ct;
+    object.study = study;
+    object.series = series;
+    object.instance = instance;
+    object.patient_id = patient_id;
+    object.patient_name = name;
+    return object;
+}
+
+static enum patient_outcome change(struct fixture *fixture, const char *id, const char *issuer,
+                                   const char *survivor, const char *name, int64_t at_ms)
+{
+    struct error err = { 0 };
+    enum patient_outcome outcome;
+    const struct patient_change change = {
+        .patient = { slice_text(id), slice_text(issuer) },
+        .survivor = { slice_text(survivor), slice_text(*survivor ? issuer : "") },
+        .told = { .name = slice_text(name) },
+        .at_ms = at_ms,
+    };
+    CHECK_OK(patients_change(fixture->archive, &change, &outcome, &err), err);
+    return outcome;
+}
+
+/* What the thread does. Returns how many instances were amended. */
+static uint64_t settle(struct fixture *fixture)
+{
+    struct buffer token = buffer_up_to(64);
+    struct error err = { 0 };
+    char study[UID_SIZE];
+    uint64_t amended, left, all = 0;
+    bool more = true;
+    while (more) {
+        CHECK_OK(amend_work_next(fixture->archive, study, &token, &more, &err), err);
+        if (!more)
+            break;
+        CHECK_OK(amend_study(fixture->archive, study, NULL, NULL, &amended, &left, &err), err);
+        CHECK_INT(left, 0);
+        CHECK_OK(amend_work_done(fixture->archive, study, buffer_slice(&token), &err), err);
+        all += amended;
+    }
+    buffer_release(&token);
+    return all;
+}
+
+static const char *studies_of(struct fixture *fixture, const char *id)
+{
+    return query_list(query_by(fixture, LEVEL_STUDY, TAG_PATIENT_ID, id), TAG_STUDY_INSTANCE_UID);
+}
+
+static const char *name_in(struct fixture *fixture, const char *study)
+{
+    struct query *query = query_by(fixture, LEVEL_STUDY, TAG_STUDY_INSTANCE_UID, study);
+    query_key(query, TAG_PATIENT_NAME, "");
+    return query_list(query, TAG_PATIENT_NAME);
+}
+
+static uint64_t findings(struct fixture *fixture)
+{
+    struct error err = { 0 };
+    struct verify_report report;
+    uint64_t all = 0;
+    CHECK_OK(archive_verify(fixture->archive, &(struct verify_options){ 0 }, NULL, &report, &err),
+             err);
+    for (int i = 0; i < VERIFY_KIND_COUNT; i++)
+        all += report.findings[i];
+    return all + report.leftovers;
+}
+
+/* The stored data set, as it is retrieved. */
+static void read_dataset(struct fixture *fixture, const struct object *object, struct buffer *out)
+{
+    struct error err = { 0 };
+    struct instance *instance;
+    struct file_range range;
+    CHECK_OK(instance_open(fixture->archive, object->study, object->series, object->instance,
+                           &instance, &err),
+             err);
+    CHECK_OK(instance_dataset(instance, &range, &err), err);
+    struct space space = buffer_reserve(out, (size_t)range.size);
+    CHECK_OK(instance_read(instance, 0, space, &err), err);
+    buffer_advance(out, (size_t)range.size);
+    instance_close(instance);
+}
+
+static bool holds(const struct buffer *bytes, const char *text)
+{
+    return memmem(bytes->data, bytes->size, text, strlen(text)) != NULL;
+}
+
+static size_t version_count(struct fixture *fixture)
+{
+    struct error err = { 0 };
+    struct storage_cursor *cursor = NULL;
+    uint8_t kind = RECORD_OLD_VERSION;
+    bool found = true;
+    size_t count = 0;
+    CHECK_OK(storage_cursor_open_prefix(fixture->storage, TABLE_RECORD, slice_of(&kind, 1), &cursor,
+                                        &err),
+             err);
+    for (; storage_cursor_next(cursor, NULL, NULL, &found, &err) && found; count++)
+        ;
+    storage_cursor_close(cursor);
+    return count;
+}
+
+TEST(HL7_05_a_name_that_is_told_shows_in_queries_and_copies_with_the_original_kept)
+{
+    struct fixture fixture;
+    struct buffer copy = buffer_up_to(1 << 20), original = buffer_up_to(1 << 20);
+    fixture_open(&fixture, true);
+    store(&fixture, &ct);
+    CHECK_INT(change(&fixture, "TEMP1", "", "", "DOE^JANE", 1000), PATIENT_CHANGED);
+    CHECK_INT(settle(&fixture), 1);
+    CHECK_TEXT(name_in(&fixture, "1.1"), "DOE^JANE");
+    CHECK_TEXT(query_list(query_by(&fixture, LEVEL_STUDY, TAG_PATIENT_NAME, "DOE*"),
+                          TAG_STUDY_INSTANCE_UID),
+               "1.1");
+    CHECK_TEXT(query_list(query_by(&fixture, LEVEL_STUDY, TAG_PATIENT_NAME, "UNKNOWN*"),
+                          TAG_STUDY_INSTANCE_UID),
+               "");
+    read_dataset(&fixture, &ct, &copy);
+    CHECK(holds(&copy, "DOE^JANE"));
+    CHECK(holds(&copy, "UNKNOWN^TRAUMA")); /* in Original Attributes Sequence */
+    CHECK(holds(&copy, "COERCE"));
+    /* The pixels are those that came. */
+    object_encode(&ct, &original);
+    CHECK(copy.size > original.size);
+    CHECK(memcmp(copy.data + copy.size - 3000, original.data + original.size - 3000, 3000) == 0);
+    CHECK_TEXT(counts_text(&fixture), "1 1 1 1");
+    CHECK_INT((long long)version_count(&fixture), 1);
+    CHECK_INT(findings(&fixture), 0);
+    buffer_release(&copy);
+    buffer_release(&original);
+    fixture_close(&fixture);
+}
+
+TEST(HL7_05_an_older_message_that_comes_late_changes_nothing)
+{
+    struct fixture fixture;
+    fixture_open(&fixture, true);
+    store(&fixture, &ct);
+    CHECK_INT(change(&fixture, "TEMP1", "", "", "DOE^JANE", 2000), PATIENT_CHANGED);
+    CHECK_INT(change(&fixture, "TEMP1", "", "", "DOE^JOAN", 1000), PATIENT_STALE);
+    CHECK_INT(change(&fixture, "TEMP1", "", "", "DOE^JANE", 2000), PATIENT_SAME);
+    CHECK_INT(settle(&fixture), 1);
+    CHECK_TEXT(name_in(&fixture, "1.1"), "DOE^JANE");
+    CHECK_INT(change(&fixture, "TEMP1", "", "", "DOE^JANE^", 3000), PATIENT_CHANGED);
+    CHECK_INT(settle(&fixture), 0); /* the same name, written otherwise */
+    fixture_close(&fixture);
+}
+
+TEST(HL7_06_all_studies_of_a_merged_patient_show_under_the_one_who_stays)
+{
+    struct fixture fixture;
+    struct object other = object_of("1.2", "1.2.1", "1.2.1.1", "TEMP1", "UNKNOWN^TRAUMA");
+    struct object second = object_of("1.2", "1.2.1", "1.2.1.2", "TEMP1", "UNKNOWN^TRAUMA");
+    struct object stays = object_of("1.3", "1.3.1", "1.3.1.1", "P9", "DOE^JANE");
+    fixture_open(&fixture, true);
+    store(&fixture, &ct);
+    store(&fixture, &other);
+    store(&fixture, &second);
+    store(&fixture, &stays);
+    CHECK_INT(change(&fixture, "TEMP1", "", "P9", "DOE^JANE", 1000), PATIENT_CHANGED);
+    CHECK_INT(settle(&fixture), 3);
+    CHECK_TEXT(studies_of(&fixture, "TEMP1"), "");
+    CHECK_TEXT(studies_of(&fixture, "P9"), "1.1,1.2,1.3");
+    CHECK_TEXT(counts_text(&fixture), "1 3 3 4");
+    CHECK_INT(findings(&fixture), 0);
+    /* Repeated: no change. */
+    CHECK_INT(change(&fixture, "TEMP1", "", "P9", "DOE^JANE", 1000), PATIENT_SAME);
+    CHECK_INT(settle(&fixture), 0);
+    fixture_close(&fixture);
+}
+
+TEST(HL7_06_a_chain_of_merges_ends_at_its_end_also_for_what_comes_later)
+{
+    struct fixture fixture;
+    struct object late = object_of("1.2", "1.2.1", "1.2.1.1", "TEMP1", "UNKNOWN^TRAUMA");
+    struct object later = object_of("1.1", "1.1.1", "1.1.1.2", "TEMP1", "UNKNOWN^TRAUMA");
+    fixture_open(&fixture, true);
+    store(&fixture, &ct);
+    CHECK_INT(change(&fixture, "TEMP1", "", "B", "", 1000), PATIENT_CHANGED);
+    CHECK_INT(change(&fixture, "B", "", "C", "DOE^JANE", 2000), PATIENT_CHANGED);
+    CHECK_INT(settle(&fixture), 1);
+    store(&fixture, &late);
+    store(&fixture, &later); /* into a study that was amended already */
+    CHECK_INT(settle(&fixture), 2);
+    CHECK_TEXT(studies_of(&fixture, "C"), "1.1,1.2");
+    CHECK_TEXT(name_in(&fixture, "1.2"), "DOE^JANE");
+    CHECK_TEXT(counts_text(&fixture), "1 2 2 3");
+    struct error err = { 0 };
+    struct buffer id = buffer_up_to(100), issuer = buffer_up_to(100);
+    const struct patient_identifier patient = { slice_text("TEMP1"), slice_text("") };
+    bool merged;
+    CHECK_OK(patients_survivor(fixture.archive, &patient, &id, &issuer, &merged, &err), err);
+    CHECK(merged && slice_equal(buffer_slice(&id), slice_text("C")));
+    buffer_release(&id);
+    buffer_release(&issuer);
+    CHECK_INT(findings(&fixture), 0);
+    fixture_close(&fixture);
+}
+
+TEST(HOS_47_a_merge_back_takes_the_first_one_back_and_one_into_itself_is_refused)
+{
+    struct fixture fixture;
+    struct error err = { 0 };
+    enum patient_outcome outcome;
+    fixture_open(&fixture, true);
+    store(&fixture, &ct);
+    CHECK_INT(change(&fixture, "TEMP1", "", "B", "", 1000), PATIENT_CHANGED);
+    CHECK_INT(settle(&fixture), 1);
+    CHECK_INT(change(&fixture, "B", "", "TEMP1", "", 500), PATIENT_STALE);
+    CHECK_INT(change(&fixture, "B", "", "TEMP1", "", 2000), PATIENT_CHANGED);
+    CHECK_INT(settle(&fixture), 1);
+    CHECK_TEXT(studies_of(&fixture, "TEMP1"), "1.1");
+    CHECK_TEXT(studies_of(&fixture, "B"), "");
+    CHECK_INT(settle(&fixture), 0);
+    const struct patient_change self = { .patient = { slice_text("A"), slice_text("") },
+                                         .survivor = { slice_text(" A "), slice_text("") } };
+    CHECK(!patients_change(fixture.archive, &self, &outcome, &err));
+    CHECK_INT(err.code, ERROR_INVALID);
+    const struct patient_change bad = { .patient = { slice_text("A\\B"), slice_text("") } };
+    CHECK(!patients_change(fixture.archive, &bad, &outcome, &err));
+    CHECK_INT(err.code, ERROR_INVALID);
+    fixture_close(&fixture);
+}
+
+TEST(HL7_07_one_number_of_two_authorities_stays_two_patients)
+{
+    struct fixture fixture;
+    struct object a = ct, b = object_of("1.2", "1.2.1", "1.2.1.1", "TEMP1", "ROE^RICHARD");
+    struct object bare = object_of("1.3", "1.3.1", "1.3.1.1", "TEMP1", "WHO^KNOWS");
+    a.issuer = "EAST";
+    b.issuer = "WEST";
+    fixture_open(&fixture, true);
+    store(&fixture, &a);
+    store(&fixture, &b);
+    CHECK_INT(change(&fixture, "TEMP1", "EAST", "", "DOE^JANE", 1000), PATIENT_CHANGED);
+    CHECK_INT(settle(&fixture), 1);
+    CHECK_TEXT(name_in(&fixture, "1.1"), "DOE^JANE");
+    CHECK_TEXT(name_in(&fixture, "1.2"), "ROE^RICHARD");
+    store(&fixture, &bare); /* without an issuer: of the only patient with this number, */
+    CHECK_INT(settle(&fixture), 1);
+    CHECK_TEXT(name_in(&fixture, "1.3"), "DOE^JANE");
+    bare.instance = "1.3.1.2";
+    CHECK_INT(change(&fixture, "TEMP1", "WEST", "", "ROE^RICK", 1000), PATIENT_CHANGED);
+    CHECK_INT(settle(&fixture), 1);
+    store(&fixture, &bare); /* and of nobody when there are two */
+    CHECK_INT(settle(&fixture), 0);
+    CHECK_TEXT(name_in(&fixture, "1.2"), "ROE^RICK");
+    CHECK_INT(findings(&fixture), 0);
+    fixture_close(&fixture);
+}
+
+TEST(MPP_07_a_name_that_the_instances_set_does_not_have_is_not_garbled)
+{
+    struct fixture fixture;
+    struct object latin = object_of("1.2", "1.2.1", "1.2.1.1", "TEMP1", "M\xFCLLER");
+    uint64_t amended, left;
+    struct error err = { 0 };
+    latin.charset = "ISO_IR 100";
+    fixture_open(&fixture, true);
+    store(&fixture, &ct);
+    CHECK_INT(change(&fixture, "TEMP1", "", "", "\xD0\x98\xD0\xB2\xD0\xB0\xD0\xBD", 1000),
+              PATIENT_CHANGED);
+    CHECK_INT(settle(&fixture), 1); /* all of it was ASCII: it is ISO_IR 192 now */
+    CHECK_TEXT(name_in(&fixture, "1.1"), "\xD0\x98\xD0\xB2\xD0\xB0\xD0\xBD");
+    store(&fixture, &latin);
+    CHECK_OK(amend_study(fixture.archive, "1.2", NULL, NULL, &amended, &left, &err), err);
+    CHECK_INT(amended, 0);
+    CHECK_INT(left, 1);
+    CHECK_TEXT(name_in(&fixture, "1.2"), "M\xC3\xBCLLER");
+    fixture_close(&fixture);
+}
+
+TEST(STO_06_what_came_first_is_a_duplicate_when_it_comes_again_after_an_amendment)
+{
+    struct fixture fixture;
+    struct error err = { 0 };
+    enum ingest_outcome outcome;
+    fixture_open(&fixture, true);
+    store(&fixture, &ct);
+    CHECK_INT(change(&fixture, "TEMP1", "", "", "DOE^JANE", 1000), PATIENT_CHANGED);
+    CHECK_INT(settle(&fixture), 1);
+    CHECK_OK(object_store(fixture.archive, &ct, &outcome, &err), err);
+    CHECK_INT(outcome, INGEST_DUPLICATE);
+    struct object other = ct;
+    other.description = "another";
+    CHECK(!object_store(fixture.archive, &other, &outcome, &err));
+    CHECK_INT(err.code, ERROR_CONFLICT);
+    /* Once more: what was made here in between is not kept. */
+    CHECK_INT(change(&fixture, "TEMP1", "", "", "DOE^JOAN", 2000), PATIENT_CHANGED);
+    CHECK_INT(settle(&fixture), 1);
+    CHECK_INT((long long)version_count(&fixture), 1);
+    CHECK_OK(object_store(fixture.archive, &ct, &outcome, &err), err);
+    CHECK_INT(outcome, INGEST_DUPLICATE);
+    CHECK_INT(findings(&fixture), 0);
+    fixture_close(&fixture);
+}
+
+TEST(HL7_06_an_index_made_anew_keeps_what_was_amended)
+{
+    struct fixture fixture;
+    struct rebuild_report report;
+    const struct rebuild_options options = { .ae_title = "TESTARCHIVE" };
+    struct error err = { 0 };
+    fixture_open(&fixture, false);
+    store(&fixture, &ct);
+    CHECK_INT(change(&fixture, "TEMP1", "", "P9", "DOE^JANE", 1000), PATIENT_CHANGED);
+    CHECK_INT(settle(&fixture), 1);
+    archive_close(fixture.archive);
+    storage_close(fixture.storage);
+    CHECK_OK(archive_rebuild(fixture.folder, &options, NULL, &report, &err), err);
+    CHECK_INT(report.instances, 1);
+    CHECK_INT(report.versions, 1);
+    CHECK_INT(report.refused, 0);
+    const struct storage_options storage = { .path = fixture.folder };
+    const struct archive_options archive = { .ae_title = "TESTARCHIVE", .minimum_free_bytes = 1 };
+    CHECK_OK(storage_open(&storage, &fixture.storage, &err), err);
+    CHECK_OK(archive_open(fixture.storage, &archive, &fixture.archive, &err), err);
+    CHECK_TEXT(studies_of(&fixture, "P9"), "1.1");
+    CHECK_TEXT(name_in(&fixture, "1.1"), "DOE^JANE");
+    enum ingest_outcome outcome;
+    CHECK_OK(object_store(fixture.archive, &ct, &outcome, &err), err);
+    CHECK_INT(outcome, INGEST_DUPLICATE);
+    CHECK_INT(findings(&fixture), 0);
+    fixture_close(&fixture);
+}
+
+TEST(HL7_06_work_that_a_restart_cut_off_is_done_by_the_thread)
+{
+    struct fixture fixture;
+    struct error err = { 0 };
+    struct amender *amender;
+    uint64_t pending = 1;
+    fixture_open(&fixture, false);
+    store(&fixture, &ct);
+    CHECK_INT(change(&fixture, "TEMP1", "", "P9", "", 1000), PATIENT_CHANGED);
+    fixture_reopen(&fixture);
+    CHECK_OK(patients_pending(fixture.archive, &pending, &err), err);
+    CHECK_INT(pending, 1);
+    CHECK_OK(amender_open(fixture.archive, &amender, &err), err);
+    for (int i = 0; pending && i < 3000; i++) {
+        nanosleep(&(struct timespec){ .tv_nsec = 10000000 }, NULL);
+        CHECK_OK(patients_pending(fixture.archive, &pending, &err), err);
+    }
+    CHECK_INT(pending, 0);
+    CHECK_TEXT(studies_of(&fixture, "P9"), "1.1");
+    struct object late = object_of("1.2", "1.2.1", "1.2.1.1", "TEMP1", "X");
+    store(&fixture, &late); /* wakes it */
+    for (int i = 0; i < 3000 && strcmp(studies_of(&fixture, "P9"), "1.1,1.2") != 0; i++)
+        nanosleep(&(struct timespec){ .tv_nsec = 10000000 }, NULL);
+    CHECK_TEXT(studies_of(&fixture, "P9"), "1.1,1.2");
+    amender_close(amender);
+    fixture_close(&fixture);
+}
