@@ -35,6 +35,9 @@ enum metric {
     METRIC_FORWARD_LAG,    /* gauge: feed entries not yet looked at, of all destinations */
     METRIC_HTTP_REQUESTS,
     METRIC_HTTP_ERRORS, /* answered 5xx */
+    METRIC_PICTURE_CACHE_HITS,
+    METRIC_PICTURE_CACHE_MISSES,
+    METRIC_PICTURE_CACHE_BYTES, /* gauge */
     METRIC_CAST_TRANSACTIONS,
     METRIC_CAST_RETRIES,
     METRIC_CAST_PARKED, /* gauge */

@@ -12,6 +12,7 @@
 #include "dicom/uid.h"
 #include "dicomweb/commitment_work.h"
 #include "dicomweb/metadata_cache.h"
+#include "dicomweb/picture_cache.h"
 #include "dicomweb/routes.h"
 
 enum {
@@ -336,6 +337,7 @@ struct dicomweb *dicomweb_new(struct archive *archive, const struct dicomweb_opt
     dicomweb->decoding = archive_decoding(archive);
     dicomweb->metadata_memory = decode_budget_new(METADATA_MEMORY);
     dicomweb->metadata_cache = metadata_cache_new(options->metadata_cache_bytes);
+    dicomweb->picture_cache = picture_cache_new(archive, options->picture_cache_bytes);
     dicomweb->commitments = commitment_work_new(archive);
     return dicomweb;
 }
@@ -347,6 +349,7 @@ void dicomweb_free(struct dicomweb *dicomweb)
     decode_budget_free(dicomweb->metadata_memory);
     commitment_work_free(dicomweb->commitments);
     metadata_cache_free(dicomweb->metadata_cache);
+    picture_cache_free(dicomweb->picture_cache);
     free(dicomweb->ae_title);
     free(dicomweb->prefix);
     free(dicomweb);
@@ -403,18 +406,24 @@ static uint64_t hash_text(uint64_t hash, const char *text)
     return (hash ^ '\n') * 0x100000001B3u;
 }
 
-bool dicomweb_is_known(struct request *request, struct response *response,
-                       const struct instance *instance, const char *as)
+void dicomweb_etag(const struct request *request, const struct instance *instance, const char *as,
+                   char etag[DICOMWEB_ETAG_SIZE])
 {
-    char etag[80];
     size_t count;
     const struct query_pair *query = request_query(request, &count);
     uint64_t hash = hash_text(0xCBF29CE484222325u, request_path(request));
     hash = hash_text(hash, as);
     for (size_t i = 0; i < count; i++)
         hash = hash_text(hash_text(hash, query[i].name), query[i].raw);
-    snprintf(etag, sizeof(etag), "\"%08" PRIx32 "-%" PRIx64 "-%016" PRIx64 "\"",
+    snprintf(etag, DICOMWEB_ETAG_SIZE, "\"%08" PRIx32 "-%" PRIx64 "-%016" PRIx64 "\"",
              instance_checksum(instance), (uint64_t)instance_stored_at_ms(instance), hash);
+}
+
+bool dicomweb_is_known(struct request *request, struct response *response,
+                       const struct instance *instance, const char *as)
+{
+    char etag[DICOMWEB_ETAG_SIZE];
+    dicomweb_etag(request, instance, as, etag);
     return response_etag(response, request, etag);
 }
 

@@ -13,6 +13,7 @@ struct dicomweb_options {
     uint64_t part_limit;           /* most parts of one STOW request, 0: 100,000 */
     unsigned feed_waiters;         /* clients that may wait for changes at a time, 0: 64 */
     uint64_t metadata_cache_bytes; /* for metadata as it was sent, 0: none is kept */
+    uint64_t picture_cache_bytes;  /* for rendered pictures, 0: none is kept */
 };
 
 struct dicomweb *dicomweb_new(struct archive *archive, const struct dicomweb_options *options);

@@ -19,6 +19,7 @@ struct dicomweb {
     struct decode_budget *decoding;        /* the archive's */
     struct decode_budget *metadata_memory; /* for the headers that metadata is written from */
     struct metadata_cache *metadata_cache;
+    struct picture_cache *picture_cache;
     struct commitment_work *commitments;
     unsigned feed_waiter_limit;
     atomic_uint feed_waiters; /* clients that wait for changes */
@@ -34,9 +35,13 @@ void dicomweb_base_url(const struct dicomweb *dicomweb, const struct request *re
 bool dicomweb_choose(struct request *request, struct response *response, const struct offer *offers,
                      size_t count, size_t *choice);
 
-/* Names what is answered of an instance: its stored bytes, the media type `as` and all that the
- * query says. True: the client has it already, and the response is filled (304). */
+/* Names what is answered of an instance: its stored bytes, the media type `as` and all that path
+ * and query say. */
+enum { DICOMWEB_ETAG_SIZE = 80 };
 struct instance;
+void dicomweb_etag(const struct request *request, const struct instance *instance, const char *as,
+                   char etag[DICOMWEB_ETAG_SIZE]);
+/* True: the client has that already, and the response is filled (304). */
 bool dicomweb_is_known(struct request *request, struct response *response,
                        const struct instance *instance, const char *as);
 

@@ -34,6 +34,7 @@ struct picture_options {
     bool technique;
     enum picture_animation animation;
     unsigned delay_cs; /* of a frame of it, in hundredths of a second */
+    uint64_t followed; /* what the cache of pictures knew before the instance was opened */
     char warning[160]; /* what was asked for and is not done; "" for nothing */
 };
 

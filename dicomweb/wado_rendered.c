@@ -9,6 +9,7 @@
 #include "base/memory.h"
 #include "base/metrics.h"
 #include "dicom/presentation.h"
+#include "dicomweb/picture_cache.h"
 #include "dicomweb/routes.h"
 #include "dicomweb/wado_document.h"
 #include "dicomweb/wado_frame_list.h"
@@ -233,18 +234,26 @@ static void answer_gallery(struct request *request, struct response *response,
     buffer_release(&text);
 }
 
-/* One picture as the whole answer. It holds its memory until it was sent. */
+/* One picture as the whole answer: just drawn, or kept from before. It holds its memory until it
+ * was sent. */
 struct sheet {
     struct picture picture;
+    struct picture_cache *cache;
+    struct kept_picture *kept; /* NULL: drawn */
     bool sent;
 };
+
+static struct slice sheet_bytes(const struct sheet *sheet)
+{
+    return sheet->kept ? kept_picture_bytes(sheet->kept) : buffer_slice(&sheet->picture.bytes);
+}
 
 static bool next_sheet(void *state, struct piece *piece, struct error *err)
 {
     struct sheet *sheet = state;
     (void)err;
     piece->kind = sheet->sent ? PIECE_END : PIECE_BYTES;
-    piece->bytes = buffer_slice(&sheet->picture.bytes);
+    piece->bytes = sheet_bytes(sheet);
     sheet->sent = true;
     return true;
 }
@@ -252,8 +261,25 @@ static bool next_sheet(void *state, struct piece *piece, struct error *err)
 static void close_sheet(void *state)
 {
     struct sheet *sheet = state;
+    picture_cache_release(sheet->cache, sheet->kept);
     picture_release(&sheet->picture);
     free(sheet);
+}
+
+static bool fill_sheet(struct sheet *sheet, struct dicomweb *dicomweb, struct instance *instance,
+                       uint32_t number, enum picture_type type,
+                       const struct picture_options *options, const char *etag, struct error *err)
+{
+    const char *uid = instance_identity(instance)->instance;
+    sheet->cache = dicomweb->picture_cache;
+    sheet->kept = picture_cache_find(sheet->cache, uid, etag);
+    if (sheet->kept)
+        return true;
+    if (!picture_draw(dicomweb, instance, number, type, options, &sheet->picture, err))
+        return false;
+    picture_cache_keep(sheet->cache, uid, etag, options->followed,
+                       buffer_slice(&sheet->picture.bytes));
+    return true;
 }
 
 bool wado_answer_picture(struct request *request, struct response *response,
@@ -261,13 +287,14 @@ bool wado_answer_picture(struct request *request, struct response *response,
                          const struct picture_options *options, struct error *err)
 {
     char as[64];
+    char etag[DICOMWEB_ETAG_SIZE];
     snprintf(as, sizeof(as), "%s %08x", picture_media_type(type),
              options->state ? instance_checksum(options->state) : 0);
-    if (dicomweb_is_known(request, response, instance, as))
+    dicomweb_etag(request, instance, as, etag);
+    if (response_etag(response, request, etag))
         return true;
     struct sheet *sheet = mem_alloc(sizeof(*sheet));
-    if (!picture_draw(request_context(request), instance, number, type, options, &sheet->picture,
-                      err)) {
+    if (!fill_sheet(sheet, request_context(request), instance, number, type, options, etag, err)) {
         close_sheet(sheet);
         return false;
     }
@@ -275,7 +302,7 @@ bool wado_answer_picture(struct request *request, struct response *response,
     response_status(response, 200);
     response_content_type(response, picture_media_type(type));
     say_warning(response, options, type, request);
-    response_stream_take(response, &source, sheet->picture.bytes.size);
+    response_stream_take(response, &source, sheet_bytes(sheet).size);
     return true;
 }
 
@@ -490,8 +517,11 @@ static bool begin(struct request *request, struct response *response, bool thumb
     struct error err;
     if (!dicomweb_path_uids(request, response, uids))
         return false;
-    if (check_mixture(request, &err) && picture_options_read(request, thumbnail, options, &err))
+    if (check_mixture(request, &err) && picture_options_read(request, thumbnail, options, &err)) {
+        struct dicomweb *dicomweb = request_context(request);
+        options->followed = picture_cache_follow(dicomweb->picture_cache);
         return true;
+    }
     response_error(response, request, http_status_of(err.code), err.message);
     return false;
 }

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "dicom/presentation.h"
+#include "dicomweb/picture_cache.h"
 #include "dicomweb/routes.h"
 #include "dicomweb/wado_document.h"
 #include "dicomweb/wado_picture.h"
@@ -308,6 +309,7 @@ static bool answer(struct request *request, struct response *response, struct ur
     const struct dataset *header;
     struct slice table;
     enum form form;
+    uri->options.followed = picture_cache_follow(dicomweb->picture_cache);
     if (!instance_open(dicomweb->archive, uri->uids.study, uri->uids.series, uri->uids.instance,
                        &instance, err))
         return false;

@@ -190,6 +190,7 @@ static bool open_http(struct server *server, const struct settings *settings, st
         .query_limit = (uint64_t)settings->query_limit,
         .feed_waiters = (unsigned)settings->feed_waiters,
         .metadata_cache_bytes = (uint64_t)(settings->metadata_cache_mib * (1 << 20)),
+        .picture_cache_bytes = (uint64_t)(settings->picture_cache_mib * (1 << 20)),
     };
     struct users users = { 0 };
     if (*settings->users_file && !users_load(settings->users_file, &users, err))

@@ -126,6 +126,7 @@ static const struct setting table[] = {
     { "dicomweb.queryLimit", NUMBER, AT(query_limit), 1, 1e9, NULL, NULL, NULL },
     { "dicomweb.feedWaiters", NUMBER, AT(feed_waiters), 1, 60000, NULL, NULL, NULL },
     { "dicomweb.metadataCacheMiB", NUMBER, AT(metadata_cache_mib), 0, 1e6, NULL, NULL, NULL },
+    { "dicomweb.pictureCacheMiB", NUMBER, AT(picture_cache_mib), 0, 1e6, NULL, NULL, NULL },
     { "fhir.prefix", TEXT, AT(fhir_prefix), 0, 0, NULL, NULL, NULL },
     { "fhir.url", TEXT, AT(fhir_url), 0, 0, "--fhir-url", "URL",
       "a FHIR R4 server to keep in step (none)" },

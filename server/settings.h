@@ -95,6 +95,7 @@ struct settings {
     double query_limit;
     double feed_waiters;
     double metadata_cache_mib;
+    double picture_cache_mib;
 
     char *fhir_prefix;
     char *fhir_url;

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Rendered resources and thumbnails, CONFORMANCE REN-01 to REN-10 (PS3.18 8.3.5, 10.4.1.1.3, 10.4.1.1.4)."""
+import copy
 import io
 import pathlib
 import re
@@ -731,3 +732,36 @@ def test_REN_06_patient_and_technique_are_burned_in_when_they_are_asked_for(serv
 
 def rendered_pixels(server, image, **parameters):
     return list(picture(rendered(server, image, **parameters)).tobytes())
+
+
+def metric(server, name):
+    text = requests.get(f"{server.url}/metrics", timeout=30).text
+    return int(re.search(rf"^hounsfield_{name} (\d+)$", text, re.M)[1])
+
+
+def test_WADO_14_a_picture_that_is_asked_for_again_is_the_same_and_goes_with_its_instance(start_server):
+    server = start_server({"store": {"onConflict": "replace"}})
+    first = grey([[10, 20], [30, 40]])
+    store(server, part10(first))
+    url = url_of(server, first) + "/rendered"
+    drawn = rendered(server, first)
+    again = rendered(server, first)
+    assert again.content == drawn.content and again.headers["ETag"] == drawn.headers["ETag"]
+    assert (metric(server, "picture_cache_hits_total"), metric(server, "picture_cache_misses_total")) == (1, 1)
+    assert rendered(server, first, accept="image/jpeg").content[:2] == b"\xff\xd8"
+    assert rendered(server, first, viewport="1,1").content != drawn.content
+    known = requests.get(url, headers={"Accept": PNG, "If-None-Match": drawn.headers["ETag"]}, timeout=30)
+    assert known.status_code == 304 and not known.content
+    kept = metric(server, "picture_cache_bytes")
+    assert kept > len(drawn.content)
+
+    other = copy.deepcopy(first)
+    other.PixelData = bytes([50, 60, 70, 80])
+    store(server, part10(other))
+    anew = rendered(server, first)
+    assert list(picture(anew).tobytes()) == [50, 60, 70, 80] and anew.headers["ETag"] != drawn.headers["ETag"]
+    assert metric(server, "picture_cache_bytes") < kept
+
+    assert requests.delete(url_of(server, first), timeout=30).status_code == 204
+    assert requests.get(url, timeout=30).status_code == 410
+    assert metric(server, "picture_cache_bytes") == 0
