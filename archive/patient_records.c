@@ -2,8 +2,8 @@
 #include "archive/patient_records.h"
 
 #include "archive/attributes.h"
-#include "archive/fields.h"
 #include "base/clock.h"
+#include "base/fields.h"
 #include "dicom/fold.h"
 
 enum { STATE_VERSION = 1, STATE_SIZE = 16 << 10, TOKEN_SIZE = 8 };
