@@ -164,12 +164,12 @@ uint64_t picture_cache_follow(struct picture_cache *cache)
     position = position_of(cache);
     if (changes_behind(cache->archive, position) > MOST_CHANGES) {
         lose_all(cache, latest);
-        position = latest;
     } else if (!read_changes(cache, &position, &err)) {
         log_warn("pictures: the changes cannot be read, none is kept: %s", err.message);
         lose_all(cache, latest);
-        position = latest;
     }
+    if (position < latest) /* also when no entry has that number, as after a restore */
+        position = latest;
     pthread_mutex_lock(&cache->lock);
     cache->followed = position;
     pthread_mutex_unlock(&cache->lock);
