@@ -11,22 +11,15 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/metrics.h"
-#include "cast/bundle.h"
 #include "cast/claims.h"
-#include "cast/coding.h"
 #include "cast/identifier.h"
 #include "cast/merge.h"
-#include "cast/search_answer.h"
+#include "cast/round_parts.h"
 
 enum {
     BODY_MAX = 256 << 20,
     QUERY_MAX = 32 * 1024,
-    SURVIVOR_HOPS = 4,
-    WITHDRAW_AFTER = 2, /* conflicts in a row that a DELETE meets */
 };
-
-/* What is put on an ImagingStudy whose Patient says other things than its images. */
-#define TAG_PATIENT_DIFFERS "patient-differs"
 
 #define CLAIM_ENDPOINTS "endpoints"
 
@@ -130,19 +123,19 @@ static enum round_result take_answer(const char *what, struct fhir_answer *answe
     return result;
 }
 
-static enum round_result no_answer(struct round_report *report)
+enum round_result round_no_answer(struct round_report *report)
 {
     report->status = 0;
     report->retry_after_ms = -1;
     return report->error.code == ERROR_STOPPED ? ROUND_STOPPED : ROUND_WAIT;
 }
 
-static enum round_result send(struct round *round, const struct fhir_request *request,
-                              const char *what, struct fhir_answer *answer,
-                              struct round_report *report)
+enum round_result round_send(struct round *round, const struct fhir_request *request,
+                             const char *what, struct fhir_answer *answer,
+                             struct round_report *report)
 {
     if (!fhir_client_send(round->client, request, answer, &report->error)) {
-        enum round_result result = no_answer(report);
+        enum round_result result = round_no_answer(report);
         return report->error.code == ERROR_UNSUPPORTED ? ROUND_DENIED : result;
     }
     return take_answer(what, answer, report);
@@ -168,8 +161,8 @@ static void count_duplicates(const struct search_answer *found, const char *type
                  type, json_text(found->best, "id"));
 }
 
-static enum round_result search(struct round *round, const cJSON *mapped,
-                                struct search_answer *found, struct round_report *report)
+enum round_result round_search(struct round *round, const cJSON *mapped,
+                               struct search_answer *found, struct round_report *report)
 {
     struct buffer path = buffer_up_to(QUERY_MAX);
     struct fhir_answer answer = { 0 };
@@ -180,10 +173,10 @@ static enum round_result search(struct round *round, const cJSON *mapped,
     buffer_append_format(&path, "%s?", type);
     identifier_query(identifier, &path);
     struct fhir_request request = { .method = "GET", .path = buffer_text(&path) };
-    enum round_result result = send(round, &request, "a search", &answer, report);
+    enum round_result result = round_send(round, &request, "a search", &answer, report);
     if (result == ROUND_DONE &&
         !search_answer_read(buffer_slice(&answer.body), type, identifier, found, &report->error))
-        result = no_answer(report);
+        result = round_no_answer(report);
     if (result == ROUND_DONE)
         count_duplicates(found, type, report);
     fhir_answer_release(&answer);
@@ -191,46 +184,14 @@ static enum round_result search(struct round *round, const cJSON *mapped,
     return result;
 }
 
-/* Puts the Patient that survived a merge into the place of the one that was found. */
-static enum round_result follow_survivors(struct round *round, struct search_answer *found,
-                                          struct round_report *report)
-{
-    for (int hops = 0; hops < SURVIVOR_HOPS && found->best; hops++) {
-        const char *id = search_answer_survivor(found->best);
-        struct fhir_answer answer = { 0 };
-        cJSON *survivor = NULL;
-        if (!id)
-            break;
-        char *path = mem_format("Patient/%s", id);
-        struct fhir_request request = { .method = "GET", .path = path };
-        enum round_result result = send(round, &request, "a read", &answer, report);
-        if (result == ROUND_DONE)
-            json_parse(buffer_slice(&answer.body), &survivor, NULL);
-        fhir_answer_release(&answer);
-        free(path);
-        if (report->status == 404 || report->status == 410)
-            break; /* the one that was merged away is all there is */
-        if (result != ROUND_DONE)
-            return result;
-        const char *survivor_id = json_text(survivor, "id");
-        if (!survivor_id || strcmp(survivor_id, id) != 0) {
-            cJSON_Delete(survivor);
-            break;
-        }
-        cJSON_Delete(found->best);
-        found->best = survivor;
-    }
-    return ROUND_DONE;
-}
-
 /* --- writing --- */
 
-static char *reference_to(const cJSON *resource)
+char *round_reference(const cJSON *resource)
 {
     return mem_format("%s/%s", json_text(resource, "resourceType"), json_text(resource, "id"));
 }
 
-static void plan_update(struct bundle *bundle, struct search_answer *found)
+void round_plan_update(struct bundle *bundle, struct search_answer *found)
 {
     bundle_update_take(bundle, found->best);
     found->best = NULL;
@@ -238,37 +199,22 @@ static void plan_update(struct bundle *bundle, struct search_answer *found)
 
 /* The reference to a resource that is there, or that the bundle creates. Takes what was found.
  * `changed`: what was found is changed already. */
-static char *plan(struct bundle *bundle, struct search_answer *found, const cJSON *mapped,
-                  const cJSON *withheld, bool changed)
+char *round_plan(struct bundle *bundle, struct search_answer *found, const cJSON *mapped,
+                 const cJSON *withheld, bool changed)
 {
     char *reference;
     const char *source = json_text(json_get(mapped, "meta"), "source");
     if (!found->best)
         return mem_copy_text(bundle_create_take(bundle, json_copy(mapped), found->unverified == 0));
-    reference = reference_to(found->best);
+    reference = round_reference(found->best);
     changed = merge_resource(found->best, mapped) || changed;
     if (merge_take_back(found->best, withheld, source) || changed)
-        plan_update(bundle, found);
+        round_plan_update(bundle, found);
     return reference;
 }
 
-/* Patients are not ours to make: the one that is there, or NULL. One that we made before is left
- * with the identifier that it is found by. */
-static char *plan_without_patient(struct bundle *bundle, struct search_answer *found,
-                                  const struct mapping *mapping)
-{
-    char *reference;
-    const char *source = json_text(json_get(mapping->patient, "meta"), "source");
-    if (!found->best)
-        return NULL;
-    reference = reference_to(found->best);
-    if (merge_take_back(found->best, mapping->withheld_patient, source))
-        plan_update(bundle, found);
-    return reference;
-}
-
-static enum round_result post(struct round *round, struct bundle *bundle,
-                              struct round_report *report)
+enum round_result round_post(struct round *round, struct bundle *bundle,
+                             struct round_report *report)
 {
     struct buffer body = buffer_up_to(BODY_MAX);
     struct fhir_answer answer = { 0 };
@@ -282,41 +228,18 @@ static enum round_result post(struct round *round, struct bundle *bundle,
     if (!buffer_check(&body, "the transaction", &report->error))
         goto out;
     struct fhir_request request = { .method = "POST", .path = "", .body = buffer_slice(&body) };
-    result = send(round, &request, "the transaction", &answer, report);
+    result = round_send(round, &request, "the transaction", &answer, report);
     metric_add(METRIC_CAST_TRANSACTIONS, 1);
     FAULT_POINT("cast-after-transaction");
     if (result != ROUND_DONE)
         goto out;
     if (!bundle_check(bundle, buffer_slice(&answer.body), &existed, &report->error))
-        result = no_answer(report);
+        result = round_no_answer(report);
     else if (existed == BUNDLE_EXISTED)
         result = ROUND_CONFLICT;
 out:
     fhir_answer_release(&answer);
     buffer_release(&body);
-    return result;
-}
-
-static enum round_result plan_patient(struct round *round, struct bundle *bundle,
-                                      const struct mapping *mapping, char **reference,
-                                      struct round_report *report)
-{
-    struct search_answer found;
-    enum round_result result = search(round, mapping->patient, &found, report);
-    if (result == ROUND_DONE)
-        result = follow_survivors(round, &found, report);
-    if (result == ROUND_DONE) {
-        /* The server's own word stays; somebody should look at it. */
-        if (found.best && merge_patient_differs(found.best, mapping->patient)) {
-            cJSON *meta = json_get(mapping->imaging_study, "meta");
-            json_append_take(json_need_array(meta, "tag"),
-                             coding_new(MAPPING_TAG_SYSTEM, TAG_PATIENT_DIFFERS, NULL));
-        }
-        *reference = round->mapping->withhold & WITHHOLD_PATIENT
-                         ? plan_without_patient(bundle, &found, mapping)
-                         : plan(bundle, &found, mapping->patient, mapping->withheld_patient, false);
-    }
-    search_answer_release(&found);
     return result;
 }
 
@@ -347,19 +270,16 @@ static enum round_result plan_endpoint(struct round *round, struct bundle *bundl
     struct search_answer found;
     if (known_endpoint(round, index, reference))
         return ROUND_DONE;
-    enum round_result result = search(round, mapping->endpoints[index], &found, report);
+    enum round_result result = round_search(round, mapping->endpoints[index], &found, report);
     if (result == ROUND_DONE) {
         size_t before = bundle_count(bundle);
-        *reference = plan(bundle, &found, mapping->endpoints[index], NULL, false);
+        *reference = round_plan(bundle, &found, mapping->endpoints[index], NULL, false);
         if (bundle_count(bundle) == before)
             know_endpoint(round, index, *reference);
     }
     search_answer_release(&found);
     return result;
 }
-
-static enum round_result delete_one(struct round *round, const cJSON *held, unsigned attempt,
-                                    struct round_report *report);
 
 /* Those that an archive of our name made go; others' are told of, and stay. */
 static enum round_result delete_duplicates(struct round *round, const cJSON *others,
@@ -369,7 +289,7 @@ static enum round_result delete_duplicates(struct round *round, const cJSON *oth
     const cJSON *other;
     for (other = json_first(others); other && result == ROUND_DONE; other = other->next)
         if (mapping_is_of(other, round->mapping->source) && !merge_is_withdrawn(other))
-            result = delete_one(round, other, attempt, report);
+            result = round_delete(round, other, attempt, report);
     return result;
 }
 
@@ -413,7 +333,7 @@ static enum round_result find_endpoint(struct round *round, const cJSON *mapped,
     struct search_answer found;
     if (known_endpoint(round, index, reference))
         return ROUND_DONE;
-    enum round_result result = search(round, mapped, &found, report);
+    enum round_result result = round_search(round, mapped, &found, report);
     if (result == ROUND_DONE && found.best)
         *reference = mem_format("Endpoint/%s", json_text(found.best, "id"));
     search_answer_release(&found);
@@ -421,8 +341,8 @@ static enum round_result find_endpoint(struct round *round, const cJSON *mapped,
 }
 
 /* Takes our Endpoints out of `held`, also those that are not to be told any more. */
-static enum round_result detach_ours(struct round *round, cJSON *held, bool *changed,
-                                     struct round_report *report)
+enum round_result round_detach_ours(struct round *round, cJSON *held, bool *changed,
+                                    struct round_report *report)
 {
     cJSON *endpoints[MAPPING_ENDPOINTS];
     struct mapping_options all = *round->mapping;
@@ -446,8 +366,8 @@ static enum round_result plan_imaging_study(struct round *round, struct update *
                                             const struct mapping *mapping,
                                             struct round_report *report)
 {
-    enum round_result result = search(round, mapping->imaging_study, &update->imaging_study,
-                                      report);
+    enum round_result result = round_search(round, mapping->imaging_study, &update->imaging_study,
+                                            report);
     if (result != ROUND_DONE)
         return result;
     bool changed = false;
@@ -457,10 +377,10 @@ static enum round_result plan_imaging_study(struct round *round, struct update *
     if (!update->patient)
         mapping_set_logical_subject(mapping->imaging_study, mapping->patient);
     if (round->mapping->withhold & WITHHOLD_ENDPOINT && update->imaging_study.best)
-        result = detach_ours(round, update->imaging_study.best, &changed, report);
+        result = round_detach_ours(round, update->imaging_study.best, &changed, report);
     if (result == ROUND_DONE)
-        free(plan(update->bundle, &update->imaging_study, mapping->imaging_study,
-                  mapping->withheld_imaging_study, changed));
+        free(round_plan(update->bundle, &update->imaging_study, mapping->imaging_study,
+                        mapping->withheld_imaging_study, changed));
     return result;
 }
 
@@ -475,13 +395,14 @@ static enum round_result update_claimed(struct round *round, const struct mappin
                                         unsigned attempt, struct round_report *report)
 {
     struct update update = { .bundle = bundle_new(fhir_client_base(round->client)) };
-    enum round_result result = plan_patient(round, update.bundle, mapping, &update.patient, report);
+    enum round_result result = round_plan_patient(round, update.bundle, mapping, &update.patient,
+                                                  report);
     if (result == ROUND_DONE)
         result = plan_endpoints(round, &update, mapping, report);
     if (result == ROUND_DONE)
         result = plan_imaging_study(round, &update, mapping, report);
     if (result == ROUND_DONE && bundle_count(update.bundle))
-        result = post(round, update.bundle, report);
+        result = round_post(round, update.bundle, report);
     if (result == ROUND_DONE)
         result = delete_duplicates(round, update.imaging_study.others, attempt, report);
     /* What was not taken may have referred to an Endpoint that is gone: all is read anew before a
@@ -516,134 +437,6 @@ static enum round_result update(struct round *round, const struct mapping *mappi
     return result;
 }
 
-/* --- a study that is gone --- */
-
-static enum round_result put(struct round *round, cJSON *changed, struct round_report *report)
-{
-    struct bundle *bundle = bundle_new(fhir_client_base(round->client));
-    bundle_update_take(bundle, changed);
-    enum round_result result = post(round, bundle, report);
-    bundle_free(bundle);
-    return result;
-}
-
-static enum round_result withdraw(struct round *round, const cJSON *held, const char *status,
-                                  struct round_report *report)
-{
-    cJSON *copy = json_copy(held);
-    if (merge_withdraw(copy, status))
-        return put(round, copy, report);
-    cJSON_Delete(copy);
-    return ROUND_DONE;
-}
-
-static enum round_result delete_one(struct round *round, const cJSON *held, unsigned attempt,
-                                    struct round_report *report)
-{
-    char etag[ETAG_SIZE];
-    struct fhir_answer answer = { 0 };
-    if (round->dry) {
-        report->written++;
-        return ROUND_DONE;
-    }
-    bundle_etag(held, etag);
-    char *path = mem_format("ImagingStudy/%s", json_text(held, "id"));
-    struct fhir_request request = { .method = "DELETE", .path = path, .if_match = etag };
-    enum round_result result = send(round, &request, "a deletion", &answer, report);
-    fhir_answer_release(&answer);
-    free(path);
-    if (report->status == 404 || report->status == 410)
-        return ROUND_DONE;
-    if (result == ROUND_DONE)
-        report->written++;
-    /* Servers that keep references whole do not delete what is referred to. */
-    if (result == ROUND_CONFLICT && attempt >= WITHDRAW_AFTER)
-        return withdraw(round, held, "entered-in-error", report);
-    return result;
-}
-
-/* Is it an Endpoint of another archive's cast? */
-static enum round_result is_of_other(struct round *round, const char *reference, bool *is,
-                                     struct round_report *report)
-{
-    struct fhir_answer answer = { 0 };
-    cJSON *endpoint = NULL;
-    *is = false;
-    if (!reference || strncmp(reference, "Endpoint/", 9) != 0 || strpbrk(reference + 9, "/?#"))
-        return ROUND_DONE;
-    struct fhir_request request = { .method = "GET", .path = reference };
-    enum round_result result = send(round, &request, "a read", &answer, report);
-    if (result == ROUND_DONE && json_parse(buffer_slice(&answer.body), &endpoint, NULL))
-        *is = mapping_is_ours(endpoint) && !mapping_is_of(endpoint, round->mapping->source);
-    if (report->status == 404 || report->status == 410)
-        result = ROUND_DONE;
-    cJSON_Delete(endpoint);
-    fhir_answer_release(&answer);
-    return result;
-}
-
-/* Takes our Endpoints out of `held`; *others tells whether another archive's are left. */
-static enum round_result detach(struct round *round, cJSON *held, bool *changed, bool *others,
-                                struct round_report *report)
-{
-    const cJSON *each;
-    enum round_result result = detach_ours(round, held, changed, report);
-    *others = false;
-    for (each = json_first(json_get(held, "endpoint")); each && !*others; each = each->next)
-        if (result == ROUND_DONE)
-            result = is_of_other(round, json_text(each, "reference"), others, report);
-    return result;
-}
-
-/* An ImagingStudy of ours goes, or is kept by policy; one that another archive has too loses what
- * is ours; one that others made stays as it is. */
-static enum round_result remove_one(struct round *round, const cJSON *held, unsigned attempt,
-                                    struct round_report *report)
-{
-    bool changed = false, others = false;
-    if (!mapping_is_ours(held) || merge_is_withdrawn(held))
-        return ROUND_DONE;
-    bool is_own = mapping_is_of(held, round->mapping->source);
-    cJSON *rest = json_copy(held);
-    enum round_result result = detach(round, rest, &changed, &others, report);
-    if (result != ROUND_DONE || (!is_own && !changed)) {
-        cJSON_Delete(rest);
-        return result;
-    }
-    report->extra = true;
-    if (!is_own || others) {
-        if (is_own)
-            merge_hand_over(rest);
-        return put(round, rest, report);
-    }
-    cJSON_Delete(rest);
-    if (round->removal == REMOVAL_CANCELLED)
-        return withdraw(round, held, "cancelled", report);
-    if (round->removal == REMOVAL_ENTERED_IN_ERROR)
-        return withdraw(round, held, "entered-in-error", report);
-    return delete_one(round, held, attempt, report);
-}
-
-static enum round_result remove_study(struct round *round, const char *study_uid, unsigned attempt,
-                                      struct round_report *report)
-{
-    struct search_answer found;
-    cJSON *wanted = json_object();
-    json_set_text(wanted, "resourceType", "ImagingStudy");
-    json_append_take(json_need_array(wanted, "identifier"),
-                     identifier_of_uid("official", study_uid));
-    enum round_result result = search(round, wanted, &found, report);
-    if (result == ROUND_DONE && found.best)
-        result = remove_one(round, found.best, attempt, report);
-    const cJSON *other;
-    for (other = json_first(found.others); other; other = other->next)
-        if (result == ROUND_DONE)
-            result = remove_one(round, other, attempt, report);
-    search_answer_release(&found);
-    cJSON_Delete(wanted);
-    return result;
-}
-
 enum round_result round_run(struct round *round, const char *study_uid, unsigned attempt,
                             struct round_report *report)
 {
@@ -654,8 +447,8 @@ enum round_result round_run(struct round *round, const char *study_uid, unsigned
 
     if (!study_open(round->archive, study_uid, &study, &report->error)) {
         if (report->error.code == ERROR_NOT_FOUND || report->error.code == ERROR_GONE)
-            return remove_study(round, study_uid, attempt, report);
-        return no_answer(report);
+            return round_remove(round, study_uid, attempt, report);
+        return round_no_answer(report);
     }
     mapping_init(&mapping, study, round->mapping);
     study_close(study);
