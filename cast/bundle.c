@@ -7,7 +7,6 @@
 
 #include "base/memory.h"
 #include "cast/identifier.h"
-#include "cast/uuid.h"
 
 struct bundle {
     char *base;
@@ -37,19 +36,6 @@ void bundle_free(struct bundle *bundle)
     free(bundle);
 }
 
-static void full_url(const cJSON *resource, char text[UUID_SIZE + 16])
-{
-    const cJSON *identifier = identifier_of_resource(resource);
-    const char *type = json_text(resource, "resourceType");
-    const char *system = json_text(identifier, "system");
-    const char *value = json_text(identifier, "value");
-    char uuid[UUID_SIZE];
-    char *name = mem_format("%s|%s|%s", type ? type : "", system ? system : "", value ? value : "");
-    uuid_of_name(slice_text(name), uuid);
-    snprintf(text, UUID_SIZE + 16, "urn:uuid:%s", uuid);
-    free(name);
-}
-
 static cJSON *add_entry(struct bundle *bundle, const char *url, cJSON *resource)
 {
     cJSON *entry = json_object();
@@ -61,9 +47,9 @@ static cJSON *add_entry(struct bundle *bundle, const char *url, cJSON *resource)
 
 const char *bundle_create_take(struct bundle *bundle, cJSON *resource, bool conditional)
 {
-    char url[UUID_SIZE + 16];
+    char url[IDENTIFIER_URN_SIZE];
     struct buffer query = buffer_up_to(QUERY_MAX);
-    full_url(resource, url);
+    identifier_urn(resource, url);
     cJSON *request = json_object();
     json_set_text(request, "method", "POST");
     json_set_text(request, "url", json_text(resource, "resourceType"));

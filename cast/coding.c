@@ -136,6 +136,14 @@ cJSON *coding_of_sequence(const struct coding_context *context, const struct att
     return coding;
 }
 
+cJSON *concept_of_coding_take(cJSON *coding)
+{
+    cJSON *concept = json_object();
+    json_append_take(json_need_array(concept, "coding"), coding);
+    json_set_text(concept, "text", json_text(coding, "display"));
+    return concept;
+}
+
 void concepts_append(cJSON *concepts, const struct coding_context *context,
                      const struct attributes *attributes, uint32_t tag)
 {
@@ -144,15 +152,8 @@ void concepts_append(cJSON *concepts, const struct coding_context *context,
     for (size_t i = 0; i < count && i < MOST; i++) {
         struct dataset *item = attributes_item(attributes, tag, i);
         cJSON *coding = item ? coding_of_item(context, item) : NULL;
-        if (coding) {
-            cJSON *concept = json_object();
-            const char *text = json_text(coding, "display");
-            cJSON *copy = text ? json_string(text) : NULL;
-            json_append_take(json_need_array(concept, "coding"), coding);
-            if (copy)
-                json_set_take(concept, "text", copy);
-            json_append_new_take(concepts, concept);
-        }
+        if (coding)
+            json_append_new_take(concepts, concept_of_coding_take(coding));
         dataset_close(item);
     }
 }

@@ -17,6 +17,8 @@ struct coding_context {
 };
 
 cJSON *coding_new(const char *system, const char *code, const char *display);
+/* A CodeableConcept of one Coding, whose display is its text. */
+cJSON *concept_of_coding_take(cJSON *coding);
 /* The URI of a coding scheme designator. */
 void coding_system(const struct coding_context *context, const char *designator,
                    struct buffer *system);

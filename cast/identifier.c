@@ -3,9 +3,12 @@
 
 #include <ctype.h>
 #include <stdio.h>
+#include <stdlib.h>
 
+#include "base/memory.h"
 #include "cast/tags.h"
 #include "cast/text.h"
+#include "cast/uuid.h"
 
 void identifier_own_system(const char *prefix, const char *branch, const char *text,
                            struct buffer *system)
@@ -171,6 +174,19 @@ bool identifier_carried(const cJSON *resource, const cJSON *identifier)
         if (identifier_equal(each, identifier))
             return true;
     return false;
+}
+
+void identifier_urn(const cJSON *resource, char text[IDENTIFIER_URN_SIZE])
+{
+    const cJSON *identifier = identifier_of_resource(resource);
+    const char *type = json_text(resource, "resourceType");
+    const char *system = json_text(identifier, "system");
+    const char *value = json_text(identifier, "value");
+    char uuid[UUID_SIZE];
+    char *name = mem_format("%s|%s|%s", type ? type : "", system ? system : "", value ? value : "");
+    uuid_of_name(slice_text(name), uuid);
+    snprintf(text, IDENTIFIER_URN_SIZE, "urn:uuid:%s", uuid);
+    free(name);
 }
 
 static void append_escaped(const char *text, struct buffer *out)

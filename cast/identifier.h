@@ -41,6 +41,11 @@ const cJSON *identifier_of_resource(const cJSON *resource);
 bool identifier_equal(const cJSON *a, const cJSON *b); /* system and value */
 bool identifier_carried(const cJSON *resource, const cJSON *identifier);
 
+/* "urn:uuid:..." made of type and first identifier: the same resource has the same one wherever it
+ * is named before it stands anywhere. */
+enum { IDENTIFIER_URN_SIZE = 48 };
+void identifier_urn(const cJSON *resource, char text[IDENTIFIER_URN_SIZE]);
+
 /* "identifier=system%7Cvalue": escaped for FHIR (R4 3.1.1.4.1), then percent-encoded, always in
  * this one way: servers hold two spellings of an ifNoneExist for two conditions. */
 void identifier_query(const cJSON *identifier, struct buffer *query);

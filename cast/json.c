@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/memory.h"
 
@@ -205,6 +206,37 @@ cJSON *json_integer(int64_t value)
     char text[32];
     snprintf(text, sizeof text, "%lld", (long long)value);
     return must(cJSON_CreateRaw(text));
+}
+
+/* [+-]? digits? (. digits?)? ([eE] ...)? with one digit at least, as RFC 8259 6 wants it. */
+cJSON *json_decimal(const char *text)
+{
+    struct buffer decimal = buffer_up_to(128);
+    size_t digits = 0, fraction = 0;
+    cJSON *number = NULL;
+    text += strspn(text, " ");
+    if (*text == '-')
+        buffer_append_byte(&decimal, '-');
+    text += *text == '-' || *text == '+';
+    while (*text == '0' && text[1] >= '0' && text[1] <= '9')
+        text++;
+    digits = strspn(text, "0123456789");
+    buffer_append(&decimal, digits ? slice_of(text, digits) : slice_text("0"));
+    text += digits;
+    if (*text == '.') {
+        fraction = strspn(text + 1, "0123456789");
+        if (fraction)
+            buffer_append(&decimal, slice_of(text, fraction + 1));
+        text += fraction + 1;
+    }
+    size_t exponent = strcspn(text, " ");
+    buffer_append(&decimal, slice_of(text, exponent));
+    text += exponent;
+    if (digits + fraction && !text[strspn(text, " ")] && !decimal.overflowed &&
+        is_number(buffer_slice(&decimal)))
+        number = must(cJSON_CreateRaw(buffer_text(&decimal)));
+    buffer_release(&decimal);
+    return number;
 }
 
 cJSON *json_copy(const cJSON *tree)

@@ -6,6 +6,7 @@
 #include "cast/fhir_time.h"
 #include "cast/identifier.h"
 #include "cast/mapping.h"
+#include "dicom/content.h"
 
 struct map {
     const struct study *study;
@@ -26,10 +27,18 @@ cJSON *map_meta(const struct map *map);
  * value of `name_tag`. */
 void map_persons(const struct map *map, const struct attributes *attributes, uint32_t name_tag,
                  uint32_t identification_tag, cJSON *references);
+/* One: by the code of its identification (may be NULL) and by name (PN; may be NULL). NULL when
+ * neither says anything. */
+cJSON *map_person(const struct map *map, const struct dataset *code_item, const char *name);
 /* {type, identifier}. Takes the identifier. */
 cJSON *map_logical_reference_take(const char *type, cJSON *identifier);
 
 cJSON *map_patient(struct map *map);
+/* The identifier that the Patient is found by. */
+cJSON *map_patient_identity(struct map *map);
+/* Accession Number, and admission: nothing when there is none. */
+void map_append_accession(const struct map *map, cJSON *identifiers);
+void map_set_encounter(const struct map *map, cJSON *resource);
 cJSON *map_imaging_study(struct map *map);
 /* Orders named by the series' Request Attributes Sequences, and by the study. */
 cJSON *map_orders(const struct map *map);
@@ -37,3 +46,80 @@ cJSON *map_procedures(const struct map *map);
 cJSON *map_reasons(const struct map *map);
 /* NULL when its UID is no FHIR id. */
 cJSON *map_series(struct map *map, const struct study_series *series);
+
+/* A document that is being mapped: what it says, and where it stands. */
+struct map_document {
+    struct map *map;
+    const struct study_series *series;
+    const struct study_instance *instance;
+    struct content_tree tree;
+    struct attributes attributes; /* of the document */
+    struct coding_context coding;
+    const char *zone; /* its own, else the study's */
+    char zone_text[FHIR_TIME_SIZE];
+    cJSON *resources; /* what becomes of it; those that others refer to come first */
+    size_t left_out;  /* for which there was no room */
+};
+enum { MAP_MAX_RESOURCES = 1000 }; /* of one document */
+
+/* Device[]: those that the study's series name by an identifier. */
+cJSON *map_devices(const struct map *map);
+/* A logical reference to the device of an equipment; NULL when it says nothing. */
+cJSON *map_device_reference(const struct map *map, const struct attributes *attributes);
+/* Observation[], DiagnosticReport[], DocumentReference[] of all documents. */
+cJSON *map_documents(struct map *map);
+
+/* The kinds of documents. */
+void map_dose_report(struct map_document *document);
+void map_key_objects(struct map_document *document);
+void map_report(struct map_document *document);
+/* Observations of what is measured; logical references to those at the top are appended. */
+void map_measurements(struct map_document *document, cJSON *results);
+
+/* --- for the kinds: mapping_content.c --- */
+
+/* A resource with what all have: type, meta, identifiers. */
+cJSON *map_document_resource(const struct map_document *document, const char *type,
+                             cJSON *identifier);
+/* Takes it into the document's resources; the result is a logical reference to it, NULL when there
+ * is no room. */
+cJSON *map_document_add_take(struct map_document *document, cJSON *resource);
+/* The document's SOP instance, or an item of it, as an identifier. */
+cJSON *map_document_identifier(const struct map_document *document);
+cJSON *map_item_identifier(const struct map_document *document, size_t node);
+/* References: Patient and ImagingStudy of the study. */
+void map_set_subject(const struct map_document *document, cJSON *resource);
+cJSON *map_imaging_study_reference(const struct map_document *document);
+/* Is it final, by its flags (PS3.3 C.17.2)? */
+bool map_document_is_verified(const struct map_document *document);
+bool map_document_is_partial(const struct map_document *document);
+/* When its content came about. False when that is not known. */
+bool map_document_time(const struct map_document *document, char text[FHIR_TIME_SIZE]);
+/* Where it can be fetched: "" in `suffix`, "/rendered"; nothing without an address. */
+void map_set_url(const struct map_document *document, const char *suffix, cJSON *attachment);
+
+/* Of a content item: NULL or false when it says nothing. */
+cJSON *map_item_concept(const struct map_document *document, size_t node);
+cJSON *map_item_code(const struct map_document *document, size_t node);
+bool map_item_text(const struct map_document *document, size_t node, struct buffer *text);
+bool map_item_time(const struct map_document *document, size_t node, char text[FHIR_TIME_SIZE]);
+bool map_item_uid(const struct map_document *document, size_t node, char uid[UID_SIZE]);
+/* Sets valueQuantity, or dataAbsentReason. */
+void map_item_quantity(const struct map_document *document, size_t node, cJSON *target);
+/* Adds a component {code, value}. */
+void map_append_component(const struct map_document *document, size_t node, cJSON *observation);
+
+/* Concept names that mean the same, NULL-terminated by scheme. */
+struct map_name {
+    const char *scheme;
+    const char *code;
+};
+bool map_item_is(const struct map_document *document, size_t node, const struct map_name *names);
+/* The first item right below with one of the names. */
+size_t map_item_child(const struct map_document *document, size_t node,
+                      const struct map_name *names);
+/* The same of the item, else of the nearest one that it is in. */
+size_t map_item_inherited(const struct map_document *document, size_t node,
+                          const struct map_name *names);
+/* The nodes of an item and all below it are those from `node` up to here. */
+size_t map_item_end(const struct map_document *document, size_t node);

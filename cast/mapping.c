@@ -57,11 +57,9 @@ cJSON *map_logical_reference_take(const char *type, cJSON *identifier)
 }
 
 /* Person Identification Macro (PS3.3 10.1): a code with a scheme is an identifier with a system. */
-static cJSON *person_identifier(const struct map *map, const struct dataset *item)
+static cJSON *person_identifier(const struct map *map, const struct dataset *code_item)
 {
-    struct attributes attributes = { item, NULL };
-    cJSON *coding = coding_of_sequence(&map->coding, &attributes,
-                                       TAG_PERSON_IDENTIFICATION_CODE_SEQUENCE);
+    cJSON *coding = coding_of_item(&map->coding, code_item);
     const char *code = json_text(coding, "code");
     const char *system = json_text(coding, "system");
     cJSON *identifier = code && system ? identifier_of_system(NULL, system, code) : NULL;
@@ -69,11 +67,11 @@ static cJSON *person_identifier(const struct map *map, const struct dataset *ite
     return identifier;
 }
 
-static cJSON *person(const struct map *map, const struct dataset *item, const char *name)
+cJSON *map_person(const struct map *map, const struct dataset *code_item, const char *name)
 {
     char display[ATTRIBUTE_SIZE];
     cJSON *reference = json_object();
-    cJSON *identifier = item ? person_identifier(map, item) : NULL;
+    cJSON *identifier = code_item ? person_identifier(map, code_item) : NULL;
     bool named = name && human_name_text(name, display, sizeof display);
     if (!identifier && !named) {
         cJSON_Delete(reference);
@@ -98,9 +96,12 @@ void map_persons(const struct map *map, const struct attributes *attributes, uin
             break;
         struct dataset *item = i < items ? attributes_item(attributes, identification_tag, i)
                                          : NULL;
-        cJSON *reference = person(map, item, named ? name : NULL);
+        struct dataset *code = item ? dataset_item(item, TAG_PERSON_IDENTIFICATION_CODE_SEQUENCE, 0)
+                                    : NULL;
+        cJSON *reference = map_person(map, code, named ? name : NULL);
         if (reference)
             json_append_new_take(references, reference);
+        dataset_close(code);
         dataset_close(item);
     }
 }
@@ -114,6 +115,8 @@ void mapping_init(struct mapping *mapping, const struct study *study,
     mapping->patient = map_patient(&map);
     mapping->endpoint_count = mapping_endpoints(options, mapping->endpoints);
     mapping->imaging_study = map_imaging_study(&map);
+    mapping->devices = map_devices(&map);
+    mapping->documents = map_documents(&map);
     mapping->note_count = (size_t)cJSON_GetArraySize(map.notes);
     json_set_take(mapping->imaging_study, "note", map.notes);
     mapping->withheld_patient = withhold_apply(options->withhold, mapping->patient);
@@ -128,6 +131,8 @@ void mapping_release(struct mapping *mapping)
     cJSON_Delete(mapping->imaging_study);
     cJSON_Delete(mapping->withheld_patient);
     cJSON_Delete(mapping->withheld_imaging_study);
+    cJSON_Delete(mapping->devices);
+    cJSON_Delete(mapping->documents);
     *mapping = (struct mapping){ NULL };
 }
 

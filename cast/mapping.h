@@ -11,6 +11,9 @@
 /* Marks what we made. */
 #define MAPPING_TAG_SYSTEM "urn:hounsfield"
 #define MAPPING_TAG_CODE   "dicom-cast"
+/* The system of what has no UID: items of a document's content, "<SOP Instance UID>#1.2.3". The
+ * same for all archives, as the documents are. */
+#define MAPPING_ITEM_SYSTEM "urn:hounsfield:content-item"
 /* Annotation.authorString of our notes. */
 #define MAPPING_AUTHOR "dicom-cast"
 
@@ -32,6 +35,11 @@ struct mapping {
     /* What is withheld of these two, as resources. */
     cJSON *withheld_patient;
     cJSON *withheld_imaging_study;
+    cJSON *devices; /* array: those that have an identifier */
+    /* Array: what the study's documents say, as Observation, DiagnosticReport, DocumentReference.
+     * They refer to each other, to Patient, ImagingStudy and Devices by identifier (cast/links.h).
+     * Their second identifier is the Study Instance UID. */
+    cJSON *documents;
     size_t note_count;
 };
 

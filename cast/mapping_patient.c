@@ -78,7 +78,7 @@ static cJSON *separate_identifier(const struct map *map, const char *branch, con
     return identifier;
 }
 
-static cJSON *first_identifier(struct map *map)
+cJSON *map_patient_identity(struct map *map)
 {
     struct attributes attributes = identity_attributes(map);
     char value[IDENTIFIER_MAX];
@@ -251,7 +251,7 @@ cJSON *map_patient(struct map *map)
     json_set_take(patient, "meta", map_meta(map));
     json_set_take(patient, "extension", map_extensions(map));
     cJSON *identifiers = json_need_array(patient, "identifier");
-    json_append_take(identifiers, first_identifier(map));
+    json_append_take(identifiers, map_patient_identity(map));
     append_other_identifiers(map, identifiers);
     json_set_take(patient, "name", map_names(map));
     json_set_text(patient, "gender", map_gender(map));

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include <stdio.h>
-#include <stdlib.h>
 
-#include "base/memory.h"
 #include "cast/body_part.h"
 #include "cast/map.h"
 #include "cast/tags.h"
@@ -134,48 +132,6 @@ static void append_persons(const struct map *map, const struct attributes *attri
     cJSON_Delete(persons);
 }
 
-/* The device by its UID, else by maker and serial number. */
-static cJSON *device_identifier(const struct map *map, const struct attributes *attributes,
-                                const char *manufacturer)
-{
-    char value[IDENTIFIER_MAX], uid[UID_SIZE];
-    const struct dataset *dataset = attributes_with(attributes, TAG_DEVICE_UID);
-    if (dataset && dataset_uid(dataset, TAG_DEVICE_UID, uid) && uid_is_valid(uid)) {
-        snprintf(value, sizeof value, "urn:oid:%s", uid);
-        return identifier_of_system(NULL, SYSTEM_RFC3986, value);
-    }
-    if (!attributes_text(attributes, TAG_DEVICE_SERIAL_NUMBER, value, sizeof value))
-        return NULL;
-    struct buffer system = buffer_up_to(IDENTIFIER_MAX);
-    identifier_own_system(map->options->prefix, "device-serial",
-                          *manufacturer ? manufacturer : NULL, &system);
-    cJSON *identifier = identifier_of_system(NULL, buffer_text(&system), value);
-    buffer_release(&system);
-    return identifier;
-}
-
-static cJSON *map_device(const struct map *map, const struct attributes *attributes)
-{
-    char maker[256], model[256], station[256];
-    attributes_text(attributes, TAG_MANUFACTURER, maker, sizeof maker);
-    attributes_text(attributes, TAG_MANUFACTURER_MODEL_NAME, model, sizeof model);
-    bool named = attributes_text(attributes, TAG_STATION_NAME, station, sizeof station);
-    cJSON *identifier = device_identifier(map, attributes, maker);
-    if (!identifier && !*model && !named)
-        return NULL; /* a mere manufacturer is no device */
-
-    char *display = mem_format("%s%s%s%s%s%s", maker, *maker && *model ? " " : "", model,
-                               named ? " (" : "", station, named ? ")" : "");
-    text_clean(display);
-    cJSON *actor = json_object();
-    json_set_text(actor, "type", "Device");
-    if (identifier)
-        json_set_take(actor, "identifier", identifier);
-    json_set_text(actor, "display", display);
-    free(display);
-    return actor;
-}
-
 static cJSON *map_performers(const struct map *map, const struct attributes *attributes)
 {
     cJSON *performers = json_array();
@@ -184,7 +140,7 @@ static cJSON *map_performers(const struct map *map, const struct attributes *att
                    performers);
     append_persons(map, attributes, TAG_OPERATORS_NAME, TAG_OPERATOR_IDENTIFICATION_SEQUENCE,
                    "SPRF", "secondary performer", performers);
-    cJSON *device = map_device(map, attributes);
+    cJSON *device = map_device_reference(map, attributes);
     if (device)
         append_performer_take(performers, "PRF", "performer", device);
     return performers;

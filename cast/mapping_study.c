@@ -7,7 +7,7 @@
 #include "cast/tags.h"
 #include "cast/text.h"
 
-static void append_accession(const struct map *map, cJSON *identifiers)
+void map_append_accession(const struct map *map, cJSON *identifiers)
 {
     char value[IDENTIFIER_MAX];
     if (!attributes_text(&map->attributes, TAG_ACCESSION_NUMBER, value, sizeof value))
@@ -34,7 +34,7 @@ static cJSON *map_identifiers(const struct map *map)
 {
     cJSON *identifiers = json_array();
     json_append_take(identifiers, identifier_of_uid("official", map->study->uid));
-    append_accession(map, identifiers);
+    map_append_accession(map, identifiers);
     append_study_id(map, identifiers);
     return identifiers;
 }
@@ -69,7 +69,7 @@ static cJSON *map_modalities(const struct map *map)
     return modalities;
 }
 
-static void set_encounter(const struct map *map, cJSON *imaging_study)
+void map_set_encounter(const struct map *map, cJSON *resource)
 {
     char value[IDENTIFIER_MAX];
     if (!attributes_text(&map->attributes, TAG_ADMISSION_ID, value, sizeof value))
@@ -78,7 +78,7 @@ static void set_encounter(const struct map *map, cJSON *imaging_study)
                                               map->options->prefix);
     cJSON *identifier = identifier_new(NULL, "VN", &issuer, map->options->prefix, "admission",
                                        value);
-    json_set_take(imaging_study, "encounter", map_logical_reference_take("Encounter", identifier));
+    json_set_take(resource, "encounter", map_logical_reference_take("Encounter", identifier));
     issuer_release(&issuer);
 }
 
@@ -158,7 +158,7 @@ cJSON *map_imaging_study(struct map *map)
     json_set_take(imaging_study, "identifier", map_identifiers(map));
     json_set_text(imaging_study, "status", "available");
     json_set_take(imaging_study, "modality", map_modalities(map));
-    set_encounter(map, imaging_study);
+    map_set_encounter(map, imaging_study);
     set_started(map, imaging_study);
     json_set_take(imaging_study, "basedOn", map_orders(map));
     set_referrer(map, imaging_study);

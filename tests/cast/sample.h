@@ -45,6 +45,22 @@ static inline void sample_line(struct encoder *encoder, const char *line, size_t
     }
 }
 
+static inline void sample_lines(struct encoder *encoder, const char *text, size_t *depth)
+{
+    for (const char *at = text; *at;) {
+        char line[2048];
+        size_t size = strcspn(at, "\n");
+        snprintf(line, sizeof line, "%.*s", (int)size, at);
+        if (size)
+            sample_line(encoder, line, depth);
+        at += size + (at[size] == '\n');
+    }
+    for (; *depth; --*depth) {
+        encode_item_end(encoder);
+        encode_sequence_end(encoder);
+    }
+}
+
 static inline struct sample_dataset *sample_dataset(const char *text)
 {
     struct sample_dataset *sample = mem_alloc(sizeof *sample);
@@ -53,18 +69,7 @@ static inline struct sample_dataset *sample_dataset(const char *text)
     size_t depth = 0;
     sample->bytes = buffer_up_to(1 << 20);
     encode_text(&encoder, TAG_SPECIFIC_CHARACTER_SET, VR_CS, "ISO_IR 192");
-    for (const char *at = text; *at;) {
-        char line[2048];
-        size_t size = strcspn(at, "\n");
-        snprintf(line, sizeof line, "%.*s", (int)size, at);
-        if (size)
-            sample_line(&encoder, line, &depth);
-        at += size + (at[size] == '\n');
-    }
-    for (; depth; depth--) {
-        encode_item_end(&encoder);
-        encode_sequence_end(&encoder);
-    }
+    sample_lines(&encoder, text, &depth);
     CHECK_OK(dataset_open(buffer_slice(&sample->bytes),
                           transfer_syntax_find(slice_text(UID_EXPLICIT_LITTLE_ENDIAN)), NULL, 0,
                           &sample->dataset, &err),
@@ -93,12 +98,11 @@ struct sample {
 
 #define SAMPLE_STUDY_UID "1.2.826.0.1.3680043.2.1"
 
-/* `header` is that of series `index` (and of the study for the first). */
-static inline void sample_add_series(struct sample *sample, const char *header, size_t instances)
+/* The next series is that of the header that was put into its place. */
+static inline void sample_finish_series(struct sample *sample, size_t instances)
 {
     size_t index = sample->study.series_count++;
     struct study_series *series = &sample->series[index];
-    sample->headers[index] = sample_dataset(header);
     snprintf(sample->uids[index], UID_SIZE, SAMPLE_STUDY_UID ".%zu", index + 1);
     series->uid = sample->uids[index];
     series->header = sample->headers[index]->dataset;
@@ -111,6 +115,13 @@ static inline void sample_add_series(struct sample *sample, const char *header, 
     sample->study.uid = SAMPLE_STUDY_UID;
     sample->study.series = sample->series;
     sample->study.header = sample->headers[0]->dataset;
+}
+
+/* `header` is that of series `index` (and of the study for the first). */
+static inline void sample_add_series(struct sample *sample, const char *header, size_t instances)
+{
+    sample->headers[sample->study.series_count] = sample_dataset(header);
+    sample_finish_series(sample, instances);
 }
 
 static inline struct sample *sample_new(const char *header)
