@@ -17,6 +17,8 @@ struct worklist_options {
     bool reschedule_discontinued;
     /* Of objects that are done (completed, cancelled), 0: 90 days. See worklist_purge. */
     int64_t keep_done_ms;
+    /* Subscribers to work items get no deletion locks. */
+    bool refuse_deletion_locks;
 };
 
 /* The storage stays the caller's (the one that the archive is opened with) and must outlive the

@@ -1,0 +1,436 @@
+/* SPDX-License-Identifier: MIT */
+#include "worklist/search.h"
+
+#include <stdlib.h>
+
+#include "base/memory.h"
+#include "dicom/encode.h"
+#include "dicom/match.h"
+#include "worklist/kinds.h"
+
+enum {
+    VALUE_LIMIT = 1 << 20,
+    STAMP_DIGITS = 14,
+    WATCH_EVERY = 64, /* objects that did not match */
+};
+
+struct search_key {
+    uint32_t path[SEARCH_DEPTH];
+    size_t depth;
+    struct buffer value;
+    struct match_key *match; /* NULL: it is only returned */
+};
+
+struct search {
+    enum object_kind kind;
+    unsigned options;
+    bool returns_all;
+    struct search_key *keys; /* in the order of their paths */
+    size_t count;
+    bool (*watch)(void *context, struct error *err);
+    void *watch_context;
+    /* The walk. */
+    bool begun;
+    struct object_range range;
+    char first[STAMP_DIGITS + 1];
+    char last[STAMP_DIGITS + 1];
+    const enum object_shelf *shelves;
+    size_t shelf_count;
+    size_t shelf;
+    struct object_walk *walk;
+    struct buffer text;
+    struct buffer bytes;
+    struct dataset *match;
+};
+
+struct search *search_new(enum object_kind kind)
+{
+    struct search *search = mem_alloc(sizeof(*search));
+    search->kind = kind;
+    search->text = buffer_up_to(VALUE_LIMIT);
+    search->bytes = buffer_up_to(OBJECT_DATASET_LIMIT);
+    return search;
+}
+
+void search_free(struct search *search)
+{
+    if (!search)
+        return;
+    for (size_t i = 0; i < search->count; i++) {
+        match_key_close(search->keys[i].match);
+        buffer_release(&search->keys[i].value);
+    }
+    object_walk_close(search->walk);
+    dataset_close(search->match);
+    buffer_release(&search->text);
+    buffer_release(&search->bytes);
+    free(search->keys);
+    free(search);
+}
+
+void search_set_options(struct search *search, unsigned options)
+{
+    search->options = options;
+}
+
+void search_return_all(struct search *search)
+{
+    search->returns_all = true;
+}
+
+void search_set_watch(struct search *search, bool (*watch)(void *context, struct error *err),
+                      void *context)
+{
+    search->watch = watch;
+    search->watch_context = context;
+}
+
+/* --- keys ---------------------------------------------------------------------------------- */
+
+static int compare_paths(const struct search_key *a, const uint32_t *path, size_t depth)
+{
+    for (size_t i = 0; i < a->depth && i < depth; i++)
+        if (a->path[i] != path[i])
+            return a->path[i] < path[i] ? -1 : 1;
+    return a->depth < depth ? -1 : a->depth > depth;
+}
+
+static struct search_key *insert(struct search *search, const uint32_t *path, size_t depth,
+                                 struct error *err)
+{
+    size_t at = 0;
+    int order = 1;
+    while (at < search->count && (order = compare_paths(&search->keys[at], path, depth)) < 0)
+        at++;
+    if (at < search->count && order == 0)
+        return &search->keys[at];
+    if (search->count == SEARCH_KEYS || depth == 0 || depth > SEARCH_DEPTH) {
+        error_set(err, ERROR_LIMIT, "there are too many keys, or one is too deep");
+        return NULL;
+    }
+    search->keys = mem_resize_array(search->keys, search->count + 1, sizeof(*search->keys));
+    memmove(&search->keys[at + 1], &search->keys[at], (search->count - at) * sizeof(*search->keys));
+    search->count++;
+    search->keys[at] = (struct search_key){ .depth = depth, .value = buffer_up_to(VALUE_LIMIT) };
+    memcpy(search->keys[at].path, path, depth * sizeof(path[0]));
+    return &search->keys[at];
+}
+
+bool search_add_key(struct search *search, const uint32_t *path, size_t depth, struct slice value,
+                    struct error *err)
+{
+    struct search_key *key = insert(search, path, depth, err);
+    if (!key)
+        return false;
+    uint16_t vr = dictionary_vr(path[depth - 1]);
+    if (!value.size || vr == VR_SQ || key->match)
+        return true;
+    buffer_append(&key->value, value);
+    return buffer_check(&key->value, "key", err) &&
+           match_key_open_with(path[depth - 1], vr, value, search->options, &key->match, err);
+}
+
+bool search_add_return(struct search *search, uint32_t tag, struct error *err)
+{
+    return insert(search, &tag, 1, err) != NULL;
+}
+
+static bool is_in(uint32_t tag, const uint32_t *tags, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (tags[i] == tag)
+            return true;
+    return false;
+}
+
+/* A sequence of a key's data set that is empty asks for all of it; one with an item for what the
+ * item names. */
+bool search_add_dataset(struct search *search, const struct dataset *keys, const uint32_t *without,
+                        size_t without_count, struct error *err)
+{
+    struct walk walk = dataset_walk(keys);
+    struct element element;
+    uint32_t path[DATASET_MAX_DEPTH + 1];
+    bool has_keys[DATASET_MAX_DEPTH + 1] = { false };
+    size_t depth = 0;
+    bool ok = true;
+    for (enum walk_event event; ok && (event = walk_next(&walk, &element)) != WALK_END;) {
+        bool is_left_out = depth == 0 ? is_in(element.tag, without, without_count)
+                                      : is_in(path[0], without, without_count);
+        switch (event) {
+        case WALK_SEQUENCE:
+            path[depth++] = element.tag;
+            has_keys[depth] = false;
+            break;
+        case WALK_SEQUENCE_END:
+            if (!has_keys[depth] && !is_in(path[0], without, without_count))
+                ok = search_add_key(search, path, depth, slice_of(NULL, 0), err);
+            depth--;
+            has_keys[depth] = true;
+            break;
+        case WALK_ELEMENT:
+            path[depth] = element.tag;
+            has_keys[depth] = true;
+            if (is_left_out || !(element.tag & 0xFFFF) || element.tag == TAG_SPECIFIC_CHARACTER_SET)
+                break;
+            buffer_clear(&search->text);
+            dataset_element_text(keys, &element, &search->text);
+            ok = buffer_check(&search->text, "key", err) &&
+                 search_add_key(search, path, depth + 1, buffer_slice(&search->text), err);
+            break;
+        default:
+            break;
+        }
+    }
+    return ok;
+}
+
+bool search_key_at(const struct search *search, size_t number, struct search_path *path)
+{
+    if (number >= search->count)
+        return false;
+    const struct search_key *key = &search->keys[number];
+    *path = (struct search_path){ key->path, key->depth, buffer_slice(&key->value) };
+    return true;
+}
+
+/* --- matching ------------------------------------------------------------------------------ */
+
+/* The keys that share what the first of them has at this depth: how many. */
+static size_t group_of(const struct search_key *keys, size_t count, size_t depth)
+{
+    size_t size = 1;
+    while (size < count && keys[size].path[depth] == keys[0].path[depth])
+        size++;
+    return size;
+}
+
+static bool value_matches(const struct search_key *key, const struct dataset *dataset)
+{
+    struct buffer text = buffer_up_to(VALUE_LIMIT);
+    dataset_text(dataset, key->path[key->depth - 1], &text);
+    bool ok = match_value(key->match, buffer_slice(&text));
+    buffer_release(&text);
+    return ok;
+}
+
+static bool has_matching(const struct search_key *keys, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (keys[i].match)
+            return true;
+    return false;
+}
+
+/* As deep as the keys, which have a limit. */
+static bool matches(const struct search_key *keys, size_t count, size_t depth,
+                    const struct dataset *dataset)
+{
+    for (size_t i = 0; i < count;) {
+        size_t size = group_of(keys + i, count - i, depth);
+        const struct search_key *group = keys + i;
+        i += size;
+        if (!has_matching(group, size))
+            continue;
+        if (group->depth == depth + 1 && group->match) {
+            if (!value_matches(group, dataset))
+                return false;
+            continue;
+        }
+        size_t skip = group->depth == depth + 1;
+        struct dataset_items items = dataset_items(dataset, group->path[depth]);
+        struct dataset *item;
+        bool found = false;
+        while (!found && (item = dataset_items_next(&items))) {
+            found = matches(group + skip, size - skip, depth + 1, item);
+            dataset_close(item);
+        }
+        if (!found)
+            return false;
+    }
+    return true;
+}
+
+bool search_matches(const struct search *search, const struct dataset *dataset)
+{
+    return matches(search->keys, search->count, 0, dataset);
+}
+
+/* --- answers ------------------------------------------------------------------------------- */
+
+static void encode_empty(struct encoder *encoder, uint32_t tag)
+{
+    uint16_t vr = dictionary_vr(tag);
+    if (vr == VR_SQ) {
+        encode_sequence_begin(encoder, tag);
+        encode_sequence_end(encoder);
+    } else {
+        encode_bytes(encoder, tag, vr, slice_of(NULL, 0));
+    }
+}
+
+static void encode_asked(const struct search_key *keys, size_t count, size_t depth,
+                         const struct dataset *dataset, struct encoder *encoder)
+{
+    for (size_t i = 0; i < count;) {
+        size_t size = group_of(keys + i, count - i, depth);
+        const struct search_key *group = keys + i;
+        uint32_t tag = group->path[depth];
+        struct element element;
+        i += size;
+        if (group->depth == depth + 1 || !dataset_find(dataset, tag, &element)) {
+            if (!encode_copy(encoder, dataset, tag))
+                encode_empty(encoder, tag);
+            continue;
+        }
+        struct dataset_items items = dataset_items(dataset, tag);
+        struct dataset *item;
+        encode_sequence_begin(encoder, tag);
+        while ((item = dataset_items_next(&items))) {
+            encode_item_begin(encoder);
+            encode_asked(group, size, depth + 1, item, encoder);
+            encode_item_end(encoder);
+            dataset_close(item);
+        }
+        encode_sequence_end(encoder);
+    }
+}
+
+static bool answer(struct search *search, const struct object *object,
+                   const struct dataset *dataset, struct error *err)
+{
+    dataset_close(search->match);
+    search->match = NULL;
+    if (search->returns_all)
+        return object_dataset(object, &search->match, err);
+    struct encoder encoder = { &search->bytes, true };
+    buffer_clear(&search->bytes);
+    encode_text(&encoder, TAG_SPECIFIC_CHARACTER_SET, VR_CS, "ISO_IR 192");
+    encode_asked(search->keys, search->count, 0, dataset, &encoder);
+    return buffer_check(&search->bytes, "match", err) &&
+           dataset_open(buffer_slice(&search->bytes),
+                        transfer_syntax_find(slice_text(UID_EXPLICIT_LITTLE_ENDIAN)), NULL, 0,
+                        &search->match, err);
+}
+
+/* --- the walk ------------------------------------------------------------------------------ */
+
+/* The key that the index answers best: a single value before the beginning of one. */
+static void choose_index(struct search *search)
+{
+    const struct object_kind_row *row = object_kind_row(search->kind);
+    size_t best = 0;
+    for (size_t i = 0; i < search->count; i++) {
+        const struct search_key *key = &search->keys[i];
+        const struct object_index *index = key->match
+                                               ? object_index_find(row, key->path, key->depth)
+                                               : NULL;
+        if (!index)
+            continue;
+        enum match_kind kind = match_key_kind(key->match);
+        bool is_single = (kind == MATCH_SINGLE || kind == MATCH_UID_LIST) &&
+                         match_key_count(key->match) == 1;
+        struct slice prefix = match_key_prefix(key->match);
+        /* Codes and states are shared by many, what identifies is not. */
+        size_t rank = is_single                               ? (index->vr == VR_CS   ? 2
+                                                                 : index->vr == VR_UI ? 5
+                                                                                      : 4)
+                      : kind == MATCH_WILDCARD && prefix.size ? 1 + (prefix.size > 1) * 2
+                                                              : 0;
+        if (rank <= best)
+            continue;
+        best = rank;
+        search->range.index = index->id;
+        search->range.prefix = !is_single;
+        search->range.value = is_single ? match_key_member(key->match, 0) : prefix;
+    }
+}
+
+static void take_stamp(struct slice folded, char stamp[STAMP_DIGITS + 1])
+{
+    folded = slice_take(folded, STAMP_DIGITS);
+    if (folded.size)
+        memcpy(stamp, folded.data, folded.size);
+    stamp[folded.size] = '\0';
+}
+
+/* A range of the kind's own date bounds the walk (a DT is folded to UTC, as the index has it). */
+static void choose_dates(struct search *search)
+{
+    const struct object_kind_row *row = object_kind_row(search->kind);
+    for (size_t i = 0; i < search->count; i++) {
+        const struct search_key *key = &search->keys[i];
+        if (!key->match || row->date.depth != key->depth ||
+            memcmp(row->date.tags, key->path, key->depth * sizeof(key->path[0])) != 0 ||
+            match_key_kind(key->match) != MATCH_RANGE)
+            continue;
+        take_stamp(match_key_lower(key->match), search->first);
+        take_stamp(match_key_upper(key->match), search->last);
+    }
+    search->range.first = search->first[0] ? search->first : NULL;
+    search->range.last = search->last[0] ? search->last : NULL;
+}
+
+static void begin(struct search *search)
+{
+    static const enum object_shelf shelves[] = { OBJECT_LIVE, OBJECT_DONE };
+    search->begun = true;
+    search->range.kind = search->kind;
+    search->shelves = shelves;
+    search->shelf_count = 2;
+    choose_index(search);
+    choose_dates(search);
+}
+
+static bool next_object(struct search *search, struct worklist *worklist, struct object *object,
+                        bool *found, struct error *err)
+{
+    for (;;) {
+        if (!search->walk) {
+            *found = false;
+            if (search->shelf == search->shelf_count)
+                return true;
+            search->range.shelf = search->shelves[search->shelf++];
+            if (!object_walk_open(worklist, &search->range, &search->walk, err))
+                return false;
+        }
+        if (!object_walk_next(search->walk, object, found, err))
+            return false;
+        if (*found)
+            return true;
+        object_walk_close(search->walk);
+        search->walk = NULL;
+    }
+}
+
+bool search_next(struct search *search, struct worklist *worklist, struct object *object,
+                 const struct dataset **match, struct error *err)
+{
+    bool found = true;
+    *match = NULL;
+    if (!search->begun)
+        begin(search);
+    for (size_t seen = 1; !*match; seen++) {
+        struct dataset *dataset = NULL;
+        if (seen % WATCH_EVERY == 0 && search->watch && !search->watch(search->watch_context, err))
+            return false;
+        if (!next_object(search, worklist, object, &found, err))
+            return false;
+        if (!found)
+            return true;
+        /* What is left of one that was deleted has no data set. */
+        if (!object->dataset.size)
+            continue;
+        if (!object_dataset(object, &dataset, err))
+            return false;
+        bool ok = true;
+        if (search_matches(search, dataset)) {
+            ok = answer(search, object, dataset, err);
+            *match = search->match;
+        }
+        dataset_close(dataset);
+        if (!ok)
+            return false;
+    }
+    return true;
+}
