@@ -52,6 +52,7 @@ bool archive_open(struct storage *storage, const struct archive_options *options
     archive->spooling = decode_budget_new(spooling_bytes);
     archive->tags = tag_set_new();
     pthread_mutex_init(&archive->settle_lock, NULL);
+    pthread_mutex_init(&archive->hold_lock, NULL);
     patients_init(archive);
     if (!tag_set_load(archive, err) || !patients_load(archive, err)) {
         archive_close(archive);
@@ -67,6 +68,7 @@ void archive_close(struct archive *archive)
         return;
     pthread_mutex_destroy(&archive->settle_lock);
     patients_release(archive);
+    pthread_mutex_destroy(&archive->hold_lock);
     tag_set_free(archive->tags);
     resume_free(archive->resume);
     decode_budget_free(archive->decoding);

@@ -38,6 +38,7 @@ struct archive {
     _Atomic unsigned writing_side;
     _Atomic uint64_t writing[2]; /* blobs between their writing and the transaction, by side */
     pthread_mutex_t settle_lock;
+    pthread_mutex_t hold_lock; /* held while a legal hold changes, see hold.c */
     atomic_bool compacting;
 };
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "archive/delete.h"
 
+#include "archive/hold.h"
 #include "archive/lookup.h"
 #include "archive/tree.h"
 #include "base/clock.h"
@@ -57,6 +58,10 @@ static bool remove_batch(struct archive *archive, const char *study, const char 
     *count = 0;
     if (!transaction_open(archive->storage, &transaction, err))
         return false;
+    if (!hold_check(transaction, study, err)) {
+        transaction_close(transaction);
+        return false;
+    }
     place_range(study, series, instance, &lower, &upper);
     /* Nobody else writes in the turn, so the cursor sees what the transaction reads. */
     bool ok = tree_open(&tree, archive, transaction, study, err) &&

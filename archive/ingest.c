@@ -7,6 +7,7 @@
 #include "archive/blob_key.h"
 #include "archive/coerce.h"
 #include "archive/document.h"
+#include "archive/hold.h"
 #include "archive/lookup.h"
 #include "archive/patient_records.h"
 #include "archive/prepare.h"
@@ -515,6 +516,8 @@ static bool add_to_index(struct ingest *ingest, struct prepared *prepared, struc
     bool ok = prepared_is_taken(prepared, transaction, place, taken, err);
     if (ok && *taken && is_own_place(ingest, place))
         ok = find_rival(ingest, prepared, transaction, &rival, &replaces, err);
+    if (ok && replaces && !ingest->amends) /* what was received stays beside what amends it */
+        ok = hold_check(transaction, place->study, err);
     if (ok && (!*taken || replaces)) {
         ok = put_into_tree(ingest, prepared, transaction, replaces ? &rival : NULL, err);
         *taken = false;

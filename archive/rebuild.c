@@ -6,6 +6,7 @@
 
 #include "archive/blob_key.h"
 #include "archive/document.h"
+#include "archive/hold.h"
 #include "archive/prepare.h"
 #include "archive/tag_set.h"
 #include "archive/versions.h"
@@ -61,7 +62,7 @@ static bool rebuild_open(struct rebuild *rebuild, const char *data_directory, st
     const struct archive_options archive = { .ae_title = rebuild->options->ae_title };
     return storage_open(&storage, &rebuild->storage, err) &&
            archive_open(rebuild->storage, &archive, &rebuild->archive, err) &&
-           tag_set_adopt_copy(rebuild->archive, err);
+           tag_set_adopt_copy(rebuild->archive, err) && hold_adopt_copy(rebuild->archive, err);
 }
 
 /* Phase one: what is there. */

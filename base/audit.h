@@ -6,7 +6,8 @@
  */
 
 enum audit_event {
-    AUDIT_STUDY_DELETED = 110105, /* also a part of one (A.5.3.8) */
+    AUDIT_INSTANCES_ACCESSED = 110103, /* also what is said of them, as a legal hold (A.5.3.3) */
+    AUDIT_STUDY_DELETED = 110105,      /* also a part of one (A.5.3.8) */
     AUDIT_NETWORK_ENTRY = 110108,
     AUDIT_SECURITY_ALERT = 110113,
     AUDIT_USER_AUTHENTICATION = 110114,

@@ -6,6 +6,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "archive/hold.h"
 #include "base/audit.h"
 #include "base/log.h"
 #include "dicomweb/routes.h"
@@ -24,6 +25,21 @@ static void note_deletion(const struct request *request, const struct path_uids 
                &(struct audit_peer){ .user = request_user(request), .address = client }, cause);
 }
 
+/* With the reason in words, which the log does not get. */
+static void answer_held(struct request *request, struct response *response, const char *study,
+                        const char *message)
+{
+    struct dicomweb *dicomweb = request_context(request);
+    struct hold hold;
+    char text[HOLD_REASON_SIZE + 64];
+    bool found = false;
+    if (!hold_find(dicomweb->archive, study, &hold, &found, NULL) || !found)
+        snprintf(text, sizeof(text), "%s", message); /* it was lifted this moment */
+    else
+        snprintf(text, sizeof(text), "%s: %s", message, hold.reason);
+    response_error(response, request, 409, text);
+}
+
 void delete_instances(struct request *request, struct response *response)
 {
     struct dicomweb *dicomweb = request_context(request);
@@ -35,13 +51,17 @@ void delete_instances(struct request *request, struct response *response)
     const char *series = uids.series[0] ? uids.series : NULL;
     const char *instance = uids.instance[0] ? uids.instance : NULL;
     if (!archive_delete(dicomweb->archive, uids.study, series, instance, &count, &err)) {
-        if (err.code != ERROR_NOT_FOUND && err.code != ERROR_GONE)
+        if (err.code != ERROR_NOT_FOUND && err.code != ERROR_GONE && err.code != ERROR_CONFLICT)
             log_error("delete: study=%s error=%s reason=%s", uids.study, error_name(err.code),
                       err.message);
-        note_deletion(request, &uids, 0, AUDIT_MINOR_FAILURE, error_name(err.code));
+        note_deletion(request, &uids, 0, AUDIT_MINOR_FAILURE,
+                      err.code == ERROR_CONFLICT ? "held" : error_name(err.code));
         /* It can be asked for again when the disk is mended. */
         int status = err.code == ERROR_IO ? 503 : http_status_of(err.code);
-        response_error(response, request, status, err.message);
+        if (err.code == ERROR_CONFLICT)
+            answer_held(request, response, uids.study, err.message);
+        else
+            response_error(response, request, status, err.message);
         return;
     }
     log_info("delete: study=%s series=%s instance=%s count=%llu", uids.study, series ? series : "-",

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "dicomweb/dicomweb.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <strings.h>
 
 #include "archive/retrieve.h"
@@ -272,6 +274,32 @@ static const struct route routes[] = {
       .respond = delete_instances,
       .summary = "Delete an instance" },
     { .method = "GET",
+      .pattern = "/holds",
+      .respond = hold_get_all,
+      .summary = "The studies under a legal hold",
+      .query = "after,limit",
+      .produces = "application/json" },
+    { .method = "GET",
+      .pattern = STUDY "/hold",
+      .respond = hold_get,
+      .summary = "The legal hold of a study",
+      .produces = "application/json" },
+    { .method = "PUT",
+      .pattern = STUDY "/hold",
+      .respond = hold_put,
+      .open = hold_open,
+      .body = hold_body,
+      .close = hold_close,
+      .right = HTTP_ADMIN,
+      .summary = "Hold a study: nothing of it is deleted",
+      .produces = "application/json",
+      .consumes = "application/json" },
+    { .method = "DELETE",
+      .pattern = STUDY "/hold",
+      .respond = hold_delete,
+      .right = HTTP_ADMIN,
+      .summary = "Lift the legal hold of a study" },
+    { .method = "GET",
       .pattern = "/changefeed",
       .respond = changefeed_list,
       .summary = "What was stored and deleted, in order",
@@ -441,4 +469,25 @@ bool dicomweb_path_uids(struct request *request, struct response *response, stru
         return true;
     response_error(response, request, 400, "a UID in the path is no UID");
     return false;
+}
+
+bool dicomweb_page_number(struct request *request, const char *name, uint64_t most,
+                          uint64_t fallback, uint64_t *value, struct error *err)
+{
+    const char *text = request_query_value(request, name);
+    *value = fallback;
+    if (!text)
+        return true;
+    size_t digits = strspn(text, "0123456789");
+    errno = 0;
+    *value = strtoull(text, NULL, 10);
+    return (digits && !text[digits] && !errno && *value <= most) ||
+           error_set(err, ERROR_INVALID, "%s must be a whole number, %" PRIu64 " at most", name,
+                     most);
+}
+
+bool dicomweb_is_json(const char *content_type)
+{
+    return content_type && strncasecmp(content_type, "application/json", 16) == 0 &&
+           strchr("; \t", content_type[16]);
 }

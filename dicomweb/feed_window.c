@@ -4,8 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <time.h>
 
+#include "base/clock.h"
 #include "base/memory.h"
 
 enum {
@@ -73,57 +73,6 @@ static bool parse_actions(const char *text, unsigned *actions)
     }
 }
 
-static bool parse_two(const char *text, int *number)
-{
-    if (text[0] < '0' || text[0] > '9' || text[1] < '0' || text[1] > '9')
-        return false;
-    *number = (text[0] - '0') * 10 + text[1] - '0';
-    return true;
-}
-
-/* "Z", "+01:00", "-0500". */
-static bool parse_zone(const char *text, int *minutes)
-{
-    int hours;
-    int rest;
-    *minutes = 0;
-    if (strcasecmp(text, "Z") == 0)
-        return true;
-    if ((text[0] != '+' && text[0] != '-') || !parse_two(text + 1, &hours))
-        return false;
-    const char *at = text + 3;
-    at += *at == ':';
-    if (!parse_two(at, &rest) || at[2] || hours > 14 || rest > 59)
-        return false;
-    *minutes = (hours * 60 + rest) * (text[0] == '-' ? -1 : 1);
-    return true;
-}
-
-/* RFC 3339, the zone included: "2026-01-31T08:00:00.125+01:00". */
-static bool parse_time(const char *text, int64_t *unix_ms)
-{
-    struct tm tm = { 0 };
-    int ms = 0;
-    int zone;
-    if (strspn(text, "0123456789") != 4)
-        return false;
-    const char *at = strptime(text, "%Y-%m-%dT%H:%M:%S", &tm);
-    if (!at)
-        return false;
-    if (*at == '.') {
-        size_t digits = strspn(++at, "0123456789");
-        if (!digits)
-            return false;
-        for (size_t i = 0; i < 3; i++)
-            ms = ms * 10 + (i < digits ? at[i] - '0' : 0);
-        at += digits;
-    }
-    if (!parse_zone(at, &zone))
-        return false;
-    *unix_ms = ((int64_t)timegm(&tm) - (int64_t)zone * 60) * 1000 + ms;
-    return true;
-}
-
 static const char *take(const char *name, const char *value, struct feed_window *window)
 {
     uint64_t seconds;
@@ -136,9 +85,9 @@ static const char *take(const char *name, const char *value, struct feed_window 
     if (strcasecmp(name, "includeMetadata") == 0)
         return parse_metadata(value, &window->metadata) ? NULL : "true, false, event or now";
     if (strcasecmp(name, "startTime") == 0)
-        return parse_time(value, &window->start_ms) ? NULL : "a time with its zone (RFC 3339)";
+        return clock_parse(value, &window->start_ms) ? NULL : "a time with its zone (RFC 3339)";
     if (strcasecmp(name, "endTime") == 0)
-        return parse_time(value, &window->end_ms) ? NULL : "a time with its zone (RFC 3339)";
+        return clock_parse(value, &window->end_ms) ? NULL : "a time with its zone (RFC 3339)";
     if (strcasecmp(name, "action") == 0)
         return parse_actions(value, &window->actions) ? NULL : "create, update, delete";
     if (strcasecmp(name, "study") == 0 || strcasecmp(name, "StudyInstanceUID") == 0) {

@@ -3,6 +3,9 @@
 
 #include <string.h>
 
+#include "base/buffer.h"
+#include "dicom/utf8.h"
+
 static bool fail(struct error *err)
 {
     return error_set(err, ERROR_INVALID, "no JSON of plain objects");
@@ -57,30 +60,66 @@ static int hex_digit(uint8_t c)
                                   : -1;
 }
 
-/* Behind the backslash. Names and codes are ASCII: other characters are not escaped. */
-static bool take_escape(struct flat_json *json, char *c)
+static bool take_hex(struct flat_json *json, uint32_t *code)
 {
-    static const char escapes[] = "\"\\/bfnrt", meant[] = "\"\\/\b\f\n\r\t";
-    if (!json->rest.size)
+    *code = 0;
+    if (json->rest.size < 5 || json->rest.data[0] != 'u')
         return false;
-    const char *at = memchr(escapes, json->rest.data[0], sizeof(escapes) - 1);
-    if (at) {
-        *c = meant[at - escapes];
-        json->rest = slice_skip(json->rest, 1);
-        return true;
-    }
-    if (json->rest.data[0] != 'u' || json->rest.size < 5)
-        return false;
-    int code = 0;
     for (int i = 1; i <= 4; i++) {
         int digit = hex_digit(json->rest.data[i]);
         if (digit < 0)
             return false;
-        code = code * 16 + digit;
+        *code = *code << 4 | (uint32_t)digit;
     }
-    *c = (char)code;
     json->rest = slice_skip(json->rest, 5);
-    return code > 0 && code < 0x80;
+    return true;
+}
+
+/* A character outside the first 65,536 is two of them (RFC 8259 7). */
+static bool take_code(struct flat_json *json, uint32_t *code)
+{
+    uint32_t low;
+    if (!take_hex(json, code) || !*code || (*code >= 0xDC00 && *code < 0xE000))
+        return false;
+    if (*code < 0xD800 || *code >= 0xE000)
+        return true;
+    if (!json->rest.size || json->rest.data[0] != '\\')
+        return false;
+    json->rest = slice_skip(json->rest, 1);
+    if (!take_hex(json, &low) || low < 0xDC00 || low >= 0xE000)
+        return false;
+    *code = 0x10000 + ((*code - 0xD800) << 10) + (low - 0xDC00);
+    return true;
+}
+
+static size_t put_utf8(uint32_t code, char utf8[4])
+{
+    struct buffer bytes = buffer_up_to(4);
+    utf8_append(&bytes, code);
+    size_t size = bytes.size;
+    memcpy(utf8, bytes.data, size);
+    buffer_release(&bytes);
+    return size;
+}
+
+/* Behind the backslash. */
+static bool take_escape(struct flat_json *json, char utf8[4], size_t *size)
+{
+    static const char escapes[] = "\"\\/bfnrt", meant[] = "\"\\/\b\f\n\r\t";
+    uint32_t code;
+    if (!json->rest.size)
+        return false;
+    const char *at = memchr(escapes, json->rest.data[0], sizeof(escapes) - 1);
+    if (at) {
+        utf8[0] = meant[at - escapes];
+        *size = 1;
+        json->rest = slice_skip(json->rest, 1);
+        return true;
+    }
+    if (!take_code(json, &code))
+        return false;
+    *size = put_utf8(code, utf8);
+    return true;
 }
 
 static bool take_text(struct flat_json *json, char text[FLAT_JSON_TEXT])
@@ -88,16 +127,20 @@ static bool take_text(struct flat_json *json, char text[FLAT_JSON_TEXT])
     size_t size = 0;
     if (!take(json, '"'))
         return false;
-    while (json->rest.size && size + 1 < FLAT_JSON_TEXT) {
-        char c = (char)json->rest.data[0];
+    while (json->rest.size) {
+        char utf8[4] = { (char)json->rest.data[0] };
+        size_t more = 1;
         json->rest = slice_skip(json->rest, 1);
-        if (c == '"') {
+        if (utf8[0] == '"') {
             text[size] = '\0';
             return true;
         }
-        if ((unsigned char)c < 0x20 || (c == '\\' && !take_escape(json, &c)))
+        if ((unsigned char)utf8[0] < 0x20 || (utf8[0] == '\\' && !take_escape(json, utf8, &more)))
             return false;
-        text[size++] = c;
+        if (size + more >= FLAT_JSON_TEXT)
+            return false;
+        memcpy(text + size, utf8, more);
+        size += more;
     }
     return false;
 }

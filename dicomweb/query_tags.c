@@ -4,7 +4,6 @@
  * may go into sequences ("0040A730.0040A160"), and a tag tells how far its index is. */
 #include "archive/query_tags.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -34,8 +33,7 @@ static const char *const status_names[] = { "Adding", "Ready", "Deleting" };
 /* A web page of another origin can send what is no JSON without asking first (CORS). */
 bool query_tags_open(struct request *request, struct response *response)
 {
-    const char *type = request_header(request, "Content-Type");
-    if (!type || strncasecmp(type, "application/json", 16) != 0 || !strchr("; \t", type[16])) {
+    if (!dicomweb_is_json(request_header(request, "Content-Type"))) {
         response_error(response, request, 415, "query tags are sent as application/json");
         return false;
     }
@@ -153,25 +151,10 @@ static bool read_tags(struct slice body, struct query_tag *tags, size_t *count, 
     return *count || error_set(err, ERROR_INVALID, "no query tag");
 }
 
-static bool page_parameter(struct request *request, const char *name, uint64_t most,
-                           uint64_t fallback, uint64_t *value, struct error *err)
-{
-    const char *text = request_query_value(request, name);
-    *value = fallback;
-    if (!text)
-        return true;
-    size_t digits = strspn(text, "0123456789");
-    errno = 0;
-    *value = strtoull(text, NULL, 10);
-    return (digits && !text[digits] && !errno && *value <= most) ||
-           error_set(err, ERROR_INVALID, "%s must be a whole number, %" PRIu64 " at most", name,
-                     most);
-}
-
 static bool page_of(struct request *request, uint64_t *offset, uint64_t *limit, struct error *err)
 {
-    return page_parameter(request, "offset", INT32_MAX, 0, offset, err) &&
-           page_parameter(request, "limit", MAX_PAGE, DEFAULT_PAGE, limit, err);
+    return dicomweb_page_number(request, "offset", INT32_MAX, 0, offset, err) &&
+           dicomweb_page_number(request, "limit", MAX_PAGE, DEFAULT_PAGE, limit, err);
 }
 
 /* --- answers --- */

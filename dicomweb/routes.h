@@ -54,6 +54,11 @@ struct path_uids {
 };
 bool dicomweb_path_uids(struct request *request, struct response *response, struct path_uids *uids);
 
+/* A parameter of a list: `fallback` when it is not given. */
+bool dicomweb_page_number(struct request *request, const char *name, uint64_t most,
+                          uint64_t fallback, uint64_t *value, struct error *err);
+bool dicomweb_is_json(const char *content_type);
+
 /* Appends the metadata of an instance as DICOM JSON, its bulk data referred to below `base_url`,
  * that of the service: wado_metadata.c */
 bool dicomweb_write_metadata(const char *base_url, struct instance *instance, struct buffer *json,
@@ -102,6 +107,15 @@ void query_tags_get(struct request *request, struct response *response);
 void query_tags_patch(struct request *request, struct response *response);
 void query_tags_delete(struct request *request, struct response *response);
 void query_tags_get_errors(struct request *request, struct response *response);
+
+/* Legal holds: hold.c */
+bool hold_open(struct request *request, struct response *response);
+bool hold_body(struct request *request, struct slice piece);
+void hold_close(struct request *request, bool complete);
+void hold_put(struct request *request, struct response *response);
+void hold_get(struct request *request, struct response *response);
+void hold_delete(struct request *request, struct response *response);
+void hold_get_all(struct request *request, struct response *response);
 
 /* Not in the standard: delete.c, changefeed.c */
 void delete_instances(struct request *request, struct response *response);

@@ -9,6 +9,7 @@
 
 #include "archive/changes.h"
 #include "archive/compact.h"
+#include "archive/hold.h"
 #include "archive/patients.h"
 #include "archive/query_tags.h"
 #include "base/clock.h"
@@ -71,8 +72,13 @@ static bool open_archive(struct server *server, const struct settings *settings,
         .coercion_count = settings->coercion_count,
         .versions_kept = (size_t)settings->versions_kept,
     };
-    return storage_open(&storage, &server->storage, err) &&
-           archive_open(server->storage, &archive, &server->archive, err);
+    struct error why = { 0 };
+    if (!storage_open(&storage, &server->storage, err) ||
+        !archive_open(server->storage, &archive, &server->archive, err))
+        return false;
+    if (!hold_save_copy(server->archive, &why))
+        log_warn("server: no copy of legal holds beside the index: %s", why.message);
+    return true;
 }
 
 static bool open_verifier(struct server *server, const struct settings *settings, struct error *err)

@@ -5,7 +5,7 @@
 
 #include "storage/storage.h"
 
-enum { STORAGE_NOTE_SIZE = 1 << 20 };
+enum { STORAGE_NOTE_SIZE = 4 << 20 };
 
 /* Whole or as it was before, also after a power cut. */
 bool storage_note_put(struct storage *storage, const char *name, struct slice bytes,

@@ -49,8 +49,8 @@ def fault_points(*folders):
 
 
 # Those of backup, restore and rebuild are met in tests/storage/backup_test.c and tests/archive/rebuild_test.c, those of
-# query tags in tests/system/test_query_tags.py.
-ELSEWHERE = ("backup-", "restore-", "rebuild_", "reindex_", "untag_")
+# query tags and legal holds in tests/system/test_query_tags.py and test_hold.py.
+ELSEWHERE = ("backup-", "restore-", "rebuild_", "reindex_", "untag_", "hold_")
 POINTS = [name for name in fault_points("storage", "archive") if not name.startswith(ELSEWHERE)]
 
 

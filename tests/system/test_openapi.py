@@ -71,7 +71,7 @@ GOOD = {
     "limit": "1", "offset": "0", "fuzzymatching": "false", "emptyvaluematching": "false",
     "multiplevaluematching": "false", "timezone": "+0000", "orderby": "PatientID", "includefield": "00081030", "accept": None, "window": "40,400,linear",
     "viewport": "16,16", "quality": "90", "annotation": "patient", "iccprofile": "no", "includeMetadata": "false", "startTime": "2020-01-01T00:00:00Z",
-    "endTime": "2100-01-01T00:00:00Z", "action": "create", "study": None, "wait": "0", "_format": "json", "attributes": None}
+    "endTime": "2100-01-01T00:00:00Z", "action": "create", "study": None, "after": "1.2", "wait": "0", "_format": "json", "attributes": None}
 
 
 def commitment_of(ds, kind):
@@ -87,6 +87,7 @@ def commitment_of(ds, kind):
 def test_every_GET_that_is_listed_works_with_every_type_and_parameter(server, document):
     ds = make(ReferencedPerformedProcedureStepSequence=None)
     store(server, ds)
+    assert requests.put(url_of(server, ds, "study") + "/hold", json={"reason": "it is listed"}, timeout=60).status_code == 200
     tag = [{"path": "00181000", "vr": "LO", "level": "Series"}]
     assert requests.post(server.dicomweb + "/extendedquerytags", json=tag, timeout=60).status_code in (202, 409)
     uids = {"study": ds.StudyInstanceUID, "series": ds.SeriesInstanceUID, "instance": ds.SOPInstanceUID, "frames": "1",
@@ -150,7 +151,7 @@ def metadata_of(server, ds, kind):
     return content.replace(like.SOPInstanceUID.encode(), ds.SOPInstanceUID.encode())
 
 
-def test_every_POST_and_DELETE_that_is_listed_works(server, document):
+def test_every_POST_PUT_and_DELETE_that_is_listed_works(server, document):
     for path, method, operation in operations(document):
         if method == "get" or path.startswith("/operations") or "/extendedquerytags" in path:
             continue
@@ -170,9 +171,16 @@ def test_every_POST_and_DELETE_that_is_listed_works(server, document):
                     target = url.format(transaction=new_uid())
                     answer = requests.post(target, data=body, headers={"Content-Type": content_type, "Accept": accepted}, timeout=60)
                     assert answer.status_code == 200 and answer.headers["Content-Type"].split(";")[0] == accepted.split(";")[0]
+        elif method == "put":
+            store(server, ds)
+            assert path.endswith("/hold") and set(operation["requestBody"]["content"]) == {"application/json"}
+            answer = requests.put(url, json={"reason": "it is listed"}, timeout=60)
+            assert answer.status_code == 200 and set(operation["responses"]["200"]["content"]) == {answer.headers["Content-Type"]}
         else:
             assert method == "delete"
             store(server, ds)
+            if path.endswith("/hold"):
+                assert requests.put(url, json={"reason": "it is listed"}, timeout=60).status_code == 200
             answer = requests.delete(url, timeout=60)
             assert answer.status_code == 204 and "204" in operation["responses"]
 
