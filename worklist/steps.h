@@ -112,7 +112,7 @@ struct step_facts {
     int64_t stored_ms;  /* the last instance of it */
     uint64_t instances; /* stored of its study, see steps_count_instances */
     char source[32];    /* who told it last */
-    bool linked_by_hand;
+    bool id_was_made;   /* nobody told its (0040,0009) */
 };
 bool step_facts(const struct object *step, struct step_facts *facts, struct error *err);
 

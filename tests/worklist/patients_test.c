@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: MIT */
+#include "worklist/patients.h"
+
+#include <stdio.h>
+
+#include "tests/worklist/fixture.h"
+#include "worklist/changes.h"
+#include "worklist/steps.h"
+
+static const char *order(struct fixture *fixture, const char *placer, const char *id,
+                         const char *issuer, const char *name)
+{
+    static char keys[16][OBJECT_KEY_SIZE];
+    static size_t turn;
+    struct error err = { 0 };
+    struct step_outcome outcome;
+    char lines[512];
+    snprintf(lines, sizeof(lines),
+             "00100010 %s\n00100020 %s\n%s%s\n00400100 [\n00400001 CT1\n00400002 20260101\n]", name,
+             id, issuer[0] ? "00100021 " : "", issuer);
+    const struct dataset *steps[] = { dataset_of(lines) };
+    struct step_order told = {
+        .control = STEP_NEW, .placer = placer, .steps = steps, .step_count = 1, .message_us = 1000
+    };
+    CHECK_OK(steps_apply(fixture->worklist, &told, &outcome, &err), err);
+    char *key = keys[turn++ % 16];
+    snprintf(key, OBJECT_KEY_SIZE, "%s", outcome.key);
+    return key;
+}
+
+static struct object *load(struct fixture *fixture, const char *key)
+{
+    static struct object object;
+    struct error err = { 0 };
+    bool found;
+    if (!object.dataset.limit)
+        object = object_init();
+    CHECK_OK(object_get(fixture->worklist, OBJECT_STEP, key, &object, &found, &err), err);
+    CHECK(found);
+    return &object;
+}
+
+static const char *by_id(struct fixture *fixture, const char *id)
+{
+    struct object_range range = {
+        .kind = OBJECT_STEP, .shelf = OBJECT_LIVE, .index = 'I', .value = slice_text(id)
+    };
+    return walk_list(fixture, &range);
+}
+
+static struct patient_outcome merge(struct fixture *fixture, const char *gone, const char *survivor,
+                                    int64_t message_us)
+{
+    struct error err = { 0 };
+    struct patient_outcome outcome;
+    CHECK_OK(patients_merge(fixture->worklist, gone, survivor, message_us, "test", &outcome, &err),
+             err);
+    return outcome;
+}
+
+static struct patient_outcome update(struct fixture *fixture, const char *lines, int64_t message_us)
+{
+    struct error err = { 0 };
+    struct patient_outcome outcome;
+    CHECK_OK(
+        patients_update(fixture->worklist, dataset_of(lines), message_us, "test", &outcome, &err),
+        err);
+    return outcome;
+}
+
+TEST(patient_update_flows_to_the_steps_and_an_older_one_does_not)
+{
+    struct fixture fixture;
+    fixture_open(&fixture, true);
+    const char *step = order(&fixture, "1", "P1", "", "Doe^Jane");
+    struct patient_outcome outcome = update(
+        &fixture, "00100010 Roe^Jane\n00100020 P1\n00100030 19700101\n00101030 70", 2000);
+    CHECK_INT(outcome.result, PATIENT_UPDATED);
+    CHECK_INT(outcome.objects, 1);
+    CHECK_TEXT(text_of(load(&fixture, step), TAG_PATIENT_NAME), "Roe^Jane");
+    CHECK_TEXT(text_of(load(&fixture, step), TAG_PATIENT_BIRTH_DATE), "19700101");
+    CHECK_TEXT(text_of(load(&fixture, step), TAG_PATIENT_WEIGHT), "70");
+    outcome = update(&fixture, "00100010 Late^Jane\n00100020 P1", 1500);
+    CHECK_INT(outcome.result, PATIENT_STALE);
+    CHECK_TEXT(text_of(load(&fixture, step), TAG_PATIENT_NAME), "Roe^Jane");
+    outcome = update(&fixture, "00100010 Roe^Jane\n00100020 P1", 2000);
+    CHECK_INT(outcome.result, PATIENT_UNCHANGED);
+    fixture_close(&fixture);
+}
+
+TEST(patients_of_one_number_and_two_authorities_are_two)
+{
+    struct fixture fixture;
+    fixture_open(&fixture, true);
+    const char *a = order(&fixture, "1", "P1", "A", "Doe^Jane");
+    const char *b = order(&fixture, "2", "P1", "B", "Doe^Jane");
+    update(&fixture, "00100010 Roe^Jane\n00100020 P1\n00100021 B", 2000);
+    CHECK_TEXT(text_of(load(&fixture, a), TAG_PATIENT_NAME), "Doe^Jane");
+    CHECK_TEXT(text_of(load(&fixture, b), TAG_PATIENT_NAME), "Roe^Jane");
+    fixture_close(&fixture);
+}
+
+TEST(patient_merge_moves_steps_and_a_chain_ends_at_its_last)
+{
+    struct fixture fixture;
+    struct error err = { 0 };
+    char current[OBJECT_KEY_SIZE];
+    fixture_open(&fixture, true);
+    const char *a = order(&fixture, "1", "A", "", "Of^A");
+    const char *b = order(&fixture, "2", "B", "", "Of^B");
+    const char *c = order(&fixture, "3", "C", "", "Of^C");
+    CHECK_INT(merge(&fixture, "A\\", "B\\", 2000).objects, 1);
+    CHECK_TEXT(text_of(load(&fixture, a), TAG_PATIENT_ID), "B");
+    CHECK_TEXT(text_of(load(&fixture, a), TAG_PATIENT_NAME), "Of^B");
+    CHECK_TEXT(by_id(&fixture, "A"), "");
+    CHECK_INT(merge(&fixture, "B\\", "C\\", 3000).objects, 2);
+    CHECK_TEXT(text_of(load(&fixture, a), TAG_PATIENT_ID), "C");
+    CHECK_TEXT(text_of(load(&fixture, b), TAG_PATIENT_NAME), "Of^C");
+    CHECK_TEXT(text_of(load(&fixture, c), TAG_PATIENT_NAME), "Of^C");
+    CHECK_OK(patients_resolve(fixture.worklist, "A\\", current, &err), err);
+    CHECK_TEXT(current, "C\\");
+    uint64_t latest = object_changes_latest(fixture.worklist);
+    CHECK_INT(merge(&fixture, "B\\", "C\\", 4000).result, PATIENT_UNCHANGED);
+    CHECK_INT(object_changes_latest(fixture.worklist), latest);
+    /* an order that names the old ID is the survivor's */
+    const char *d = order(&fixture, "4", "A", "", "Of^A");
+    CHECK_TEXT(text_of(load(&fixture, d), TAG_PATIENT_ID), "C");
+    /* and what is told of the survivor reaches all */
+    update(&fixture, "00100010 New^C\n00100020 C", 5000);
+    CHECK_TEXT(text_of(load(&fixture, a), TAG_PATIENT_NAME), "New^C");
+    CHECK_TEXT(text_of(load(&fixture, d), TAG_PATIENT_NAME), "New^C");
+    fixture_close(&fixture);
+}
+
+TEST(patient_merge_is_undone_by_an_unmerge)
+{
+    struct fixture fixture;
+    struct error err = { 0 };
+    struct patient_outcome outcome;
+    fixture_open(&fixture, true);
+    const char *a = order(&fixture, "1", "A", "X", "Of^A");
+    const char *b = order(&fixture, "2", "B", "", "Of^B");
+    merge(&fixture, "A\\X", "B\\", 2000);
+    CHECK_TEXT(text_of(load(&fixture, a), TAG_ISSUER_OF_PATIENT_ID), "(absent)");
+    CHECK_OK(patients_unmerge(fixture.worklist, "A\\X", 3000, "test", &outcome, &err), err);
+    CHECK_INT(outcome.result, PATIENT_UPDATED);
+    CHECK_INT(outcome.objects, 1);
+    CHECK_TEXT(text_of(load(&fixture, a), TAG_PATIENT_ID), "A");
+    CHECK_TEXT(text_of(load(&fixture, a), TAG_ISSUER_OF_PATIENT_ID), "X");
+    CHECK_TEXT(text_of(load(&fixture, a), TAG_PATIENT_NAME), "Of^A");
+    CHECK_TEXT(text_of(load(&fixture, b), TAG_PATIENT_NAME), "Of^B");
+    CHECK_OK(patients_unmerge(fixture.worklist, "A\\X", 4000, "test", &outcome, &err), err);
+    CHECK_INT(outcome.result, PATIENT_UNCHANGED);
+    CHECK(!patients_unmerge(fixture.worklist, "Z\\", 4000, "test", &outcome, &err));
+    CHECK_INT(err.code, ERROR_NOT_FOUND);
+    fixture_close(&fixture);
+}
+
+TEST(patient_merge_in_a_circle_or_with_itself_is_refused)
+{
+    struct fixture fixture;
+    struct error err = { 0 };
+    struct patient_outcome outcome;
+    fixture_open(&fixture, true);
+    order(&fixture, "1", "A", "", "Of^A");
+    merge(&fixture, "A\\", "B\\", 2000);
+    merge(&fixture, "B\\", "C\\", 3000);
+    CHECK(!patients_merge(fixture.worklist, "C\\", "A\\", 4000, "test", &outcome, &err));
+    CHECK_INT(err.code, ERROR_CONFLICT);
+    CHECK(!patients_merge(fixture.worklist, "C\\", "C\\", 4000, "test", &outcome, &err));
+    CHECK_INT(err.code, ERROR_INVALID);
+    CHECK(!patients_merge(fixture.worklist, "", "C\\", 4000, "test", &outcome, &err));
+    CHECK_INT(err.code, ERROR_INVALID);
+    CHECK(!patients_merge(fixture.worklist, "\\A", "C\\", 4000, "test", &outcome, &err));
+    CHECK_INT(err.code, ERROR_INVALID);
+    /* an older one than that which is known */
+    CHECK_INT(merge(&fixture, "A\\", "D\\", 1000).result, PATIENT_STALE);
+    fixture_close(&fixture);
+}
+
+TEST(patient_merged_ten_thousand_times_in_a_row_is_found_at_the_end)
+{
+    enum { MANY = 10000 };
+    struct fixture fixture;
+    struct error err = { 0 };
+    char gone[32], survivor[32], current[OBJECT_KEY_SIZE];
+    fixture_open(&fixture, true);
+    const char *step = order(&fixture, "1", "M0", "", "Doe^Jane");
+    for (int i = 0; i < MANY; i++) {
+        snprintf(gone, sizeof(gone), "M%d\\", i);
+        snprintf(survivor, sizeof(survivor), "M%d\\", i + 1);
+        CHECK_INT(merge(&fixture, gone, survivor, 2000 + i).result, PATIENT_UPDATED);
+    }
+    CHECK_OK(patients_resolve(fixture.worklist, "M0\\", current, &err), err);
+    CHECK_TEXT(current, survivor);
+    CHECK_TEXT(text_of(load(&fixture, step), TAG_PATIENT_ID), "M10000");
+    CHECK_TEXT(text_of(load(&fixture, step), TAG_PATIENT_NAME), "Doe^Jane");
+    fixture_close(&fixture);
+}
