@@ -52,7 +52,7 @@ enum {
 #define RENDERED_DOCUMENT                                                                          \
     .query = PICTURE,                                                                              \
     .produces = "image/jpeg,image/png,image/gif,text/html,text/plain,application/pdf,"             \
-                "text/xml,model/stl,model/obj,model/mtl"
+                "text/xml,model/stl,model/obj,model/mtl,video/mp4,video/mpeg,video/mp2t"
 #define RENDERED_PARTS                                                                             \
     .query = PICTURE, .produces = "multipart/related; type=\"image/jpeg\","                        \
                                   "multipart/related; type=\"image/png\","                         \

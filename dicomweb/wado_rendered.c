@@ -8,12 +8,14 @@
 
 #include "base/memory.h"
 #include "base/metrics.h"
+#include "dicom/codec.h"
 #include "dicom/presentation.h"
 #include "dicomweb/picture_cache.h"
 #include "dicomweb/routes.h"
 #include "dicomweb/wado_document.h"
 #include "dicomweb/wado_frame_list.h"
 #include "dicomweb/wado_picture.h"
+#include "dicomweb/wado_stream.h"
 #include "dicomweb/wado_values.h"
 #include "http/multipart_writer.h"
 
@@ -340,6 +342,26 @@ static bool rendered_document(struct request *request, struct response *response
     return true;
 }
 
+/* Video goes as it is stored; none of it is decoded. True: the response is filled, and the instance
+ * may be taken. */
+static bool rendered_video(struct request *request, struct response *response,
+                           struct instance **instance)
+{
+    struct offer offer = { 0 };
+    struct error err;
+    size_t choice;
+    if (!wado_is_video(*instance))
+        return false;
+    bool ok = wado_video_type(*instance, &offer.type, &err);
+    if (ok && dicomweb_choose(request, response, &offer, 1, &choice)) {
+        ok = wado_answer_video_file_take(request, response, *instance, offer.type, &err);
+        *instance = NULL;
+    }
+    if (!ok)
+        response_error(response, request, http_status_of(err.code), err.message);
+    return true;
+}
+
 /* The images that a presentation state is for, as it shows them (PS3.18 10.4.1.1.3): a part each,
  * or the first one when a single picture is asked for. Takes `gallery`. */
 static void rendered_state(struct request *request, struct response *response,
@@ -406,10 +428,16 @@ static void rendered_instance(struct request *request, struct response *response
     gallery->head = buffer_up_to(8192);
     if (!instance_open(dicomweb->archive, uids->study, uids->series, uids->instance,
                        &gallery->instance, &err) ||
-        (list && (!frame_list_parse(&gallery->list, list, MAX_FRAMES_ASKED, &err) ||
-                  !check_frames(gallery->instance, &gallery->list, &err))))
+        (list && !frame_list_parse(&gallery->list, list, MAX_FRAMES_ASKED, &err)))
         goto failed;
-    if (!list && rendered_document(request, response, &gallery->instance)) {
+    if (list && wado_is_video(gallery->instance)) {
+        error_set(&err, ERROR_UNSUPPORTED, "frames of video are not decoded");
+        goto failed;
+    }
+    if (list && !check_frames(gallery->instance, &gallery->list, &err))
+        goto failed;
+    if (!list && (rendered_document(request, response, &gallery->instance) ||
+                  rendered_video(request, response, &gallery->instance))) {
         close_gallery(gallery);
         return;
     }
@@ -538,28 +566,35 @@ void wado_rendered(struct request *request, struct response *response)
         rendered_many(request, response, &uids, &options);
 }
 
+static bool can_be_drawn(const struct instance *instance, struct slice table)
+{
+    return frame_table_count(table) &&
+           (!frame_table_is_encapsulated(table) || codec_can_decode(instance_syntax(instance)));
+}
+
 /* The first instance of the selection that has an image; its series stands for the selection. */
 static bool find_image(struct archive *archive, const struct selection *selection,
                        struct identity *identity, struct error *err)
 {
     struct retrieve *retrieve;
     struct instance *instance = NULL;
-    struct slice table = { 0 };
+    bool found = false;
     bool ok = retrieve_open(archive, selection, &retrieve, err);
     if (!ok)
         return false;
-    for (int i = 0; ok && i < THUMBNAIL_TRIES && !frame_table_count(table); i++) {
+    for (int i = 0; ok && i < THUMBNAIL_TRIES && !found; i++) {
+        struct slice table = { 0 };
         ok = retrieve_next(retrieve, &instance, err);
         if (!ok || !instance)
             break;
         *identity = *instance_identity(instance);
-        if (!instance_frames(instance, &table, err) && err->code != ERROR_GONE)
-            ok = false;
+        if (instance_frames(instance, &table, err))
+            found = can_be_drawn(instance, table);
+        else
+            ok = err->code == ERROR_GONE;
     }
-    if (ok && !frame_table_count(table))
-        ok = error_set(err, ERROR_NOT_FOUND, "nothing in it has an image");
     retrieve_close(retrieve);
-    return ok;
+    return ok && (found || error_set(err, ERROR_NOT_FOUND, "nothing in it has an image"));
 }
 
 /* The one in the middle of a series shows more of it than the first. */

@@ -99,6 +99,32 @@ static bool next_piece(void *state, struct piece *piece, struct error *err)
     return true;
 }
 
+/* Opened now, the bytes can be read to their end even when the instance is deleted. Takes the
+ * instance, also when it fails. */
+static struct video *open_video(struct instance *instance_take, const struct element *pixels,
+                                struct error *err)
+{
+    struct file_range stored;
+    struct video *video = mem_alloc(sizeof(*video));
+    video->instance = instance_take;
+    video->fragments = buffer_up_to(MAX_FRAGMENTS);
+    video->text = buffer_up_to(16 << 10);
+    if (instance_dataset(video->instance, &stored, err) &&
+        wado_find_fragments(video->instance, pixels, &video->fragments, err))
+        return video;
+    close_video(video);
+    return NULL;
+}
+
+static void send_video_take(struct video *video, struct response *response, const char *type)
+{
+    const struct body_source source = { next_piece, close_video, video };
+    response_status(response, 200);
+    response_content_type(response, type);
+    response_stream_take(response, &source,
+                         video->multipart ? UINT64_MAX : fragments_size(&video->fragments));
+}
+
 static void start_answer(struct video *video, struct request *request, struct response *response,
                          const struct offer *offer)
 {
@@ -114,11 +140,7 @@ static void start_answer(struct video *video, struct request *request, struct re
         multipart_content_type(&video->writer, &type);
         free(location);
     }
-    const struct body_source source = { next_piece, close_video, video };
-    response_status(response, 200);
-    response_content_type(response, buffer_text(&type));
-    response_stream_take(response, &source,
-                         video->multipart ? UINT64_MAX : fragments_size(&video->fragments));
+    send_video_take(video, response, buffer_text(&type));
     buffer_release(&type);
 }
 
@@ -137,20 +159,15 @@ void wado_answer_video_take(struct request *request, struct response *response,
         { "application/octet-stream", NULL, uid, true },
         { "multipart/related", "application/octet-stream", uid, true },
     };
-    struct video *video = mem_alloc(sizeof(*video));
-    struct file_range stored;
     struct error err = { 0 };
     char as[256];
     size_t offer;
-    video->instance = instance_take;
-    video->fragments = buffer_up_to(MAX_FRAGMENTS);
-    video->text = buffer_up_to(16 << 10);
-    /* Opened now, the bytes can be read to their end even when the instance is deleted. */
-    if (!instance_dataset(video->instance, &stored, &err) ||
-        !wado_find_fragments(video->instance, pixels, &video->fragments, &err)) {
+    struct video *video = open_video(instance_take, pixels, &err);
+    if (!video) {
         response_error(response, request, http_status_of(err.code), err.message);
-    } else if (dicomweb_choose(request, response, offers, sizeof(offers) / sizeof(offers[0]),
-                               &offer)) {
+        return;
+    }
+    if (dicomweb_choose(request, response, offers, sizeof(offers) / sizeof(offers[0]), &offer)) {
         snprintf(as, sizeof(as), "%s %s", offers[offer].type,
                  offers[offer].inner ? offers[offer].inner : "");
         if (!dicomweb_is_known(request, response, video->instance, as)) {
@@ -159,4 +176,64 @@ void wado_answer_video_take(struct request *request, struct response *response,
         }
     }
     close_video(video);
+}
+
+/* --- As a file. */
+
+static bool find_pixels(struct instance *instance, struct element *pixels, struct error *err)
+{
+    const struct dataset *header;
+    if (!instance_header(instance, &header, err))
+        return false;
+    return (dataset_find(header, TAG_PIXEL_DATA, pixels) && pixels->undefined_length) ||
+           error_set(err, ERROR_UNSUPPORTED, "the instance has no video");
+}
+
+/* ISO 14496-12 4.3, ISO 13818-1 2.4.3.2 and 2.5.3.3, ISO 13818-2 6.2.2. */
+static const char *type_of_file(const uint8_t *head, size_t size, const char *otherwise)
+{
+    static const uint8_t start[] = { 0, 0, 1 };
+    if (size >= 8 && !memcmp(head + 4, "ftyp", 4))
+        return "video/mp4";
+    if (size >= 4 && !memcmp(head, start, sizeof(start)) && (head[3] == 0xBA || head[3] == 0xB3))
+        return "video/mpeg";
+    return size && head[0] == 0x47 ? "video/mp2t" : otherwise;
+}
+
+bool wado_video_type(struct instance *instance, const char **type, struct error *err)
+{
+    struct element pixels;
+    struct buffer fragments = buffer_up_to(MAX_FRAGMENTS);
+    uint8_t head[8];
+    *type = NULL;
+    if (!wado_is_video(instance))
+        return true;
+    bool ok = find_pixels(instance, &pixels, err) &&
+              wado_find_fragments(instance, &pixels, &fragments, err);
+    if (ok && fragments.size) {
+        const struct fragment64 *first = (const struct fragment64 *)fragments.data;
+        size_t size = first->size < sizeof(head) ? (size_t)first->size : sizeof(head);
+        ok = instance_read(instance, first->offset, (struct space){ head, size }, err);
+        *type = ok ? type_of_file(head, size, instance_syntax(instance)->media_type) : NULL;
+    } else if (ok) {
+        ok = error_set(err, ERROR_UNSUPPORTED, "the video is empty");
+    }
+    buffer_release(&fragments);
+    return ok;
+}
+
+bool wado_answer_video_file_take(struct request *request, struct response *response,
+                                 struct instance *instance_take, const char *type,
+                                 struct error *err)
+{
+    struct element pixels;
+    bool known = dicomweb_is_known(request, response, instance_take, type);
+    if (known || !find_pixels(instance_take, &pixels, err)) {
+        instance_close(instance_take);
+        return known;
+    }
+    struct video *video = open_video(instance_take, &pixels, err);
+    if (video)
+        send_video_take(video, response, type);
+    return video != NULL;
 }

@@ -11,6 +11,7 @@
 #include "dicomweb/routes.h"
 #include "dicomweb/wado_document.h"
 #include "dicomweb/wado_picture.h"
+#include "dicomweb/wado_stream.h"
 #include "dicomweb/wado_values.h"
 
 enum { SIDE_MAX = 16384 };
@@ -202,7 +203,23 @@ static bool read_syntax(const struct request *request, struct uri_request *uri, 
     return true;
 }
 
-/* The best of what contentType, or else Accept, takes; 9.1.3 has the defaults: a single-frame image
+/* The best of what contentType, or else Accept, takes; -1 when that is none. */
+static bool choose(const struct request *request, const struct offer *offers, size_t count,
+                   int *choice, struct error *err)
+{
+    const char *types;
+    struct accept accept;
+    if (!read_once(request, "contentType", &types, err))
+        return false;
+    if (types)
+        accept_parse(types, &accept);
+    else if (!accept_of_request(request, &accept, err))
+        return false;
+    *choice = accept_choose(&accept, offers, count, NULL);
+    return true;
+}
+
+/* 9.1.3 has the defaults: a single-frame image
  * is a picture, all else its file. */
 static bool choose_form(const struct request *request, const struct uri_request *uri,
                         uint32_t frames, enum form *form, struct error *err)
@@ -221,16 +238,10 @@ static bool choose_form(const struct request *request, const struct uri_request 
     };
     static const enum form forms[2][4] = { { FORM_DICOM, FORM_JPEG, FORM_PNG, FORM_GIF },
                                            { FORM_JPEG, FORM_PNG, FORM_GIF, FORM_DICOM } };
-    const char *types;
-    struct accept accept;
     bool picture = (frames == 1 || uri->wants_picture) && !uri->transfer_syntax;
-    if (!read_once(request, "contentType", &types, err))
+    int choice;
+    if (!choose(request, picture ? picture_first : file_first, 4, &choice, err))
         return false;
-    if (types)
-        accept_parse(types, &accept);
-    else if (!accept_of_request(request, &accept, err))
-        return false;
-    int choice = accept_choose(&accept, picture ? picture_first : file_first, 4, NULL);
     if (choice < 0)
         return error_set(err, ERROR_UNSUPPORTED,
                          "available: image/jpeg, image/png, image/gif, application/dicom");
@@ -242,35 +253,55 @@ static bool choose_form(const struct request *request, const struct uri_request 
     return *form != FORM_GIF || picture_profile_check(&uri->options, PICTURE_GIF, err);
 }
 
-/* A document that is no image has its own types, and its file (9.1.3). *taken: the response is
- * filled with the document, and the instance taken. */
-static bool answer_document(struct request *request, struct response *response,
-                            const struct uri_request *uri, struct instance *instance,
-                            const struct document_offers *document, bool *taken, struct error *err)
+/* What is no picture has its own types, and its file (9.1.3): documents, and video. */
+struct other_forms {
+    struct document_offers document;
+    struct offer offers[3];
+    size_t count;
+    size_t file; /* the place of application/dicom in them */
+};
+
+/* *is_other false: it is an image. */
+static bool find_forms(const struct dataset *header, struct instance *instance,
+                       struct other_forms *forms, bool *is_other, struct error *err)
 {
-    struct offer offers[3] = { document->offers[0] };
-    const char *types;
-    struct accept accept;
-    size_t count = document->count;
+    static const struct offer file = { "application/dicom", NULL, NULL, false };
+    const char *video;
+    *forms = (struct other_forms){ .document = wado_document_offers(header) };
+    /* A video that is broken has its file still. */
+    if (!wado_video_type(instance, &video, err) && err->code != ERROR_UNSUPPORTED &&
+        err->code != ERROR_CORRUPT)
+        return false;
+    for (size_t i = 0; i < forms->document.count; i++)
+        forms->offers[forms->count++] = forms->document.offers[i];
+    forms->file = forms->count;
+    forms->offers[forms->count++] = file;
+    if (video)
+        forms->offers[forms->count++] = (struct offer){ video, NULL, NULL, false };
+    *is_other = forms->count > 1 || wado_is_video(instance);
+    return true;
+}
+
+/* *taken: the response is filled with it, and the instance taken. */
+static bool answer_other(struct request *request, struct response *response,
+                         const struct uri_request *uri, struct instance *instance,
+                         const struct other_forms *forms, bool *taken, struct error *err)
+{
+    int choice;
     *taken = false;
-    if (count > 1)
-        offers[1] = document->offers[1];
-    offers[count++] = (struct offer){ "application/dicom", NULL, NULL, false };
     if (uri->wants_picture)
         return error_set(err, ERROR_INVALID, "what a picture is to look like goes with a picture");
-    if (!read_once(request, "contentType", &types, err))
+    if (!choose(request, forms->offers, forms->count, &choice, err))
         return false;
-    if (types)
-        accept_parse(types, &accept);
-    else if (!accept_of_request(request, &accept, err))
-        return false;
-    int choice = accept_choose(&accept, offers, count, NULL);
     if (choice < 0)
-        return error_set(err, ERROR_UNSUPPORTED, "a document is not to be had as that");
-    if (choice == (int)document->count)
+        return error_set(err, ERROR_UNSUPPORTED, "a document or video is not to be had as that");
+    if (choice == (int)forms->file)
         return wado_answer_instance(request, response, &uri->uids, "", err);
     *taken = true;
-    wado_answer_document_take(request, response, instance, document, (size_t)choice);
+    if (choice > (int)forms->file)
+        return wado_answer_video_file_take(request, response, instance, forms->offers[choice].type,
+                                           err);
+    wado_answer_document_take(request, response, instance, &forms->document, (size_t)choice);
     return true;
 }
 
@@ -314,15 +345,16 @@ static bool answer(struct request *request, struct response *response, struct ur
                        &instance, err))
         return false;
     bool ok = instance_header(instance, &header, err) && instance_frames(instance, &table, err);
-    if (ok && !uri->transfer_syntax) {
-        struct document_offers document = wado_document_offers(header);
-        if (document.kind != DOCUMENT_NONE) {
-            bool taken;
-            ok = answer_document(request, response, uri, instance, &document, &taken, err);
-            if (!taken)
-                instance_close(instance);
-            return ok;
-        }
+    struct other_forms forms;
+    bool is_other = false;
+    if (ok && !uri->transfer_syntax)
+        ok = find_forms(header, instance, &forms, &is_other, err);
+    if (ok && is_other) {
+        bool taken;
+        ok = answer_other(request, response, uri, instance, &forms, &taken, err);
+        if (!taken)
+            instance_close(instance);
+        return ok;
     }
     ok = ok && choose_form(request, uri, frame_table_count(table), &form, err);
     if (ok && form == FORM_DICOM) {

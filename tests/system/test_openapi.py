@@ -8,6 +8,8 @@ import xml.etree.ElementTree as ElementTree
 
 import pytest
 import requests
+from pydicom.encaps import encapsulate
+from pydicom.uid import MPEG4HP41
 
 from bounds import until
 from conftest import ROOT
@@ -101,6 +103,11 @@ def test_every_GET_that_is_listed_works_with_every_type_and_parameter(server, do
         documents[kind] = make(SOPClassUID=f"1.2.840.10008.5.1.4.1.1.104.{number}", EncapsulatedDocument=b"it")
     documents["text/html"] = documents["text/plain"] = make(SOPClassUID="1.2.840.10008.5.1.4.1.1.88.11", ValueType="CONTAINER")
     store(server, *{id(d): d for d in documents.values()}.values())
+    for kind, begin in (("video/mp4", b"\0\0\0\x18ftypisom"), ("video/mp2t", b"\x47\x40\0\x10"), ("video/mpeg", b"\0\0\1\xb3")):
+        documents[kind] = make(NumberOfFrames=2, PixelData=encapsulate([begin + bytes(100)], has_bot=False))
+        documents[kind]["PixelData"].VR = "OB"
+        documents[kind]["PixelData"].is_undefined_length = True
+        store(server, part10(documents[kind], MPEG4HP41))
     called = 0
     for path, method, operation in operations(document):
         if method != "get" or path.startswith("/operations"):

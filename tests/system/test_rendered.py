@@ -11,6 +11,8 @@ import pytest
 import requests
 from PIL import Image, ImageCms
 from pydicom.dataset import Dataset
+from pydicom.encaps import encapsulate
+from pydicom.uid import MPEG2MPML, MPEG4HP41
 
 from web import get, make, new_uid, parts_of, part10, store, url_of
 
@@ -233,6 +235,7 @@ def swapped():
         name = bytes(bytes_[entry:entry + 4])
         bytes_[entry:entry + 4] = {b"rXYZ": b"bXYZ", b"bXYZ": b"rXYZ"}.get(name, name)
     bytes_[12:16] = b"scnr"
+    bytes_[24:36] = bytes(12)  # when it was made
     return bytes(bytes_)
 
 
@@ -765,3 +768,57 @@ def test_WADO_14_a_picture_that_is_asked_for_again_is_the_same_and_goes_with_its
     assert requests.delete(url_of(server, first), timeout=30).status_code == 204
     assert requests.get(url, timeout=30).status_code == 410
     assert metric(server, "picture_cache_bytes") == 0
+
+
+MP4 = b"\0\0\0\x18ftypisom\0\0\2\0isommp41" + bytes(range(200)) * 20
+
+
+def video(stream, syntax=MPEG4HP41, **attributes):
+    dataset = make(NumberOfFrames=25, Rows=576, Columns=720, SamplesPerPixel=3, PhotometricInterpretation="YBR_PARTIAL_420",
+                   BitsAllocated=8, BitsStored=8, HighBit=7, PixelData=encapsulate([stream[:1000], stream[1000:]], has_bot=False),
+                   **attributes)
+    dataset["PixelData"].VR = "OB"
+    dataset["PixelData"].is_undefined_length = True
+    return dataset, part10(dataset, syntax)
+
+
+@pytest.mark.parametrize("stream, syntax, media", [
+    (MP4, MPEG4HP41, "video/mp4"),
+    (b"\x47\x40\0\x10" + bytes(4000), MPEG4HP41, "video/mp2t"),
+    (b"\0\0\1\xb3" + bytes(4000), MPEG2MPML, "video/mpeg"),
+])
+def test_REN_03_video_is_rendered_as_it_is_stored(server, stream, syntax, media):
+    dataset, content = video(stream, syntax)
+    store(server, content)
+    for accept in (None, media, f"image/jpeg;q=0.5, {media}", "video/*"):
+        answer = rendered(server, dataset, accept=accept)
+        assert answer.headers["Content-Type"] == media and answer.content == stream
+    url = url_of(server, dataset) + "/rendered"
+    part = requests.get(url, headers={"Range": "bytes=990-1009"}, timeout=30)
+    assert part.status_code == 206 and part.content == stream[990:1010]
+    assert requests.get(url, headers={"If-None-Match": answer.headers["ETag"]}, timeout=30).status_code == 304
+    rendered(server, dataset, accept="image/jpeg", expected=406)
+    rendered(server, dataset, accept="video/quicktime", expected=406)
+    rendered(server, dataset, "/frames/1/rendered", accept="image/jpeg", expected=406)
+    rendered(server, dataset, "/thumbnail", expected=404)
+
+
+def test_REN_03_video_that_is_empty_or_cut_short_is_406_never_500(server):
+    tiny, content = video(b"\0\1" * 501)
+    store(server, content)
+    assert rendered(server, tiny, accept="video/mp4").content == b"\0\1" * 501
+    nothing, _ = video(MP4)
+    nothing.PixelData = b"\xfe\xff\0\xe0\0\0\0\0"  # a Basic Offset Table alone
+    store(server, part10(nothing, MPEG4HP41))
+    rendered(server, nothing, accept="video/mp4", expected=406)
+
+
+def test_REN_09_a_series_and_a_study_with_video_have_the_thumbnail_of_their_image(server):
+    study = new_uid()
+    dataset, content = video(MP4, study=study, SeriesNumber=1)
+    image = grey([[7, 7], [7, 7]], study=study, SeriesNumber=2)
+    store(server, content, part10(image))
+    for level in ("study", "series", "instance"):
+        assert list(picture(get(url_of(server, image, level) + "/thumbnail", PNG)).tobytes()) == [7] * 4
+    assert list(picture(get(url_of(server, image) + "/frames/1/thumbnail", PNG)).tobytes()) == [7] * 4
+    get(url_of(server, dataset, "series") + "/thumbnail", PNG, 404)

@@ -8,7 +8,8 @@ import pytest
 import requests
 from PIL import Image
 from pydicom.dataset import Dataset
-from pydicom.uid import ExplicitVRLittleEndian, JPEGBaseline8Bit
+from pydicom.encaps import encapsulate
+from pydicom.uid import MPEG4HP41, ExplicitVRLittleEndian, JPEGBaseline8Bit
 
 from web import make, new_uid, part10, store, url_of
 
@@ -69,6 +70,20 @@ def test_URI_01_a_document_is_a_page_or_its_file(server):
     assert ask(server, report, contentType="application/dicom").content[128:132] == b"DICM"
     ask(server, report, contentType="image/jpeg", expected=406)
     ask(server, report, rows=10, expected=400)
+
+
+def test_URI_01_video_is_its_file_or_as_it_is_stored(server):
+    stream = b"\0\0\0\x18ftypisom" + bytes(3000)
+    video = make(NumberOfFrames=25, PixelData=encapsulate([stream], has_bot=False))
+    video["PixelData"].VR = "OB"
+    video["PixelData"].is_undefined_length = True
+    store(server, part10(video, MPEG4HP41))
+    assert ask(server, video).headers["Content-Type"].startswith("application/dicom")
+    answer = ask(server, video, contentType="video/mp4")
+    assert answer.headers["Content-Type"] == "video/mp4" and answer.content == stream
+    assert ask(server, video, accept="video/mp4, image/jpeg").content == stream
+    ask(server, video, 406, contentType="image/jpeg")
+    ask(server, video, 400, contentType="video/mp4", rows=10)
 
 
 def test_URI_01_the_file_is_in_explicit_little_endian_or_the_stored_lossy_syntax(server, single):
