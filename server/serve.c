@@ -18,27 +18,32 @@
 #include "cast/cast.h"
 #include "dicomweb/dicomweb.h"
 #include "dimse/peers.h"
+#include "hl7/server.h"
 #include "server/control.h"
 #include "server/health.h"
 #include "server/http_operations.h"
 #include "server/openapi.h"
 #include "server/restart.h"
+#include "server/settings_parts.h"
 #include "server/users.h"
 #include "server/verifier.h"
 #include "server/viewer.h"
 #include "storage/storage.h"
+#include "worklist/worklist.h"
 
 enum { STOP_GRACE_MS = 3000, TABLES = 6 /* of routes */ };
 
 struct server {
     struct storage *storage;
     struct archive *archive;
+    struct worklist *worklist;
     struct cast *cast;
     struct dicomweb *dicomweb;
     struct http_server *http;
     struct openapi *openapi;
     struct viewer *viewer;
     struct dimse_server *dimse;
+    struct hl7_server *hl7;
     struct verifier *verifier;
     struct compactor *compactor;
     struct tag_indexer *indexer;
@@ -308,8 +313,22 @@ static bool open_dimse(struct server *server, const struct settings *settings, s
     return dimse_server_open(server->archive, &options, &server->dimse, err);
 }
 
-/* SIGHUP: the peers and all else of DICOM but its address and port are taken anew, and the
- * certificate of HTTPS and its users. Settings that are wrong change nothing. */
+static void warn_of_no_sender(const struct hl7_options *options)
+{
+    if (hl7_admits_nobody(options))
+        log_warn("server: bind is more than this machine, and nobody may send HL7: name who may in "
+                 "hl7.peers, or set hl7.trustNetwork");
+}
+
+static bool open_hl7(struct server *server, const struct settings *settings, struct error *err)
+{
+    const struct hl7_options options = settings_hl7_options(settings);
+    warn_of_no_sender(&options);
+    return hl7_server_open(server->archive, server->worklist, &options, &server->hl7, err);
+}
+
+/* SIGHUP: the peers and all else of DICOM and HL7 but their address and ports are taken anew, and
+ * the certificate of HTTPS and its users. Settings that are wrong change nothing. */
 static void reload(struct server *server, const struct settings *running, int flag_count,
                    char **flags)
 {
@@ -319,10 +338,17 @@ static void reload(struct server *server, const struct settings *running, int fl
     if (ok) {
         struct dimse_options options = dimse_options(settings);
         options.address = running->bind; /* what is listened on decides who may call */
+        struct hl7_options hl7 = settings_hl7_options(settings);
+        hl7.address = running->bind;
+        hl7.port = (uint16_t)running->hl7_port;
+        hl7.tls_port = (uint16_t)running->hl7_tls_port;
         ok = reload_http(server, settings, &err) &&
-             dimse_server_reload(server->dimse, &options, &err);
-        if (ok)
+             dimse_server_reload(server->dimse, &options, &err) &&
+             hl7_server_reload(server->hl7, &hl7, &err);
+        if (ok) {
             warn_of_nobody(&options);
+            warn_of_no_sender(&hl7);
+        }
     }
     if (ok)
         log_info("server: settings reloaded peers=%zu", settings->peer_count);
@@ -339,6 +365,7 @@ static void close_all(struct server *server)
     control_close(server->control);
     if (server->archive)
         changes_wake(server->archive);
+    hl7_server_close(server->hl7);
     if (server->dimse)
         dimse_server_close(server->dimse, STOP_GRACE_MS);
     if (server->http)
@@ -355,6 +382,7 @@ static void close_all(struct server *server)
         cast_close(server->cast);
     if (server->dicomweb)
         dicomweb_free(server->dicomweb);
+    worklist_close(server->worklist);
     if (server->archive)
         archive_close(server->archive);
     if (server->storage)
@@ -408,7 +436,8 @@ bool serve(const struct settings *settings, int flag_count, char **flags, struct
         !tag_indexer_open(server.archive, &server.indexer, err) ||
         (settings->amend_patients && !amender_open(server.archive, &server.amender, err)) ||
         !open_cast(&server, settings, err) || !open_control(&server, settings, err) ||
-        !open_http(&server, settings, err) || !open_dimse(&server, settings, err))
+        !open_http(&server, settings, err) || !open_dimse(&server, settings, err) ||
+        !open_hl7(&server, settings, err))
         goto out;
     log_info("server: ready version=%s ae_title=%s dimse=%s:%d http=%s:%d dicomweb=%s fhir=%s "
              "data=%s cast=%s ms=%d",

@@ -27,7 +27,9 @@ enum setting_type {
     PEERS,
     USERS,
     FORWARDS,
-    COERCIONS
+    COERCIONS,
+    HL7_PEERS,
+    HL7_MAPPING
 };
 
 struct setting {
@@ -122,6 +124,25 @@ static const struct setting table[] = {
     { "http.headerTimeoutSeconds", NUMBER, AT(header_timeout_seconds), 1, 3600, NULL, NULL, NULL },
     { "http.minimumBytesPerSecond", NUMBER, AT(minimum_rate), 1, 1e9, NULL, NULL, NULL },
     { "http.bodyLimitMiB", NUMBER, AT(body_limit_mib), 1, 1e9, NULL, NULL, NULL },
+    { "hl7.port", NUMBER, AT(hl7_port), 0, 65535, "--hl7-port", "N",
+      "HL7 v2 by MLLP (none; 2575 is usual)" },
+    { "hl7.tlsPort", NUMBER, AT(hl7_tls_port), 0, 65535, NULL, NULL, NULL },
+    { "hl7.peers", HL7_PEERS, AT(hl7_peers), 0, 0, NULL, NULL, NULL },
+    { "hl7.trustNetwork", BOOLEAN, AT(hl7_trust_network), 0, 0, NULL, NULL, NULL },
+    { "hl7.characterSet", TEXT, AT(hl7_character_set), 0, 0, NULL, NULL, NULL },
+    { "hl7.assigningAuthority", TEXT, AT(hl7_assigning_authority), 0, 0, NULL, NULL, NULL },
+    { "hl7.processingIds", TEXT, AT(hl7_processing_ids), 0, 0, NULL, NULL, NULL },
+    { "hl7.stationAeTitle", TEXT, AT(hl7_station_ae), 0, 0, NULL, NULL, NULL },
+    { "hl7.mapping", HL7_MAPPING, AT(hl7_rules), 0, 0, NULL, NULL, NULL },
+    { "hl7.messageLimitMiB", NUMBER, AT(hl7_message_limit_mib), 0.001, 128, NULL, NULL, NULL },
+    { "hl7.messageTimeoutSeconds", NUMBER, AT(hl7_message_timeout_seconds), 0.01, 86400, NULL, NULL,
+      NULL },
+    { "hl7.idleTimeoutSeconds", NUMBER, AT(hl7_idle_timeout_seconds), 0, 86400 * 7, NULL, NULL,
+      NULL },
+    { "hl7.connectionLimit", NUMBER, AT(hl7_connection_limit), 1, 10000, NULL, NULL, NULL },
+    { "hl7.connectionLimitPerAddress", NUMBER, AT(hl7_connection_limit_per_address), 1, 10000, NULL,
+      NULL, NULL },
+    { "hl7.workers", NUMBER, AT(hl7_workers), 1, 256, NULL, NULL, NULL },
     { "dicomweb.prefix", TEXT, AT(dicomweb_prefix), 0, 0, NULL, NULL, NULL },
     { "dicomweb.queryLimit", NUMBER, AT(query_limit), 1, 1e9, NULL, NULL, NULL },
     { "dicomweb.feedWaiters", NUMBER, AT(feed_waiters), 1, 60000, NULL, NULL, NULL },
@@ -264,16 +285,23 @@ static bool apply(struct settings *settings, const struct setting *setting, cons
     case PEERS:
     case USERS:
     case FORWARDS:
+    case HL7_PEERS:
     case COERCIONS:
         if (!cJSON_IsArray(value))
             return error_set(err, ERROR_INVALID, "%s takes a list", setting->key);
         return setting->type == PEERS   ? settings_take_peers(settings, setting->key, value, err)
                : setting->type == USERS ? settings_take_users(settings, setting->key, value, err)
+               : setting->type == HL7_PEERS
+                   ? settings_take_hl7_peers(settings, setting->key, value, err)
                : setting->type == COERCIONS
                    ? settings_take_coercions(settings, setting->key, value, err)
                : setting->type == FORWARDS
                    ? settings_take_forwards(settings, setting->key, value, err)
                    : apply_list(settings, setting, value, err);
+    case HL7_MAPPING:
+        return cJSON_IsObject(value)
+                   ? settings_take_hl7_mapping(settings, setting->key, value, err)
+                   : error_set(err, ERROR_INVALID, "%s takes an object", setting->key);
     }
     return false;
 }

@@ -7,12 +7,14 @@
 
 #include "base/error.h"
 #include "dimse/server.h"
+#include "hl7/mapping.h"
 
 enum {
     SETTINGS_MAX_PEERS = 256,
     SETTINGS_MAX_TEXTS = 256,
     SETTINGS_MAX_USERS = 256,
-    SETTINGS_MAX_FORWARDS = 64
+    SETTINGS_MAX_FORWARDS = 64,
+    SETTINGS_MAX_HL7_PEERS = 256
 };
 
 struct text_list {
@@ -90,6 +92,24 @@ struct settings {
     double header_timeout_seconds;
     double minimum_rate;
     double body_limit_mib;
+
+    double hl7_port;     /* 0: none */
+    double hl7_tls_port; /* 0: none */
+    struct hl7_peer hl7_peers[SETTINGS_MAX_HL7_PEERS];
+    size_t hl7_peer_count;
+    bool hl7_trust_network;
+    char *hl7_character_set;
+    char *hl7_assigning_authority;
+    char *hl7_processing_ids;
+    char *hl7_station_ae;
+    struct hl7_rule hl7_rules[HL7_MAX_RULES];
+    size_t hl7_rule_count;
+    double hl7_message_limit_mib;
+    double hl7_message_timeout_seconds;
+    double hl7_idle_timeout_seconds;
+    double hl7_connection_limit;
+    double hl7_connection_limit_per_address;
+    double hl7_workers;
 
     char *dicomweb_prefix;
     double query_limit;

@@ -122,5 +122,5 @@ bool settings_check(const struct settings *settings, struct error *err)
         settings->user[0])
         return error_set(err, ERROR_INVALID, "fhir.bearerToken and fhir.user: give one of them");
     return check_addresses(settings, err) && check_http(settings, err) &&
-           settings_check_forwards(settings, err);
+           settings_check_forwards(settings, err) && settings_check_hl7(settings, err);
 }

@@ -412,4 +412,5 @@ void settings_release_lists(struct settings *settings)
         free_rule(&settings->forward_rules[i]);
     for (size_t i = 0; i < settings->coercion_count; i++)
         free_coercion(&settings->coercions[i]);
+    settings_release_hl7(settings);
 }

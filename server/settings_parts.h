@@ -20,6 +20,16 @@ bool settings_take_forwards(struct settings *settings, const char *key, const cJ
                             struct error *err);
 bool settings_take_coercions(struct settings *settings, const char *key, const cJSON *value,
                              struct error *err);
+/* Those of a file take the place of all before. */
+bool settings_take_hl7_peers(struct settings *settings, const char *key, const cJSON *value,
+                             struct error *err);
+bool settings_take_hl7_mapping(struct settings *settings, const char *key, const cJSON *value,
+                               struct error *err);
+void settings_release_hl7(struct settings *settings);
+/* Ports, peers, character set and mapping: what can be told without opening anything. */
+bool settings_check_hl7(const struct settings *settings, struct error *err);
+/* For hl7_server_open, borrowed from the settings. */
+struct hl7_options settings_hl7_options(const struct settings *settings);
 /* Each rule is for a peer that can be called. */
 bool settings_check_forwards(const struct settings *settings, struct error *err);
 void settings_release_lists(struct settings *settings);
