@@ -239,6 +239,11 @@ cJSON *json_decimal(const char *text)
     return number;
 }
 
+cJSON *json_boolean(bool value)
+{
+    return must(cJSON_CreateBool(value));
+}
+
 cJSON *json_copy(const cJSON *tree)
 {
     return must(cJSON_Duplicate(tree, true));

@@ -27,6 +27,7 @@ cJSON *json_string(const char *text);
 cJSON *json_integer(int64_t value);
 /* A number as DICOM writes it (DS: "+1.", ".50"), with its digits; NULL when it is none. */
 cJSON *json_decimal(const char *text);
+cJSON *json_boolean(bool value);
 cJSON *json_copy(const cJSON *tree);
 bool json_equal(const cJSON *a, const cJSON *b); /* members in any order */
 

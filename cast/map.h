@@ -39,6 +39,8 @@ cJSON *map_patient_identity(struct map *map);
 /* Accession Number, and admission: nothing when there is none. */
 void map_append_accession(const struct map *map, cJSON *identifiers);
 void map_set_encounter(const struct map *map, cJSON *resource);
+/* What the study said of its patient before its instances were amended. */
+void map_former_patients(const struct map *map, struct mapping *mapping);
 cJSON *map_imaging_study(struct map *map);
 /* Orders named by the series' Request Attributes Sequences, and by the study. */
 cJSON *map_orders(const struct map *map);

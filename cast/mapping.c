@@ -3,6 +3,7 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "cast/human_name.h"
 #include "cast/map.h"
@@ -119,6 +120,7 @@ void mapping_init(struct mapping *mapping, const struct study *study,
     mapping->documents = map_documents(&map);
     mapping->note_count = (size_t)cJSON_GetArraySize(map.notes);
     json_set_take(mapping->imaging_study, "note", map.notes);
+    map_former_patients(&map, mapping);
     mapping->withheld_patient = withhold_apply(options->withhold, mapping->patient);
     mapping->withheld_imaging_study = withhold_apply(options->withhold, mapping->imaging_study);
 }
@@ -133,6 +135,13 @@ void mapping_release(struct mapping *mapping)
     cJSON_Delete(mapping->withheld_imaging_study);
     cJSON_Delete(mapping->devices);
     cJSON_Delete(mapping->documents);
+    for (size_t i = 0; i < mapping->former_count; i++) {
+        cJSON_Delete(mapping->formers[i].patient);
+        cJSON_Delete(mapping->formers[i].identifier);
+        free(mapping->formers[i].id);
+        free(mapping->formers[i].issuer);
+    }
+    free(mapping->patient_id);
     *mapping = (struct mapping){ NULL };
 }
 

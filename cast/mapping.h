@@ -25,7 +25,16 @@ struct mapping_options {
     unsigned withhold;        /* set of enum withhold: what is left out */
 };
 
-enum { MAPPING_ENDPOINTS = 2 };
+enum { MAPPING_ENDPOINTS = 2, MAPPING_FORMERS = 8 };
+
+/* A patient as the study told of before (PS3.3 C.12.1.1.9, Original Attributes Sequence). */
+struct mapping_former {
+    cJSON *patient; /* what was said otherwise, of name, birth date and sex */
+    /* Not NULL: it was another Patient ID, and this is its identifier. */
+    cJSON *identifier;
+    char *id; /* as in (0010,0020) and (0010,0021), for archive/patients.h */
+    char *issuer;
+};
 
 struct mapping {
     cJSON *patient;
@@ -41,6 +50,9 @@ struct mapping {
      * Their second identifier is the Study Instance UID. */
     cJSON *documents;
     size_t note_count;
+    char *patient_id; /* as in (0010,0020); NULL when there is none */
+    struct mapping_former formers[MAPPING_FORMERS];
+    size_t former_count;
 };
 
 /* The first identifier of each resource is the one that it is found by. */

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include <stdio.h>
+#include <string.h>
 
+#include "base/memory.h"
 #include "cast/human_name.h"
 #include "cast/map.h"
 #include "cast/tags.h"
@@ -257,4 +259,97 @@ cJSON *map_patient(struct map *map)
     json_set_text(patient, "gender", map_gender(map));
     set_birth_date(map, patient);
     return patient;
+}
+
+/* --- before it was amended --- */
+
+/* Not a pseudonym or a phantom: those are nobody's. */
+static bool is_a_patients(const struct map *map)
+{
+    return !attributes_say(&map->attributes, TAG_PATIENT_IDENTITY_REMOVED, "YES") &&
+           !attributes_say(&map->attributes, TAG_QUALITY_CONTROL_SUBJECT, "YES");
+}
+
+/* What stands there may be empty: then it was. */
+static bool says(const struct dataset *dataset, uint32_t tag)
+{
+    struct element element;
+    return dataset_find(dataset, tag, &element);
+}
+
+static void set_former_identifier(const struct map *map, const struct dataset *modified,
+                                  struct mapping_former *former)
+{
+    /* The issuer is that of today, unless it was another one. */
+    struct attributes attributes = { modified, says(modified, TAG_ISSUER_OF_PATIENT_ID)
+                                                   ? NULL
+                                                   : map->study->header };
+    char value[IDENTIFIER_MAX], issuer[ATTRIBUTE_SIZE];
+    if (!dataset_clean_text(modified, TAG_PATIENT_ID, value, sizeof value))
+        return;
+    attributes_text(&attributes, TAG_ISSUER_OF_PATIENT_ID, issuer, sizeof issuer);
+    former->identifier = patient_identifier(map, &attributes, "usual", NULL, value);
+    former->id = mem_copy_text(value);
+    former->issuer = mem_copy_text(issuer);
+}
+
+/* What is said today, or what nothing has taken the place of, is not of before. */
+static void drop_what_stays(cJSON *former, const cJSON *patient)
+{
+    cJSON *next;
+    for (cJSON *element = former->child; element; element = next) {
+        const cJSON *present = json_get(patient, element->string);
+        cJSON *names = cJSON_IsArray(element) ? element : NULL;
+        cJSON *next_name;
+        next = element->next;
+        for (cJSON *name = json_first(names); name && present; name = next_name) {
+            const cJSON *each = json_first(present);
+            next_name = name->next;
+            while (each && !json_equal(each, name))
+                each = each->next;
+            if (each)
+                cJSON_Delete(cJSON_DetachItemViaPointer(names, name));
+        }
+        if (!present || json_equal(present, element) || (names && !names->child))
+            cJSON_Delete(cJSON_DetachItemViaPointer(former, element));
+    }
+}
+
+static void add_former(const struct map *map, const struct dataset *modified,
+                       struct mapping *mapping)
+{
+    struct mapping_former *former = &mapping->formers[mapping->former_count++];
+    struct map before = *map;
+    /* What was not modified is as today, and dropped again. */
+    before.attributes = (struct attributes){ modified, map->study->header };
+    before.notes = json_array(); /* nobody reads them */
+    former->patient = json_object();
+    json_set_text(former->patient, "resourceType", "Patient");
+    json_set_take(former->patient, "name", map_names(&before));
+    json_set_text(former->patient, "gender", map_gender(&before));
+    set_birth_date(&before, former->patient);
+    drop_what_stays(former->patient, mapping->patient);
+    cJSON_Delete(before.notes);
+    set_former_identifier(map, modified, former);
+}
+
+void map_former_patients(const struct map *map, struct mapping *mapping)
+{
+    enum { MOST = 64 };
+    const struct dataset *header = map->study->header;
+    struct attributes own = identity_attributes(map);
+    char id[IDENTIFIER_MAX];
+    size_t count = header ? dataset_item_count(header, TAG_ORIGINAL_ATTRIBUTES_SEQUENCE) : 0;
+    if (!is_a_patients(map) || !attributes_text(&own, TAG_PATIENT_ID, id, sizeof id))
+        return;
+    mapping->patient_id = mem_copy_text(id);
+    for (size_t i = 0; i < count && i < MOST && mapping->former_count < MAPPING_FORMERS; i++) {
+        struct dataset *item = dataset_item(header, TAG_ORIGINAL_ATTRIBUTES_SEQUENCE, i);
+        struct dataset *modified = item ? dataset_item(item, TAG_MODIFIED_ATTRIBUTES_SEQUENCE, 0)
+                                        : NULL;
+        if (modified)
+            add_former(map, modified, mapping);
+        dataset_close(modified);
+        dataset_close(item);
+    }
 }

@@ -419,6 +419,17 @@ bool merge_take_back(cJSON *held, const cJSON *withheld, const char *source)
     return changed;
 }
 
+bool merge_amended_patient(cJSON *held, const cJSON *before, const cJSON *mapped)
+{
+    const char *source = json_text(json_get(mapped, "meta"), "source");
+    if (!merge_take_back(held, before, source))
+        return false;
+    /* Others' names may be left, beside which ours is to stand. */
+    if (json_get(before, "name"))
+        add_missing(held, "name", json_get(mapped, "name"), json_equal);
+    return true;
+}
+
 static bool both_and_different(const cJSON *a, const cJSON *b, const char *name)
 {
     return json_text(a, name) && json_text(b, name) && !same_text(a, b, name);

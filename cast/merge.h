@@ -18,6 +18,10 @@ bool merge_resource(cJSON *held, const cJSON *mapped);
  * that are just what `withheld` has (withhold_apply). Others' word stays. */
 bool merge_take_back(cJSON *held, const cJSON *withheld, const char *source);
 
+/* The study's instances were amended: where a Patient of ours says just what they said `before`, it
+ * says what they say now. */
+bool merge_amended_patient(cJSON *held, const cJSON *before, const cJSON *mapped);
+
 /* Does the server's Patient say another sex or birth date than the study? Its own word stays. */
 bool merge_patient_differs(const cJSON *held, const cJSON *mapped);
 

@@ -153,7 +153,7 @@ static void count_duplicates(const struct search_answer *found, const char *type
     for (other = json_first(found->others); other; other = other->next)
         count += patients ? !search_answer_survivor(other) : !merge_is_withdrawn(other);
     if (patients)
-        report->patient_duplicates = count;
+        report->patient_duplicates += count;
     else if (strcmp(type, "ImagingStudy") == 0)
         report->duplicates = count;
     if (count)

@@ -8,6 +8,7 @@
 #include "cast/coding.h"
 #include "cast/identifier.h"
 #include "cast/merge.h"
+#include "cast/patient_link.h"
 #include "cast/round_parts.h"
 
 enum { SURVIVOR_HOPS = 4 };
@@ -62,26 +63,154 @@ static char *plan_without_patient(struct bundle *bundle, struct search_answer *f
     return reference;
 }
 
+/* --- merges --- */
+
+/* The Patients that the archive's registration says were merged into the study's. */
+struct gone {
+    struct search_answer found[MAPPING_FORMERS];
+    size_t count;
+};
+
+static void gone_release(struct gone *gone)
+{
+    for (size_t i = 0; i < gone->count; i++)
+        search_answer_release(&gone->found[i]);
+}
+
+static bool was_merged(struct round *round, const struct mapping *mapping,
+                       const struct mapping_former *former, bool *merged, struct error *err)
+{
+    const struct patient_identifier patient = { slice_text(former->id),
+                                                slice_text(former->issuer) };
+    struct buffer id = buffer_up_to(PATIENT_TEXT_SIZE), issuer = buffer_up_to(PATIENT_TEXT_SIZE);
+    bool ok = patients_survivor(round->archive, &patient, &id, &issuer, merged, err);
+    /* One that went on to another one since waits for the study to be amended again. */
+    *merged = ok && *merged && strcmp(buffer_text(&id), mapping->patient_id) == 0;
+    buffer_release(&id);
+    buffer_release(&issuer);
+    return ok;
+}
+
+static enum round_result search_former(struct round *round, const struct mapping_former *former,
+                                       struct gone *gone, struct round_report *report)
+{
+    cJSON *wanted = json_object();
+    struct search_answer *found = &gone->found[gone->count++];
+    json_set_text(wanted, "resourceType", "Patient");
+    json_append_take(json_need_array(wanted, "identifier"), json_copy(former->identifier));
+    enum round_result result = round_search(round, wanted, found, report);
+    cJSON_Delete(wanted);
+    return result;
+}
+
+static enum round_result find_gone(struct round *round, const struct mapping *mapping,
+                                   struct gone *gone, struct round_report *report)
+{
+    const cJSON *today = identifier_of_resource(mapping->patient);
+    enum round_result result = ROUND_DONE;
+    for (size_t i = 0; i < mapping->former_count && result == ROUND_DONE; i++) {
+        const struct mapping_former *former = &mapping->formers[i];
+        bool merged = false;
+        if (!former->identifier || identifier_equal(former->identifier, today))
+            continue;
+        if (!was_merged(round, mapping, former, &merged, &report->error))
+            return round_no_answer(report);
+        if (merged)
+            result = search_former(round, former, gone, report);
+    }
+    return result;
+}
+
+static bool is_same_resource(const cJSON *a, const cJSON *b)
+{
+    const char *left = json_text(a, "id"), *right = json_text(b, "id");
+    return left && right && strcmp(left, right) == 0;
+}
+
+/* A merge that was the other way round before is taken back. */
+static bool revive(cJSON *patient, const struct gone *gone)
+{
+    bool changed = false;
+    for (size_t i = 0; i < gone->count && patient; i++) {
+        if (!gone->found[i].best)
+            continue;
+        char *reference = round_reference(gone->found[i].best);
+        changed = patient_link_revive(patient, reference) || changed;
+        free(reference);
+    }
+    return changed;
+}
+
+/* `patient`: the one that is there, or is to be made. */
+static bool link_survivor(cJSON *patient, struct gone *gone)
+{
+    bool changed = false;
+    for (size_t i = 0; i < gone->count; i++) {
+        struct search_answer *found = &gone->found[i];
+        if (is_same_resource(found->best, patient))
+            search_answer_release(found); /* the server has made one of them already */
+        if (!found->best || !mapping_is_ours(found->best))
+            continue;
+        char *reference = round_reference(found->best);
+        changed = patient_link_replaces(patient, reference) || changed;
+        free(reference);
+    }
+    return changed;
+}
+
+static void plan_gone(struct bundle *bundle, struct gone *gone, const char *survivor)
+{
+    for (size_t i = 0; i < gone->count; i++)
+        if (gone->found[i].best && patient_link_replaced_by(gone->found[i].best, survivor))
+            round_plan_update(bundle, &gone->found[i]);
+}
+
+/* --- the plan --- */
+
+/* The server's own word stays; somebody should look at it. */
+static void tell_difference(const cJSON *held, const struct mapping *mapping)
+{
+    if (!held || !merge_patient_differs(held, mapping->patient))
+        return;
+    cJSON *meta = json_get(mapping->imaging_study, "meta");
+    json_append_take(json_need_array(meta, "tag"),
+                     coding_new(MAPPING_TAG_SYSTEM, TAG_PATIENT_DIFFERS, NULL));
+}
+
+static char *plan_with_patient(struct bundle *bundle, struct search_answer *found,
+                               struct gone *gone, const struct mapping *mapping, bool changed)
+{
+    cJSON *mapped = json_copy(mapping->patient);
+    for (size_t i = 0; i < mapping->former_count && found->best; i++)
+        changed = merge_amended_patient(found->best, mapping->formers[i].patient, mapped) ||
+                  changed;
+    changed = link_survivor(found->best ? found->best : mapped, gone) || changed;
+    tell_difference(found->best, mapping);
+    char *reference = round_plan(bundle, found, mapped, mapping->withheld_patient, changed);
+    plan_gone(bundle, gone, reference);
+    cJSON_Delete(mapped);
+    return reference;
+}
+
 enum round_result round_plan_patient(struct round *round, struct bundle *bundle,
                                      const struct mapping *mapping, char **reference,
                                      struct round_report *report)
 {
     struct search_answer found;
+    struct gone gone = { .count = 0 };
+    bool withheld = round->mapping->withhold & WITHHOLD_PATIENT;
+    bool changed = false;
     enum round_result result = round_search(round, mapping->patient, &found, report);
-    if (result == ROUND_DONE)
-        result = follow_survivors(round, &found, report);
+    if (result == ROUND_DONE && !withheld)
+        result = find_gone(round, mapping, &gone, report);
     if (result == ROUND_DONE) {
-        /* The server's own word stays; somebody should look at it. */
-        if (found.best && merge_patient_differs(found.best, mapping->patient)) {
-            cJSON *meta = json_get(mapping->imaging_study, "meta");
-            json_append_take(json_need_array(meta, "tag"),
-                             coding_new(MAPPING_TAG_SYSTEM, TAG_PATIENT_DIFFERS, NULL));
-        }
-        *reference = round->mapping->withhold & WITHHOLD_PATIENT
-                         ? plan_without_patient(bundle, &found, mapping)
-                         : round_plan(bundle, &found, mapping->patient, mapping->withheld_patient,
-                                      false);
+        changed = revive(found.best, &gone);
+        result = follow_survivors(round, &found, report);
     }
+    if (result == ROUND_DONE)
+        *reference = withheld ? plan_without_patient(bundle, &found, mapping)
+                              : plan_with_patient(bundle, &found, &gone, mapping, changed);
+    gone_release(&gone);
     search_answer_release(&found);
     return result;
 }

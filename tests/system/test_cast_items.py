@@ -6,6 +6,7 @@ import time
 import fhir_proxy
 import pytest
 import requests
+from pydicom.dataset import Dataset
 from test_cast import (  # noqa: F401
     PATIENT_SYSTEM,
     cast,
@@ -16,6 +17,7 @@ from test_cast import (  # noqa: F401
     one_study,
     patients,
     proxy,
+    put,
     read,
     search,
     studies,
@@ -110,6 +112,33 @@ def test_FHIR_05_a_study_that_becomes_another_patients_changes_its_subject(cast,
     assert after["subject"] != before["subject"]
     assert read(fhir, after["subject"]["reference"])["identifier"][0]["value"] == moved.PatientID
     assert len(patients(fhir, ds)) == len(patients(fhir, moved)) == len(studies(fhir, ds)) == 1
+
+
+def test_FHIR_05_what_an_instance_said_of_its_patient_before_it_was_amended_is_amended(start_server, proxy, fhir):
+    server = start_server(settings={"store": {"onConflict": "replace"}, "fhir": {"url": proxy.url, "quietSeconds": 0.3}})
+    ds = make(PatientName="Do^Jane", PatientBirthDate="19700101", PatientSex="F")
+    store(server, ds)
+    subject = cast_study(fhir, ds)["subject"]["reference"]
+    patient = read(fhir, subject)
+    put(fhir, {**patient, "birthDate": "1970-01-09", "telecom": [{"system": "phone", "value": "1"}]})
+    idle(server)
+    before = Dataset()
+    before.PatientName, before.PatientBirthDate = ds.PatientName, ds.PatientBirthDate
+    original = Dataset()
+    original.ModifiedAttributesSequence = [before]
+    original.AttributeModificationDateTime, original.ModifyingSystem = "20260101120000", "RIS"
+    original.ReasonForTheAttributeModification, original.SourceOfPreviousValues = "CORRECT", ""
+    ds.OriginalAttributesSequence = [original]
+    ds.PatientName, ds.PatientBirthDate = "Doe^Jane", "19700102"
+    store(server, ds)
+    patient = wait_for(lambda: (p := read(fhir, subject))["name"][0]["family"] == "Doe" and p)
+    assert len(patient["name"]) == 1 and patient["telecom"] and patient["gender"] == "female"
+    assert patient["birthDate"] == "1970-01-09"  # somebody else's word
+    idle(server)
+    version = patient["meta"]["versionId"]
+    assert requests.post(server.url + "/operations", json={"type": "cast-replay", "study": ds.StudyInstanceUID}, timeout=60).status_code == 202
+    wait_for(lambda: metric(server, "cast_studies") == 3)
+    assert read(fhir, subject)["meta"]["versionId"] == version
 
 
 def test_FHIR_06_killed_between_sending_and_the_answer(cast, proxy, fhir):
