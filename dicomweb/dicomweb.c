@@ -455,6 +455,15 @@ bool dicomweb_is_known(struct request *request, struct response *response,
     return response_etag(response, request, etag);
 }
 
+bool dicomweb_is_known_set(struct request *request, struct response *response, const char *base_url,
+                           const char *as, uint64_t change)
+{
+    char etag[64];
+    uint64_t hash = hash_text(hash_text(0xCBF29CE484222325u, base_url), as);
+    snprintf(etag, sizeof(etag), "W/\"%" PRIx64 "-%016" PRIx64 "\"", change, hash);
+    return response_etag(response, request, etag);
+}
+
 static bool path_uid(struct request *request, const char *name, const char **uid)
 {
     const char *value = request_parameter(request, name);

@@ -45,6 +45,11 @@ void dicomweb_etag(const struct request *request, const struct instance *instanc
 bool dicomweb_is_known(struct request *request, struct response *response,
                        const struct instance *instance, const char *as);
 
+/* The same of a whole study or series, by the number of its last change. Weak, as an answer may be
+ * compressed, or have a boundary of its own (RFC 9110 8.8.1). The URL stands in the answer. */
+bool dicomweb_is_known_set(struct request *request, struct response *response, const char *base_url,
+                           const char *as, uint64_t change);
+
 /* The UIDs that stand in the path: "" where the route has none. False: the response is filled, 400.
  */
 struct path_uids {

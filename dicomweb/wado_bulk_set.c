@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "archive/headers.h"
 #include "base/memory.h"
 #include "dicom/json.h"
 #include "dicomweb/wado_pixels.h"
@@ -288,14 +289,13 @@ static bool has_values(struct bulk_set *set, const struct selection *selection, 
     return !*found || retrieve_open(set->dicomweb->archive, selection, &set->retrieve, err);
 }
 
-static bool open_set(struct request *request, const struct path_uids *uids, bool pixels_only,
-                     struct bulk_set *set, struct error *err)
+static void init_set(struct request *request, bool pixels_only, bool as_stored,
+                     struct bulk_set *set)
 {
-    const struct selection selection = { NULL, uids->study, uids->series, uids->instance };
     struct buffer url = buffer_up_to(4096);
-    bool found;
     set->dicomweb = request_context(request);
     set->pixels_only = pixels_only;
+    set->as_stored = as_stored;
     set->location = buffer_up_to(8192);
     set->head = buffer_up_to(16 << 10);
     set->fragments = buffer_up_to(PIXELS_MAX_FRAGMENTS);
@@ -303,24 +303,44 @@ static bool open_set(struct request *request, const struct path_uids *uids, bool
     dicomweb_base_url(set->dicomweb, request, &url);
     set->base_url = mem_copy_text(buffer_text(&url));
     buffer_release(&url);
+}
+
+static bool open_set(struct bulk_set *set, const struct path_uids *uids, struct error *err)
+{
+    const struct selection selection = { NULL, uids->study, uids->series, uids->instance };
+    bool found;
     if (!retrieve_open(set->dicomweb->archive, &selection, &set->retrieve, err) ||
         !has_values(set, &selection, &found, err))
         return false;
-    return found ||
-           error_set(err, ERROR_NOT_FOUND, "there is no %s data", pixels_only ? "pixel" : "bulk");
+    return found || error_set(err, ERROR_NOT_FOUND, "there is no %s data",
+                              set->pixels_only ? "pixel" : "bulk");
 }
 
-/* Does what the path names exist? */
-static bool check_place(struct dicomweb *dicomweb, const struct path_uids *uids, struct error *err)
+/* Does what the path names exist, and what tells it from what it was before? */
+static bool find_change(struct dicomweb *dicomweb, const struct path_uids *uids, uint64_t *change,
+                        struct error *err)
 {
     struct instance *instance = NULL;
     if (!*uids->instance)
         return archive_find(dicomweb->archive, uids->study, *uids->series ? uids->series : NULL,
-                            err);
-    bool ok = instance_open(dicomweb->archive, uids->study, uids->series, uids->instance, &instance,
-                            err);
+                            err) &&
+               headers_change(dicomweb->archive, uids->study, uids->series, change, err);
+    if (!instance_open(dicomweb->archive, uids->study, uids->series, uids->instance, &instance,
+                       err))
+        return false;
+    *change = (uint64_t)instance_stored_at_ms(instance) << 20 ^ instance_checksum(instance);
     instance_close(instance);
-    return ok;
+    return true;
+}
+
+static bool is_known(struct request *request, struct response *response, const struct bulk_set *set,
+                     uint64_t change)
+{
+    char *as = mem_format("%s %s %d", request_path(request), set->pixels_only ? "pixels" : "bulk",
+                          set->as_stored);
+    bool known = dicomweb_is_known_set(request, response, set->base_url, as, change);
+    free(as);
+    return known;
 }
 
 static void answer(struct request *request, struct response *response, bool pixels_only)
@@ -331,23 +351,27 @@ static void answer(struct request *request, struct response *response, bool pixe
     };
     struct path_uids uids;
     struct error err = { 0 };
+    uint64_t change;
     size_t offer;
     if (!dicomweb_path_uids(request, response, &uids))
         return;
-    if (!check_place(request_context(request), &uids, &err)) {
+    if (!find_change(request_context(request), &uids, &change, &err)) {
         response_error(response, request, http_status_of(err.code), err.message);
         return;
     }
     if (!dicomweb_choose(request, response, offers, 2, &offer))
         return;
     struct bulk_set *set = mem_alloc(sizeof(*set));
-    if (!open_set(request, &uids, pixels_only, set, &err)) {
+    init_set(request, pixels_only, offer == 0, set);
+    bool ok = open_set(set, &uids, &err);
+    if (!ok || is_known(request, response, set, change)) {
         close_set(set);
+        if (ok)
+            return;
         response_error(response, request, http_status_of(err.code), err.message);
         return;
     }
     struct buffer type = buffer_up_to(256);
-    set->as_stored = offer == 0;
     set->writer = multipart_writer_for("application/octet-stream");
     multipart_content_type(&set->writer, &type);
     const struct body_source source = { next_piece, close_set, set };

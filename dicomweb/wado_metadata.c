@@ -270,20 +270,6 @@ static bool answer_kept(struct dicomweb *dicomweb, struct response *response, co
     return true;
 }
 
-/* Weak: compressed and not it is the same (RFC 9110 8.8.1). */
-static bool is_known(struct request *request, struct response *response, const char *base_url,
-                     const char *type, uint64_t change)
-{
-    char etag[64];
-    uint64_t hash = 0xCBF29CE484222325u; /* FNV-1a: the URL stands in the answer */
-    for (const char *c = base_url; *c; c++)
-        hash = (hash ^ (unsigned char)*c) * 0x100000001B3u;
-    for (const char *c = type; *c; c++)
-        hash = (hash ^ (unsigned char)*c) * 0x100000001B3u;
-    snprintf(etag, sizeof(etag), "W/\"%" PRIx64 "-%016" PRIx64 "\"", change, hash);
-    return response_etag(response, request, etag);
-}
-
 /* What is sent of a study or series; JSON is kept (XML has a boundary of its own each time). */
 static bool stream_many(struct dicomweb *dicomweb, struct response *response, const char *base_url,
                         const struct path_uids *uids, const struct answer_form *form,
@@ -315,7 +301,8 @@ static bool answer_many(struct request *request, struct response *response, cons
     uint64_t change;
     if (!headers_change(dicomweb->archive, uids->study, uids->series, &change, err))
         return false;
-    if (is_known(request, response, base_url, form->form == FORM_JSON ? "" : "xml", change))
+    if (dicomweb_is_known_set(request, response, base_url, form->form == FORM_JSON ? "" : "xml",
+                              change))
         return true;
     if (!stream_many(dicomweb, response, base_url, uids, form, compressed, change, err))
         return false;

@@ -141,6 +141,34 @@ def test_WADO_14_metadata_that_the_client_has_is_304_until_something_changes(ser
     assert ask(url, accept, 200, Accept_Encoding=coding, If_None_Match=etag).headers["ETag"] != etag
 
 
+@pytest.mark.parametrize("level", ["study", "series", "instance"])
+@pytest.mark.parametrize("what", ["bulkdata", "pixeldata"])
+def test_WADO_14_all_bulk_data_that_the_client_has_are_304_until_something_changes(server, level, what):
+    first = make()
+    store(server, part10(first))
+    url, accept = f"{url_of(server, first, level)}/{what}", 'multipart/related; type="application/octet-stream"'
+    etag = ask(url, accept, 200).headers["ETag"]
+    assert etag.startswith("W/")  # each answer has a boundary of its own
+    for _ in range(2):
+        assert ask(url, accept, 304, If_None_Match=etag).content == b""
+    stored = ask(url, accept + "; transfer-syntax=*", 200, If_None_Match=etag).headers["ETag"]
+    other = ask(url, accept, 200, Host="other.example:81", If_None_Match=etag).headers["ETag"]  # its URLs stand in the answer
+    assert len({etag, stored, other}) == 3
+    # no length is known beforehand: a range is not given, all is (RFC 9110 14.2)
+    whole = ask(url, accept, 200, Range="bytes=0-9")
+    assert bytes(first.PixelData) in whole.content and "Accept-Ranges" not in whole.headers
+    second = make(study=first.StudyInstanceUID, series=first.SeriesInstanceUID, InstanceNumber=2)
+    store(server, part10(second))
+    if level == "instance":
+        ask(url, accept, 304, If_None_Match=etag)
+    else:
+        assert bytes(second.PixelData) in ask(url, accept, 200, If_None_Match=etag).content
+        assert requests.delete(url_of(server, second), timeout=30).status_code == 204
+        assert ask(url, accept, 200, If_None_Match=etag).headers["ETag"] != etag
+    assert requests.delete(url_of(server, first), timeout=30).status_code == 204
+    ask(url, accept, 410, If_None_Match=etag)
+
+
 def test_WADO_14_an_error_has_no_tag(instance):
     answer = ask(instance[2] + "/rendered?viewport=4,4,0,0,99,99", "image/png", 400)
     assert "ETag" not in answer.headers
