@@ -74,6 +74,19 @@ void coding_system(const struct coding_context *context, const char *designator,
         identifier_own_system(context->prefix, "coding-scheme", designator, system);
 }
 
+void coding_scheme(const char *system, char designator[CODING_SCHEME_SIZE])
+{
+    uint32_t hash = 0x811c9dc5u;
+    for (size_t i = 0; system && i < sizeof schemes / sizeof *schemes; i++)
+        if (strcmp(system, schemes[i].system) == 0) {
+            snprintf(designator, CODING_SCHEME_SIZE, "%s", schemes[i].designator);
+            return;
+        }
+    for (const char *at = system ? system : ""; *at; at++)
+        hash = (hash ^ (uint8_t)*at) * 0x01000193u;
+    snprintf(designator, CODING_SCHEME_SIZE, "99%08X", (unsigned)hash);
+}
+
 static bool code_value(const struct dataset *item, char *code, size_t size)
 {
     static const uint32_t tags[] = { TAG_CODE_VALUE, TAG_LONG_CODE_VALUE, TAG_URN_CODE_VALUE };

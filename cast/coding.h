@@ -22,6 +22,10 @@ cJSON *concept_of_coding_take(cJSON *coding);
 /* The URI of a coding scheme designator. */
 void coding_system(const struct coding_context *context, const char *designator,
                    struct buffer *system);
+/* The designator of a URI, in 16 characters: one of the standard's, or, for those that it does not
+ * know, "99" and a hash of the URI (PS3.16 8). */
+enum { CODING_SCHEME_SIZE = 17 };
+void coding_scheme(const char *system, char designator[CODING_SCHEME_SIZE]);
 /* A code sequence's item; NULL when it has neither code nor meaning. */
 cJSON *coding_of_item(const struct coding_context *context, const struct dataset *item);
 /* The first item of a code sequence; NULL when there is none. */
