@@ -79,7 +79,8 @@ static bool open_archive(struct server *server, const struct settings *settings,
     };
     struct error why = { 0 };
     if (!storage_open(&storage, &server->storage, err) ||
-        !archive_open(server->storage, &archive, &server->archive, err))
+        !archive_open(server->storage, &archive, &server->archive, err) ||
+        !worklist_open(server->storage, NULL, &server->worklist, err))
         return false;
     if (!hold_save_copy(server->archive, &why))
         log_warn("server: no copy of legal holds beside the index: %s", why.message);
