@@ -38,6 +38,9 @@ bool presentation_area_of(const struct render_input *input, struct presentation_
 /* Shutters and overlays go over the picture of the whole image, which becomes that of the area. */
 bool presentation_place(const struct render_input *input, const struct presentation_area *area,
                         struct raster *raster, struct error *err);
+/* Without a state: the overlays of the image itself, white. */
+bool presentation_image_overlays(const struct render_input *input, struct raster *raster,
+                                 struct error *err);
 /* Graphics and text go over the view of the area, which `viewport` made of it. */
 bool presentation_annotate(const struct render_input *input, const struct presentation_area *area,
                            const struct viewport *viewport, struct raster *view, struct error *err);

@@ -22,6 +22,7 @@ enum {
     OVERLAY_ORIGIN = 0x60000050,
     OVERLAY_FRAME_ORIGIN = 0x60000051,
     OVERLAY_BITS_ALLOCATED = 0x60000100,
+    OVERLAY_BIT_POSITION = 0x60000102,
     OVERLAY_ACTIVATION_LAYER = 0x60001001,
     OVERLAY_DATA = 0x60003000,
     OVERLAY_GROUPS = 16,
@@ -94,6 +95,7 @@ struct overlay {
     int64_t left;
     uint64_t first_bit;
     bool big_endian;
+    bool is_of_frame; /* the bits are those of the frame that is drawn, not of all */
     struct buffer bits;
 };
 
@@ -104,9 +106,44 @@ static uint32_t side_of(const struct dataset *place, uint32_t tag)
                                                                                    : 0;
 }
 
-/* *found false when there is none that can be drawn: bits inside of pixels (retired) are not. */
-static bool read_bits(const struct dataset *place, const struct value_source *source,
-                      uint32_t group, struct overlay *overlay, bool *found, struct error *err)
+/* A bit of each pixel that is none of its value, of the frame that is drawn (retired: PS3.3 C.9.2
+ * of before 2004). */
+static bool take_bits_of_pixels(const struct render_input *input, unsigned position,
+                                struct overlay *overlay, struct error *err)
+{
+    size_t word = input->format->bits_allocated / 8;
+    size_t count = (size_t)overlay->rows * overlay->columns;
+    struct space space = buffer_reserve(&overlay->bits, (count + 7) / 8);
+    if (!space.data)
+        return buffer_check(&overlay->bits, "an overlay", err);
+    memset(space.data, 0, space.size);
+    for (size_t i = 0; i < count; i++) {
+        uint8_t byte = input->pixels.data[i * word + position / 8];
+        space.data[i / 8] |= (uint8_t)((byte >> position % 8 & 1) << i % 8);
+    }
+    buffer_advance(&overlay->bits, space.size);
+    overlay->is_of_frame = true;
+    return true;
+}
+
+static bool find_in_pixels(const struct render_input *input, uint32_t group, int64_t allocated,
+                           struct overlay *overlay, bool *found, struct error *err)
+{
+    const struct pixel_format *format = input->format;
+    int64_t position = 0;
+    size_t size = (size_t)overlay->rows * overlay->columns * (format->bits_allocated / 8);
+    dataset_integer(input->header, OVERLAY_BIT_POSITION + group, &position);
+    *found = allocated == format->bits_allocated && format->samples_per_pixel == 1 &&
+             overlay->rows == format->rows && overlay->columns == format->columns &&
+             position >= 0 && position < allocated && allocated % 8 == 0 &&
+             input->pixels.size >= size;
+    return !*found || take_bits_of_pixels(input, (unsigned)position, overlay, err);
+}
+
+/* *found false when there is none. */
+static bool read_bits(const struct render_input *input, const struct dataset *place,
+                      const struct value_source *source, uint32_t group, struct overlay *overlay,
+                      bool *found, struct error *err)
 {
     struct element element;
     int64_t allocated = 1;
@@ -114,8 +151,12 @@ static bool read_bits(const struct dataset *place, const struct value_source *so
     overlay->rows = side_of(place, OVERLAY_ROWS + group);
     overlay->columns = side_of(place, OVERLAY_COLUMNS + group);
     dataset_integer(place, OVERLAY_BITS_ALLOCATED + group, &allocated);
-    if (!overlay->rows || !overlay->columns || allocated != 1 ||
-        !dataset_find(place, OVERLAY_DATA + group, &element))
+    if (!overlay->rows || !overlay->columns)
+        return true;
+    if (!dataset_find(place, OVERLAY_DATA + group, &element))
+        return place != input->header ||
+               find_in_pixels(input, group, allocated, overlay, found, err);
+    if (allocated != 1)
         return true;
     overlay->big_endian = element.big_endian && element.vr == VR_OW;
     *found = true;
@@ -136,7 +177,7 @@ static bool find_plane(const struct dataset *place, uint32_t group, uint32_t fra
     overlay->left = (int64_t)origin[1] - 1;
     dataset_integer(place, OVERLAY_FRAMES + group, &frames);
     dataset_integer(place, OVERLAY_FRAME_ORIGIN + group, &first);
-    if (frames <= 1)
+    if (frames <= 1 || overlay->is_of_frame)
         return true;
     if (first < 1 || frame < (uint64_t)first || frame - (uint64_t)first >= (uint64_t)frames)
         return false;
@@ -151,21 +192,25 @@ static bool bit_of(const struct overlay *overlay, uint64_t index)
     return byte < overlay->bits.size && overlay->bits.data[byte] >> bit % 8 & 1;
 }
 
+/* Which pixels of one side of an overlay are within the picture: an overlay may be much larger. */
+static void cut_side(int64_t from, uint32_t size, uint32_t seen, uint32_t *first, uint32_t *end)
+{
+    int64_t last = (int64_t)seen - from;
+    *first = from < 0 ? (from > -(int64_t)size ? (uint32_t)-from : size) : 0;
+    *end = last < 0 ? 0 : last < size ? (uint32_t)last : size;
+}
+
 static void draw_bits(const struct overlay *overlay, struct raster *raster, uint8_t level)
 {
-    for (uint32_t y = 0; y < overlay->rows; y++) {
-        int64_t to_y = overlay->top + y;
-        if (to_y < 0 || to_y >= raster->rows)
-            continue;
-        for (uint32_t x = 0; x < overlay->columns; x++) {
-            int64_t to_x = overlay->left + x;
-            if (to_x < 0 || to_x >= raster->columns ||
-                !bit_of(overlay, (uint64_t)y * overlay->columns + x))
-                continue;
-            memset(raster->bytes.data +
-                       ((size_t)to_y * raster->columns + (size_t)to_x) * raster->samples,
-                   level, raster->samples);
-        }
+    uint32_t first_x, end_x, first_y, end_y;
+    cut_side(overlay->left, overlay->columns, raster->columns, &first_x, &end_x);
+    cut_side(overlay->top, overlay->rows, raster->rows, &first_y, &end_y);
+    for (uint32_t y = first_y; y < end_y; y++) {
+        size_t row = (size_t)(overlay->top + y) * raster->columns;
+        for (uint32_t x = first_x; x < end_x; x++)
+            if (bit_of(overlay, (uint64_t)y * overlay->columns + x))
+                memset(raster->bytes.data + (row + (size_t)(overlay->left + x)) * raster->samples,
+                       level, raster->samples);
     }
 }
 
@@ -175,11 +220,11 @@ static bool draw_group(const struct render_input *input, uint32_t group, uint8_t
 {
     struct overlay overlay = { .bits = buffer_up_to(OVERLAY_BYTES) };
     const struct dataset *place = input->state;
-    bool found;
-    bool ok = read_bits(place, input->state_source, group, &overlay, &found, err);
+    bool found = false;
+    bool ok = !place || read_bits(input, place, input->state_source, group, &overlay, &found, err);
     if (ok && !found) {
         place = input->header;
-        ok = read_bits(place, input->source, group, &overlay, &found, err);
+        ok = read_bits(input, place, input->source, group, &overlay, &found, err);
     }
     if (ok && found && find_plane(place, group, input->frame, &overlay))
         draw_bits(&overlay, raster, level);
@@ -199,6 +244,15 @@ bool presentation_overlays(const struct render_input *input, struct raster *rast
         if (!draw_group(input, group, presentation_layer_level(input->state, layer), raster, err))
             return false;
     }
+    return true;
+}
+
+bool presentation_image_overlays(const struct render_input *input, struct raster *raster,
+                                 struct error *err)
+{
+    for (uint32_t i = 0; i < OVERLAY_GROUPS; i++)
+        if (!draw_group(input, i * 2 << 16, UINT8_MAX, raster, err))
+            return false;
     return true;
 }
 

@@ -78,6 +78,8 @@ static uint64_t memory_needed(const struct drawing *drawing, const struct pictur
     }
     uint64_t seen = raster_view_pixels(rows, columns, viewport, pixel_height);
     bool decode = frame_table_is_encapsulated(drawing->table);
+    if (options->overlays && !drawing->has_area)
+        area += STATE_MEMORY;
     if (options->profile != PROFILE_NONE && render_has_profile(&drawing->input))
         area += PROFILE_MEMORY;
     return fragments_size(&drawing->fragments) + area + pixels * DRAWN_SHARE + seen * VIEW_SHARE +
@@ -191,13 +193,16 @@ static bool prepare(struct drawing *drawing, const struct picture_options *optio
 
 /* The picture of all that there is to be seen. What is wrong in the image is no fault of the
  * request's. */
-static bool draw_whole(struct drawing *drawing, struct raster *raster, struct error *err)
+static bool draw_whole(struct drawing *drawing, const struct picture_options *options,
+                       struct raster *raster, struct error *err)
 {
     drawing->input.pixels = buffer_slice(&drawing->pixels);
-    return (render_frame(&drawing->input, raster, err) &&
-            (!drawing->has_area ||
-             presentation_place(&drawing->input, &drawing->area, raster, err))) ||
-           value_is_undecodable(err);
+    bool ok = render_frame(&drawing->input, raster, err);
+    if (ok && drawing->has_area)
+        ok = presentation_place(&drawing->input, &drawing->area, raster, err);
+    else if (ok && options->overlays)
+        ok = presentation_image_overlays(&drawing->input, raster, err);
+    return ok || value_is_undecodable(err);
 }
 
 static bool annotate(struct drawing *drawing, const struct picture_options *options,
@@ -218,7 +223,7 @@ static bool draw(struct drawing *drawing, enum picture_type type,
 {
     struct raster raster = { 0 };
     struct raster view = { 0 };
-    if (!draw_whole(drawing, &raster, err)) {
+    if (!draw_whole(drawing, options, &raster, err)) {
         raster_release(&raster);
         return false;
     }

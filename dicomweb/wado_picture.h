@@ -32,6 +32,7 @@ struct picture_options {
     enum picture_profile profile;
     bool patient; /* who it is, and how it was made, is written over it */
     bool technique;
+    bool overlays; /* of the image are drawn, when no state says which */
     enum picture_animation animation;
     unsigned delay_cs; /* of a frame of it, in hundredths of a second */
     uint64_t followed; /* what the cache of pictures knew before the instance was opened */

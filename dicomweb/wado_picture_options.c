@@ -134,12 +134,14 @@ void picture_annotation_read(const char *text, struct picture_options *options)
             options->patient = true;
         else if (slice_equals_text(name, "technique"))
             options->technique = true;
+        else if (slice_equals_text(name, "overlays"))
+            options->overlays = true;
         else
             others = true;
         text += size + (text[size] == ',');
     }
     if (others)
-        warn(options, "annotation: only patient and technique are known, all else is ignored");
+        warn(options, "annotation: patient, technique and overlays are known, all else is ignored");
 }
 
 bool picture_options_read(const struct request *request, bool thumbnail,

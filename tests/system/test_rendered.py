@@ -208,6 +208,63 @@ def test_REN_06_quality_is_for_lossy_types_only(server, gradient):
         rendered(server, gradient, quality=wrong, expected=400)
 
 
+def overlay(dataset, group, rows, columns, bits, origin=(1, 1)):
+    """Bits are texts of 0 and 1, as they are seen."""
+    flat = "".join(bits)
+    packed = int(flat[::-1], 2).to_bytes((len(flat) + 15) // 16 * 2, "little")
+    dataset.add_new((group, 0x0010), "US", rows)
+    dataset.add_new((group, 0x0011), "US", columns)
+    dataset.add_new((group, 0x0040), "CS", "G")
+    dataset.add_new((group, 0x0050), "SS", list(origin))
+    dataset.add_new((group, 0x0100), "US", 1)
+    dataset.add_new((group, 0x0102), "US", 0)
+    dataset.add_new((group, 0x3000), "OW", packed)
+
+
+def test_REN_02_overlays_are_drawn_when_the_annotation_asks_for_them(server):
+    dataset = grey([[10, 20, 30], [40, 50, 60]])
+    overlay(dataset, 0x6000, 2, 3, ["100", "001"])
+    overlay(dataset, 0x6002, 1, 2, ["11"], origin=(2, 1))  # row, column
+    store(server, part10(dataset))
+    plain = [10, 20, 30, 40, 50, 60]
+    assert list(picture(rendered(server, dataset)).tobytes()) == plain
+    answer = rendered(server, dataset, annotation="overlays")
+    assert list(picture(answer).tobytes()) == [255, 20, 30, 255, 255, 255] and "Warning" not in answer.headers
+    assert "Warning" in rendered(server, dataset, annotation="overlays,flowers").headers
+    assert list(picture(get(url_of(server, dataset) + "/thumbnail", PNG)).tobytes()) == plain
+
+
+def test_REN_02_overlays_of_frames_and_in_unused_bits_are_drawn(server):
+    frames = grey([[10, 20]], NumberOfFrames=3)
+    frames.PixelData = bytes([10, 20] * 3)
+    overlay(frames, 0x6000, 1, 2, ["10", "01"])
+    frames.add_new((0x6000, 0x0015), "IS", 2)
+    frames.add_new((0x6000, 0x0051), "US", 2)
+    words_ = words([0x1000 | 100, 200, 0x0fff, 0x1000], 2, WindowCenter=2048, WindowWidth=4096)
+    words_.BitsStored, words_.HighBit, words_.PixelRepresentation = 12, 11, 0
+    for element, vr, value in ((0x10, "US", 2), (0x11, "US", 2), (0x40, "CS", "G"), (0x50, "SS", [1, 1]), (0x100, "US", 16), (0x102, "US", 12)):
+        words_.add_new((0x6000, element), vr, value)
+    store(server, part10(frames), part10(words_))
+    for number, expected in ((1, [10, 20]), (2, [255, 20]), (3, [10, 255])):
+        shown = rendered(server, frames, f"/frames/{number}/rendered", annotation="overlays")
+        assert list(picture(shown).tobytes()) == expected
+    plain = list(picture(rendered(server, words_)).tobytes())
+    assert plain[0] < 20 and plain[3] == 0
+    assert list(picture(rendered(server, words_, annotation="overlays")).tobytes()) == [255, plain[1], plain[2], 255]
+
+
+def test_REN_02_an_overlay_that_is_cut_short_or_elsewhere_is_drawn_as_far_as_it_is_seen(server):
+    dataset = grey([[10, 20], [30, 40]])
+    overlay(dataset, 0x6000, 2, 2, ["11", "11"], origin=(2, -1))
+    overlay(dataset, 0x6004, 60000, 60000, ["0" * 16])
+    store(server, part10(dataset))
+    assert list(picture(rendered(server, dataset, annotation="overlays")).tobytes()) == [10, 20, 30, 40]
+    edge = grey([[10, 20], [30, 40]])
+    overlay(edge, 0x6000, 2, 2, ["11", "11"], origin=(2, 2))
+    store(server, part10(edge))
+    assert list(picture(rendered(server, edge, annotation="overlays")).tobytes()) == [10, 20, 30, 255]
+
+
 def test_REN_06_an_annotation_that_is_not_burned_in_is_warned_of(server, gradient):
     answer = rendered(server, gradient, annotation="flowers")
     assert "annotation" in answer.headers["Warning"]
