@@ -54,7 +54,10 @@ struct forward_rule {
     const char *const *calling_ae_titles; /* who sent it to us; likewise */
 };
 
+struct worklist;
+
 struct dimse_options {
+    struct worklist *worklist;     /* the caller's; NULL: none of its services is there */
     const struct archive *archive; /* whose rules may coerce; the server fills it in */
     const char *address;           /* "127.0.0.1", "::", ... */
     uint16_t port;                 /* 0: any free one, see dimse_server_port */

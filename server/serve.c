@@ -42,6 +42,7 @@ struct server {
     struct http_server *http;
     struct openapi *openapi;
     struct viewer *viewer;
+    struct worklist *worklist;
     struct dimse_server *dimse;
     struct hl7_server *hl7;
     struct verifier *verifier;
@@ -259,9 +260,11 @@ static unsigned milliseconds(double seconds)
     return (unsigned)(seconds * 1000);
 }
 
-static struct dimse_options dimse_options(const struct settings *settings)
+static struct dimse_options dimse_options(const struct server *server,
+                                          const struct settings *settings)
 {
     return (struct dimse_options){
+        .worklist = server->worklist,
         .address = settings->bind,
         .port = (uint16_t)settings->dimse_port,
         .tls_port = (uint16_t)settings->dimse_tls_port,
@@ -309,7 +312,7 @@ static void warn_of_nobody(const struct dimse_options *options)
 
 static bool open_dimse(struct server *server, const struct settings *settings, struct error *err)
 {
-    const struct dimse_options options = dimse_options(settings);
+    const struct dimse_options options = dimse_options(server, settings);
     warn_of_nobody(&options);
     return dimse_server_open(server->archive, &options, &server->dimse, err);
 }
@@ -337,7 +340,7 @@ static void reload(struct server *server, const struct settings *running, int fl
     struct error err;
     bool ok = settings_load(flag_count, flags, &settings, &err);
     if (ok) {
-        struct dimse_options options = dimse_options(settings);
+        struct dimse_options options = dimse_options(server, settings);
         options.address = running->bind; /* what is listened on decides who may call */
         struct hl7_options hl7 = settings_hl7_options(settings);
         hl7.address = running->bind;

@@ -12,6 +12,7 @@ enum {
     VALUE_LIMIT = 1 << 20,
     STAMP_DIGITS = 14,
     WATCH_EVERY = 64, /* objects that did not match */
+    PROBES = 256,     /* terms that are counted to see which index leads to fewer objects */
 };
 
 struct search_key {
@@ -19,6 +20,7 @@ struct search_key {
     size_t depth;
     struct buffer value;
     struct match_key *match; /* NULL: it is only returned */
+    bool is_combined;        /* a time, matched with the date that stands before it */
 };
 
 struct search {
@@ -31,6 +33,8 @@ struct search {
     void *watch_context;
     /* The walk. */
     bool begun;
+    bool combines;
+    enum object_shelf one_shelf; /* 0: both */
     struct object_range range;
     char first[STAMP_DIGITS + 1];
     char last[STAMP_DIGITS + 1];
@@ -71,6 +75,16 @@ void search_free(struct search *search)
 void search_set_options(struct search *search, unsigned options)
 {
     search->options = options;
+}
+
+void search_set_shelf(struct search *search, enum object_shelf shelf)
+{
+    search->one_shelf = shelf;
+}
+
+void search_combine_date_time(struct search *search)
+{
+    search->combines = true;
 }
 
 void search_return_all(struct search *search)
@@ -205,12 +219,19 @@ static size_t group_of(const struct search_key *keys, size_t count, size_t depth
     return size;
 }
 
-static bool value_matches(const struct search_key *key, const struct dataset *dataset)
+static bool value_matches(const struct search_key *key, const struct search_key *time,
+                          const struct dataset *dataset)
 {
     struct buffer text = buffer_up_to(VALUE_LIMIT);
+    struct buffer clock = buffer_up_to(VALUE_LIMIT);
     dataset_text(dataset, key->path[key->depth - 1], &text);
-    bool ok = match_value(key->match, buffer_slice(&text));
+    if (time)
+        dataset_text(dataset, time->path[time->depth - 1], &clock);
+    bool ok = time ? match_combined(key->match, time->match, buffer_slice(&text),
+                                    buffer_slice(&clock))
+                   : match_value(key->match, buffer_slice(&text));
     buffer_release(&text);
+    buffer_release(&clock);
     return ok;
 }
 
@@ -233,7 +254,8 @@ static bool matches(const struct search_key *keys, size_t count, size_t depth,
         if (!has_matching(group, size))
             continue;
         if (group->depth == depth + 1 && group->match) {
-            if (!value_matches(group, dataset))
+            const struct search_key *time = i < count && keys[i].is_combined ? &keys[i] : NULL;
+            if (!group->is_combined && !value_matches(group, time, dataset))
                 return false;
             continue;
         }
@@ -315,71 +337,111 @@ static bool answer(struct search *search, const struct object *object,
 
 /* --- the walk ------------------------------------------------------------------------------ */
 
-/* The key that the index answers best: a single value before the beginning of one. */
-static void choose_index(struct search *search)
+static bool is_at(const struct search_key *key, const struct attribute_path *path)
 {
-    const struct object_kind_row *row = object_kind_row(search->kind);
-    size_t best = 0;
-    for (size_t i = 0; i < search->count; i++) {
-        const struct search_key *key = &search->keys[i];
-        const struct object_index *index = key->match
-                                               ? object_index_find(row, key->path, key->depth)
-                                               : NULL;
-        if (!index)
-            continue;
-        enum match_kind kind = match_key_kind(key->match);
-        bool is_single = (kind == MATCH_SINGLE || kind == MATCH_UID_LIST) &&
-                         match_key_count(key->match) == 1;
-        struct slice prefix = match_key_prefix(key->match);
-        /* Codes and states are shared by many, what identifies is not. */
-        size_t rank = is_single                               ? (index->vr == VR_CS   ? 2
-                                                                 : index->vr == VR_UI ? 5
-                                                                                      : 4)
-                      : kind == MATCH_WILDCARD && prefix.size ? 1 + (prefix.size > 1) * 2
-                                                              : 0;
-        if (rank <= best)
-            continue;
-        best = rank;
-        search->range.index = index->id;
-        search->range.prefix = !is_single;
-        search->range.value = is_single ? match_key_member(key->match, 0) : prefix;
-    }
+    return key->match && path->depth && path->depth == key->depth &&
+           memcmp(path->tags, key->path, key->depth * sizeof(key->path[0])) == 0;
 }
 
 static void take_stamp(struct slice folded, char stamp[STAMP_DIGITS + 1])
 {
-    folded = slice_take(folded, STAMP_DIGITS);
+    size_t size = strlen(stamp);
+    folded = slice_take(folded, STAMP_DIGITS - size);
     if (folded.size)
-        memcpy(stamp, folded.data, folded.size);
-    stamp[folded.size] = '\0';
+        memcpy(stamp + size, folded.data, folded.size);
+    stamp[size + folded.size] = '\0';
 }
 
-/* A range of the kind's own date bounds the walk (a DT is folded to UTC, as the index has it). */
+/* A single date, or a range, of the kind's own date bounds the walk (a DT is folded to UTC, as the
+ * index has it); a time that is one span with it does too. */
 static void choose_dates(struct search *search)
 {
     const struct object_kind_row *row = object_kind_row(search->kind);
+    struct search_key *date = NULL, *time = NULL;
     for (size_t i = 0; i < search->count; i++) {
-        const struct search_key *key = &search->keys[i];
-        if (!key->match || row->date.depth != key->depth ||
-            memcmp(row->date.tags, key->path, key->depth * sizeof(key->path[0])) != 0 ||
-            match_key_kind(key->match) != MATCH_RANGE)
-            continue;
-        take_stamp(match_key_lower(key->match), search->first);
-        take_stamp(match_key_upper(key->match), search->last);
+        if (is_at(&search->keys[i], &row->date))
+            date = &search->keys[i];
+        if (is_at(&search->keys[i], &row->time))
+            time = &search->keys[i];
+    }
+    if (!date)
+        return;
+    enum match_kind kind = match_key_kind(date->match);
+    bool is_range = kind == MATCH_RANGE;
+    /* Both ends of a single DA are the day; a single DT may be a year. */
+    if (kind == MATCH_SINGLE && match_key_count(date->match) == 1 &&
+        match_key_vr(date->match) == VR_DA) {
+        take_stamp(match_key_member(date->match, 0), search->first);
+        take_stamp(match_key_member(date->match, 0), search->last);
+    } else if (is_range) {
+        take_stamp(match_key_lower(date->match), search->first);
+        take_stamp(match_key_upper(date->match), search->last);
+    }
+    if (search->combines && is_range && time && match_key_kind(time->match) == MATCH_RANGE) {
+        time->is_combined = true; /* it stands right behind the date */
+        if (search->first[0])
+            take_stamp(match_key_lower(time->match), search->first);
+        if (search->last[0])
+            take_stamp(match_key_upper(time->match), search->last);
     }
     search->range.first = search->first[0] ? search->first : NULL;
     search->range.last = search->last[0] ? search->last : NULL;
 }
 
-static void begin(struct search *search)
+/* What the index can be asked for a key; false when it is of no use. */
+static bool range_of_key(const struct search *search, const struct search_key *key,
+                         struct object_range *range)
+{
+    const struct object_index *index =
+        key->match ? object_index_find(object_kind_row(search->kind), key->path, key->depth) : NULL;
+    if (!index)
+        return false;
+    enum match_kind kind = match_key_kind(key->match);
+    bool is_single = (kind == MATCH_SINGLE || kind == MATCH_UID_LIST) &&
+                     match_key_count(key->match) == 1;
+    struct slice prefix = match_key_prefix(key->match);
+    if (!is_single && (kind != MATCH_WILDCARD || !prefix.size))
+        return false;
+    *range = search->range;
+    range->index = index->id;
+    range->prefix = !is_single;
+    range->value = is_single ? match_key_member(key->match, 0) : prefix;
+    return true;
+}
+
+/* The index that leads to the fewest objects, as far as is counted: of the walk over all by their
+ * dates, and of the keys that are in an index. */
+static bool choose_index(struct search *search, struct worklist *worklist, struct error *err)
+{
+    struct object_range range, best = search->range;
+    size_t fewest = PROBES, count;
+    best.shelf = search->range.shelf = search->shelves[0];
+    if (best.first && !object_walk_count(worklist, &best, PROBES, &fewest, err))
+        return false;
+    for (size_t i = 0; i < search->count && fewest > 1; i++) {
+        if (!range_of_key(search, &search->keys[i], &range))
+            continue;
+        if (!object_walk_count(worklist, &range, fewest, &count, err))
+            return false;
+        /* Of several that have too many to count, one that matches exactly. */
+        if (count < fewest || (!best.index && !range.prefix)) {
+            best = range;
+            fewest = count;
+        }
+    }
+    search->range = best;
+    return true;
+}
+
+static bool begin(struct search *search, struct worklist *worklist, struct error *err)
 {
     static const enum object_shelf shelves[] = { OBJECT_LIVE, OBJECT_DONE };
     search->begun = true;
     search->range.kind = search->kind;
-    search->shelves = shelves;
-    search->shelf_count = 2;
-    choose_index(search);
+    search->shelves = search->one_shelf == OBJECT_DONE ? shelves + 1 : shelves;
+    search->shelf_count = search->one_shelf ? 1 : 2;
     choose_dates(search);
+    return choose_index(search, worklist, err);
 }
 
 static bool next_object(struct search *search, struct worklist *worklist, struct object *object,
@@ -408,8 +470,8 @@ bool search_next(struct search *search, struct worklist *worklist, struct object
 {
     bool found = true;
     *match = NULL;
-    if (!search->begun)
-        begin(search);
+    if (!search->begun && !begin(search, worklist, err))
+        return false;
     for (size_t seen = 1; !*match; seen++) {
         struct dataset *dataset = NULL;
         if (seen % WATCH_EVERY == 0 && search->watch && !search->watch(search->watch_context, err))

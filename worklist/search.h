@@ -14,6 +14,11 @@ enum { SEARCH_DEPTH = 8, SEARCH_KEYS = 512 };
 struct search *search_new(enum object_kind kind);
 void search_free(struct search *search);
 
+/* Only what stands on this shelf; without it both are searched, what is live first. */
+void search_set_shelf(struct search *search, enum object_shelf shelf);
+/* A range of the kind's own date and one of its time (kinds.c) are one span (PS3.4 C.2.2.2.5). */
+void search_combine_date_time(struct search *search);
+
 /* How the keys added from now on are matched: of enum match_option (dicom/match.h). */
 void search_set_options(struct search *search, unsigned options);
 /* `value` is UTF-8; empty: it matches whatever there is. The attribute is returned too. A key is
