@@ -42,7 +42,6 @@ struct server {
     struct http_server *http;
     struct openapi *openapi;
     struct viewer *viewer;
-    struct worklist *worklist;
     struct dimse_server *dimse;
     struct hl7_server *hl7;
     struct verifier *verifier;
