@@ -40,6 +40,7 @@ struct reader {
     struct answer of_series;
     struct answer of_instance;
     struct study_budget budget;
+    bool head; /* the first series and the first instance are enough */
 };
 
 static struct answer answer_of(enum level from, enum level level)
@@ -127,7 +128,8 @@ static bool add_instances(struct reader *reader, const struct identity *place,
     const struct listing_entry *entry;
     bool ok = listing_open(reader->archive, RECORD_INSTANCE, place->study, place->series, &listing,
                            err);
-    while (ok && (ok = listing_next(listing, &entry, err)) && entry)
+    while (ok && !(reader->head && series->instance_count) &&
+           (ok = listing_next(listing, &entry, err)) && entry)
         ok = add_instance(reader, series, owned, entry, err);
     listing_close(listing);
     return ok;
@@ -214,7 +216,7 @@ static bool add_series(struct reader *reader, struct owned_study *owned,
         return false;
     if (!found)
         *whole = false; /* deleted meanwhile */
-    return add_documents(reader, owned, series, parts, whole, err);
+    return reader->head || add_documents(reader, owned, series, parts, whole, err);
 }
 
 static bool read_tree(struct reader *reader, struct owned_study *owned, bool *whole,
@@ -226,7 +228,8 @@ static bool read_tree(struct reader *reader, struct owned_study *owned, bool *wh
     if (ok)
         owned->attributes = answer_take(&reader->of_study);
     ok = ok && listing_open(reader->archive, RECORD_SERIES, owned->uid, NULL, &listing, err);
-    while (ok && (ok = listing_next(listing, &entry, err)) && entry)
+    while (ok && !(reader->head && owned->study.series_count) &&
+           (ok = listing_next(listing, &entry, err)) && entry)
         ok = add_series(reader, owned, entry, whole, err);
     listing_close(listing);
     return ok;
@@ -246,13 +249,14 @@ static void link_series(struct owned_study *owned)
 
 /* Reads the study once. *whole tells that nothing in it changed meanwhile: every change of a study
  * gives its record another sequence number. */
-static bool read_once(struct archive *archive, const char *uid, struct study **out, bool *found,
-                      bool *whole, struct error *err)
+static bool read_once(struct archive *archive, const char *uid, bool head, struct study **out,
+                      bool *found, bool *whole, struct error *err)
 {
     struct reader reader;
     struct owned_study *owned = mem_alloc(sizeof(*owned));
     bool there = true;
     reader_init(&reader, archive);
+    reader.head = head;
     memcpy(owned->uid, uid, strlen(uid) + 1);
     *whole = true;
     bool ok = row_load_study(&reader.row, uid, found, err);
@@ -272,36 +276,62 @@ static bool read_once(struct archive *archive, const char *uid, struct study **o
 }
 
 /* With the write turn nothing changes. For studies that are being stored into all the time. */
-static bool read_in_turn(struct archive *archive, const char *uid, struct study **out, bool *found,
-                         struct error *err)
+static bool read_in_turn(struct archive *archive, const char *uid, bool head, struct study **out,
+                         bool *found, struct error *err)
 {
     struct transaction *transaction;
     bool whole;
     if (!transaction_open(archive->storage, &transaction, err))
         return false;
-    bool ok = read_once(archive, uid, out, found, &whole, err);
+    bool ok = read_once(archive, uid, head, out, found, &whole, err);
     transaction_close(transaction);
     if (ok && *found && !whole)
         return error_set(err, ERROR_CORRUPT, "the records of study %s do not fit together", uid);
     return ok;
 }
 
-bool study_open(struct archive *archive, const char *study_uid, struct study **out,
-                struct error *err)
+static bool open_study(struct archive *archive, const char *study_uid, bool head,
+                       struct study **out, struct error *err)
 {
     bool found = false;
     bool whole = false;
     if (!lookup_is_place(study_uid, NULL, NULL))
         return error_set(err, ERROR_NOT_FOUND, "no such study");
     for (int i = 0; i < READ_TRIES && !whole; i++) {
-        if (!read_once(archive, study_uid, out, &found, &whole, err))
+        if (!read_once(archive, study_uid, head, out, &found, &whole, err))
             return false;
         if (!found)
             return lookup_absent(archive, study_uid, NULL, NULL, err);
     }
-    if (!whole && !read_in_turn(archive, study_uid, out, &found, err))
+    if (!whole && !read_in_turn(archive, study_uid, head, out, &found, err))
         return false;
     return found || lookup_absent(archive, study_uid, NULL, NULL, err);
+}
+
+bool study_open(struct archive *archive, const char *study_uid, struct study **out,
+                struct error *err)
+{
+    return open_study(archive, study_uid, false, out, err);
+}
+
+bool study_open_head(struct archive *archive, const char *study_uid, struct study **out,
+                     struct error *err)
+{
+    return open_study(archive, study_uid, true, out, err);
+}
+
+bool study_last_change(struct archive *archive, const char *study_uid, uint64_t *sequence,
+                       bool *found, struct error *err)
+{
+    struct study_record record;
+    *found = false;
+    if (!lookup_is_place(study_uid, NULL, NULL))
+        return true;
+    study_record_init(&record);
+    bool ok = lookup_study(archive, study_uid, &record, found, err);
+    *sequence = *found ? record.changed : 0;
+    study_record_release(&record);
+    return ok;
 }
 
 bool study_next(struct archive *archive, const char *after, char study_uid[UID_SIZE], bool *found,

@@ -35,7 +35,15 @@ struct study {
 /* ERROR_NOT_FOUND, or ERROR_GONE when it was deleted. */
 bool study_open(struct archive *archive, const char *study_uid, struct study **out,
                 struct error *err);
+/* The same with the first series alone, and of that the first instance: for who only looks at the
+ * study and patient level. */
+bool study_open_head(struct archive *archive, const char *study_uid, struct study **out,
+                     struct error *err);
 void study_close(struct study *study);
+
+/* The sequence number of the study's last change in the feed; *found false when it is not there. */
+bool study_last_change(struct archive *archive, const char *study_uid, uint64_t *sequence,
+                       bool *found, struct error *err);
 
 /* Every study UID in ascending order, after `after` ("" for the first): *found false at the end.
  * For walks that may take long: holds nothing open between the calls. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "cast/capability.h"
 
-#include "cast/fhir_search.h"
+#include "cast/search_parameters.h"
 
 static void add_interaction(cJSON *resource, const char *code)
 {
@@ -10,40 +10,59 @@ static void add_interaction(cJSON *resource, const char *code)
     json_append_take(json_need_array(resource, "interaction"), interaction);
 }
 
-static cJSON *describe(const char *type)
+static cJSON *names_of(const char *const names[SEARCH_INCLUDES])
 {
-    size_t count;
-    const struct search_parameter *parameters = fhir_search_parameters(type, &count);
-    cJSON *resource = json_object();
-    json_set_text(resource, "type", type);
-    add_interaction(resource, "read");
-    add_interaction(resource, "search-type");
-    json_set_text(resource, "versioning", "no-version");
     cJSON *list = json_array();
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < SEARCH_INCLUDES && names[i]; i++)
+        json_append_take(list, json_string(names[i]));
+    return list;
+}
+
+static cJSON *parameters_of(const struct search_type *type, enum fhir_version version)
+{
+    cJSON *list = json_array();
+    for (size_t i = 0; i < type->parameter_count; i++) {
+        const struct search_parameter *from = &type->parameters[i];
+        if (from->version != FHIR_UNKNOWN && from->version != version)
+            continue;
         cJSON *parameter = json_object();
-        json_set_text(parameter, "name", parameters[i].name);
-        json_set_text(parameter, "type", parameters[i].kind);
-        json_set_text(parameter, "documentation", parameters[i].documentation);
+        json_set_text(parameter, "name", from->name);
+        json_set_text(parameter, "type", search_kind_name(from->kind));
+        json_set_text(parameter, "documentation", from->documentation);
         json_append_take(list, parameter);
     }
-    json_set_take(resource, "searchParam", list);
+    return list;
+}
+
+static cJSON *describe(const struct search_type *type, enum fhir_version version)
+{
+    cJSON *resource = json_object();
+    json_set_text(resource, "type", type->name);
+    add_interaction(resource, "read");
+    add_interaction(resource, "vread");
+    add_interaction(resource, "search-type");
+    json_set_text(resource, "versioning", "versioned");
+    json_set_take(resource, "readHistory", json_boolean(false));
+    json_set_text(resource, "conditionalRead", "full-support");
+    json_set_take(resource, "searchInclude", names_of(type->includes));
+    json_set_take(resource, "searchRevInclude", names_of(type->revincludes));
+    json_set_take(resource, "searchParam", parameters_of(type, version));
     return resource;
 }
 
-static cJSON *describe_rest(void)
+static cJSON *describe_rest(enum fhir_version version)
 {
-    static const char *const types[] = { "ImagingStudy", "Patient", "Endpoint" };
     cJSON *rest = json_object();
     json_set_text(rest, "mode", "server");
     json_set_text(rest, "documentation",
-                  "The studies of an imaging archive, read-only and as they are now.");
-    for (size_t i = 0; i < sizeof types / sizeof *types; i++)
-        json_append_take(json_need_array(rest, "resource"), describe(types[i]));
+                  "The studies of an imaging archive, read-only and as they are now. Of each "
+                  "resource there is the present version only.");
+    for (size_t i = 0; i < search_type_count; i++)
+        json_append_take(json_need_array(rest, "resource"), describe(&search_types[i], version));
     return rest;
 }
 
-cJSON *capability_statement(const char *base)
+cJSON *capability_statement(const char *base, enum fhir_version version)
 {
     cJSON *statement = json_object();
     json_set_text(statement, "resourceType", "CapabilityStatement");
@@ -58,10 +77,10 @@ cJSON *capability_statement(const char *base)
     json_set_text(implementation, "description", "Hounsfield, a DICOM imaging server");
     json_set_text(implementation, "url", base);
     json_set_take(statement, "implementation", implementation);
-    json_set_text(statement, "fhirVersion", "4.0.1");
+    json_set_text(statement, "fhirVersion", fhir_version_number(version));
     cJSON *formats = json_need_array(statement, "format");
     json_append_take(formats, json_string("application/fhir+json"));
     json_append_take(formats, json_string("json"));
-    json_append_take(json_need_array(statement, "rest"), describe_rest());
+    json_append_take(json_need_array(statement, "rest"), describe_rest(version));
     return statement;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
-/* What the view can do, as a CapabilityStatement. */
+/* What the view says of itself, made of the tables that it works by. */
 
-#include "cast/json.h"
+#include "cast/fhir_version.h"
 
-cJSON *capability_statement(const char *base);
+cJSON *capability_statement(const char *base, enum fhir_version version);

@@ -53,9 +53,20 @@ static bool check_options(const struct cast_options *options, struct error *err)
     if (options->timezone && *options->timezone && !fhir_zone(options->timezone, zone))
         return error_set(err, ERROR_INVALID,
                          "the time zone (fhir.timezone) is not of the form +01:00");
+    enum fhir_version version;
+    if (options->version && !fhir_version_named(options->version, &version))
+        return error_set(err, ERROR_INVALID, "the release (fhir.version) is auto, R4 or R5");
     if (options->dicomweb_url && *options->dicomweb_url && !text_is_uri(options->dicomweb_url))
         return error_set(err, ERROR_INVALID, "the cast's DICOMweb address is no URL");
     return true;
+}
+
+static enum fhir_version version_of(const struct cast_options *options)
+{
+    enum fhir_version version = FHIR_UNKNOWN;
+    if (options->version)
+        fhir_version_named(options->version, &version);
+    return version;
 }
 
 static bool set_withheld(struct cast *cast, const struct cast_options *options, struct error *err)
@@ -153,6 +164,7 @@ static bool start_follower(struct cast *cast, const struct cast_options *options
         .workers = options->workers,
         .removal = removal_of(options->removal),
         .strict = options->strict,
+        .version = version_of(options),
     };
     warn_of_plain_text(client.url, cast->bearer || client.user);
     warn_of_plain_text(options->oauth.token_url, cast->bearer != NULL);
@@ -168,7 +180,7 @@ bool cast_open(struct archive *archive, const struct cast_options *options, stru
     struct cast *cast = mem_alloc(sizeof *cast);
     cast->archive = archive;
     bool casts = options->fhir_url && *options->fhir_url;
-    cast->view = fhir_view_new(archive, &cast->view_mapping);
+    cast->view = fhir_view_new(archive, &cast->view_mapping, version_of(options));
     if (!set_mapping(cast, options, err) ||
         (casts && (!open_bearer(cast, options, err) || !start_follower(cast, options, err)))) {
         cast_close(cast);

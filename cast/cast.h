@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
-/* What FHIR sees: a follower of the change feed that keeps a FHIR R4 server in step, and the
- * read-only /fhir view of the same mapping. */
+/* What FHIR sees: a follower of the change feed that keeps a FHIR server (R4 or R5) in step, and
+ * the read-only /fhir view of the same mapping. */
 
 #include <cjson/cJSON.h>
 
@@ -39,6 +39,8 @@ struct cast_options {
     unsigned workers;       /* studies in flight; 0: 4 */
     const char *removal;    /* what becomes of the ImagingStudy of a study that is gone: "delete",
                                "cancelled" or "entered-in-error"; NULL: "delete" */
+    const char *version;    /* of FHIR: "R4", "R5", or "auto" (NULL): what the server says, and R4
+                               for the view */
     const char *timezone;   /* "+01:00": for studies that do not say theirs; NULL: date only */
     const char *const *withhold;      /* groups that are not cast (cast/withhold.h),
                                          NULL-terminated; or NULL */

@@ -5,302 +5,32 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/memory.h"
+#include "archive/patient_ids.h"
 #include "cast/identifier.h"
-#include "cast/text.h"
+#include "cast/search_entries.h"
+#include "cast/search_keys.h"
 
-enum { DEFAULT_COUNT = 20, MOST_COUNT = 100, MOST_VALUES = 50, MOST_OFFSET = 1000 * 1000 };
-/* Instances in one page: a page of large studies is a short one. */
-enum { MOST_INSTANCES = 20 * 1000 };
-
-static const struct search_parameter imaging_study_parameters[] = {
-    { "_id", "token", "The Study Instance UID" },
-    { "identifier", "token",
-      "urn:dicom:uid|urn:oid:<Study Instance UID>, or an accession number or study ID" },
-    { "patient", "reference", "The id of a Patient of this server" },
-    { "subject", "reference", "As patient" },
-};
-static const struct search_parameter patient_parameters[] = {
-    { "_id", "token", "The id of a Patient of this server" },
-    { "identifier", "token", "A Patient ID, with or without its system" },
-};
-static const struct search_parameter endpoint_parameters[] = {
-    { "_id", "token", "wado-rs or qido-rs" },
-    { "identifier", "token", "The service with its address" },
-};
-
-const struct search_parameter *fhir_search_parameters(const char *type, size_t *count)
-{
-    if (strcmp(type, "ImagingStudy") == 0) {
-        *count = sizeof imaging_study_parameters / sizeof *imaging_study_parameters;
-        return imaging_study_parameters;
-    }
-    if (strcmp(type, "Patient") == 0) {
-        *count = sizeof patient_parameters / sizeof *patient_parameters;
-        return patient_parameters;
-    }
-    *count = sizeof endpoint_parameters / sizeof *endpoint_parameters;
-    return endpoint_parameters;
-}
-
-/* --- what is asked for --- */
-
-/* One value of an identifier parameter: [system|]value (R4 3.1.1.4.10). */
-struct token {
-    bool any_system;
-    char *system;
-    char *value;
-};
-
-struct values {
-    char *texts[MOST_VALUES];
-    size_t count;
-};
+/* What one walk may look at before the page ends, full or not; a link leads on. */
+enum { MOST_CANDIDATES = 2000 };
+/* Likewise of one that only counts. */
+enum { MOST_COUNTED = 20 * 1000 };
 
 struct search {
+    struct search_entries entries;
     const struct view_source *source;
-    const char *type;
-    struct token identifiers[MOST_VALUES];
-    size_t identifier_count;
-    struct values ids;
-    struct values patients;
-    bool by_identifier;
-    bool by_id;
-    bool by_patient;
-    uint64_t count;
-    uint64_t offset;
-    /* What was found. */
-    uint64_t matched;
-    uint64_t given;
-    size_t instances;
-    bool more;
-    cJSON *seen; /* object: ids */
-    cJSON *entries;
-    const char *base;
+    const struct search_request *request;
+    unsigned candidates;
+    bool whole;                       /* it came to the end */
+    char here[SEARCH_PAGE_SIZE + 16]; /* "_offset=20": where the page begins, and the next one */
+    char next[SEARCH_PAGE_SIZE + 16];
 };
 
-static void search_release(struct search *search)
+/* The page has its matches, or has taken long enough. */
+static bool is_over(struct search *search)
 {
-    for (size_t i = 0; i < search->identifier_count; i++) {
-        free(search->identifiers[i].system);
-        free(search->identifiers[i].value);
-    }
-    for (size_t i = 0; i < search->ids.count; i++)
-        free(search->ids.texts[i]);
-    for (size_t i = 0; i < search->patients.count; i++)
-        free(search->patients.texts[i]);
-    cJSON_Delete(search->seen);
-    cJSON_Delete(search->entries);
-}
-
-/* The text up to the next `,` (or, for tokens, `|`) that no backslash stands before, without the
- * backslashes. *at goes behind it and *separator tells what it was. */
-static char *unescape_to(const char **at, const char *separators, char *separator)
-{
-    struct buffer text = buffer_up_to(IDENTIFIER_MAX * 4);
-    const char *from = *at;
-    for (; *from && !strchr(separators, *from); from++) {
-        if (*from == '\\' && from[1])
-            from++;
-        buffer_append_byte(&text, (uint8_t)*from);
-    }
-    *separator = *from;
-    *at = *from ? from + 1 : from;
-    char *copy = mem_copy_text(buffer_text(&text));
-    buffer_release(&text);
-    return copy;
-}
-
-static bool too_many(struct error *err)
-{
-    return error_set(err, ERROR_LIMIT, "a parameter has more than %d values", MOST_VALUES);
-}
-
-static bool read_identifiers(struct search *search, const char *text, struct error *err)
-{
-    search->by_identifier = true;
-    do {
-        char separator;
-        if (search->identifier_count == MOST_VALUES)
-            return too_many(err);
-        struct token *token = &search->identifiers[search->identifier_count++];
-        token->value = unescape_to(&text, "|,", &separator);
-        token->any_system = separator != '|';
-        if (separator == '|') {
-            token->system = token->value;
-            token->value = unescape_to(&text, ",", &separator);
-        }
-        if (separator != ',')
-            return true;
-    } while (true);
-}
-
-static bool read_values(struct values *values, const char *text, struct error *err)
-{
-    char separator = ',';
-    while (separator == ',') {
-        if (values->count == MOST_VALUES)
-            return too_many(err);
-        values->texts[values->count++] = unescape_to(&text, ",", &separator);
-    }
-    return true;
-}
-
-/* "Patient/x", "x", or a whole URL of ours, as the id. */
-static void strip_references(struct search *search, const char *base)
-{
-    for (size_t i = 0; i < search->patients.count; i++) {
-        char *text = search->patients.texts[i];
-        size_t size = strlen(base);
-        const char *rest = text;
-        if (strncmp(rest, base, size) == 0 && rest[size] == '/')
-            rest += size + 1;
-        if (strncmp(rest, "Patient/", 8) == 0)
-            rest += 8;
-        memmove(text, rest, strlen(rest) + 1);
-    }
-}
-
-static bool read_number(const char *name, const char *text, uint64_t most, uint64_t *number,
-                        struct error *err)
-{
-    if (!*text || strspn(text, "0123456789") != strlen(text) || strlen(text) > 9)
-        return error_set(err, ERROR_INVALID, "%s is no number", name);
-    *number = strtoull(text, NULL, 10);
-    if (*number > most)
-        *number = most;
-    return true;
-}
-
-static bool is_strict(const struct request *request)
-{
-    const char *prefer = request_header(request, "Prefer");
-    return prefer && strstr(prefer, "handling=strict");
-}
-
-static bool is_parameter_of(const char *type, const char *name)
-{
-    size_t count;
-    const struct search_parameter *parameters = fhir_search_parameters(type, &count);
-    for (size_t i = 0; i < count; i++)
-        if (strcmp(parameters[i].name, name) == 0)
-            return true;
-    return false;
-}
-
-static bool read_parameter(struct search *search, const struct query_pair *pair, bool strict,
-                           struct error *err)
-{
-    if (strcmp(pair->name, "_count") == 0)
-        return read_number("_count", pair->value, MOST_COUNT, &search->count, err) &&
-               (search->count || (search->count = 1));
-    if (strcmp(pair->name, "_offset") == 0)
-        return read_number("_offset", pair->value, MOST_OFFSET, &search->offset, err);
-    if (strcmp(pair->name, "_format") == 0 || strcmp(pair->name, "_pretty") == 0)
-        return true;
-    if (!is_parameter_of(search->type, pair->name))
-        return !strict || error_set(err, ERROR_INVALID, "a search parameter is not known here");
-    if (strcmp(pair->name, "identifier") == 0)
-        return read_identifiers(search, pair->value, err);
-    if (strcmp(pair->name, "_id") == 0) {
-        search->by_id = true;
-        return read_values(&search->ids, pair->value, err);
-    }
-    search->by_patient = true;
-    return read_values(&search->patients, pair->value, err);
-}
-
-static bool read_parameters(struct search *search, const struct request *request, struct error *err)
-{
-    size_t count;
-    const struct query_pair *pairs = request_query(request, &count);
-    search->count = DEFAULT_COUNT;
-    for (size_t i = 0; i < count; i++)
-        if (!read_parameter(search, &pairs[i], is_strict(request), err))
-            return false;
-    strip_references(search, search->base);
-    return true;
-}
-
-/* --- what matches --- */
-
-static bool token_fits(const struct token *token, const cJSON *identifier)
-{
-    const char *system = json_text(identifier, "system");
-    const char *value = json_text(identifier, "value");
-    if (*token->value && (!value || strcmp(value, token->value) != 0))
-        return false;
-    return token->any_system || strcmp(system ? system : "", token->system) == 0;
-}
-
-static bool fits_identifier(const struct search *search, const cJSON *resource)
-{
-    const cJSON *identifier;
-    for (identifier = json_first(json_get(resource, "identifier")); identifier;
-         identifier = identifier->next)
-        for (size_t i = 0; i < search->identifier_count; i++)
-            if (token_fits(&search->identifiers[i], identifier))
-                return true;
-    return !search->by_identifier;
-}
-
-static bool is_among(const struct values *values, const char *text)
-{
-    for (size_t i = 0; text && i < values->count; i++)
-        if (strcmp(values->texts[i], text) == 0)
-            return true;
-    return false;
-}
-
-static bool fits(const struct search *search, const cJSON *resource)
-{
-    const char *subject = json_text(json_get(resource, "subject"), "reference");
-    if (search->by_id && !is_among(&search->ids, json_text(resource, "id")))
-        return false;
-    if (search->by_patient && !(subject && strncmp(subject, "Patient/", 8) == 0 &&
-                                is_among(&search->patients, subject + 8)))
-        return false;
-    return fits_identifier(search, resource);
-}
-
-static void add_entry_take(struct search *search, cJSON *resource)
-{
-    cJSON *entry = json_object();
-    cJSON *mode = json_object();
-    char *url = mem_format("%s/%s/%s", search->base, search->type, json_text(resource, "id"));
-    json_set_text(entry, "fullUrl", url);
-    json_set_take(entry, "resource", resource);
-    json_set_text(mode, "mode", "match");
-    json_set_take(entry, "search", mode);
-    json_append_take(search->entries, entry);
-    free(url);
-}
-
-/* Takes the resource; false when the page is full and there was one more. */
-static bool offer_take(struct search *search, cJSON *resource)
-{
-    const char *id = json_text(resource, "id");
-    if (json_get(search->seen, id) || !fits(search, resource)) {
-        cJSON_Delete(resource);
-        return true;
-    }
-    json_set_text(search->seen, id, "seen");
-    uint64_t index = search->matched++;
-    if (index < search->offset) {
-        cJSON_Delete(resource);
-        return true;
-    }
-    if (search->given >= search->count || search->instances >= MOST_INSTANCES) {
-        cJSON_Delete(resource);
-        search->more = true;
-        return false;
-    }
-    const cJSON *series;
-    for (series = json_first(json_get(resource, "series")); series; series = series->next)
-        search->instances += (size_t)cJSON_GetArraySize(json_get(series, "instance"));
-    search->given++;
-    add_entry_take(search, resource);
-    return true;
+    if (search->candidates >= (search->entries.counting ? MOST_COUNTED : MOST_CANDIDATES))
+        search->entries.more = true;
+    return search->entries.more;
 }
 
 static bool is_absence(const struct error *err)
@@ -308,231 +38,462 @@ static bool is_absence(const struct error *err)
     return err->code == ERROR_NOT_FOUND || err->code == ERROR_GONE;
 }
 
-/* --- where to look --- */
+/* --- candidates --- */
 
-typedef bool (*resource_maker)(const struct view_source *source, const char *key, cJSON **out,
-                               struct error *err);
-
-/* One resource by its key, when it is there. */
-static bool offer(struct search *search, resource_maker make, const char *key, struct error *err)
+/* A study that is not there is none. */
+static bool offer_study(struct search *search, const char *uid, struct error *err)
 {
-    cJSON *resource = NULL;
+    struct mapping mapping;
     struct error why = { 0 };
-    if (search->more)
+    if (search->entries.more || search_entries_seen(&search->entries, uid))
         return true;
-    if (!make(search->source, key, &resource, &why)) {
+    search->candidates++;
+    if (!view_study(search->source, uid, &mapping, &why)) {
         if (is_absence(&why))
             return true;
         *err = why;
         return false;
     }
-    offer_take(search, resource);
+    search_entries_offer(&search->entries, &mapping.imaging_study, mapping.patient);
+    mapping_release(&mapping);
     return true;
 }
 
-/* All studies with a value of a key. */
-static bool offer_studies(struct search *search, resource_maker make, uint32_t tag,
-                          const char *value, struct error *err)
+/* The Patient of a study, if no newer study tells of it: each Patient is met just once. */
+static bool offer_patient_of(struct search *search, const char *uid, struct error *err)
 {
-    struct view_studies studies;
-    char uid[UID_SIZE];
-    bool found = true;
-    bool ok = true;
-    if (!view_studies_open(search->source, tag, value, 0, &studies, err))
-        return err->code == ERROR_INVALID; /* no value that the attribute can have */
-    while (ok && !search->more) {
-        ok = view_studies_next(&studies, uid, &found, err);
-        if (!ok || !found)
-            break;
-        ok = offer(search, make, uid, err);
-    }
-    view_studies_close(&studies);
-    return ok;
-}
-
-/* Without a criterion the page is cut where the studies are read, not where they are mapped. */
-static bool offer_page(struct search *search, struct error *err)
-{
-    struct view_studies studies;
-    char uid[UID_SIZE];
-    bool found = true;
-    bool ok = true;
-    if (!view_studies_open(search->source, 0, NULL, search->offset, &studies, err))
-        return false;
-    search->matched = search->offset;
-    while (ok && !search->more) {
-        ok = view_studies_next(&studies, uid, &found, err);
-        if (!ok || !found)
-            break;
-        ok = offer(search, view_imaging_study, uid, err);
-    }
-    view_studies_close(&studies);
-    return ok;
-}
-
-static const char *study_uid_of(const struct token *token)
-{
-    static const char oid[] = "urn:oid:";
-    bool uid_system = token->any_system || strcmp(token->system, SYSTEM_DICOM_UID) == 0;
-    return uid_system && strncmp(token->value, oid, sizeof oid - 1) == 0
-               ? token->value + sizeof oid - 1
-               : NULL;
-}
-
-static bool imaging_studies_by_token(struct search *search, const struct token *token,
-                                     struct error *err)
-{
-    const char *uid = study_uid_of(token);
-    if (uid)
-        return offer(search, view_imaging_study, uid, err);
-    return !*token->value ||
-           (offer_studies(search, view_imaging_study, TAG_ACCESSION_NUMBER, token->value, err) &&
-            offer_studies(search, view_imaging_study, TAG_STUDY_ID, token->value, err));
-}
-
-/* The studies of a Patient: by its Patient ID, or the one study that tells of it. */
-static bool imaging_studies_of(struct search *search, const char *id, struct error *err)
-{
+    cJSON *patient = NULL, *newest = NULL;
+    char newest_uid[UID_SIZE];
     struct error why = { 0 };
+    bool ok = true;
+    if (search->entries.more)
+        return true;
+    search->candidates++;
+    if (view_patient_of_study(search->source, uid, &patient, &why) &&
+        !search_entries_seen(&search->entries, json_text(patient, "id")) &&
+        view_patient_from(search->source, json_text(patient, "id"), &newest, newest_uid, &why) &&
+        strcmp(newest_uid, uid) == 0)
+        search_entries_offer(&search->entries, &newest, NULL);
+    if (why.code && !is_absence(&why)) {
+        *err = why;
+        ok = false;
+    }
+    cJSON_Delete(patient);
+    cJSON_Delete(newest);
+    return ok;
+}
+
+static bool offer_patient(struct search *search, const char *id, struct error *err)
+{
     cJSON *patient = NULL;
+    struct error why = { 0 };
+    if (search->entries.more)
+        return true;
+    search->candidates++;
     if (!view_patient(search->source, id, &patient, &why)) {
         if (is_absence(&why))
             return true;
         *err = why;
         return false;
     }
-    char value[FHIR_ID_SIZE];
+    search_entries_offer(&search->entries, &patient, NULL);
+    cJSON_Delete(patient);
+    return true;
+}
+
+typedef bool (*offer_function)(struct search *search, const char *uid, struct error *err);
+
+/* All studies with a value of a key. */
+static bool offer_by_key(struct search *search, offer_function offer, const struct view_key *key,
+                         uint64_t at_most, struct error *err)
+{
+    struct view_studies studies;
+    struct error why = { 0 };
+    char uid[UID_SIZE];
+    bool found = true;
+    bool ok = true;
+    if (!view_studies_open(search->source, key, 1, 0, &studies, &why)) {
+        if (why.code == ERROR_INVALID)
+            return true; /* no value that the attribute can have */
+        *err = why;
+        return false;
+    }
+    for (uint64_t i = 0; i < at_most && ok && !search->entries.more; i++) {
+        ok = view_studies_next(&studies, uid, &found, err);
+        if (!ok || !found)
+            break;
+        ok = offer(search, uid, err);
+    }
+    view_studies_close(&studies);
+    return ok;
+}
+
+/* --- by values that lead to few studies --- */
+
+static const char *study_uid_of(const struct search_value *value)
+{
+    static const char oid[] = "urn:oid:";
+    bool is_uid = !value->system || strcmp(value->system, SYSTEM_DICOM_UID) == 0;
+    if (!is_uid)
+        return NULL;
+    const char *uid = value->text;
+    if (strncmp(uid, oid, sizeof oid - 1) == 0)
+        return uid + sizeof oid - 1;
+    return value->system ? uid : NULL;
+}
+
+static bool by_study_identifier(struct search *search, const struct search_value *value,
+                                struct error *err)
+{
+    const struct view_key accession = { LEVEL_STUDY, TAG_ACCESSION_NUMBER, value->text, true };
+    const struct view_key study_id = { LEVEL_STUDY, TAG_STUDY_ID, value->text, true };
+    const char *uid = study_uid_of(value);
+    if (uid)
+        return offer_study(search, uid, err);
+    if (!*value->text)
+        return true;
+    if (uid_is_valid(value->text) && !offer_study(search, value->text, err))
+        return false;
+    return offer_by_key(search, offer_study, &accession, VIEW_MOST_STUDIES, err) &&
+           offer_by_key(search, offer_study, &study_id, VIEW_MOST_STUDIES, err);
+}
+
+/* The studies of a Patient: by its Patient ID, or the one study that tells of it. */
+static bool by_patient(struct search *search, const struct search_value *value, struct error *err)
+{
+    struct error why = { 0 };
+    cJSON *patient = NULL;
+    if (value->whole_type)
+        return true;
+    if (!view_patient(search->source, value->text, &patient, &why)) {
+        if (is_absence(&why))
+            return true;
+        *err = why;
+        return false;
+    }
+    char id[FHIR_ID_SIZE];
     const char *text = json_text(identifier_of_resource(patient), "value");
-    bool ok = patient_id_read(id, value) == PATIENT_ID_STUDY
-                  ? offer(search, view_imaging_study, text, err)
-                  : offer_studies(search, view_imaging_study, TAG_PATIENT_ID, text, err);
+    const struct view_key key = { LEVEL_PATIENT, TAG_PATIENT_ID, text, true };
+    bool ok = patient_id_read(value->text, id) == PATIENT_ID_STUDY
+                  ? offer_study(search, text, err)
+                  : offer_by_key(search, offer_study, &key, VIEW_MOST_STUDIES, err);
     cJSON_Delete(patient);
     return ok;
 }
 
-static bool search_imaging_studies(struct search *search, struct error *err)
+static bool by_patient_identifier_of(struct search *search, offer_function offer,
+                                     const struct search_value *value, uint64_t at_most,
+                                     struct error *err)
 {
-    bool ok = true;
-    if (search->by_id) {
-        for (size_t i = 0; i < search->ids.count && ok; i++)
-            ok = offer(search, view_imaging_study, search->ids.texts[i], err);
-    } else if (search->by_identifier) {
-        for (size_t i = 0; i < search->identifier_count && ok; i++)
-            ok = imaging_studies_by_token(search, &search->identifiers[i], err);
-    } else if (search->by_patient) {
-        for (size_t i = 0; i < search->patients.count && ok; i++)
-            ok = imaging_studies_of(search, search->patients.texts[i], err);
-    } else {
-        ok = offer_page(search, err);
-    }
-    return ok;
-}
-
-static bool patients_by_token(struct search *search, const struct token *token, struct error *err)
-{
-    if (!*token->value)
+    const struct view_key key = { LEVEL_PATIENT, TAG_PATIENT_ID, value->text, true };
+    if (!*value->text)
         return true;
-    if (uid_is_valid(token->value) && !offer(search, view_patient_of_study, token->value, err))
+    if (uid_is_valid(value->text) && !offer(search, value->text, err))
         return false;
-    return offer_studies(search, view_patient_of_study, TAG_PATIENT_ID, token->value, err);
+    return offer_by_key(search, offer, &key, at_most, err);
 }
 
-static bool search_patients(struct search *search, struct error *err)
+static bool by_patient_identifier(struct search *search, const struct search_value *value,
+                                  struct error *err)
 {
-    bool ok = true;
-    if (search->by_id) {
-        for (size_t i = 0; i < search->ids.count && ok; i++)
-            ok = offer(search, view_patient, search->ids.texts[i], err);
-    } else if (search->by_identifier) {
-        for (size_t i = 0; i < search->identifier_count && ok; i++)
-            ok = patients_by_token(search, &search->identifiers[i], err);
-    } else {
-        ok = offer_studies(search, view_patient_of_study, 0, NULL, err);
+    return by_patient_identifier_of(search, offer_study, value, VIEW_MOST_STUDIES, err);
+}
+
+static bool by_identifier_of_patient(struct search *search, const struct search_value *value,
+                                     struct error *err)
+{
+    return by_patient_identifier_of(search, offer_patient_of, value, VIEW_MOST_OF_PATIENT, err);
+}
+
+static bool by_uid(struct search *search, const struct search_value *value, enum level level,
+                   uint32_t tag, struct error *err)
+{
+    static const char oid[] = "urn:oid:";
+    const char *uid = value->text;
+    if (strncmp(uid, oid, sizeof oid - 1) == 0)
+        uid += sizeof oid - 1;
+    const struct view_key key = { level, tag, uid, true };
+    return !uid_is_safe(slice_text(uid)) ||
+           offer_by_key(search, offer_study, &key, VIEW_MOST_STUDIES, err);
+}
+
+static bool by_series(struct search *search, const struct search_value *value, struct error *err)
+{
+    return by_uid(search, value, LEVEL_SERIES, TAG_SERIES_INSTANCE_UID, err);
+}
+
+static bool by_instance(struct search *search, const struct search_value *value, struct error *err)
+{
+    return by_uid(search, value, LEVEL_INSTANCE, TAG_SOP_INSTANCE_UID, err);
+}
+
+static bool by_study_id(struct search *search, const struct search_value *value, struct error *err)
+{
+    return offer_study(search, value->text, err);
+}
+
+static bool by_patient_id(struct search *search, const struct search_value *value,
+                          struct error *err)
+{
+    return offer_patient(search, value->text, err);
+}
+
+/* The first one that a search has leads to its studies; all others are only compared. */
+static const struct way {
+    const char *type;
+    const char *parameter;
+    bool of_patient;
+    bool (*go)(struct search *search, const struct search_value *value, struct error *err);
+} ways[] = {
+    { "ImagingStudy", "_id", false, by_study_id },
+    { "ImagingStudy", "instance", false, by_instance },
+    { "ImagingStudy", "series", false, by_series },
+    { "ImagingStudy", "identifier", false, by_study_identifier },
+    { "ImagingStudy", "patient", false, by_patient },
+    { "ImagingStudy", "subject", false, by_patient },
+    { "ImagingStudy", "patient", true, by_patient_identifier },
+    { "ImagingStudy", "subject", true, by_patient_identifier },
+    { "Patient", "_id", false, by_patient_id },
+    { "Patient", "identifier", false, by_identifier_of_patient },
+};
+
+static const struct search_criterion *criterion_of(const struct search_request *request,
+                                                   const struct way *way)
+{
+    for (size_t i = 0; i < request->criterion_count; i++) {
+        const struct search_criterion *criterion = &request->criteria[i];
+        if (criterion->modifier == MODIFIER_NONE && criterion->of_patient == way->of_patient &&
+            strcmp(criterion->parameter->name, way->parameter) == 0)
+            return criterion;
     }
+    return NULL;
+}
+
+static const struct way *find_way(const struct search_request *request,
+                                  const struct search_criterion **criterion)
+{
+    for (size_t i = 0; i < sizeof ways / sizeof *ways; i++)
+        if (strcmp(ways[i].type, request->type->name) == 0 &&
+            (*criterion = criterion_of(request, &ways[i])))
+            return &ways[i];
+    return NULL;
+}
+
+/* Pages of it begin behind so many matches: there are few. */
+static bool go_way(struct search *search, const struct way *way,
+                   const struct search_criterion *criterion, struct error *err)
+{
+    uint64_t offset = search->entries.counting ? 0 : search->request->offset;
+    bool ok = true;
+    if (offset)
+        snprintf(search->here, sizeof search->here, "_offset=%llu", (unsigned long long)offset);
+    search->entries.skip = offset;
+    for (size_t i = 0; ok && i < criterion->count && !search->entries.more; i++)
+        ok = way->go(search, &criterion->values[i], err);
+    search->whole = ok && !search->entries.more;
+    snprintf(search->next, sizeof search->next, "_offset=%llu",
+             (unsigned long long)(offset + search->entries.given));
     return ok;
 }
 
-static bool search_endpoints(struct search *search, struct error *err)
+/* --- by walks that go on where the page before ended --- */
+
+/* Studies by what the archive can tell from its index, newest first. A page begins at a place in
+ * the archive's order, which it finds without stepping over all before. */
+static bool walk_studies(struct search *search, const struct search_keys *keys,
+                         offer_function offer, struct error *err)
+{
+    const char *page = search->entries.counting ? NULL : search->request->page;
+    uint64_t place = page ? strtoull(page, NULL, 16) : 0;
+    struct view_studies studies;
+    struct error why = { 0 };
+    char uid[UID_SIZE];
+    bool found = true;
+    bool ok = true;
+    if (!page && !search->entries.counting)
+        search->entries.skip = search->request->offset;
+    search->whole = false;
+    if (page)
+        snprintf(search->here, sizeof search->here, "_page=%s", page);
+    if (!view_studies_open(search->source, keys->keys, keys->count, place, &studies, &why)) {
+        search->whole = why.code == ERROR_INVALID; /* no value that the attribute can have */
+        if (!search->whole)
+            *err = why;
+        return search->whole;
+    }
+    while (ok && found && !is_over(search)) {
+        place = studies.passed;
+        ok = view_studies_next(&studies, uid, &found, err);
+        if (ok && found)
+            ok = offer(search, uid, err);
+        if (!search->entries.more)
+            place = studies.passed;
+    }
+    view_studies_close(&studies);
+    search->whole = ok && !search->entries.more && !page;
+    snprintf(search->next, sizeof search->next, "_page=%016llx", (unsigned long long)place);
+    return ok;
+}
+
+/* The place of a Patient among those of one Patient ID, and the key of the ID before. */
+static void read_patient_place(const char *page, uint64_t *within, struct buffer *key)
+{
+    char number[9], pair[3] = "";
+    snprintf(number, sizeof number, "%.8s", page);
+    *within = strtoull(number, NULL, 16);
+    for (const char *at = page + strlen(number); at[0] && at[1]; at += 2) {
+        memcpy(pair, at, 2);
+        buffer_append_byte(key, (uint8_t)strtoul(pair, NULL, 16));
+    }
+}
+
+static void set_patient_place(struct search *search, uint64_t within, struct slice key)
+{
+    size_t used = (size_t)snprintf(search->next, sizeof search->next, "_page=%08llx",
+                                   (unsigned long long)within);
+    for (size_t i = 0; i < key.size; i++)
+        used += (size_t)snprintf(search->next + used, sizeof search->next - used, "%02x",
+                                 key.data[i]);
+}
+
+/* All Patients of one Patient ID. */
+static bool offer_patients(struct search *search, struct slice name, const char *uid,
+                           struct error *err)
+{
+    cJSON *patient = NULL;
+    struct error why = { 0 };
+    if (!name.size || !name.data[0]) /* none: the study is a Patient of its own */
+        return offer_patient_of(search, uid, err);
+    if (!view_patient_of_study(search->source, uid, &patient, &why)) {
+        if (is_absence(&why))
+            return true;
+        *err = why;
+        return false;
+    }
+    const char *value = json_text(identifier_of_resource(patient), "value");
+    const struct view_key same = { LEVEL_PATIENT, TAG_PATIENT_ID, value, true };
+    bool ok = offer_by_key(search, offer_patient_of, &same, VIEW_MOST_OF_PATIENT, err);
+    cJSON_Delete(patient);
+    return ok;
+}
+
+/* All Patients in the order of their IDs. */
+static bool walk_patients(struct search *search, struct error *err)
+{
+    const char *page = search->entries.counting ? NULL : search->request->page;
+    struct buffer key = buffer_up_to(PATIENT_IDS_KEY_MAX), next = buffer_up_to(PATIENT_IDS_KEY_MAX);
+    char uid[UID_SIZE];
+    uint64_t within = 0, before = 0;
+    bool found = true;
+    bool ok = true;
+    if (page) {
+        snprintf(search->here, sizeof search->here, "_page=%s", page);
+        read_patient_place(page, &within, &key);
+        search->entries.skip = within;
+    }
+    while (ok && !is_over(search)) {
+        ok = patient_ids_next(search->source->archive, buffer_slice(&key), &next, uid, &found, err);
+        if (!ok || !found)
+            break;
+        before = search->entries.matched;
+        ok = offer_patients(search, buffer_slice(&next), uid, err);
+        if (search->entries.more)
+            break;
+        search->entries.skip = 0;
+        within = 0;
+        buffer_clear(&key);
+        buffer_append(&key, buffer_slice(&next));
+        before = search->entries.matched;
+    }
+    set_patient_place(search, search->entries.matched - before, buffer_slice(&key));
+    search->whole = ok && !search->entries.more && !page;
+    buffer_release(&key);
+    buffer_release(&next);
+    return ok;
+}
+
+static bool walk_endpoints(struct search *search)
 {
     cJSON *endpoints[MAPPING_ENDPOINTS];
-    (void)err;
     size_t count = view_endpoints(search->source, endpoints);
-    for (size_t i = 0; i < count; i++)
-        offer_take(search, endpoints[i]);
+    uint64_t offset = search->entries.counting ? 0 : search->request->offset;
+    if (offset)
+        snprintf(search->here, sizeof search->here, "_offset=%llu", (unsigned long long)offset);
+    search->entries.skip = offset;
+    for (size_t i = 0; i < count; i++) {
+        search_entries_offer(&search->entries, &endpoints[i], NULL);
+        cJSON_Delete(endpoints[i]);
+    }
+    search->whole = !search->entries.more;
+    snprintf(search->next, sizeof search->next, "_offset=%llu",
+             (unsigned long long)(offset + search->entries.given));
     return true;
 }
 
-/* --- the searchset --- */
-
-static void add_link(cJSON *links, const char *relation, const char *url)
+static bool go(struct search *search, struct error *err)
 {
-    cJSON *link = json_object();
-    json_set_text(link, "relation", relation);
-    json_set_text(link, "url", url);
-    json_append_take(links, link);
+    const struct search_request *request = search->request;
+    const struct search_criterion *criterion;
+    const struct way *way = find_way(request, &criterion);
+    struct search_keys keys;
+    if (way)
+        return go_way(search, way, criterion, err);
+    if (strcmp(request->type->name, "Endpoint") == 0)
+        return walk_endpoints(search);
+    search_keys_init(&keys, request);
+    if (strcmp(request->type->name, "ImagingStudy") == 0)
+        return walk_studies(search, &keys, offer_study, err);
+    return keys.count ? walk_studies(search, &keys, offer_patient_of, err)
+                      : walk_patients(search, err);
 }
 
-/* The parameters that were heeded, spelt anew. */
-static char *make_url(const struct search *search, const struct request *request, uint64_t offset)
-{
-    struct buffer url = buffer_up_to(64 * 1024);
-    size_t count;
-    const struct query_pair *pairs = request_query(request, &count);
-    buffer_append_format(&url, "%s/%s?_count=%llu", search->base, search->type,
-                         (unsigned long long)search->count);
-    for (size_t i = 0; i < count; i++)
-        if (is_parameter_of(search->type, pairs[i].name)) {
-            buffer_append_format(&url, "&%s=", pairs[i].name);
-            text_percent_encode(slice_text(pairs[i].value), &url);
-        }
-    if (offset)
-        buffer_append_format(&url, "&_offset=%llu", (unsigned long long)offset);
-    char *text = mem_copy_text(buffer_text(&url));
-    buffer_release(&url);
-    return text;
-}
+/* --- how many there are --- */
 
-static cJSON *make_searchset(struct search *search, const struct request *request)
+static bool count_all(const struct view_source *source, const struct search_request *request,
+                      uint64_t *total, struct error *err)
 {
-    cJSON *bundle = json_object();
-    json_set_text(bundle, "resourceType", "Bundle");
-    json_set_text(bundle, "type", "searchset");
-    if (!search->more)
-        json_set_integer(bundle, "total", (int64_t)search->matched);
-    cJSON *links = json_array();
-    char *self = make_url(search, request, search->offset);
-    add_link(links, "self", self);
-    if (search->more) {
-        char *next = make_url(search, request, search->offset + search->given);
-        add_link(links, "next", next);
-        free(next);
+    struct archive_counts counts;
+    if (!request->criterion_count && strcmp(request->type->name, "ImagingStudy") == 0) {
+        if (!archive_count(source->archive, &counts, err))
+            return false;
+        *total = counts.studies;
+        return true;
     }
-    json_set_take(bundle, "link", links);
-    json_set_take(bundle, "entry", search->entries);
-    search->entries = NULL;
-    free(self);
-    return bundle;
+    struct search search = { .source = source, .request = request };
+    search_entries_init(&search.entries, source, request);
+    search.entries.counting = true;
+    bool ok = go(&search, err);
+    *total = search.entries.matched;
+    if (ok && !search.whole)
+        ok = error_set(err, ERROR_LIMIT, "there are too many matches to be counted");
+    search_entries_release(&search.entries);
+    return ok;
 }
 
-bool fhir_search(const struct view_source *source, const char *base, const char *type,
-                 const struct request *request, cJSON **out, struct error *err)
+bool fhir_search(const struct view_source *source, const struct search_request *request,
+                 cJSON **out, struct error *err)
 {
-    struct search search = { .source = source, .base = base, .type = type };
+    struct search search = { .source = source, .request = request };
+    bool is_count = request->summary == SUMMARY_COUNT;
+    bool is_known = is_count || request->total == TOTAL_ACCURATE;
+    uint64_t total = 0;
     bool ok = false;
     *out = NULL;
-    search.seen = json_object();
-    search.entries = json_array();
-    if (!read_parameters(&search, request, err))
+    search_entries_init(&search.entries, source, request);
+    if (is_known && !count_all(source, request, &total, err))
         goto out;
-    if (strcmp(type, "ImagingStudy") == 0)
-        ok = search_imaging_studies(&search, err);
-    else if (strcmp(type, "Patient") == 0)
-        ok = search_patients(&search, err);
-    else
-        ok = search_endpoints(&search, err);
-    if (ok)
-        *out = make_searchset(&search, request);
+    if (!is_count && (!go(&search, err) || !search_entries_include(&search.entries, err)))
+        goto out;
+    /* A page that begins at the beginning and reaches the end has them all. */
+    if (!is_known && search.whole && request->total != TOTAL_NONE) {
+        total = search.entries.matched;
+        is_known = true;
+    }
+    *out = search_entries_bundle(&search.entries, search.here,
+                                 search.entries.more ? search.next : NULL,
+                                 is_known ? &total : NULL);
+    ok = true;
 out:
-    search_release(&search);
+    search_entries_release(&search.entries);
     return ok;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
-/* The archive as a read-only FHIR R4 endpoint: the same mapping that the follower sends, with ids
- * that are stable and can be resolved without a table. Thread-safe. */
+/* The archive as a read-only FHIR endpoint (R4 and R5): the same mapping that the follower sends,
+ * with ids that are stable and can be resolved without a table. Thread-safe. */
 
 #include "archive/archive.h"
 #include "cast/mapping.h"
@@ -10,6 +10,7 @@
 struct fhir_view;
 
 /* The options' strings must outlive the view. */
-struct fhir_view *fhir_view_new(struct archive *archive, const struct mapping_options *mapping);
+struct fhir_view *fhir_view_new(struct archive *archive, const struct mapping_options *mapping,
+                                enum fhir_version version);
 void fhir_view_free(struct fhir_view *view);
 struct route_table fhir_view_routes(struct fhir_view *view, const char *prefix);

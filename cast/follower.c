@@ -451,7 +451,7 @@ static struct follower *follower_new(struct archive *archive,
     follower->mapping = options->mapping;
     follower->removal = options->removal;
     follower->strict = options->strict;
-    follower->shared = round_shared_new();
+    follower->shared = round_shared_new(options->version);
     follower->changes = mem_alloc_array(CHANGES_AT_ONCE, sizeof *follower->changes);
     follower->workers = mem_alloc_array(workers, sizeof *follower->workers);
     for (unsigned i = 0; i < workers; i++)

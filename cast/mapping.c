@@ -145,6 +145,20 @@ void mapping_release(struct mapping *mapping)
     *mapping = (struct mapping){ NULL };
 }
 
+void mapping_shape(struct mapping *mapping, enum fhir_version version)
+{
+    fhir_version_shape(mapping->patient, version);
+    for (size_t i = 0; i < mapping->endpoint_count; i++)
+        fhir_version_shape(mapping->endpoints[i], version);
+    fhir_version_shape(mapping->imaging_study, version);
+    fhir_version_shape(mapping->withheld_patient, version);
+    fhir_version_shape(mapping->withheld_imaging_study, version);
+    for (cJSON *each = json_first(mapping->devices); each; each = each->next)
+        fhir_version_shape(each, version);
+    for (cJSON *each = json_first(mapping->documents); each; each = each->next)
+        fhir_version_shape(each, version);
+}
+
 cJSON *mapping_patient(const struct study *study, const struct mapping_options *options)
 {
     struct map map;

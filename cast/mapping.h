@@ -5,6 +5,7 @@
  * told in a note of the ImagingStudy. */
 
 #include "archive/study.h"
+#include "cast/fhir_version.h"
 #include "cast/json.h"
 #include "cast/withhold.h"
 
@@ -59,6 +60,8 @@ struct mapping {
 void mapping_init(struct mapping *mapping, const struct study *study,
                   const struct mapping_options *options);
 void mapping_release(struct mapping *mapping);
+/* All of its resources as this release has them; once. */
+void mapping_shape(struct mapping *mapping, enum fhir_version version);
 
 /* The parts alone. */
 cJSON *mapping_patient(const struct study *study, const struct mapping_options *options);

@@ -15,7 +15,8 @@ enum rule {
     RULE_IDENTIFIER, /* array: add those that are missing, by system and value */
     RULE_EXTENSION,  /* array: add those whose url is missing */
     RULE_REFERENCE,  /* array: add those whose reference is missing */
-    RULE_CODING,     /* array: add codings (tags) that are missing */
+    RULE_CODING,     /* array: add codings (tags, modalities) that are missing */
+    RULE_CONCEPT,    /* array: concepts are ours, references to resources are others' (R5) */
     RULE_NOTE,       /* array: notes by our author are ours */
     RULE_META,
     RULE_SERIES,
@@ -49,6 +50,7 @@ static const struct element_rule endpoint_elements[] = {
     { "name", RULE_ADD },
     { "payloadType", RULE_OWN },
     { "payloadMimeType", RULE_OWN },
+    { "payload", RULE_OWN }, /* R5 */
     { "address", RULE_OWN },
 };
 /* Orders, visits and reasons are others' business: known there, they stay. */
@@ -67,19 +69,29 @@ static const struct element_rule imaging_study_elements[] = {
     { "numberOfSeries", RULE_OWN },
     { "numberOfInstances", RULE_OWN },
     { "procedureCode", RULE_OWN },
+    { "procedure", RULE_CONCEPT }, /* R5 */
     { "location", RULE_OWN },
     { "reasonCode", RULE_ADD },
+    { "reason", RULE_ADD }, /* R5 */
     { "note", RULE_NOTE },
     { "description", RULE_OWN },
     { "series", RULE_SERIES },
 };
 static const struct element_rule foreign_imaging_study_elements[] = {
-    { "identifier", RULE_IDENTIFIER }, { "modality", RULE_CODING },
-    { "encounter", RULE_ADD },         { "started", RULE_ADD },
-    { "basedOn", RULE_ADD },           { "referrer", RULE_ADD },
-    { "interpreter", RULE_ADD },       { "endpoint", RULE_REFERENCE },
-    { "procedureCode", RULE_ADD },     { "location", RULE_ADD },
-    { "reasonCode", RULE_ADD },        { "description", RULE_ADD },
+    { "identifier", RULE_IDENTIFIER },
+    { "modality", RULE_CODING },
+    { "encounter", RULE_ADD },
+    { "started", RULE_ADD },
+    { "basedOn", RULE_ADD },
+    { "referrer", RULE_ADD },
+    { "interpreter", RULE_ADD },
+    { "endpoint", RULE_REFERENCE },
+    { "procedureCode", RULE_ADD },
+    { "procedure", RULE_ADD },
+    { "location", RULE_ADD },
+    { "reasonCode", RULE_ADD },
+    { "reason", RULE_ADD },
+    { "description", RULE_ADD },
 };
 static const struct element_rule series_elements[] = {
     { "number", RULE_OWN },      { "modality", RULE_OWN },
@@ -150,9 +162,14 @@ static bool same_reference(const cJSON *a, const cJSON *b)
     return same_text(a, b, "reference");
 }
 
+/* Of a Coding, or of the first one of a CodeableConcept. */
 static bool same_coding(const cJSON *a, const cJSON *b)
 {
-    return same_text(a, b, "system") && same_text(a, b, "code");
+    if (json_get(a, "coding"))
+        a = json_first(json_get(a, "coding"));
+    if (json_get(b, "coding"))
+        b = json_first(json_get(b, "coding"));
+    return a && b && same_text(a, b, "system") && same_text(a, b, "code");
 }
 
 static bool add_missing(cJSON *held, const char *name, const cJSON *values,
@@ -170,6 +187,20 @@ static bool add_missing(cJSON *held, const char *name, const cJSON *values,
             changed = true;
         }
     }
+    return changed;
+}
+
+static bool merge_concepts(cJSON *held, const char *name, const cJSON *values)
+{
+    cJSON *merged = json_array();
+    const cJSON *each;
+    for (each = json_first(values); each; each = each->next)
+        json_append_take(merged, json_copy(each));
+    for (each = json_first(json_get(held, name)); each; each = each->next)
+        if (json_get(each, "reference"))
+            json_append_take(merged, json_copy(each));
+    bool changed = merge_own(held, name, merged->child ? merged : NULL);
+    cJSON_Delete(merged);
     return changed;
 }
 
@@ -304,6 +335,8 @@ static bool merge_element(const struct element_rule *element, cJSON *held, const
         return add_missing(held, name, value, same_reference);
     case RULE_CODING:
         return add_missing(held, name, value, same_coding);
+    case RULE_CONCEPT:
+        return merge_concepts(held, name, value);
     case RULE_NOTE:
         return merge_notes(held, value);
     case RULE_META:

@@ -29,12 +29,14 @@ struct round_shared {
     /* "Endpoint/7" as the server was found to hold them: they do not change. "" when not known.
      * Guarded by lock. */
     char endpoints[MAPPING_ENDPOINTS][128];
+    enum fhir_version version; /* guarded by lock, too */
 };
 
-struct round_shared *round_shared_new(void)
+struct round_shared *round_shared_new(enum fhir_version version)
 {
     struct round_shared *shared = mem_alloc(sizeof *shared);
     shared->claims = claims_new();
+    shared->version = version;
     pthread_mutex_init(&shared->lock, NULL);
     return shared;
 }
@@ -139,6 +141,64 @@ enum round_result round_send(struct round *round, const struct fhir_request *req
         return report->error.code == ERROR_UNSUPPORTED ? ROUND_DENIED : result;
     }
     return take_answer(what, answer, report);
+}
+
+/* --- what the server speaks --- */
+
+static enum fhir_version known_version(struct round *round)
+{
+    pthread_mutex_lock(&round->shared->lock);
+    enum fhir_version version = round->shared->version;
+    pthread_mutex_unlock(&round->shared->lock);
+    return version;
+}
+
+static void know_version(struct round *round, enum fhir_version version)
+{
+    pthread_mutex_lock(&round->shared->lock);
+    bool is_news = round->shared->version != version;
+    round->shared->version = version;
+    pthread_mutex_unlock(&round->shared->lock);
+    if (is_news)
+        log_info("cast: server speaks FHIR %s", fhir_version_number(version));
+}
+
+static bool read_version(struct slice body, enum fhir_version *version, struct error *err)
+{
+    cJSON *statement = NULL;
+    if (!json_parse(body, &statement, err))
+        return false;
+    const char *text = json_text(statement, "fhirVersion");
+    bool ok = text && fhir_version_of(text, version);
+    if (!ok)
+        error_set(err, ERROR_INVALID,
+                  "the server's CapabilityStatement names neither FHIR R4 nor R5 (fhir.version)");
+    cJSON_Delete(statement);
+    return ok;
+}
+
+/* Asked once. A server that tells nothing of itself is taken for one of R4. */
+static enum round_result find_version(struct round *round, enum fhir_version *version,
+                                      struct round_report *report)
+{
+    struct fhir_answer answer = { 0 };
+    *version = known_version(round);
+    if (*version != FHIR_UNKNOWN)
+        return ROUND_DONE;
+    struct fhir_request request = { .method = "GET", .path = "metadata" };
+    enum round_result result = round_send(round, &request, "the CapabilityStatement", &answer,
+                                          report);
+    if (result == ROUND_DONE && !read_version(buffer_slice(&answer.body), version, &report->error))
+        result = ROUND_DENIED;
+    if (report->status == 404 || report->status == 405 || report->status == 501 ||
+        report->status == 400) {
+        *version = FHIR_R4;
+        result = ROUND_DONE;
+    }
+    if (result == ROUND_DONE)
+        know_version(round, *version);
+    fhir_answer_release(&answer);
+    return result;
 }
 
 /* --- reading --- */
@@ -442,8 +502,11 @@ enum round_result round_run(struct round *round, const char *study_uid, unsigned
 {
     struct study *study = NULL;
     struct mapping mapping;
-    enum round_result result = ROUND_REFUSED;
+    enum fhir_version version;
     *report = (struct round_report){ .retry_after_ms = -1 };
+    enum round_result result = find_version(round, &version, report);
+    if (result != ROUND_DONE)
+        return result;
 
     if (!study_open(round->archive, study_uid, &study, &report->error)) {
         if (report->error.code == ERROR_NOT_FOUND || report->error.code == ERROR_GONE)
@@ -451,7 +514,9 @@ enum round_result round_run(struct round *round, const char *study_uid, unsigned
         return round_no_answer(report);
     }
     mapping_init(&mapping, study, round->mapping);
+    mapping_shape(&mapping, version);
     study_close(study);
+    result = ROUND_REFUSED;
     if (round->strict && mapping.note_count)
         error_set(&report->error, ERROR_INVALID, "the study cannot be mapped whole");
     else

@@ -23,10 +23,12 @@ enum removal {
     REMOVAL_ENTERED_IN_ERROR, /* so too */
 };
 
-/* What rounds of several threads share: who writes which Patient, and the server's Endpoints.
+/* What rounds of several threads share: who writes which Patient, the server's Endpoints and its
+ * release of FHIR.
  * Thread-safe. */
 struct round_shared;
-struct round_shared *round_shared_new(void);
+/* `version`: the server's; FHIR_UNKNOWN: its CapabilityStatement says it. */
+struct round_shared *round_shared_new(enum fhir_version version);
 void round_shared_free(struct round_shared *shared);
 void round_shared_stop(struct round_shared *shared); /* ends the waits of all rounds */
 

@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "cast/attributes.h"
 #include "cast/identifier.h"
+#include "cast/uuid.h"
 
 enum { VALUE_SIZE = 512 };
 
@@ -28,21 +29,46 @@ static void set_id(cJSON *resource, const char *id)
     type->next = item;
 }
 
+bool view_time_of_change(const struct view_source *source, uint64_t change, char *text)
+{
+    struct change entry;
+    bool found = false;
+    if (!changes_get(source->archive, change, &entry, &found, NULL) || !found)
+        return false;
+    clock_format_utc(entry.at_ms, text);
+    return true;
+}
+
+static void set_time(const struct view_source *source, uint64_t change, cJSON *resource)
+{
+    char text[CLOCK_TEXT_SIZE];
+    if (change && view_time_of_change(source, change, text))
+        json_set_text(json_get(resource, "meta"), "lastUpdated", text);
+}
+
 static void set_version(const struct view_source *source, const struct study *study,
                         cJSON *resource)
 {
-    struct change change;
-    bool found = false;
-    char text[CLOCK_TEXT_SIZE];
-    cJSON *meta = json_get(resource, "meta");
+    char text[32];
     if (!study->change)
         return;
     snprintf(text, sizeof text, "%llu", (unsigned long long)study->change);
-    json_set_text(meta, "versionId", text);
-    if (changes_get(source->archive, study->change, &change, &found, NULL) && found) {
-        clock_format_utc(change.at_ms, text);
-        json_set_text(meta, "lastUpdated", text);
-    }
+    json_set_text(json_get(resource, "meta"), "versionId", text);
+    set_time(source, study->change, resource);
+}
+
+/* Of what has no history: the fingerprint of what it says. */
+static void set_content_version(cJSON *resource)
+{
+    struct buffer text = buffer_up_to(1 << 20);
+    uint8_t digest[SHA1_SIZE];
+    char version[2 * 8 + 1];
+    json_print(resource, &text);
+    sha1(buffer_slice(&text), slice_of(NULL, 0), digest);
+    for (size_t i = 0; i < 8; i++)
+        snprintf(version + 2 * i, 3, "%02x", digest[i]);
+    json_set_text(json_get(resource, "meta"), "versionId", version);
+    buffer_release(&text);
 }
 
 static const char *endpoint_id(const cJSON *endpoint)
@@ -54,8 +80,10 @@ static const char *endpoint_id(const cJSON *endpoint)
 size_t view_endpoints(const struct view_source *source, cJSON *endpoints[MAPPING_ENDPOINTS])
 {
     size_t count = mapping_endpoints(source->mapping, endpoints);
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < count; i++) {
         set_id(endpoints[i], endpoint_id(endpoints[i]));
+        set_content_version(endpoints[i]);
+    }
     return count;
 }
 
@@ -88,21 +116,42 @@ static void set_references(struct mapping *mapping)
     mapping_set_references(mapping->imaging_study, patient, references, mapping->endpoint_count);
 }
 
-bool view_imaging_study(const struct view_source *source, const char *uid, cJSON **out,
-                        struct error *err)
+static void set_patient(const struct view_source *source, const struct study *study, cJSON *patient)
+{
+    char id[FHIR_ID_SIZE];
+    patient_id_make(patient, id);
+    set_id(patient, id);
+    set_content_version(patient);
+    set_time(source, study->change, patient);
+}
+
+bool view_study(const struct view_source *source, const char *uid, struct mapping *mapping,
+                struct error *err)
 {
     struct study *study = NULL;
-    struct mapping mapping;
-    *out = NULL;
+    *mapping = (struct mapping){ NULL };
     if (!uid_is_safe(slice_text(uid)))
         return error_set(err, ERROR_NOT_FOUND, "there is no such ImagingStudy");
     if (!study_open(source->archive, uid, &study, err))
         return false;
-    mapping_init(&mapping, study, source->mapping);
-    set_id(mapping.imaging_study, study->uid);
-    set_version(source, study, mapping.imaging_study);
-    set_references(&mapping);
+    mapping_init(mapping, study, source->mapping);
+    set_references(mapping);
+    set_id(mapping->imaging_study, study->uid);
+    set_version(source, study, mapping->imaging_study);
+    set_patient(source, study, mapping->patient);
+    for (size_t i = 0; i < mapping->endpoint_count; i++)
+        set_id(mapping->endpoints[i], endpoint_id(mapping->endpoints[i]));
     study_close(study);
+    return true;
+}
+
+bool view_imaging_study(const struct view_source *source, const char *uid, cJSON **out,
+                        struct error *err)
+{
+    struct mapping mapping;
+    *out = NULL;
+    if (!view_study(source, uid, &mapping, err))
+        return false;
     *out = mapping.imaging_study;
     mapping.imaging_study = NULL;
     mapping_release(&mapping);
@@ -113,48 +162,64 @@ bool view_patient_of_study(const struct view_source *source, const char *uid, cJ
                            struct error *err)
 {
     struct study *study = NULL;
-    char id[FHIR_ID_SIZE];
     *out = NULL;
-    if (!study_open(source->archive, uid, &study, err))
+    if (!study_open_head(source->archive, uid, &study, err))
         return false;
     *out = mapping_patient(study, source->mapping);
+    set_patient(source, study, *out);
     study_close(study);
-    patient_id_make(*out, id);
-    set_id(*out, id);
     return true;
 }
 
 /* --- studies by a key --- */
 
-bool view_studies_open(const struct view_source *source, uint32_t tag, const char *value,
-                       uint64_t offset, struct view_studies *studies, struct error *err)
+bool view_studies_open(const struct view_source *source, const struct view_key *keys,
+                       size_t key_count, uint64_t offset, struct view_studies *studies,
+                       struct error *err)
 {
     static const uint32_t uid_path[] = { TAG_STUDY_INSTANCE_UID };
-    *studies = (struct view_studies){ query_new(source->archive, LEVEL_STUDY), tag, value };
+    enum level level = LEVEL_STUDY;
+    *studies = (struct view_studies){ .key_count = key_count, .passed = offset };
+    for (size_t i = 0; i < key_count; i++) {
+        studies->keys[i] = keys[i];
+        if (keys[i].level > level)
+            level = keys[i].level;
+    }
+    studies->query = query_new(source->archive, level);
     query_set_page(studies->query, offset, VIEW_MOST_STUDIES);
-    if (query_add_key(studies->query, uid_path, 1, slice_text(""), err) &&
-        (!value || query_add_key(studies->query, &tag, 1, slice_text(value), err)))
-        return true;
-    view_studies_close(studies);
-    return false;
+    bool ok = query_add_key(studies->query, uid_path, 1, slice_text(""), err);
+    for (size_t i = 0; ok && i < key_count; i++)
+        ok = query_add_key(studies->query, &keys[i].tag, 1, slice_text(keys[i].value), err);
+    if (!ok)
+        view_studies_close(studies);
+    return ok;
+}
+
+/* What is asked for may have had the look of a wildcard. */
+static bool is_exact(const struct view_studies *studies, const struct dataset *match)
+{
+    char value[VALUE_SIZE];
+    for (size_t i = 0; i < studies->key_count; i++) {
+        const struct view_key *key = &studies->keys[i];
+        if (key->exact && (!dataset_clean_text(match, key->tag, value, sizeof value) ||
+                           strcmp(value, key->value) != 0))
+            return false;
+    }
+    return true;
 }
 
 bool view_studies_next(struct view_studies *studies, char uid[UID_SIZE], bool *found,
                        struct error *err)
 {
     const struct dataset *match;
-    char value[VALUE_SIZE];
     *found = false;
     for (;;) {
         if (!query_next(studies->query, &match, err))
             return false;
         if (!match)
             return true;
-        /* The key may have had the look of a wildcard. */
-        if (studies->value && (!dataset_clean_text(match, studies->tag, value, sizeof value) ||
-                               strcmp(value, studies->value) != 0))
-            continue;
-        if (dataset_uid(match, TAG_STUDY_INSTANCE_UID, uid)) {
+        studies->passed++;
+        if (is_exact(studies, match) && dataset_uid(match, TAG_STUDY_INSTANCE_UID, uid)) {
             *found = true;
             return true;
         }
@@ -171,17 +236,16 @@ void view_studies_close(struct view_studies *studies)
 
 /* The first study of this Patient ID whose Patient has the id. */
 static bool patient_by_value(const struct view_source *source, const char *value, const char *id,
-                             cJSON **out, struct error *err)
+                             cJSON **out, char uid[UID_SIZE], struct error *err)
 {
-    enum { MOST = 200 };
+    const struct view_key key = { LEVEL_PATIENT, TAG_PATIENT_ID, value, true };
     struct view_studies studies;
-    char uid[UID_SIZE];
     bool found = true;
     bool ok = true;
     *out = NULL;
-    if (!view_studies_open(source, TAG_PATIENT_ID, value, 0, &studies, err))
+    if (!view_studies_open(source, &key, 1, 0, &studies, err))
         return err && err->code == ERROR_INVALID; /* no value of a Patient ID: nobody has it */
-    for (int i = 0; i < MOST && !*out; i++) {
+    for (int i = 0; i < VIEW_MOST_OF_PATIENT && !*out; i++) {
         ok = view_studies_next(&studies, uid, &found, err);
         if (!ok || !found)
             break;
@@ -198,11 +262,12 @@ static bool patient_by_value(const struct view_source *source, const char *value
 
 /* A Patient ID too long to stand in an id: all such ones are looked at. */
 static bool patient_by_hash(const struct view_source *source, const char *id, cJSON **out,
-                            struct error *err)
+                            char uid[UID_SIZE], struct error *err)
 {
     static const uint32_t path[] = { TAG_PATIENT_ID };
+    enum { MOST_PATIENTS = 1000 * 1000 };
     struct query *query = query_new(source->archive, LEVEL_PATIENT);
-    query_set_page(query, 0, VIEW_MOST_PATIENTS);
+    query_set_page(query, 0, MOST_PATIENTS);
     const struct dataset *match = NULL;
     char value[VALUE_SIZE];
     bool ok = query_add_key(query, path, 1, slice_text(""), err);
@@ -213,7 +278,7 @@ static bool patient_by_hash(const struct view_source *source, const char *id, cJ
             break;
         if (dataset_clean_text(match, TAG_PATIENT_ID, value, sizeof value) &&
             strlen(value) > PATIENT_ID_MAX)
-            ok = patient_by_value(source, value, id, out, err);
+            ok = patient_by_value(source, value, id, out, uid, err);
     }
     query_close(query);
     return ok;
@@ -235,19 +300,28 @@ static bool patient_of_study_alone(const struct view_source *source, const char 
 
 bool view_patient(const struct view_source *source, const char *id, cJSON **out, struct error *err)
 {
+    char uid[UID_SIZE];
+    return view_patient_from(source, id, out, uid, err);
+}
+
+bool view_patient_from(const struct view_source *source, const char *id, cJSON **out,
+                       char study_uid[UID_SIZE], struct error *err)
+{
     char value[FHIR_ID_SIZE];
     bool ok = true;
     *out = NULL;
+    study_uid[0] = 0;
     switch (patient_id_read(id, value)) {
     case PATIENT_ID_NONE:
         break;
     case PATIENT_ID_VALUE:
-        ok = patient_by_value(source, value, id, out, err);
+        ok = patient_by_value(source, value, id, out, study_uid, err);
         break;
     case PATIENT_ID_HASH:
-        ok = patient_by_hash(source, id, out, err);
+        ok = patient_by_hash(source, id, out, study_uid, err);
         break;
     case PATIENT_ID_STUDY:
+        snprintf(study_uid, UID_SIZE, "%s", value);
         ok = patient_of_study_alone(source, id, value, out, err);
         break;
     }

@@ -161,6 +161,7 @@ static bool open_cast(struct server *server, const struct settings *settings, st
         .view_withhold = (const char *const *)settings->view_withhold.items,
         .workers = (unsigned)settings->cast_workers,
         .removal = settings->cast_removal,
+        .version = settings->fhir_version,
         .timeout_seconds = settings->fhir_timeout_seconds,
     };
     return cast_open(server->archive, &options, &server->cast, err);

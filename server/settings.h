@@ -117,6 +117,7 @@ struct settings {
     double metadata_cache_mib;
     double picture_cache_mib;
 
+    char *fhir_version;
     char *fhir_prefix;
     char *fhir_url;
     char *bearer_token;

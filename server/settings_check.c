@@ -53,6 +53,9 @@ static bool check_addresses(const struct settings *settings, struct error *err)
         strncmp(settings->fhir_url, "https://", 8))
         return error_set(err, ERROR_INVALID,
                          "fhir.url (--fhir-url) must begin with http:// or https://");
+    if (strcmp(settings->fhir_version, "auto") && strcmp(settings->fhir_version, "R4") &&
+        strcmp(settings->fhir_version, "R5"))
+        return error_set(err, ERROR_INVALID, "fhir.version is auto, R4 or R5");
     if (strcmp(settings->cast_removal, "delete") && strcmp(settings->cast_removal, "cancelled") &&
         strcmp(settings->cast_removal, "entered-in-error"))
         return error_set(err, ERROR_INVALID,

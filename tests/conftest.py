@@ -214,7 +214,7 @@ def sample_data(session_folder):
 
 def pytest_collection_modifyitems(items):
     for item in items:
-        if "fhir" in item.fixturenames:
+        if "fhir" in item.fixturenames or "fhir_r5" in item.fixturenames:
             item.add_marker(pytest.mark.slow)
 
 

@@ -308,7 +308,7 @@ def test_a_proxy_is_the_one_that_is_set_and_no_other(cast, proxy, fhir):
     other = make()
     store(through, other)
     wait_for(lambda: seen)
-    assert seen[0].startswith("http://fhir.invalid/fhir/Patient?")
+    assert seen[0].startswith("http://fhir.invalid/fhir/")
     elsewhere.close()
 
 

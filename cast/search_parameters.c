@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: MIT */
+#include "cast/search_parameters.h"
+
+#include <string.h>
+
+#define COMMON                                                                                     \
+    { "_id", SEARCH_TOKEN, "id", "The id of the resource", NULL, FHIR_UNKNOWN },                   \
+        { "_lastUpdated",                                                                          \
+          SEARCH_DATE,                                                                             \
+          "meta.lastUpdated",                                                                      \
+          "When what it is made of was last stored or changed",                                    \
+          NULL,                                                                                    \
+          FHIR_UNKNOWN },                                                                          \
+        { "_tag", SEARCH_TOKEN, "meta.tag", "Tags of the resource", NULL, FHIR_UNKNOWN },          \
+    {                                                                                              \
+        "_source", SEARCH_URI, "meta.source", "The archive, by its AE title", NULL, FHIR_UNKNOWN   \
+    }
+
+static const struct search_parameter imaging_study_parameters[] = {
+    COMMON,
+    { "identifier", SEARCH_TOKEN, "identifier",
+      "urn:dicom:uid|urn:oid:<Study Instance UID>, or an accession number or study ID", NULL,
+      FHIR_UNKNOWN },
+    { "patient", SEARCH_REFERENCE, "subject", "The Patient", "Patient", FHIR_UNKNOWN },
+    { "subject", SEARCH_REFERENCE, "subject", "The Patient", "Patient", FHIR_UNKNOWN },
+    { "started", SEARCH_DATE, "started", "When the study began", NULL, FHIR_UNKNOWN },
+    { "modality", SEARCH_TOKEN, "series.modality", "Modality of a series", NULL, FHIR_UNKNOWN },
+    { "series", SEARCH_TOKEN, "series.uid", "Series Instance UID", NULL, FHIR_UNKNOWN },
+    { "instance", SEARCH_TOKEN, "series.instance.uid", "SOP Instance UID", NULL, FHIR_UNKNOWN },
+    { "dicom-class", SEARCH_TOKEN, "series.instance.sopClass",
+      "SOP Class UID of an instance, as urn:oid:<UID>", NULL, FHIR_UNKNOWN },
+    { "endpoint", SEARCH_REFERENCE, "endpoint", "The Endpoint", "Endpoint", FHIR_UNKNOWN },
+    { "status", SEARCH_TOKEN, "status", "Always available", NULL, FHIR_UNKNOWN },
+    { "bodysite", SEARCH_TOKEN, "series.bodySite", "Body site of a series", NULL, FHIR_R4 },
+    { "body-site", SEARCH_TOKEN, "series.bodySite", "Body site of a series", NULL, FHIR_R5 },
+    { "basedon", SEARCH_REFERENCE, "basedOn", "The order, as basedon:identifier", NULL, FHIR_R4 },
+    { "based-on", SEARCH_REFERENCE, "basedOn", "The order, as based-on:identifier", NULL, FHIR_R5 },
+    { "encounter", SEARCH_REFERENCE, "encounter", "The admission, as encounter:identifier", NULL,
+      FHIR_UNKNOWN },
+    { "reason", SEARCH_TOKEN, "reasonCode", "Why the study was made", NULL, FHIR_UNKNOWN },
+};
+
+static const struct search_parameter patient_parameters[] = {
+    COMMON,
+    { "identifier", SEARCH_TOKEN, "identifier", "A Patient ID, with or without its system", NULL,
+      FHIR_UNKNOWN },
+    { "name", SEARCH_STRING, "name.family name.given name.text name.prefix name.suffix",
+      "A part of the name", NULL, FHIR_UNKNOWN },
+    { "family", SEARCH_STRING, "name.family", "The family name", NULL, FHIR_UNKNOWN },
+    { "given", SEARCH_STRING, "name.given", "A given name", NULL, FHIR_UNKNOWN },
+    { "birthdate", SEARCH_DATE, "birthDate", "The date of birth", NULL, FHIR_UNKNOWN },
+    { "gender", SEARCH_TOKEN, "gender", "male, female or other", NULL, FHIR_UNKNOWN },
+};
+
+static const struct search_parameter endpoint_parameters[] = {
+    COMMON,
+    { "identifier", SEARCH_TOKEN, "identifier", "The service with its address", NULL,
+      FHIR_UNKNOWN },
+    { "connection-type", SEARCH_TOKEN, "connectionType", "dicom-wado-rs or dicom-qido-rs", NULL,
+      FHIR_UNKNOWN },
+    { "payload-type", SEARCH_TOKEN, "payloadType", "any", NULL, FHIR_UNKNOWN },
+    { "name", SEARCH_STRING, "name", "The service", NULL, FHIR_UNKNOWN },
+    { "status", SEARCH_TOKEN, "status", "Always active", NULL, FHIR_UNKNOWN },
+};
+
+#define PARAMETERS(table) table, sizeof(table) / sizeof *(table)
+
+const struct search_type search_types[] = {
+    { "ImagingStudy",
+      PARAMETERS(imaging_study_parameters),
+      { "ImagingStudy:patient", "ImagingStudy:subject", "ImagingStudy:endpoint" },
+      { NULL },
+      " status subject ",
+      " " },
+    { "Patient",
+      PARAMETERS(patient_parameters),
+      { NULL },
+      { "ImagingStudy:patient", "ImagingStudy:subject" },
+      " ",
+      " extension " },
+    { "Endpoint",
+      PARAMETERS(endpoint_parameters),
+      { NULL },
+      { NULL },
+      " status connectionType payloadType address ",
+      " " },
+};
+const size_t search_type_count = sizeof search_types / sizeof *search_types;
+
+const struct search_type *search_type_find(const char *name)
+{
+    for (size_t i = 0; i < search_type_count; i++)
+        if (strcmp(search_types[i].name, name) == 0)
+            return &search_types[i];
+    return NULL;
+}
+
+const struct search_parameter *search_parameter_find(const struct search_type *type,
+                                                     const char *name, size_t size,
+                                                     enum fhir_version version)
+{
+    for (size_t i = 0; i < type->parameter_count; i++) {
+        const struct search_parameter *parameter = &type->parameters[i];
+        if (strlen(parameter->name) == size && memcmp(parameter->name, name, size) == 0 &&
+            (parameter->version == FHIR_UNKNOWN || parameter->version == version))
+            return parameter;
+    }
+    return NULL;
+}
+
+const char *search_kind_name(enum search_kind kind)
+{
+    static const char *const names[] = { "token", "reference", "date", "string", "uri" };
+    return names[kind];
+}
