@@ -228,9 +228,16 @@ static bool append_document(const struct hl7_message *message, const struct hl7_
     return ok;
 }
 
-static bool ingest(struct archive *archive, struct slice dataset, struct error *err)
+static bool ingest(struct archive *archive, const struct draft *report, struct slice dataset,
+                   struct error *err)
 {
-    const struct ingest_options options = { .transfer_syntax = UID_EXPLICIT_LITTLE_ENDIAN };
+    char sop_class[UID_SIZE] = "";
+    char sop_instance[UID_SIZE] = "";
+    uid_copy(draft_get(report, draft_at(TAG_SOP_CLASS_UID)), sop_class);
+    uid_copy(draft_get(report, draft_at(TAG_SOP_INSTANCE_UID)), sop_instance);
+    const struct ingest_options options = { .transfer_syntax = UID_EXPLICIT_LITTLE_ENDIAN,
+                                            .sop_class = sop_class,
+                                            .sop_instance = sop_instance };
     struct ingest *ingest = NULL;
     enum ingest_outcome outcome;
     bool ok = ingest_open(archive, &options, &ingest, err) && ingest_write(ingest, dataset, err) &&
@@ -267,7 +274,8 @@ bool hl7_store_report(struct archive *archive, struct worklist *worklist,
     make_uids(message, action, &home, &report);
     ok = draft_encode(&report, &dataset) || error_set(err, ERROR_LIMIT, "the report is too long");
     ok = ok && (!action->document.size || append_document(message, action, &dataset, err)) &&
-         buffer_check(&dataset, "the report", err) && ingest(archive, buffer_slice(&dataset), err);
+         buffer_check(&dataset, "the report", err) &&
+         ingest(archive, &report, buffer_slice(&dataset), err);
 out:
     draft_release(&report);
     draft_release(&home.attributes);

@@ -116,7 +116,8 @@ static bool carry_out(const struct hl7_receiver *receiver,
 }
 
 static void append_answer(const struct hl7_header *header, enum hl7_answer answer,
-                          const struct hl7_fault *faults, size_t count, struct buffer *out)
+                          const struct hl7_fault *faults, size_t count, bool is_framed,
+                          struct buffer *out)
 {
     char control_id[CONTROL_ID_SIZE];
     struct buffer text = buffer_up_to(HL7_ANSWER_LIMIT);
@@ -125,8 +126,25 @@ static void append_answer(const struct hl7_header *header, enum hl7_answer answe
     make_control_id(control_id);
     const struct hl7_acknowledgement what = { answer, faults, count, control_id, clock_unix_ms() };
     hl7_acknowledge(header, &what, &text);
-    mllp_append_block(out, buffer_slice(&text));
+    if (is_framed)
+        mllp_append_block(out, buffer_slice(&text));
+    else
+        buffer_append(out, buffer_slice(&text));
     buffer_release(&text);
+}
+
+/* In the order in which they are sent. `fault` NULL: all is well. Returns the one that says most.
+ */
+static enum hl7_answer append_answers(const struct hl7_header *header,
+                                      const struct hl7_fault *fault, const struct hl7_notes *notes,
+                                      bool is_framed, struct buffer *out)
+{
+    struct hl7_answers answers = hl7_answers_of(header, fault);
+    const struct hl7_fault *faults = fault ? fault : notes->items;
+    size_t count = fault ? 1 : notes->count;
+    append_answer(header, answers.accept, faults, fault ? 1 : 0, is_framed, out);
+    append_answer(header, answers.application, faults, count, is_framed, out);
+    return answers.application != HL7_NO_ANSWER ? answers.application : answers.accept;
 }
 
 /* For logs: no more of it than a type has. */
@@ -181,20 +199,43 @@ enum hl7_received hl7_receive(struct hl7_receiver *receiver,
     if (!ok) /* nothing in it can be relied on */
         fault.is_rejected = true;
     ok = ok && carry_out(receiver, configuration, delivery, &message, &notes, &fault);
-    struct hl7_answers answers = hl7_answers_of(&header, ok ? NULL : &fault);
-    const struct hl7_fault *faults = ok ? notes.items : &fault;
-    size_t count = ok ? notes.count : 1;
-    append_answer(&header, answers.accept, faults, ok ? 0 : 1, out);
-    append_answer(&header, answers.application, faults, count, out);
+    enum hl7_answer answer = append_answers(&header, ok ? NULL : &fault, &notes, true, out);
     if (ok) {
         metric_add(METRIC_HL7_ACCEPTED, 1);
         log_debug("hl7: message accepted peer=%s bytes=%zu notes=%zu", delivery->peer,
                   delivery->bytes.size, notes.count);
     } else {
-        note_refusal(&header, delivery,
-                     answers.application != HL7_NO_ANSWER ? answers.application : answers.accept,
-                     &fault);
+        note_refusal(&header, delivery, answer, &fault);
     }
     hl7_message_release(&message);
     return ok ? HL7_RECEIVED : HL7_REFUSED;
+}
+
+bool hl7_rehearse(const struct hl7_configuration *configuration, struct slice bytes,
+                  struct hl7_rehearsal *rehearsal)
+{
+    static const struct hl7_notes none = { .count = 0 };
+    struct hl7_header header;
+    memset(rehearsal, 0, sizeof(*rehearsal));
+    rehearsal->answers = buffer_up_to(2 * HL7_ANSWER_LIMIT);
+    struct hl7_fault *fault = &rehearsal->fault;
+    bool ok = hl7_message_parse(bytes, configuration->options.character_set, &rehearsal->message,
+                                fault);
+    if (!ok)
+        fault->is_rejected = true;
+    ok = ok && hl7_check_header(configuration, &rehearsal->message, fault) &&
+         find_type(&rehearsal->message, &rehearsal->type, fault) &&
+         hl7_plan_make(configuration, rehearsal->type, &rehearsal->message, clock_unix_us(),
+                       &rehearsal->plan, fault);
+    if (hl7_header_read(bytes, &header) && header.fields[10].size)
+        append_answers(&header, ok ? NULL : fault, ok ? &rehearsal->plan->notes : &none, false,
+                       &rehearsal->answers);
+    return ok;
+}
+
+void hl7_rehearsal_release(struct hl7_rehearsal *rehearsal)
+{
+    hl7_plan_free(rehearsal->plan);
+    hl7_message_release(&rehearsal->message);
+    buffer_release(&rehearsal->answers);
 }

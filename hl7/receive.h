@@ -39,3 +39,18 @@ enum hl7_received hl7_receive(struct hl7_receiver *receiver,
  * processing ID, version. */
 bool hl7_check_header(const struct hl7_configuration *configuration,
                       const struct hl7_message *message, struct hl7_fault *fault);
+
+/* What would become of a message, without doing it: as far as the message and the settings say. */
+struct hl7_plan;
+struct hl7_type;
+struct hl7_rehearsal {
+    struct hl7_message message;
+    const struct hl7_type *type; /* NULL: none that is known */
+    struct hl7_plan *plan;       /* NULL: it would be refused */
+    struct hl7_fault fault;      /* why */
+    struct buffer answers;       /* the acknowledgements, without frames; empty: none */
+};
+/* False: it would be refused. Release it in any case. */
+bool hl7_rehearse(const struct hl7_configuration *configuration, struct slice bytes,
+                  struct hl7_rehearsal *rehearsal);
+void hl7_rehearsal_release(struct hl7_rehearsal *rehearsal);

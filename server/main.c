@@ -4,6 +4,7 @@
 
 #include "base/log.h"
 #include "server/command.h"
+#include "server/hl7_command.h"
 #include "server/operation.h"
 #include "server/scu.h"
 #include "server/serve.h"
@@ -17,6 +18,7 @@ static void print_help(void)
          "       hounsfield settings                print the commented settings file");
     command_print_list(stdout);
     scu_print_list(stdout);
+    hl7_command_print_list(stdout);
     puts("       hounsfield COMMAND --help          what a command takes\n"
          "       hounsfield --help | --version\n"
          "\n"
@@ -32,7 +34,8 @@ static void print_help(void)
         "  dcmsend -aec HOUNSFIELD 127.0.0.1 11112 image.dcm      send a first image\n"
         "  curl http://127.0.0.1:8080/dicomweb/studies            find it\n"
         "\n"
-        "SIGHUP reads the DICOM settings again, the peers above all. SIGTERM or Ctrl-C stops the\n"
+        "SIGHUP reads the DICOM and HL7 settings again, the peers above all. SIGTERM or Ctrl-C "
+        "stops the\n"
         "server in order. Exit status: 0 stopped, 1 failed, 2 wrong usage or settings.");
 }
 
@@ -93,6 +96,8 @@ static int help_with(int count, char **words)
         command_print_help(operation_find_words(count, words, &taken), stdout);
     else if (scu_find(command))
         scu_print_help(scu_find(command), stdout);
+    else if (!strcmp(command, "hl7"))
+        hl7_command_print_help(stdout);
     else if (!*command || !strcmp(command, "serve") || !strcmp(command, "settings"))
         print_help();
     else
@@ -109,6 +114,8 @@ int main(int count, char **arguments)
         return command_run(operation, count - 1 - taken, arguments + 1 + taken);
     if (scu_find(command))
         return scu_run(scu_find(command), count - 2, arguments + 2);
+    if (!strcmp(command, "hl7"))
+        return hl7_command_run(count - 2, arguments + 2);
     for (int i = 1; i < count; i++) {
         if (!strcmp(arguments[i], "--help") || !strcmp(arguments[i], "-h")) {
             print_help();

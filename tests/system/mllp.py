@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: MIT
+"""A sender of HL7 v2 over MLLP of our own, and messages to send."""
+import socket
+import time
+
+START, END = b"\x0b", b"\x1c\r"
+
+
+class Sender:
+    """One connection. `send` waits for the answer; the pieces of it can be had by themselves."""
+
+    def __init__(self, port, timeout=30, wrap=None):
+        self.socket = socket.create_connection(("127.0.0.1", port), timeout)
+        if wrap:
+            self.socket = wrap(self.socket)
+        self.rest = b""
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.socket.close()
+
+    def write(self, data):
+        self.socket.sendall(data)
+
+    def read(self):
+        """The next framed answer; None at the end of the connection."""
+        while END not in self.rest:
+            data = self.socket.recv(65536)
+            if not data:
+                return None
+            self.rest += data
+        block, self.rest = self.rest.split(END, 1)
+        assert block[:1] == START, block
+        return Answer(block[1:])
+
+    def is_closed(self, timeout=20):
+        self.socket.settimeout(timeout)
+        try:
+            return self.socket.recv(1) == b""
+        except ConnectionError:
+            return True
+
+    def send(self, message):
+        self.write(frame(message))
+        return self.read()
+
+
+class Answer:
+    def __init__(self, data):
+        self.data = data
+        text = data.decode("utf-8", "replace")
+        self.separator = text[3]
+        self.segments = [line.split(self.separator) for line in text.split("\r") if line]
+
+    def segment(self, name):
+        return next((s for s in self.segments if s[0] == name), None)
+
+    @property
+    def code(self):
+        return self.segment("MSA")[1]
+
+    @property
+    def control_id(self):
+        return self.segment("MSA")[2]
+
+    @property
+    def errors(self):
+        """(location, code, severity, text) of each ERR of v2.5."""
+        return [(e[2], e[3].split("^")[0], e[4], e[8] if len(e) > 8 else "") for e in self.segments if e[0] == "ERR"]
+
+    def __repr__(self):
+        return repr(self.data)
+
+
+def frame(message):
+    data = message if isinstance(message, bytes) else message.encode()
+    return START + data + END
+
+
+_count = 0
+
+
+def stamp(seconds=0):
+    """A time stamp some seconds from now."""
+    return time.strftime("%Y%m%d%H%M%S", time.localtime(time.time() + seconds))
+
+
+def msh(kind, control_id=None, at=None, version="2.5.1", application="HIS", extra=""):
+    global _count
+    _count += 1
+    return f"MSH|^~\\&|{application}|CLINIC|HOUNSFIELD|RAD|{at or stamp()}||{kind}|{control_id or f'M{_count}'}|P|{version}{extra}\r"
+
+
+def pid(patient_id="P1", name="DOE^JANE", birth="19700102", sex="F", authority="HOSP"):
+    return f"PID|1||{patient_id}^^^{authority}^MR||{name}||{birth}|{sex}\r"
+
+
+def orm(placer, control="NW", patient=None, accession=None, start="20300102103000", modality="CT", procedure="CTH^CT HEAD^99RIS",
+        step_id="", procedure_id="", study="", at=None, order=None, status="", filler="", version="2.3.1", control_id=None):
+    """An order, as IHE RAD-4 has it."""
+    obr = [""] * 37
+    obr[1], obr[2], obr[3], obr[4], obr[16] = "1", placer, filler, procedure, "77^MILL^JOHN^^^DR"
+    obr[18], obr[19], obr[20], obr[24] = accession or "", procedure_id, step_id, modality
+    obr[27] = f"1^once^^{start}^^R"
+    text = msh("ORM^O01", at=at, version=version, control_id=control_id) + (patient or pid())
+    text += "PV1|1|I|WARD^12^1|||||5^SMITH^ANN\r"
+    text += f"ORC|{control}|{placer}|{filler}||{status}||1^once^^{start}^^R\r"
+    text += "OBR|" + "|".join(obr[1:]) + "\r"
+    return text + (f"ZDS|{study}^HIS^Application^DICOM\r" if study else "")
+
+
+def adt(event, patient=None, at=None, evn=None, extra="", control_id=None):
+    return (msh(f"ADT^{event}", at=at, control_id=control_id) + f"EVN|{event}|{evn or at or stamp()}\r" + (patient or pid()) + extra)
