@@ -31,7 +31,7 @@ static void answer_held(struct request *request, struct response *response, cons
 {
     struct dicomweb *dicomweb = request_context(request);
     struct hold hold;
-    char text[HOLD_REASON_SIZE + 64];
+    char text[HOLD_REASON_SIZE + 256 + 4]; /* the message is that of a struct error */
     bool found = false;
     if (!hold_find(dicomweb->archive, study, &hold, &found, NULL) || !found)
         snprintf(text, sizeof(text), "%s", message); /* it was lifted this moment */
