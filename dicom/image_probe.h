@@ -10,9 +10,10 @@
 struct image_probe {
     const struct transfer_syntax *syntax;
     bool is_video; /* all frames are one stream */
-    bool has_size; /* the stream tells it; RLE and, mostly, video do not */
+    bool has_size; /* the stream tells it; RLE does not, nor does some video */
     uint32_t rows;
     uint32_t columns;
+    uint32_t frames; /* of a video that tells it; else 0 */
     uint16_t samples;
     uint8_t precision; /* bits of a sample */
     bool is_signed;

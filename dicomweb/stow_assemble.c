@@ -12,6 +12,7 @@
 #include "dicom/encode.h"
 #include "dicom/image_read.h"
 #include "dicom/part10.h"
+#include "dicom/video_probe.h"
 #include "dicomweb/stow_model_parts.h"
 #include "dicomweb/wado_pixels.h"
 
@@ -88,6 +89,24 @@ static bool probe_part(struct assembly *assembly, const struct model_part *part,
     return ok;
 }
 
+static bool read_spooled(void *context, uint64_t offset, struct space space, struct error *err)
+{
+    const struct assembly *assembly = context;
+    return spool_read(assembly->model->spool, assembly->image.parts[0].offset + offset, space, err);
+}
+
+/* MP4 files have their tables anywhere. */
+static bool probe_video(struct assembly *assembly, struct error *err)
+{
+    struct image *image = &assembly->image;
+    const struct model_part *part = &image->parts[0];
+    const struct value_source source = { read_spooled, assembly };
+    const char *asked = part->transfer_syntax[0] ? part->transfer_syntax
+                                                 : assembly->instance->transfer_syntax;
+    return !image->probe.is_video || strcmp(part->media_type, "video/mp4") != 0 ||
+           video_probe(asked, &source, part->size, &image->probe, err);
+}
+
 static bool is_alike(const struct image_probe *a, const struct image_probe *b)
 {
     return a->syntax == b->syntax && a->rows == b->rows && a->columns == b->columns &&
@@ -97,7 +116,7 @@ static bool is_alike(const struct image_probe *a, const struct image_probe *b)
 static bool read_image(struct assembly *assembly, struct error *err)
 {
     struct image *image = &assembly->image;
-    if (!probe_part(assembly, &image->parts[0], &image->probe, err))
+    if (!probe_part(assembly, &image->parts[0], &image->probe, err) || !probe_video(assembly, err))
         return false;
     for (size_t i = 1; i < image->count; i++) {
         struct image_probe probe;
@@ -107,7 +126,7 @@ static bool read_image(struct assembly *assembly, struct error *err)
             return error_set(err, ERROR_INVALID, "the frames are not alike");
     }
     image->encapsulated = true;
-    image->frames = image->count;
+    image->frames = image->probe.is_video ? image->probe.frames : image->count;
     return true;
 }
 
@@ -176,7 +195,7 @@ static uint32_t said(const struct image *image, enum model_pixel_attribute attri
     case PIXEL_SAMPLES_PER_PIXEL:
         return probe->samples;
     case PIXEL_NUMBER_OF_FRAMES:
-        return image->frames > 1 ? (uint32_t)image->frames : 0;
+        return image->frames > 1 || probe->is_video ? (uint32_t)image->frames : 0;
     case PIXEL_ROWS:
         return probe->rows;
     case PIXEL_COLUMNS:

@@ -3,9 +3,19 @@
  * it must be within the file. */
 #include <stdlib.h>
 
-#include "dicom/image_probe.h"
+#include "dicom/video_probe.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static bool read_file(void *context, uint64_t offset, struct space space, struct error *err)
+{
+    const struct slice *file = context;
+    (void)err;
+    if (offset > file->size || space.size > file->size - offset)
+        abort();
+    memcpy(space.data, file->data + offset, space.size);
+    return true;
+}
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -20,6 +30,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     uint64_t whole = head.size + (data[0] & 0x80 ? 1 << 20 : 0);
     if (!image_probe(types[data[0] % 8], "", head, whole, &probe, &err))
         return 0;
+    if (probe.is_video && !strcmp(types[data[0] % 8], "video/mp4")) {
+        struct slice file = head;
+        const struct value_source source = { read_file, &file };
+        if (!video_probe("", &source, file.size, &probe, &err))
+            return 0;
+    }
     if (!probe.syntax || !probe.syntax->media_type || probe.offset > whole ||
         probe.size > whole - probe.offset)
         abort();

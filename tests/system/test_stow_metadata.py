@@ -338,6 +338,41 @@ def test_STOW_13_video_is_one_stream_for_all_frames(server, media, head, syntax,
     assert stream in got.PixelData
 
 
+def box(kind, content):
+    return struct.pack(">I", 8 + len(content)) + kind + content
+
+
+def mp4(columns, rows, frames, coding=b"avc1", configuration=box(b"avcC", b"\1\x64\0\x2a")):
+    """A file whose tables stand behind the video, as cameras write it."""
+    entry = box(coding, bytes(24) + struct.pack(">HH", columns, rows) + bytes(50) + configuration)
+    tables = (box(b"stsd", bytes(7) + b"\1" + entry) + box(b"stsz", bytes(8) + struct.pack(">I", frames)))
+    media = box(b"hdlr", bytes(8) + b"vide" + bytes(13)) + box(b"minf", box(b"stbl", tables))
+    return (box(b"ftyp", b"isom\0\0\2\0isom") + box(b"mdat", bytes(range(256)) * 6000)
+            + box(b"moov", box(b"trak", box(b"mdia", media))))
+
+
+def test_STOW_13_an_mp4_says_its_size_its_frames_and_its_transfer_syntax(server):
+    ds = make(PixelData=b"")
+    for keyword in ("Rows", "Columns", "SamplesPerPixel", "PhotometricInterpretation", "BitsAllocated", "BitsStored", "HighBit",
+                    "PixelRepresentation"):
+        delattr(ds, keyword)
+    stream = mp4(1920, 1080, 75)
+    send(server, [to_json(ds, PixelData="v")], [("v", "video/mp4", stream)])
+    got = stored(server, ds)
+    assert (got.Rows, got.Columns, got.NumberOfFrames, got.SamplesPerPixel) == (1080, 1920, 75, 3)
+    assert (got.PhotometricInterpretation, got.BitsAllocated, got.HighBit) == ("YBR_PARTIAL_420", 8, 7)
+    assert got.file_meta.TransferSyntaxUID == "1.2.840.10008.1.2.4.104" and stream in got.PixelData
+
+    other = make(PixelData=b"", Rows=100, Columns=100, SamplesPerPixel=3, PhotometricInterpretation="YBR_PARTIAL_420",
+                 BitsAllocated=8, BitsStored=8, HighBit=7)
+    answer = send(server, [to_json(other, PixelData="v")], [("v", "video/mp4", stream)], 409)
+    assert reasons(answer) == [0xC000]
+    unknown = make(PixelData=b"", Rows=1080, Columns=1920, SamplesPerPixel=3, PhotometricInterpretation="YBR_PARTIAL_420",
+                   BitsAllocated=8, BitsStored=8, HighBit=7)
+    send(server, [to_json(unknown, PixelData="v")], [("v", "video/mp4", mp4(1920, 1080, 75, b"av01"))], 409)
+    absent(server, unknown)
+
+
 FAULTS = [
     {"0028": {"vr": "US", "Value": [1]}}, {"00280010": {"vr": "QQ", "Value": [1]}}, {"00280010": {"vr": "US", "Value": ["x"]}},
     {"00100010": {"vr": "PN", "Value": [7]}}, {"00420011": {"vr": "OB", "InlineBinary": "?"}},
