@@ -11,6 +11,7 @@
 #include "cast/fhir_time.h"
 #include "cast/fhir_view.h"
 #include "cast/follower.h"
+#include "cast/order_poll.h"
 #include "cast/parked.h"
 #include "cast/reconcile.h"
 #include "cast/text.h"
@@ -23,6 +24,7 @@ struct cast {
     struct mapping_options view_mapping;
     struct bearer *bearer;     /* NULL: no tokens */
     struct follower *follower; /* NULL: no FHIR server */
+    struct order_poll *orders; /* NULL: the FHIR server is not asked for any */
     struct fhir_view *view;
     char *texts[TEXTS]; /* what the options above point into */
     size_t text_count;
@@ -141,9 +143,10 @@ static void warn_of_plain_text(const char *url, bool secret)
         log_warn("cast: credentials go to %s without TLS", strchr(url, '@') ? "a server" : url);
 }
 
-static bool start_follower(struct cast *cast, const struct cast_options *options, struct error *err)
+static struct fhir_client_options client_options(struct cast *cast,
+                                                 const struct cast_options *options)
 {
-    const struct fhir_client_options client = {
+    return (struct fhir_client_options){
         .url = keep(cast, options->fhir_url),
         .bearer = cast->bearer,
         .user = keep(cast, options->user),
@@ -154,8 +157,13 @@ static bool start_follower(struct cast *cast, const struct cast_options *options
         .proxy = keep(cast, options->proxy),
         .timeout_ms = (int64_t)(options->timeout_seconds * 1000),
     };
+}
+
+static bool start_follower(struct cast *cast, const struct cast_options *options,
+                           const struct fhir_client_options *client, struct error *err)
+{
     struct follower_options follower = {
-        .client = client,
+        .client = *client,
         .mapping = cast->mapping,
         .quiet_ms = (int64_t)(options->quiet_seconds * 1000),
         .maximum_age_ms = options->maximum_age_seconds > 0
@@ -166,9 +174,34 @@ static bool start_follower(struct cast *cast, const struct cast_options *options
         .strict = options->strict,
         .version = version_of(options),
     };
-    warn_of_plain_text(client.url, cast->bearer || client.user);
+    warn_of_plain_text(client->url, cast->bearer || client->user);
     warn_of_plain_text(options->oauth.token_url, cast->bearer != NULL);
     return follower_open(cast->archive, &follower, &cast->follower, err);
+}
+
+static bool start_orders(struct cast *cast, const struct cast_options *options,
+                         const struct fhir_client_options *client, struct error *err)
+{
+    const struct order_poll_options poll = {
+        .client = *client,
+        .mapping = { .modality = keep(cast, options->orders.modality),
+                     .station = keep(cast, options->orders.station),
+                     .issuers = options->orders.issuers },
+        .interval_ms = (int64_t)(options->orders.every_seconds * 1000),
+    };
+    if (!options->worklist || poll.interval_ms <= 0)
+        return true;
+    return order_poll_open(cast->archive, options->worklist, &poll, &cast->orders, err);
+}
+
+static bool start(struct cast *cast, const struct cast_options *options, struct error *err)
+{
+    if (!options->fhir_url || !*options->fhir_url)
+        return true;
+    if (!open_bearer(cast, options, err))
+        return false;
+    const struct fhir_client_options client = client_options(cast, options);
+    return start_follower(cast, options, &client, err) && start_orders(cast, options, &client, err);
 }
 
 bool cast_open(struct archive *archive, const struct cast_options *options, struct cast **out,
@@ -179,10 +212,8 @@ bool cast_open(struct archive *archive, const struct cast_options *options, stru
         return false;
     struct cast *cast = mem_alloc(sizeof *cast);
     cast->archive = archive;
-    bool casts = options->fhir_url && *options->fhir_url;
     cast->view = fhir_view_new(archive, &cast->view_mapping, version_of(options));
-    if (!set_mapping(cast, options, err) ||
-        (casts && (!open_bearer(cast, options, err) || !start_follower(cast, options, err)))) {
+    if (!set_mapping(cast, options, err) || !start(cast, options, err)) {
         cast_close(cast);
         return false;
     }
@@ -195,6 +226,8 @@ void cast_stop(struct cast *cast)
     bearer_stop(cast->bearer);
     if (cast->follower)
         follower_stop(cast->follower);
+    if (cast->orders)
+        order_poll_stop(cast->orders);
 }
 
 void cast_close(struct cast *cast)
@@ -203,6 +236,7 @@ void cast_close(struct cast *cast)
         return;
     bearer_stop(cast->bearer);
     follower_close(cast->follower);
+    order_poll_close(cast->orders);
     bearer_close(cast->bearer);
     fhir_view_free(cast->view);
     for (size_t i = 0; i < cast->text_count; i++)

@@ -9,6 +9,8 @@
 #include "base/job.h"
 #include "http/server.h"
 
+struct worklist;
+
 struct cast_options {
     const char *fhir_url; /* base URL of the FHIR server; NULL or "": no follower */
     const char *user;     /* Basic, with */
@@ -45,6 +47,14 @@ struct cast_options {
     const char *const *withhold;      /* groups that are not cast (cast/withhold.h),
                                          NULL-terminated; or NULL */
     const char *const *view_withhold; /* so too: what the view does not show */
+    struct worklist *worklist;        /* where orders go; it must outlive the cast; or NULL */
+    struct {
+        double every_seconds; /* 0: the FHIR server is not asked for orders */
+        const char *modality;
+        const char *station;
+        const char *const
+            *issuers; /* as in struct service_request_options; must outlive the cast */
+    } orders;
     bool strict; /* park a study that cannot be mapped whole; else its rest is cast, with a
                     note */
 };

@@ -289,11 +289,18 @@ static bool look(struct order_poll *poll, const struct query *query, struct erro
         cJSON *bundle = NULL;
         ok = ask(poll, path, &bundle, err) && take_page(poll, query, bundle, newest, err);
         /* They come in the order of their times: what is behind a page is not lost by a restart. */
-        if (ok && strcmp(newest, since) != 0) {
+        bool went_on = ok && strcmp(newest, since) != 0;
+        if (went_on) {
             ok = follower_put(poll->archive, FOLLOWER, query->type, slice_text(newest), err);
             memcpy(since, newest, sizeof since);
         }
         more = ok && next_page(poll, bundle, path);
+        /* A server that names its pages otherwise than we name the server: from the last time on.
+         */
+        if (ok && !more && went_on && cJSON_GetArraySize(json_get(bundle, "entry")) >= PAGE) {
+            first_page(query, since, path);
+            more = true;
+        }
         cJSON_Delete(bundle);
     }
     return ok;

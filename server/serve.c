@@ -163,6 +163,11 @@ static bool open_cast(struct server *server, const struct settings *settings, st
         .removal = settings->cast_removal,
         .version = settings->fhir_version,
         .timeout_seconds = settings->fhir_timeout_seconds,
+        .worklist = server->worklist,
+        .orders = { .every_seconds = settings->orders_every_seconds,
+                    .modality = or_null(settings->orders_modality),
+                    .station = or_null(settings->orders_station),
+                    .issuers = (const char *const *)settings->orders_issuers.items },
     };
     return cast_open(server->archive, &options, &server->cast, err);
 }

@@ -24,6 +24,7 @@ enum setting_type {
     UIDS,
     NETWORKS,
     GROUPS,
+    ISSUERS,
     PEERS,
     USERS,
     FORWARDS,
@@ -176,6 +177,10 @@ static const struct setting table[] = {
     { "fhir.studiesAtOnce", NUMBER, AT(cast_workers), 1, 64, NULL, NULL, NULL },
     { "fhir.timeoutSeconds", NUMBER, AT(fhir_timeout_seconds), 0.1, 3600, NULL, NULL, NULL },
     { "fhir.onRemoval", TEXT, AT(cast_removal), 0, 0, NULL, NULL, NULL },
+    { "fhir.orders.everySeconds", NUMBER, AT(orders_every_seconds), 0, 86400, NULL, NULL, NULL },
+    { "fhir.orders.modality", TEXT, AT(orders_modality), 0, 0, NULL, NULL, NULL },
+    { "fhir.orders.station", TEXT, AT(orders_station), 0, 0, NULL, NULL, NULL },
+    { "fhir.orders.issuers", ISSUERS, AT(orders_issuers), 0, 0, NULL, NULL, NULL },
     { "fhir.withhold", GROUPS, AT(cast_withhold), 0, 0, NULL, NULL, NULL },
     { "fhir.viewWithhold", GROUPS, AT(view_withhold), 0, 0, NULL, NULL, NULL },
 };
@@ -218,27 +223,40 @@ static void clear_list(struct text_list *list)
     list->items[0] = NULL;
 }
 
+/* "http://hospital.example/mrn=HOSP" */
+static bool is_issuer(const char *text)
+{
+    const char *equals = strrchr(text, '=');
+    return equals && equals != text && equals[1] && strlen(equals + 1) <= 64 &&
+           !strpbrk(text, "\\ \t\r\n");
+}
+
+static const struct list_kind {
+    enum setting_type type;
+    bool (*is_valid)(const char *text);
+    const char *what;
+} list_kinds[] = {
+    { TITLES, settings_is_ae_title, "AE titles" },
+    { UIDS, uid_is_valid, "UIDs" },
+    { NETWORKS, http_is_network, "addresses or networks, such as 10.0.0.0/8" },
+    { GROUPS, is_group_of_cast, "groups of what is cast (the file of settings names them)" },
+    { ISSUERS, is_issuer, "systems and issuers, such as http://hospital.example/mrn=HOSP" },
+    { ORIGINS, is_origin, "origins, such as https://viewer.example.org" },
+};
+
 static bool apply_list(struct settings *settings, const struct setting *setting, const cJSON *value,
                        struct error *err)
 {
     struct text_list *list = (struct text_list *)((char *)settings + setting->offset);
-    bool (*is_valid)(const char *) = setting->type == TITLES     ? settings_is_ae_title
-                                     : setting->type == UIDS     ? uid_is_valid
-                                     : setting->type == NETWORKS ? http_is_network
-                                     : setting->type == GROUPS   ? is_group_of_cast
-                                                                 : is_origin;
-    const char *kind = setting->type == TITLES     ? "AE titles"
-                       : setting->type == UIDS     ? "UIDs"
-                       : setting->type == NETWORKS ? "addresses or networks, such as 10.0.0.0/8"
-                       : setting->type == GROUPS   ? "groups of what is cast (the file of settings "
-                                                     "names them)"
-                                                   : "origins, such as https://viewer.example.org";
+    const struct list_kind *kind = list_kinds;
+    while (kind->type != setting->type)
+        kind++;
     const cJSON *text;
     clear_list(list);
     cJSON_ArrayForEach(text, value)
     {
-        if (!cJSON_IsString(text) || !is_valid(text->valuestring))
-            return error_set(err, ERROR_INVALID, "%s takes a list of %s", setting->key, kind);
+        if (!cJSON_IsString(text) || !kind->is_valid(text->valuestring))
+            return error_set(err, ERROR_INVALID, "%s takes a list of %s", setting->key, kind->what);
         if (list->count == SETTINGS_MAX_TEXTS)
             return error_set(err, ERROR_LIMIT, "%s: more than %d of them", setting->key,
                              SETTINGS_MAX_TEXTS);
@@ -283,6 +301,7 @@ static bool apply(struct settings *settings, const struct setting *setting, cons
     case UIDS:
     case NETWORKS:
     case GROUPS:
+    case ISSUERS:
     case PEERS:
     case USERS:
     case FORWARDS:
@@ -503,6 +522,7 @@ void settings_free(struct settings *settings)
     clear_list(&settings->viewer_origins);
     clear_list(&settings->cast_withhold);
     clear_list(&settings->view_withhold);
+    clear_list(&settings->orders_issuers);
     settings_release_lists(settings);
     free(settings);
 }

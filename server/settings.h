@@ -132,6 +132,10 @@ struct settings {
     char *cast_removal;
     struct text_list cast_withhold;
     struct text_list view_withhold;
+    double orders_every_seconds;
+    char *orders_modality;
+    char *orders_station;
+    struct text_list orders_issuers;
     double fhir_timeout_seconds;
     char *bearer_token_file;
     char *oauth_token_url;
