@@ -19,6 +19,7 @@
 #include "dicomweb/dicomweb.h"
 #include "dimse/peers.h"
 #include "hl7/server.h"
+#include "server/conformance.h"
 #include "server/control.h"
 #include "server/health.h"
 #include "server/http_operations.h"
@@ -31,7 +32,7 @@
 #include "storage/storage.h"
 #include "worklist/worklist.h"
 
-enum { STOP_GRACE_MS = 3000, TABLES = 6 /* of routes */ };
+enum { STOP_GRACE_MS = 3000, TABLES = 7 /* of routes */ };
 
 struct server {
     struct storage *storage;
@@ -40,6 +41,7 @@ struct server {
     struct cast *cast;
     struct dicomweb *dicomweb;
     struct http_server *http;
+    struct conformance *conformance;
     struct openapi *openapi;
     struct viewer *viewer;
     struct dimse_server *dimse;
@@ -219,6 +221,7 @@ static bool open_http(struct server *server, const struct settings *settings, st
     }
     const struct http_options options = http_options(settings, &users);
     server->dicomweb = dicomweb_new(server->archive, &dicomweb);
+    server->conformance = conformance_new();
     server->health.storage = server->storage;
     server->health.archive = server->archive;
     server->health.verifier = server->verifier;
@@ -229,10 +232,12 @@ static bool open_http(struct server *server, const struct settings *settings, st
         cast_routes(server->cast, settings->fhir_prefix),
         http_operations_routes(server->operations),
         viewer_routes(server->viewer),
+        conformance_routes(server->conformance),
     };
     server->openapi = openapi_new(tables, TABLES - 1, settings->dicomweb_prefix,
                                   *settings->users_file);
     tables[TABLES - 1] = openapi_routes(server->openapi);
+    conformance_update(server->conformance, settings, tables, TABLES);
     bool ok = http_server_open(&options, tables, TABLES, &server->http, err);
     users_release(&users);
     return ok;
@@ -355,6 +360,7 @@ static void reload(struct server *server, const struct settings *running, int fl
              dimse_server_reload(server->dimse, &options, &err) &&
              hl7_server_reload(server->hl7, &hl7, &err);
         if (ok) {
+            conformance_reload(server->conformance, settings, running);
             warn_of_nobody(&options);
             warn_of_no_sender(&hl7);
         }
@@ -380,6 +386,7 @@ static void close_all(struct server *server)
     if (server->http)
         http_server_close(server->http, STOP_GRACE_MS);
     openapi_free(server->openapi);
+    conformance_free(server->conformance);
     viewer_free(server->viewer);
     /* Behind HTTP: it asks them. */
     http_operations_free(server->operations);
