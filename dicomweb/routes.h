@@ -88,7 +88,7 @@ void wado_bulk_data(struct request *request, struct response *response);
 /* wado_bulk_set.c */
 void wado_all_bulk_data(struct request *request, struct response *response);
 void wado_pixel_data(struct request *request, struct response *response);
-/* wado_rendered.c */
+/* wado_rendered.c, wado_thumbnail.c */
 void wado_rendered(struct request *request, struct response *response);
 void wado_thumbnail(struct request *request, struct response *response);
 

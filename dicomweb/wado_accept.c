@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "dicom/codec.h"
 #include "dicom/transcode.h"
 
 /* Implicit VR and big endian objects have a place in DIMSE only. */
@@ -29,6 +30,19 @@ int wado_choose_syntax(const struct transfer_syntax *stored, const char *stored_
         return SYNTAX_TRANSCODED;
     }
     return SYNTAX_IMPOSSIBLE;
+}
+
+bool wado_must_be_named(const struct transfer_syntax *syntax)
+{
+    static const char *const defaults[] = {
+        UID_JPEG_LOSSLESS_SV1,     UID_JPEG_LS_LOSSLESS,     UID_JPEG_2000_LOSSLESS,
+        UID_RLE_LOSSLESS,          "1.2.840.10008.1.2.4.92", "1.2.840.10008.1.2.4.201",
+        "1.2.840.10008.1.2.4.110",
+    };
+    for (size_t i = 0; i < sizeof(defaults) / sizeof(defaults[0]); i++)
+        if (!strcmp(syntax->uid, defaults[i]))
+            return false;
+    return codec_can_decode(syntax);
 }
 
 bool wado_count_possible(const struct retrieve *retrieve, const char *asked, uint64_t *possible,

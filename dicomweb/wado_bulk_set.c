@@ -11,6 +11,7 @@
 #include "archive/headers.h"
 #include "base/memory.h"
 #include "dicom/json.h"
+#include "dicomweb/wado_accept.h"
 #include "dicomweb/wado_pixels.h"
 #include "dicomweb/wado_stream.h"
 #include "dicomweb/wado_values.h"
@@ -23,6 +24,10 @@ struct bulk_set {
     char *base_url;
     bool pixels_only;
     bool as_stored; /* frames are not decoded */
+    /* Only pixel data that are stored as this image type, in this syntax ("*": in any of the type);
+     * NULL: all. */
+    const char *type;
+    const char *syntax;
     struct multipart_writer writer;
     struct retrieve *retrieve;
     struct instance *instance; /* borrowed from the cursor; NULL before the first */
@@ -55,6 +60,13 @@ static void close_set(void *state)
     free(set);
 }
 
+static bool is_wanted(const struct bulk_set *set, const char *uid)
+{
+    const struct transfer_syntax *syntax = transfer_syntax_find(slice_text(uid));
+    return !set->type || (syntax && syntax->media_type && !strcmp(syntax->media_type, set->type) &&
+                          (!strcmp(set->syntax, "*") || !strcmp(set->syntax, uid)));
+}
+
 /* Steps to the next instance whose bytes can be had; *found false at the end. */
 static bool next_instance(struct bulk_set *set, bool *found, struct error *err)
 {
@@ -65,6 +77,8 @@ static bool next_instance(struct bulk_set *set, bool *found, struct error *err)
         *found = set->instance != NULL;
         if (!*found)
             return true;
+        if (!is_wanted(set, instance_syntax_uid(set->instance)))
+            continue;
         if (instance_header(set->instance, &set->header, err) &&
             instance_frames(set->instance, &set->table, err) &&
             instance_dataset(set->instance, &stored, err)) {
@@ -289,13 +303,57 @@ static bool has_values(struct bulk_set *set, const struct selection *selection, 
     return !*found || retrieve_open(set->dicomweb->archive, selection, &set->retrieve, err);
 }
 
-static void init_set(struct request *request, bool pixels_only, bool as_stored,
-                     struct bulk_set *set)
+enum {
+    OCTETS_AS_STORED,
+    OCTETS,
+    PLAIN_OFFERS,
+    TYPES_MAX = 16,
+    OFFERS_MAX = PLAIN_OFFERS + 2 * TYPES_MAX
+};
+
+/* What the pixel data are to be had as (PS3.18 8.7.3.3): octets, and the image types that they are
+ * stored in. */
+static size_t make_offers(const struct retrieve *retrieve, bool pixels_only,
+                          struct offer offers[OFFERS_MAX])
 {
+    size_t count = PLAIN_OFFERS;
+    const char *last = "";
+    offers[OCTETS_AS_STORED] = (struct offer){ "multipart/related", "application/octet-stream", "*",
+                                               true };
+    offers[OCTETS] = (struct offer){ "multipart/related", "application/octet-stream",
+                                     UID_EXPLICIT_LITTLE_ENDIAN, false };
+    for (uint64_t i = 0; pixels_only && i < retrieve_count(retrieve); i++) {
+        const char *uid = retrieve_syntax(retrieve, i);
+        const struct transfer_syntax *syntax = transfer_syntax_find(slice_text(uid));
+        if (!strcmp(uid, last))
+            continue;
+        last = uid;
+        size_t at = PLAIN_OFFERS;
+        while (at < count && syntax && strcmp(offers[at + 1].transfer_syntax, syntax->uid) != 0)
+            at += 2;
+        if (!syntax || !syntax->media_type || at < count || count == OFFERS_MAX)
+            continue;
+        offers[count++] = (struct offer){ "multipart/related", syntax->media_type, "*", true };
+        offers[count++] = (struct offer){ "multipart/related", syntax->media_type, syntax->uid,
+                                          wado_must_be_named(syntax) };
+    }
+    return count;
+}
+
+static uint64_t count_wanted(const struct bulk_set *set)
+{
+    uint64_t count = 0;
+    for (uint64_t i = 0; i < retrieve_count(set->retrieve); i++)
+        count += is_wanted(set, retrieve_syntax(set->retrieve, i));
+    return count;
+}
+
+static struct bulk_set *new_set(struct request *request, bool pixels_only)
+{
+    struct bulk_set *set = mem_alloc(sizeof(*set));
     struct buffer url = buffer_up_to(4096);
     set->dicomweb = request_context(request);
     set->pixels_only = pixels_only;
-    set->as_stored = as_stored;
     set->location = buffer_up_to(8192);
     set->head = buffer_up_to(16 << 10);
     set->fragments = buffer_up_to(PIXELS_MAX_FRAGMENTS);
@@ -303,17 +361,7 @@ static void init_set(struct request *request, bool pixels_only, bool as_stored,
     dicomweb_base_url(set->dicomweb, request, &url);
     set->base_url = mem_copy_text(buffer_text(&url));
     buffer_release(&url);
-}
-
-static bool open_set(struct bulk_set *set, const struct path_uids *uids, struct error *err)
-{
-    const struct selection selection = { NULL, uids->study, uids->series, uids->instance };
-    bool found;
-    if (!retrieve_open(set->dicomweb->archive, &selection, &set->retrieve, err) ||
-        !has_values(set, &selection, &found, err))
-        return false;
-    return found || error_set(err, ERROR_NOT_FOUND, "there is no %s data",
-                              set->pixels_only ? "pixel" : "bulk");
+    return set;
 }
 
 /* Does what the path names exist, and what tells it from what it was before? */
@@ -336,49 +384,70 @@ static bool find_change(struct dicomweb *dicomweb, const struct path_uids *uids,
 static bool is_known(struct request *request, struct response *response, const struct bulk_set *set,
                      uint64_t change)
 {
-    char *as = mem_format("%s %s %d", request_path(request), set->pixels_only ? "pixels" : "bulk",
-                          set->as_stored);
+    char *as = mem_format("%s %s %d %s %s", request_path(request),
+                          set->pixels_only ? "pixels" : "bulk", set->as_stored,
+                          set->type ? set->type : "", set->type ? set->syntax : "");
     bool known = dicomweb_is_known_set(request, response, set->base_url, as, change);
     free(as);
     return known;
 }
 
+static bool check_values(struct bulk_set *set, const struct selection *selection, struct error *err)
+{
+    bool found;
+    return has_values(set, selection, &found, err) &&
+           (found || error_set(err, ERROR_NOT_FOUND, "there is no %s data",
+                               set->pixels_only ? "pixel" : "bulk"));
+}
+
+static void start_answer_take(struct bulk_set *set, struct response *response, int status)
+{
+    struct buffer type = buffer_up_to(256);
+    set->writer = multipart_writer_for(set->type ? set->type : "application/octet-stream");
+    multipart_content_type(&set->writer, &type);
+    const struct body_source source = { next_piece, close_set, set };
+    response_status(response, status);
+    response_content_type(response, buffer_text(&type));
+    response_stream_take(response, &source, UINT64_MAX);
+    buffer_release(&type);
+}
+
 static void answer(struct request *request, struct response *response, bool pixels_only)
 {
-    static const struct offer offers[] = {
-        { "multipart/related", "application/octet-stream", "*", true },
-        { "multipart/related", "application/octet-stream", UID_EXPLICIT_LITTLE_ENDIAN, false },
-    };
+    struct offer offers[OFFERS_MAX];
     struct path_uids uids;
     struct error err = { 0 };
     uint64_t change;
     size_t offer;
     if (!dicomweb_path_uids(request, response, &uids))
         return;
-    if (!find_change(request_context(request), &uids, &change, &err)) {
-        response_error(response, request, http_status_of(err.code), err.message);
-        return;
-    }
-    if (!dicomweb_choose(request, response, offers, 2, &offer))
-        return;
-    struct bulk_set *set = mem_alloc(sizeof(*set));
-    init_set(request, pixels_only, offer == 0, set);
-    bool ok = open_set(set, &uids, &err);
-    if (!ok || is_known(request, response, set, change)) {
+    const struct selection selection = { NULL, uids.study, uids.series, uids.instance };
+    struct bulk_set *set = new_set(request, pixels_only);
+    if (!find_change(set->dicomweb, &uids, &change, &err) ||
+        !retrieve_open(set->dicomweb->archive, &selection, &set->retrieve, &err))
+        goto failed;
+    if (!dicomweb_choose(request, response, offers, make_offers(set->retrieve, pixels_only, offers),
+                         &offer)) {
         close_set(set);
-        if (ok)
-            return;
-        response_error(response, request, http_status_of(err.code), err.message);
         return;
     }
-    struct buffer type = buffer_up_to(256);
-    set->writer = multipart_writer_for("application/octet-stream");
-    multipart_content_type(&set->writer, &type);
-    const struct body_source source = { next_piece, close_set, set };
-    response_status(response, 200);
-    response_content_type(response, buffer_text(&type));
-    response_stream_take(response, &source, UINT64_MAX);
-    buffer_release(&type);
+    set->as_stored = offer != OCTETS;
+    if (offer >= PLAIN_OFFERS) {
+        set->type = offers[offer].inner;
+        set->syntax = offers[offer].transfer_syntax;
+    }
+    int status = count_wanted(set) == retrieve_count(set->retrieve) ? 200 : 206;
+    if (!check_values(set, &selection, &err))
+        goto failed;
+    if (is_known(request, response, set, change)) {
+        close_set(set);
+        return;
+    }
+    start_answer_take(set, response, status);
+    return;
+failed:
+    close_set(set);
+    response_error(response, request, http_status_of(err.code), err.message);
 }
 
 void wado_all_bulk_data(struct request *request, struct response *response)

@@ -9,6 +9,7 @@
 #include "base/metrics.h"
 #include "dicom/codec.h"
 #include "dicomweb/routes.h"
+#include "dicomweb/wado_accept.h"
 #include "dicomweb/wado_frame_list.h"
 #include "dicomweb/wado_pixels.h"
 #include "dicomweb/wado_stream.h"
@@ -174,21 +175,6 @@ static bool next_piece(void *state, struct piece *piece, struct error *err)
     }
 }
 
-/* The default transfer syntax of an image media type (PS3.18 8.7.3.4). */
-static const char *default_syntax(const char *media_type)
-{
-    static const char *const defaults[][2] = {
-        { "image/jpeg", UID_JPEG_LOSSLESS_SV1 },    { "image/jls", UID_JPEG_LS_LOSSLESS },
-        { "image/jp2", UID_JPEG_2000_LOSSLESS },    { "image/jpx", "1.2.840.10008.1.2.4.92" },
-        { "image/dicom-rle", UID_RLE_LOSSLESS },    { "image/jphc", "1.2.840.10008.1.2.4.201" },
-        { "image/jxl", "1.2.840.10008.1.2.4.110" },
-    };
-    for (size_t i = 0; i < sizeof(defaults) / sizeof(defaults[0]); i++)
-        if (!strcmp(media_type, defaults[i][0]))
-            return defaults[i][1];
-    return "";
-}
-
 /* What can be given of this instance, the default first. Multipart offers stand first; one frame
  * can also be had as a single part (10.4.4). */
 static size_t make_offers(const struct frames *frames, struct offer offers[MAX_OFFERS])
@@ -209,9 +195,7 @@ static size_t make_offers(const struct frames *frames, struct offer offers[MAX_O
         simple[simple_count++] = native;
     }
     if (encapsulated && syntax->media_type) {
-        struct offer stored = { syntax->media_type, NULL, uid,
-                                strcmp(default_syntax(syntax->media_type), uid) != 0 &&
-                                    codec_can_decode(syntax) };
+        struct offer stored = { syntax->media_type, NULL, uid, wado_must_be_named(syntax) };
         simple[simple_count++] = stored;
     }
     for (size_t i = 0; i < simple_count; i++) {

@@ -67,7 +67,15 @@ bool picture_draw(struct dicomweb *dicomweb, struct instance *instance, uint32_t
                   struct picture *picture, struct error *err);
 void picture_release(struct picture *picture);
 
-/* One picture as the whole answer, or 304: wado_rendered.c */
+/* wado_picture_answer.c: the types of pictures as offers, by enum picture_type. */
+extern const struct offer wado_picture_offers[PICTURE_TYPE_COUNT];
+/* What a request for pictures says: false: the response is filled, 400. */
+bool wado_begin_picture(struct request *request, struct response *response, bool thumbnail,
+                        struct path_uids *uids, struct picture_options *options);
+/* A Warning of what was asked for and is not done. */
+void wado_say_warning(struct response *response, const struct picture_options *options,
+                      enum picture_type type, const struct request *request);
+/* One picture as the whole answer, or 304. */
 bool wado_answer_picture(struct request *request, struct response *response,
                          struct instance *instance, uint32_t number, enum picture_type type,
                          const struct picture_options *options, struct error *err);

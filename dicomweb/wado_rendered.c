@@ -1,16 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* WADO-RS, rendered resources and thumbnails (PS3.18 10.4.1.1.3, 10.4.1.1.4): pictures of frames as
- * browsers show them. An instance or a frame is one picture, several frames, a series or a study
- * are a part each. */
-#include <stdio.h>
+/* WADO-RS, rendered resources (PS3.18 10.4.1.1.3): pictures of frames as browsers show them. An
+ * instance or a frame is one picture, several frames, a series or a study are a part each. */
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/memory.h"
-#include "base/metrics.h"
-#include "dicom/codec.h"
 #include "dicom/presentation.h"
-#include "dicomweb/picture_cache.h"
 #include "dicomweb/routes.h"
 #include "dicomweb/wado_document.h"
 #include "dicomweb/wado_frame_list.h"
@@ -21,14 +15,8 @@
 
 enum {
     MAX_FRAMES_ASKED = 1000, /* of one request, drawn one after the other */
-    THUMBNAIL_TRIES = 1000,  /* instances that are looked at for one with an image */
 };
 
-static const struct offer single_offers[PICTURE_TYPE_COUNT] = {
-    [PICTURE_JPEG] = { "image/jpeg", NULL, NULL, false },
-    [PICTURE_PNG] = { "image/png", NULL, NULL, false },
-    [PICTURE_GIF] = { "image/gif", NULL, NULL, false },
-};
 static const struct offer multipart_offers[PICTURE_TYPE_COUNT] = {
     [PICTURE_JPEG] = { "multipart/related", "image/jpeg", NULL, false },
     [PICTURE_PNG] = { "multipart/related", "image/png", NULL, false },
@@ -196,19 +184,6 @@ static bool next_piece(void *state, struct piece *piece, struct error *err)
     return false;
 }
 
-static void say_warning(struct response *response, const struct picture_options *options,
-                        enum picture_type type, const struct request *request)
-{
-    char text[256];
-    bool quality = type != PICTURE_JPEG && request_query_value(request, "quality");
-    if (!*options->warning && !quality)
-        return;
-    snprintf(text, sizeof(text), "299 hounsfield \"%s%s%s\"", options->warning,
-             *options->warning && quality ? "; " : "",
-             quality ? "quality is ignored: this type loses nothing" : "");
-    response_header(response, "Warning", text);
-}
-
 /* Takes `gallery` with its source and options. */
 static void answer_gallery(struct request *request, struct response *response,
                            struct gallery *gallery)
@@ -230,82 +205,10 @@ static void answer_gallery(struct request *request, struct response *response,
     multipart_content_type(&gallery->writer, &text);
     response_status(response, 200);
     response_content_type(response, buffer_text(&text));
-    say_warning(response, &gallery->options, gallery->type, request);
+    wado_say_warning(response, &gallery->options, gallery->type, request);
     const struct body_source source = { next_piece, close_gallery, gallery };
     response_stream_take(response, &source, UINT64_MAX);
     buffer_release(&text);
-}
-
-/* One picture as the whole answer: just drawn, or kept from before. It holds its memory until it
- * was sent. */
-struct sheet {
-    struct picture picture;
-    struct picture_cache *cache;
-    struct kept_picture *kept; /* NULL: drawn */
-    bool sent;
-};
-
-static struct slice sheet_bytes(const struct sheet *sheet)
-{
-    return sheet->kept ? kept_picture_bytes(sheet->kept) : buffer_slice(&sheet->picture.bytes);
-}
-
-static bool next_sheet(void *state, struct piece *piece, struct error *err)
-{
-    struct sheet *sheet = state;
-    (void)err;
-    piece->kind = sheet->sent ? PIECE_END : PIECE_BYTES;
-    piece->bytes = sheet_bytes(sheet);
-    sheet->sent = true;
-    return true;
-}
-
-static void close_sheet(void *state)
-{
-    struct sheet *sheet = state;
-    picture_cache_release(sheet->cache, sheet->kept);
-    picture_release(&sheet->picture);
-    free(sheet);
-}
-
-static bool fill_sheet(struct sheet *sheet, struct dicomweb *dicomweb, struct instance *instance,
-                       uint32_t number, enum picture_type type,
-                       const struct picture_options *options, const char *etag, struct error *err)
-{
-    const char *uid = instance_identity(instance)->instance;
-    sheet->cache = dicomweb->picture_cache;
-    sheet->kept = picture_cache_find(sheet->cache, uid, etag);
-    if (sheet->kept)
-        return true;
-    if (!picture_draw(dicomweb, instance, number, type, options, &sheet->picture, err))
-        return false;
-    picture_cache_keep(sheet->cache, uid, etag, options->followed,
-                       buffer_slice(&sheet->picture.bytes));
-    return true;
-}
-
-bool wado_answer_picture(struct request *request, struct response *response,
-                         struct instance *instance, uint32_t number, enum picture_type type,
-                         const struct picture_options *options, struct error *err)
-{
-    char as[64];
-    char etag[DICOMWEB_ETAG_SIZE];
-    snprintf(as, sizeof(as), "%s %08x", picture_media_type(type),
-             options->state ? instance_checksum(options->state) : 0);
-    dicomweb_etag(request, instance, as, etag);
-    if (response_etag(response, request, etag))
-        return true;
-    struct sheet *sheet = mem_alloc(sizeof(*sheet));
-    if (!fill_sheet(sheet, request_context(request), instance, number, type, options, etag, err)) {
-        close_sheet(sheet);
-        return false;
-    }
-    const struct body_source source = { next_sheet, close_sheet, sheet };
-    response_status(response, 200);
-    response_content_type(response, picture_media_type(type));
-    say_warning(response, options, type, request);
-    response_stream_take(response, &source, sheet_bytes(sheet).size);
-    return true;
 }
 
 /* A frame beyond the end is found out before anything is sent. */
@@ -449,7 +352,7 @@ static void rendered_instance(struct request *request, struct response *response
         return;
     }
     bool several = gallery->list.count > 1;
-    if (!choose_type(request, response, several ? multipart_offers : single_offers,
+    if (!choose_type(request, response, several ? multipart_offers : wado_picture_offers,
                      PICTURE_TYPE_COUNT, options, &choice)) {
         close_gallery(gallery);
         return;
@@ -511,162 +414,14 @@ static void rendered_many(struct request *request, struct response *response,
     answer_gallery(request, response, gallery);
 }
 
-static bool is_dicom(const char *type)
-{
-    return !strncmp(type, "application/dicom", strlen("application/dicom"));
-}
-
-static bool is_picture(const char *type)
-{
-    return !strncmp(type, "image/", strlen("image/"));
-}
-
-/* Objects and pictures of them cannot be asked for at once (PS3.18 8.7.2). */
-static bool check_mixture(const struct request *request, struct error *err)
-{
-    struct accept accept;
-    bool dicom = false;
-    bool picture = false;
-    if (!accept_of_request(request, &accept, err))
-        return false;
-    for (size_t i = 0; i < accept.count; i++) {
-        const struct media_range *range = &accept.ranges[i];
-        const char *type = strcmp(range->type, "multipart/related") ? range->type : range->inner;
-        dicom |= range->quality && is_dicom(type);
-        picture |= range->quality && is_picture(type);
-    }
-    return !(dicom && picture) ||
-           error_set(err, ERROR_INVALID, "DICOM and rendered media types do not go together");
-}
-
-static bool begin(struct request *request, struct response *response, bool thumbnail,
-                  struct path_uids *uids, struct picture_options *options)
-{
-    struct error err;
-    if (!dicomweb_path_uids(request, response, uids))
-        return false;
-    if (check_mixture(request, &err) && picture_options_read(request, thumbnail, options, &err)) {
-        struct dicomweb *dicomweb = request_context(request);
-        options->followed = picture_cache_follow(dicomweb->picture_cache);
-        return true;
-    }
-    response_error(response, request, http_status_of(err.code), err.message);
-    return false;
-}
-
 void wado_rendered(struct request *request, struct response *response)
 {
     struct path_uids uids;
     struct picture_options options;
-    if (!begin(request, response, false, &uids, &options))
+    if (!wado_begin_picture(request, response, false, &uids, &options))
         return;
     if (*uids.instance)
         rendered_instance(request, response, &uids, &options);
     else
         rendered_many(request, response, &uids, &options);
-}
-
-static bool can_be_drawn(const struct instance *instance, struct slice table)
-{
-    return frame_table_count(table) &&
-           (!frame_table_is_encapsulated(table) || codec_can_decode(instance_syntax(instance)));
-}
-
-/* The first instance of the selection that has an image; its series stands for the selection. */
-static bool find_image(struct archive *archive, const struct selection *selection,
-                       struct identity *identity, struct error *err)
-{
-    struct retrieve *retrieve;
-    struct instance *instance = NULL;
-    bool found = false;
-    bool ok = retrieve_open(archive, selection, &retrieve, err);
-    if (!ok)
-        return false;
-    for (int i = 0; ok && i < THUMBNAIL_TRIES && !found; i++) {
-        struct slice table = { 0 };
-        ok = retrieve_next(retrieve, &instance, err);
-        if (!ok || !instance)
-            break;
-        *identity = *instance_identity(instance);
-        if (instance_frames(instance, &table, err))
-            found = can_be_drawn(instance, table);
-        else
-            ok = err->code == ERROR_GONE;
-    }
-    retrieve_close(retrieve);
-    return ok && (found || error_set(err, ERROR_NOT_FOUND, "nothing in it has an image"));
-}
-
-/* The one in the middle of a series shows more of it than the first. */
-static bool draw_middle(struct request *request, struct response *response,
-                        const struct identity *identity, enum picture_type type,
-                        const struct picture_options *options, struct error *err)
-{
-    struct dicomweb *dicomweb = request_context(request);
-    const struct selection selection = { NULL, identity->study, identity->series, NULL };
-    struct retrieve *retrieve;
-    struct instance *instance = NULL;
-    if (!retrieve_open(dicomweb->archive, &selection, &retrieve, err))
-        return false;
-    bool ok = retrieve_skip(retrieve, retrieve_count(retrieve) / 2, err) &&
-              retrieve_next(retrieve, &instance, err) && instance &&
-              wado_answer_picture(request, response, instance, 0, type, options, err);
-    retrieve_close(retrieve);
-    return ok;
-}
-
-static bool draw_one(struct request *request, struct response *response,
-                     const struct path_uids *uids, uint32_t number, enum picture_type type,
-                     const struct picture_options *options, struct error *err)
-{
-    struct dicomweb *dicomweb = request_context(request);
-    struct instance *instance;
-    if (!instance_open(dicomweb->archive, uids->study, uids->series, uids->instance, &instance,
-                       err))
-        return false;
-    bool ok = wado_answer_picture(request, response, instance, number, type, options, err);
-    instance_close(instance);
-    return ok;
-}
-
-static bool thumbnail_of_many(struct request *request, struct response *response,
-                              const struct path_uids *uids, enum picture_type type,
-                              const struct picture_options *options, struct error *err)
-{
-    struct dicomweb *dicomweb = request_context(request);
-    const struct selection selection = { NULL, uids->study, uids->series, NULL };
-    struct identity identity;
-    if (!archive_find(dicomweb->archive, uids->study, *uids->series ? uids->series : NULL, err) ||
-        !find_image(dicomweb->archive, &selection, &identity, err))
-        return false;
-    if (draw_middle(request, response, &identity, type, options, err))
-        return true;
-    /* Series can be mixed: the first was seen to have an image. */
-    const struct path_uids first = { identity.study, identity.series, identity.instance };
-    return draw_one(request, response, &first, 0, type, options, err);
-}
-
-void wado_thumbnail(struct request *request, struct response *response)
-{
-    struct path_uids uids;
-    struct picture_options options;
-    struct error err;
-    struct frame_list frames = { NULL, 0 };
-    size_t choice;
-    const char *list = request_parameter(request, "frames");
-    if (!begin(request, response, true, &uids, &options) ||
-        !dicomweb_choose(request, response, single_offers, PICTURE_TYPE_COUNT, &choice))
-        return;
-    enum picture_type type = (enum picture_type)choice;
-    bool ok = !list || frame_list_parse(&frames, list, MAX_FRAMES_ASKED, &err);
-    uint32_t number = frames.count ? frame_list_at(&frames, 0) : 0;
-    frame_list_release(&frames);
-    ok = ok && (*uids.instance ? draw_one(request, response, &uids, number, type, &options, &err)
-                               : thumbnail_of_many(request, response, &uids, type, &options, &err));
-    if (ok)
-        return;
-    /* An instance without an image has none (PS3.18 10.4.1.1.4). */
-    if (err.code == ERROR_UNSUPPORTED)
-        err.code = ERROR_NOT_FOUND;
-    response_error(response, request, http_status_of(err.code), err.message);
 }

@@ -5,9 +5,9 @@ import requests
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import encapsulate, generate_frames
 from pydicom.sequence import Sequence
-from pydicom.uid import ExplicitVRLittleEndian, MPEG2MPML, MPEG4HP41, JPEG2000Lossless, RLELossless
+from pydicom.uid import ExplicitVRLittleEndian, MPEG2MPML, MPEG4HP41, JPEG2000Lossless, JPEGBaseline8Bit, RLELossless
 
-from web import get, make, part10, parts_of, store, url_of
+from web import get, make, new_uid, part10, parts_of, store, url_of
 
 OCTETS = 'multipart/related; type="application/octet-stream"'
 
@@ -143,6 +143,40 @@ def test_WADO_12_encapsulated_frames_are_decoded_or_given_as_they_are_stored(ser
     stored = parts_of(get(url_of(server, ds) + "/pixeldata", OCTETS + '; transfer-syntax="*"'))
     assert [h["Content-Type"] for h, _ in stored] == [f"image/dicom-rle; transfer-syntax={RLELossless}"] * 2
     assert {h["Content-Location"] for h, _ in decoded + stored} == {uri} and stored[1][1].endswith(b"\xf1\x09")
+
+
+def test_WADO_12_pixel_data_come_in_the_image_types_that_they_are_stored_in(server):
+    study, series = new_uid(), new_uid()
+    frame = (1).to_bytes(4, "little") + (64).to_bytes(4, "little") + bytes(56) + b"\xf1\7"
+    shape = {"Rows": 2, "Columns": 8, "BitsAllocated": 8, "BitsStored": 8, "HighBit": 7}
+    rle = make(study=study, series=series, PixelData=encapsulate([frame]), **shape)
+    jpeg = make(study=study, series=series, PixelData=encapsulate([b"\xff\xd8\xff\xd9"]), **shape)
+    for dataset in (rle, jpeg):
+        dataset["PixelData"].VR = "OB"
+        dataset["PixelData"].is_undefined_length = True
+    plain = make(study=study)
+    store(server, part10(rle, RLELossless), part10(jpeg, JPEGBaseline8Bit), plain)
+
+    def asked(level, kind, syntax="", expected=206):
+        accept = f'multipart/related; type="{kind}"' + (f"; transfer-syntax={syntax}" if syntax else "")
+        answer = requests.get(url_of(server, rle, level) + "/pixeldata", headers={"Accept": accept}, timeout=60)
+        assert answer.status_code == expected, answer.text
+        return parts_of(answer) if expected < 300 else None
+
+    for level in ("study", "series"):
+        for syntax in ("", "*", RLELossless):
+            ((headers, content),) = asked(level, "image/dicom-rle", syntax)
+            assert headers["Content-Type"] == f"image/dicom-rle; transfer-syntax={RLELossless}" and content == frame
+            assert headers["Content-Location"] == f"{url_of(server, rle)}/bulkdata/7FE00010"
+        for syntax in ("*", JPEGBaseline8Bit):
+            ((headers, _),) = asked(level, "image/jpeg", syntax)
+            assert headers["Content-Type"] == f"image/jpeg; transfer-syntax={JPEGBaseline8Bit}"
+        asked(level, "image/jpeg", "", 406)  # that would be 1.2.840.10008.1.2.4.70
+        asked(level, "image/jp2", "*", 406)
+    assert len(asked("instance", "image/dicom-rle", "*", 200)) == 1
+    asked("instance", "image/jpeg", "*", 406)
+    bulk = url_of(server, rle, "study") + "/bulkdata"
+    get(bulk, 'multipart/related; type="image/dicom-rle"', 406)
 
 
 def test_WADO_12_big_endian_and_deflated_values_are_little_endian_and_plain(server):
