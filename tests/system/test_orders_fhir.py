@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: MIT
+"""Orders that a real FHIR server holds become entries of the worklist: ServiceRequest, Patient, Appointment."""
+import time
+
+import fhir_proxy
+import pytest
+import requests
+from fhir_proxy import Proxy
+from pynetdicom import AE
+from pynetdicom.sop_class import ModalityWorklistInformationFind
+from web import new_uid
+
+from pydicom.dataset import Dataset
+
+pytestmark = pytest.mark.slow
+DCM = "http://dicom.nema.org/resources/ontology/DCM"
+
+
+def worklist(server, **keys):
+    """What a console finds, by Accession Number."""
+    query, step = Dataset(), Dataset()
+    for keyword in ("Modality", "ScheduledProcedureStepStartDate", "ScheduledProcedureStepStartTime", "ScheduledStationAETitle"):
+        setattr(step, keyword, "")
+    for keyword in ("PatientName", "PatientID", "IssuerOfPatientID", "AccessionNumber", "StudyInstanceUID",
+                    "RequestedProcedureDescription"):
+        setattr(query, keyword, keys.get(keyword, ""))
+    query.ScheduledProcedureStepSequence = [step]
+    ae = AE(ae_title="CONSOLE")
+    ae.add_requested_context(ModalityWorklistInformationFind)
+    assoc = ae.associate("127.0.0.1", server.dimse_port, ae_title=server.ae_title)
+    assert assoc.is_established
+    try:
+        return [ds for status, ds in assoc.send_c_find(query, ModalityWorklistInformationFind) if status.Status in (0xFF00, 0xFF01)]
+    finally:
+        assoc.release()
+
+
+def wait_for(what, timeout=30):
+    deadline = time.monotonic() + timeout
+    while not (result := what()):
+        assert time.monotonic() < deadline, "it did not come about"
+        time.sleep(0.2)
+    return result
+
+
+class Ward:
+    """Who orders at the FHIR server."""
+
+    def __init__(self, fhir):
+        self.fhir = fhir
+        self.number = new_uid()[-10:]
+
+    def put(self, kind, body):
+        answer = requests.put(f"{self.fhir}/{kind}/{kind.lower()}-{self.number}", timeout=60,
+                              json={"resourceType": kind, "id": f"{kind.lower()}-{self.number}", **body})
+        assert answer.status_code in (200, 201), answer.text
+
+    def patient(self, family="Orderly"):
+        self.put("Patient", {"identifier": [{"system": "http://ward.example/mrn", "value": self.number}],
+                             "name": [{"family": family, "given": ["Olga"]}], "birthDate": "1980-02-03", "gender": "female"})
+
+    def order(self, **more):
+        self.put("ServiceRequest", {
+            "status": "active", "intent": "order", "subject": {"reference": f"Patient/patient-{self.number}"},
+            "identifier": [{"type": {"coding": [{"code": "ACSN"}]}, "value": "A" + self.number},
+                           {"type": {"coding": [{"code": "PLAC"}]}, "value": "P" + self.number}],
+            "code": {"text": "CT head"}, "orderDetail": [{"coding": [{"system": DCM, "code": "CT"}]}],
+            "occurrenceDateTime": "2031-05-06T07:08:00+01:00", **more})
+
+    def appointment(self, start):
+        self.put("Appointment", {"status": "booked", "start": start, "end": start.replace(":00Z", ":30Z"),
+                                 "basedOn": [{"reference": f"ServiceRequest/servicerequest-{self.number}"}],
+                                 "participant": [{"actor": {"reference": f"Patient/patient-{self.number}"}, "status": "accepted"}]})
+
+
+@pytest.fixture
+def proxy(fhir):
+    proxy = Proxy(fhir)
+    yield proxy
+    proxy.close()
+
+
+@pytest.fixture
+def ordering(start_server, proxy):
+    return start_server({"fhir": {"url": proxy.url, "orders": {"everySeconds": 0.3, "issuers": ["http://ward.example/mrn=WARD"]}}})
+
+
+def test_an_order_at_the_fhir_server_is_planned_changed_and_revoked(ordering, fhir):
+    ward = Ward(fhir)
+    ward.patient()
+    ward.order()
+    found = wait_for(lambda: worklist(ordering, AccessionNumber="A" + ward.number))
+    assert len(found) == 1
+    step = found[0].ScheduledProcedureStepSequence[0]
+    assert (str(found[0].PatientName), found[0].PatientID, found[0].IssuerOfPatientID) == ("Orderly^Olga", ward.number, "WARD")
+    assert (step.Modality, step.ScheduledProcedureStepStartDate, step.ScheduledProcedureStepStartTime[:6]) == ("CT", "20310506", "070800")
+    study = found[0].StudyInstanceUID
+    ward.appointment("2031-06-07T10:15:00Z")
+    changed = wait_for(lambda: [ds for ds in worklist(ordering, AccessionNumber="A" + ward.number)
+                                if ds.ScheduledProcedureStepSequence[0].ScheduledProcedureStepStartDate == "20310607"])
+    assert len(changed) == 1 and changed[0].StudyInstanceUID == study
+    ordering.restart()
+    assert len(worklist(ordering, AccessionNumber="A" + ward.number)) == 1
+    ward.order(status="revoked")
+    wait_for(lambda: not worklist(ordering, AccessionNumber="A" + ward.number))
+    assert "Orderly" not in ordering.log() and ward.number not in ordering.log().replace("servicerequest-" + ward.number, "")
+
+
+def test_what_is_no_imaging_and_what_cannot_be_an_entry_is_left_out_and_others_come(ordering, fhir):
+    lab, bad, good = Ward(fhir), Ward(fhir), Ward(fhir)
+    for ward in (lab, bad, good):
+        ward.patient()
+    lab.order(orderDetail=[], code={"text": "Sodium"})
+    bad.order(identifier=[{"type": {"coding": [{"code": "ACSN"}]}, "value": "A" * 17}])
+    good.order()
+    wait_for(lambda: worklist(ordering, AccessionNumber="A" + good.number))
+    assert not worklist(ordering, AccessionNumber="A" + lab.number)
+    wait_for(lambda: "left out: the accession number" in ordering.log())
+
+
+def test_orders_wait_for_a_fhir_server_that_is_away(ordering, proxy, fhir):
+    ward = Ward(fhir)
+    proxy.fault(fhir_proxy.answer(503), times=5)
+    wait_for(lambda: "orders: not read" in ordering.log())
+    ward.patient()
+    ward.order()
+    wait_for(lambda: worklist(ordering, AccessionNumber="A" + ward.number))
