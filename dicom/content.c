@@ -206,7 +206,7 @@ void content_tree_release(struct content_tree *tree)
     for (size_t i = 0; i < tree->count; i++)
         dataset_close(tree->nodes[i].item);
     free(tree->nodes);
-    *tree = (struct content_tree){ NULL };
+    *tree = (struct content_tree){ .nodes = NULL };
 }
 
 const struct dataset *content_item(const struct content_tree *tree, size_t node)
