@@ -187,6 +187,7 @@ bool configuration_new(const struct dimse_options *options, const struct configu
     copy->refused_sop_classes = (const char *const *)counted->refused_sop_classes;
     counted->configuration.policy = (struct policy){
         .archive = copy->archive,
+        .has_worklist = copy->worklist != NULL,
         .ae_title = copy->ae_title,
         .accept_any_called_ae = copy->accept_any_called_ae,
         .refuse_unknown_sop_classes = copy->refuse_unknown_sop_classes,

@@ -24,6 +24,11 @@ static const struct {
     { UID_PATIENT_STUDY_GET, SERVICE_GET },
 
     { UID_INSTANCE_AVAILABILITY, SERVICE_AVAILABILITY },
+    { UID_UPS_PUSH, SERVICE_UPS_PUSH },
+    { UID_UPS_WATCH, SERVICE_UPS_WATCH },
+    { UID_UPS_PULL, SERVICE_UPS_PULL },
+    { UID_UPS_EVENT, SERVICE_UPS_EVENT },
+    { UID_UPS_QUERY, SERVICE_UPS_QUERY },
 };
 
 enum service negotiate_service(const char *abstract_syntax, bool refuse_unknown)
@@ -51,6 +56,10 @@ static const struct {
     { SERVICE_FIND, 7, { 1, 1, 1, 1, 0, 1, 1 } },
     { SERVICE_MOVE, 5, { 1, 0, 0, 0, 0 } },
     { SERVICE_GET, 5, { 1, 0, 0, 0, 0 } },
+    /* Fuzzy names (PS3.4 CC.3.1.2); all else of it is as for other queries. */
+    { SERVICE_UPS_WATCH, 3, { 1, 1, 1 } },
+    { SERVICE_UPS_PULL, 3, { 1, 1, 1 } },
+    { SERVICE_UPS_QUERY, 3, { 1, 1, 1 } },
 };
 
 struct rejection negotiate_check(const struct associate *request, const struct policy *policy)
@@ -148,7 +157,8 @@ static uint8_t granted_roles(enum service service, const struct associate_role *
 {
     if (!proposed)
         return ROLE_SCU;
-    bool scp = proposed->scp && (service == SERVICE_STORAGE || service == SERVICE_COMMITMENT);
+    bool scp = proposed->scp && (service == SERVICE_STORAGE || service == SERVICE_COMMITMENT ||
+                                 service == SERVICE_UPS_EVENT);
     return (proposed->scu ? ROLE_SCU : 0) | (scp ? ROLE_SCP : 0);
 }
 
@@ -195,7 +205,9 @@ static void negotiate_context(const struct associate *request, const struct poli
     }
     context->service = negotiate_service(context->abstract_syntax,
                                          policy->refuse_unknown_sop_classes);
-    if (context->service == SERVICE_NONE || is_refused(policy, context->abstract_syntax) ||
+    bool is_of_worklist = context->service >= SERVICE_WORKLIST;
+    if (context->service == SERVICE_NONE || (is_of_worklist && !policy->has_worklist) ||
+        is_refused(policy, context->abstract_syntax) ||
         is_of_other_service(request, context->abstract_syntax))
         return;
     context->result = CONTEXT_NO_TRANSFER_SYNTAX;

@@ -82,6 +82,7 @@ struct policy {
     uint32_t max_pdu;                       /* what we announce */
     uint16_t operations;                    /* that a requestor may have outstanding */
     const struct archive *archive;          /* whose rules may coerce; NULL: none does */
+    bool has_worklist;                      /* its services are accepted */
     bool knows_users; /* identities that come as far as this were found right */
 };
 

@@ -13,14 +13,18 @@
 #include "dimse/configuration.h"
 #include "dimse/forward.h"
 #include "dimse/listener.h"
+#include "dimse/ups_deliver.h"
 
+enum { EVENTS_GRACE_MS = 1500 /* to tell subscribers that we are going down */ };
 enum { BACKLOG = 4096 }; /* the kernel's own limit is less; thousands may come at once */
 
 struct dimse_server {
     const struct archive *archive;
+    struct worklist *worklist;
     struct configuration_place *place;
     struct commitment *commitment;
     struct forward *forward;
+    struct ups_delivery *ups;
     struct workers *workers;
     struct listener *listener;
     uint16_t port;
@@ -105,12 +109,15 @@ bool dimse_server_open(struct archive *archive, const struct dimse_options *opti
     if (!configuration_new(&own, &configuration, err))
         goto fail;
     server->archive = archive;
+    server->worklist = options->worklist;
     server->place = configuration_place_new_take(configuration);
     if (!commitment_open(archive, server->place, &server->commitment, err))
         goto fail;
-    server->workers = workers_new(archive, server->commitment);
+    server->workers = workers_new(archive, options->worklist, server->commitment);
     if (!open_listener(server, options, err) ||
-        !forward_open(archive, server->place, &server->forward, err))
+        !forward_open(archive, server->place, &server->forward, err) ||
+        (options->worklist &&
+         !ups_delivery_open(options->worklist, server->place, &server->ups, err)))
         goto fail;
     *out = server;
     return true;
@@ -130,6 +137,7 @@ bool dimse_server_reload(struct dimse_server *server, const struct dimse_options
     const struct configuration *next;
     struct dimse_options own = *options;
     own.archive = server->archive;
+    own.worklist = server->worklist;
     if (!configuration_new(&own, &next, err))
         return false;
     configuration_replace_take(server->place, next);
@@ -143,6 +151,7 @@ void dimse_server_close(struct dimse_server *server, int64_t grace_ms)
         return;
     listener_close(server->listener);
     forward_close(server->forward);
+    ups_delivery_close(server->ups, grace_ms < EVENTS_GRACE_MS ? grace_ms : EVENTS_GRACE_MS);
     workers_close(server->workers, grace_ms);
     commitment_close(server->commitment);
     configuration_place_free(server->place);

@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 /* DICOM over TCP: listens, negotiates, and serves C-ECHO, C-STORE, C-FIND, C-MOVE, C-GET and
- * storage commitment on the archive. One thread accepts and reads the A-ASSOCIATE-RQ of all
- * newcomers with epoll; each association then has a worker thread. */
+ * storage commitment on the archive, and unified procedure steps on the worklist. One thread
+ * accepts and reads the A-ASSOCIATE-RQ of all newcomers with epoll; each association then has a
+ * worker thread. */
 
 #include "archive/archive.h"
 #include "base/error.h"
 #include "base/tls.h"
 
 struct dimse_server;
+struct worklist;
 
 enum { MOVE_LANES = 16 };
 
@@ -54,10 +56,9 @@ struct forward_rule {
     const char *const *calling_ae_titles; /* who sent it to us; likewise */
 };
 
-struct worklist;
-
 struct dimse_options {
-    struct worklist *worklist;     /* the caller's; NULL: none of its services is there */
+    struct worklist *worklist; /* the caller's; NULL: none of its services is there. A reload does
+                                  not change it */
     const struct archive *archive; /* whose rules may coerce; the server fills it in */
     const char *address;           /* "127.0.0.1", "::", ... */
     uint16_t port;                 /* 0: any free one, see dimse_server_port */

@@ -10,5 +10,19 @@ const struct service_row service_rows[] = {
     { N_ACTION_RQ, "N-ACTION", SERVICE_COMMITMENT, ROLE_SCU, n_action },
     { N_EVENT_REPORT_RQ, "N-EVENT-REPORT", SERVICE_COMMITMENT, ROLE_SCP, n_event_report },
     { N_CREATE_RQ, "N-CREATE", SERVICE_AVAILABILITY, ROLE_SCU, availability_create },
+
+    { N_CREATE_RQ, "N-CREATE", SERVICE_UPS_PUSH, ROLE_SCU, ups_create },
+    { N_GET_RQ, "N-GET", SERVICE_UPS_PUSH, ROLE_SCU, ups_get },
+    { N_ACTION_RQ, "N-ACTION", SERVICE_UPS_PUSH, ROLE_SCU, ups_action },
+    { C_FIND_RQ, "C-FIND", SERVICE_UPS_WATCH, ROLE_SCU, ups_find },
+    { N_GET_RQ, "N-GET", SERVICE_UPS_WATCH, ROLE_SCU, ups_get },
+    { N_ACTION_RQ, "N-ACTION", SERVICE_UPS_WATCH, ROLE_SCU, ups_action },
+    { C_FIND_RQ, "C-FIND", SERVICE_UPS_PULL, ROLE_SCU, ups_find },
+    { N_GET_RQ, "N-GET", SERVICE_UPS_PULL, ROLE_SCU, ups_get },
+    { N_SET_RQ, "N-SET", SERVICE_UPS_PULL, ROLE_SCU, ups_set },
+    { N_ACTION_RQ, "N-ACTION", SERVICE_UPS_PULL, ROLE_SCU, ups_action },
+    { C_FIND_RQ, "C-FIND", SERVICE_UPS_QUERY, ROLE_SCU, ups_find },
+    /* Events that come to us are of nothing that we have subscribed to. */
+    { N_EVENT_REPORT_RQ, "N-EVENT-REPORT", SERVICE_UPS_EVENT, ROLE_SCP, n_event_report },
 };
 const size_t service_row_count = sizeof(service_rows) / sizeof(service_rows[0]);

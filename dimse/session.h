@@ -13,6 +13,7 @@ enum { SESSION_PENDING = 16 };
 
 struct session {
     struct archive *archive;
+    struct worklist *worklist;           /* NULL: there is none, and no service of it comes here */
     const struct dimse_options *options; /* complete: no zeroes that stand for defaults */
     const struct peer *peer;             /* who called, NULL when it is not in the table */
     uint8_t rights;                      /* of the peer, and of the user that it named */

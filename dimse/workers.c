@@ -42,6 +42,7 @@ struct worker {
 
 struct workers {
     struct archive *archive;
+    struct worklist *worklist;
     struct commitment *commitment;
     int wake_fd;
     int stop_fd; /* never read: once written, readable for all */
@@ -68,10 +69,12 @@ static void raise_event(int fd)
         break; /* only when it is raised already */
 }
 
-struct workers *workers_new(struct archive *archive, struct commitment *commitment)
+struct workers *workers_new(struct archive *archive, struct worklist *worklist,
+                            struct commitment *commitment)
 {
     struct workers *workers = mem_alloc(sizeof(*workers));
     workers->archive = archive;
+    workers->worklist = worklist;
     workers->commitment = commitment;
     workers->wake_fd = new_event();
     workers->stop_fd = new_event();
@@ -261,6 +264,7 @@ static void serve(struct worker *worker)
         .archive = workers->archive,
         .options = &worker->configuration->options,
         .peer = peers_find(&worker->configuration->options, worker->call.calling_ae),
+        .worklist = workers->worklist,
         .commitment = workers->commitment,
         .address = address,
         .stop_fd = workers->stop_fd,

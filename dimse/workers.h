@@ -12,7 +12,8 @@
 struct workers;
 
 /* All of it outlives the workers. */
-struct workers *workers_new(struct archive *archive, struct commitment *commitment);
+struct workers *workers_new(struct archive *archive, struct worklist *worklist,
+                            struct commitment *commitment);
 
 /* Readable when workers_reap has something to do. */
 int workers_wake_fd(const struct workers *workers);

@@ -23,6 +23,7 @@
 #include "server/control.h"
 #include "server/health.h"
 #include "server/http_operations.h"
+#include "server/keeper.h"
 #include "server/openapi.h"
 #include "server/restart.h"
 #include "server/settings_parts.h"
@@ -38,6 +39,7 @@ struct server {
     struct storage *storage;
     struct archive *archive;
     struct worklist *worklist;
+    struct keeper *keeper;
     struct cast *cast;
     struct dicomweb *dicomweb;
     struct http_server *http;
@@ -79,10 +81,14 @@ static bool open_archive(struct server *server, const struct settings *settings,
         .coercion_count = settings->coercion_count,
         .versions_kept = (size_t)settings->versions_kept,
     };
+    const struct worklist_options worklist = {
+        .keep_done_ms = (int64_t)(settings->keep_done_days * 24 * 3600 * 1000),
+        .refuse_deletion_locks = !settings->deletion_locks,
+    };
     struct error why = { 0 };
     if (!storage_open(&storage, &server->storage, err) ||
         !archive_open(server->storage, &archive, &server->archive, err) ||
-        !worklist_open(server->storage, NULL, &server->worklist, err))
+        !worklist_open(server->storage, &worklist, &server->worklist, err))
         return false;
     if (!hold_save_copy(server->archive, &why))
         log_warn("server: no copy of legal holds beside the index: %s", why.message);
@@ -374,6 +380,7 @@ static void reload(struct server *server, const struct settings *running, int fl
 
 static void close_all(struct server *server)
 {
+    keeper_announce_end(server->keeper);
     /* Before who waits for an operation of it. */
     if (server->cast)
         cast_stop(server->cast);
@@ -398,6 +405,7 @@ static void close_all(struct server *server)
         cast_close(server->cast);
     if (server->dicomweb)
         dicomweb_free(server->dicomweb);
+    keeper_close(server->keeper);
     worklist_close(server->worklist);
     if (server->archive)
         archive_close(server->archive);
@@ -452,8 +460,8 @@ bool serve(const struct settings *settings, int flag_count, char **flags, struct
         !tag_indexer_open(server.archive, &server.indexer, err) ||
         (settings->amend_patients && !amender_open(server.archive, &server.amender, err)) ||
         !open_cast(&server, settings, err) || !open_control(&server, settings, err) ||
-        !open_http(&server, settings, err) || !open_dimse(&server, settings, err) ||
-        !open_hl7(&server, settings, err))
+        !open_http(&server, settings, err) || !keeper_open(server.worklist, &server.keeper, err) ||
+        !open_dimse(&server, settings, err) || !open_hl7(&server, settings, err))
         goto out;
     log_info("server: ready version=%s ae_title=%s dimse=%s:%d http=%s:%d dicomweb=%s fhir=%s "
              "data=%s cast=%s ms=%d",

@@ -125,6 +125,8 @@ static const struct setting table[] = {
     { "http.headerTimeoutSeconds", NUMBER, AT(header_timeout_seconds), 1, 3600, NULL, NULL, NULL },
     { "http.minimumBytesPerSecond", NUMBER, AT(minimum_rate), 1, 1e9, NULL, NULL, NULL },
     { "http.bodyLimitMiB", NUMBER, AT(body_limit_mib), 1, 1e9, NULL, NULL, NULL },
+    { "worklist.keepDoneDays", NUMBER, AT(keep_done_days), 0.00001, 36500, NULL, NULL, NULL },
+    { "worklist.deletionLocks", BOOLEAN, AT(deletion_locks), 0, 0, NULL, NULL, NULL },
     { "hl7.port", NUMBER, AT(hl7_port), 0, 65535, "--hl7-port", "N",
       "HL7 v2 by MLLP (none; 2575 is usual)" },
     { "hl7.tlsPort", NUMBER, AT(hl7_tls_port), 0, 65535, NULL, NULL, NULL },

@@ -93,6 +93,9 @@ struct settings {
     double minimum_rate;
     double body_limit_mib;
 
+    double keep_done_days; /* of the worklist */
+    bool deletion_locks;
+
     double hl7_port;     /* 0: none */
     double hl7_tls_port; /* 0: none */
     struct hl7_peer hl7_peers[SETTINGS_MAX_HL7_PEERS];

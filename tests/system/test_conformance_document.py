@@ -56,7 +56,7 @@ def test_ASC_07_the_document_lists_the_sop_classes_that_are_accepted(server):
     # a class that is younger than our tables is taken for storage, as the annex says
     assert all("Storage" in UID_dictionary[uid][0] for uid in unknown_to_us), unknown_to_us
     assert {*SERVICES, *STORAGE} <= accepted
-    assert len(SERVICES) == 15 and len(STORAGE) > 150
+    assert len(SERVICES) == 20 and len(STORAGE) > 150
 
 
 def test_ASC_08_the_document_lists_the_transfer_syntaxes_of_each_service(server):
@@ -88,8 +88,8 @@ def test_ASC_16_the_document_tells_the_roles(server):
         if scp:
             granted.add(uid)
     association.release()
-    assert granted == {CT, "1.2.840.10008.1.20.1"}
-    assert "the SCP role is granted to storage classes and Storage Commitment" in TEXT
+    assert granted == {CT, "1.2.840.10008.1.20.1", "1.2.840.10008.5.1.4.34.6.4"}
+    assert "the SCP role is granted to storage classes, Storage Commitment and UPS Event" in TEXT
 
 
 def test_ASC_01_the_document_names_the_implementation_and_the_limits(server):

@@ -1,0 +1,357 @@
+/* SPDX-License-Identifier: MIT */
+#include "dimse/ups_deliver.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include "dicom/encode.h"
+#include "dimse/client.h"
+#include "dimse/peers.h"
+#include "dimse/status.h"
+#include "worklist/changes.h"
+#include "worklist/events.h"
+
+enum {
+    SUBSCRIBERS_MAX = 256,
+    LOOK_MS = 500, /* between two looks for new subscribers, and for events when nothing wakes us */
+    IDLE_LOOKS = 10, /* after so many without an event the association ends */
+    MAX_PAUSE_MS = 5 * 60 * 1000,
+    CONTEXT_ID = 1,
+};
+
+struct receiver {
+    struct receiver *next;
+    struct ups_delivery *delivery;
+    pthread_t thread;
+    char subscriber[SUBSCRIBER_SIZE];
+    struct event_follower *follower;
+    struct association *association;
+    uint16_t message_id;
+    unsigned idle; /* looks in a row that found nothing */
+    unsigned pauses;
+    atomic_bool ended;
+};
+
+struct ups_delivery {
+    struct worklist *worklist;
+    struct configuration_place *place;
+    pthread_t thread;
+    bool has_thread;
+    int kill_fd; /* never read: once written, readable for all waits */
+    atomic_bool stopping;
+    atomic_bool draining;       /* who has nothing more to tell ends */
+    struct receiver *receivers; /* of the managing thread until it has ended */
+};
+
+static const char *title_of(const struct receiver *receiver)
+{
+    return receiver->subscriber + 2; /* behind the door and the backslash */
+}
+
+/* --- one event over one association -------------------------------------------------------- */
+
+static void hang_up(struct receiver *receiver)
+{
+    client_close(receiver->association);
+    receiver->association = NULL;
+}
+
+/* In the role that the subscriber has not (PS3.4 CC.2.4.3). */
+static bool call(struct receiver *receiver, const struct dimse_options *options, struct error *err)
+{
+    const struct peer *peer = peers_find(options, title_of(receiver));
+    const struct proposal proposal = {
+        .abstract_syntax = UID_UPS_EVENT,
+        .transfer_syntaxes = { UID_EXPLICIT_LITTLE_ENDIAN, UID_IMPLICIT_LITTLE_ENDIAN },
+        .roles = ROLE_SCP,
+    };
+    if (receiver->association && !association_has_ended(receiver->association) &&
+        !association_has_input(receiver->association, 0))
+        return true;
+    hang_up(receiver);
+    if (!peer || !peer->host || !peer->port)
+        return error_set(err, ERROR_NOT_FOUND, "no peer with host and port has this AE title");
+    struct client_options client = client_options_of_peer(options, peer,
+                                                          receiver->delivery->kill_fd);
+    return client_open(&client, &proposal, 1, &receiver->association, err);
+}
+
+static bool encode_information(const struct workitem_heard *heard, bool explicit_vr,
+                               struct buffer *out, struct error *err)
+{
+    struct dataset *dataset = NULL;
+    struct encoder encoder = { out, explicit_vr };
+    struct walk walk;
+    struct element element;
+    bool ok = dataset_open(buffer_slice(&heard->bytes),
+                           transfer_syntax_find(slice_text(UID_EXPLICIT_LITTLE_ENDIAN)), NULL, 0,
+                           &dataset, err);
+    if (!ok)
+        return false;
+    walk = dataset_walk(dataset);
+    for (enum walk_event event; (event = walk_next(&walk, &element)) != WALK_END;) {
+        if (event == WALK_ELEMENT)
+            encode_element(&encoder, dataset, &element);
+        else
+            encode_structure(&encoder, event, element.tag);
+    }
+    dataset_close(dataset);
+    return buffer_check(out, "event information", err);
+}
+
+static bool send_event(struct receiver *receiver, const struct workitem_heard *heard,
+                       struct error *err)
+{
+    const struct presentation_context *context = association_context(receiver->association,
+                                                                     CONTEXT_ID);
+    struct command command = { .field = N_EVENT_REPORT_RQ,
+                               .message_id = ++receiver->message_id,
+                               .has_data_set = true,
+                               .sop_class = UID_UPS_PUSH,
+                               .type_id = heard->type };
+    struct buffer bytes = buffer_up_to(COMMAND_LIMIT);
+    struct buffer data = buffer_up_to(2 * OBJECT_DATASET_LIMIT);
+    struct message answer;
+    bool ok = false;
+    memcpy(command.sop_instance, heard->uid, UID_SIZE);
+    if (!context) {
+        error_set(err, ERROR_UNSUPPORTED, "the subscriber takes no events");
+        goto out;
+    }
+    command_encode_normalized(&command, &bytes);
+    ok = encode_information(heard, context->syntax->explicit_vr, &data, err);
+    struct slice content = buffer_slice(&data);
+    ok = ok &&
+         message_send(receiver->association, context->id, buffer_slice(&bytes), &content, err) &&
+         client_answer(receiver->association, N_EVENT_REPORT_RQ, command.message_id, &answer,
+                       err) &&
+         message_drain(&answer, err);
+    if (ok && answer.command.status != STATUS_SUCCESS && !status_is_warning(answer.command.status))
+        log_warn("dimse: event refused subscriber=%s type=%u instance=%s status=%04X",
+                 title_of(receiver), heard->type, heard->uid, answer.command.status);
+out:
+    buffer_release(&bytes);
+    buffer_release(&data);
+    return ok;
+}
+
+/* --- one subscriber ------------------------------------------------------------------------ */
+
+static void nap(void)
+{
+    static const struct timespec moment = { 0, 20 * 1000 * 1000 };
+    nanosleep(&moment, NULL);
+}
+
+static bool is_over(const struct receiver *receiver)
+{
+    return atomic_load(&receiver->delivery->stopping);
+}
+
+static void pause_for(struct receiver *receiver, int64_t ms)
+{
+    int64_t until_ms = clock_monotonic_ms() + ms;
+    while (!is_over(receiver) && !atomic_load(&receiver->delivery->draining) &&
+           clock_monotonic_ms() < until_ms)
+        nap();
+}
+
+static void back_off(struct receiver *receiver, int64_t first_ms)
+{
+    int64_t pause_ms = first_ms;
+    for (unsigned i = 0; i < receiver->pauses && pause_ms < MAX_PAUSE_MS; i++)
+        pause_ms *= 2;
+    receiver->pauses++;
+    pause_for(receiver, pause_ms < MAX_PAUSE_MS ? pause_ms : MAX_PAUSE_MS);
+}
+
+/* Tells one event, if there is one. False: it could not be told. */
+static bool tell_one(struct receiver *receiver, struct workitem_heard *heard, bool *found,
+                     int64_t *retry_ms, struct error *err)
+{
+    const struct configuration *configuration = configuration_current(receiver->delivery->place);
+    const struct dimse_options *options = &configuration->options;
+    *retry_ms = options->forward_retry_ms;
+    bool ok = event_follower_next(receiver->follower, heard, found, err) &&
+              (!*found || (call(receiver, options, err) && send_event(receiver, heard, err) &&
+                           event_follower_take(receiver->follower, err)));
+    configuration_release(configuration);
+    return ok;
+}
+
+static bool is_subscribed(struct receiver *receiver)
+{
+    struct error err;
+    bool exists = true;
+    return !subscriber_exists(receiver->delivery->worklist, receiver->subscriber, &exists, &err) ||
+           exists;
+}
+
+static void *run_receiver(void *context)
+{
+    struct receiver *receiver = context;
+    struct workitem_heard heard = { .bytes = buffer_up_to(0) };
+    while (!is_over(receiver)) {
+        struct error err = { .code = ERROR_NONE };
+        int64_t retry_ms = 0;
+        bool found = false;
+        if (!tell_one(receiver, &heard, &found, &retry_ms, &err)) {
+            hang_up(receiver);
+            if (is_over(receiver) || atomic_load(&receiver->delivery->draining))
+                break;
+            log_warn("dimse: event not delivered subscriber=%s attempts=%u why=\"%s\"",
+                     title_of(receiver), receiver->pauses + 1, err.message);
+            back_off(receiver, retry_ms);
+            continue;
+        }
+        if (found) {
+            receiver->pauses = 0;
+            receiver->idle = 0;
+            continue;
+        }
+        if (atomic_load(&receiver->delivery->draining) ||
+            (++receiver->idle > IDLE_LOOKS && !is_subscribed(receiver)))
+            break;
+        if (receiver->idle > IDLE_LOOKS)
+            hang_up(receiver);
+        event_follower_wait(receiver->follower, LOOK_MS);
+    }
+    hang_up(receiver);
+    workitem_heard_release(&heard);
+    atomic_store(&receiver->ended, true);
+    return NULL;
+}
+
+/* --- all of them --------------------------------------------------------------------------- */
+
+static void free_receiver(struct receiver *receiver)
+{
+    pthread_join(receiver->thread, NULL);
+    event_follower_close(receiver->follower);
+    free(receiver);
+}
+
+static void reap(struct ups_delivery *delivery)
+{
+    for (struct receiver **link = &delivery->receivers; *link;) {
+        struct receiver *receiver = *link;
+        if (!atomic_load(&receiver->ended)) {
+            link = &receiver->next;
+            continue;
+        }
+        *link = receiver->next;
+        free_receiver(receiver);
+    }
+}
+
+static bool start(struct ups_delivery *delivery, const char *subscriber, struct error *err)
+{
+    size_t count = 0;
+    for (struct receiver *one = delivery->receivers; one; one = one->next, count++)
+        if (strcmp(one->subscriber, subscriber) == 0)
+            return true;
+    if (count == SUBSCRIBERS_MAX)
+        return error_set(err, ERROR_LIMIT, "there are too many subscribers");
+    struct receiver *receiver = mem_alloc(sizeof(*receiver));
+    receiver->delivery = delivery;
+    snprintf(receiver->subscriber, sizeof(receiver->subscriber), "%s", subscriber);
+    bool ok = event_follower_open(delivery->worklist, subscriber, &receiver->follower, err);
+    int failure = ok ? pthread_create(&receiver->thread, NULL, run_receiver, receiver) : 0;
+    if (!ok || failure) {
+        event_follower_close(receiver->follower);
+        free(receiver);
+        return ok ? error_set_errno(err, failure, "thread") : false;
+    }
+    receiver->next = delivery->receivers;
+    delivery->receivers = receiver;
+    return true;
+}
+
+static void *run(void *context)
+{
+    struct ups_delivery *delivery = context;
+    while (!atomic_load(&delivery->draining)) {
+        char subscriber[SUBSCRIBER_SIZE] = "";
+        struct error err = { .code = ERROR_NONE };
+        bool found = true;
+        reap(delivery);
+        while (found) {
+            char next[SUBSCRIBER_SIZE] = "";
+            bool exists = false;
+            bool ok = subscriber_next(delivery->worklist, SUBSCRIBER_DIMSE, subscriber, next,
+                                      &found, &err) &&
+                      (!found || subscriber_exists(delivery->worklist, next, &exists, &err)) &&
+                      (!found || !exists || start(delivery, next, &err));
+            if (!ok) {
+                log_error("dimse: events are not delivered why=\"%s\"", err.message);
+                break;
+            }
+            memcpy(subscriber, next, sizeof(subscriber));
+        }
+        object_changes_wait(delivery->worklist, object_changes_latest(delivery->worklist), LOOK_MS);
+        nap(); /* changes may come by the thousand */
+    }
+    return NULL;
+}
+
+bool ups_delivery_open(struct worklist *worklist, struct configuration_place *place,
+                       struct ups_delivery **out, struct error *err)
+{
+    struct ups_delivery *delivery = mem_alloc(sizeof(*delivery));
+    delivery->worklist = worklist;
+    delivery->place = place;
+    delivery->kill_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    bool ok = delivery->kill_fd >= 0 || error_set(err, ERROR_IO, "eventfd");
+    int failure = ok ? pthread_create(&delivery->thread, NULL, run, delivery) : 0;
+    if (failure)
+        ok = error_set_errno(err, failure, "thread");
+    delivery->has_thread = ok;
+    *out = delivery;
+    if (!ok) {
+        ups_delivery_close(delivery, 0);
+        *out = NULL;
+    }
+    return ok;
+}
+
+/* Behind the end of the managing thread. */
+static bool is_drained(const struct ups_delivery *delivery)
+{
+    for (const struct receiver *one = delivery->receivers; one; one = one->next)
+        if (!atomic_load(&one->ended))
+            return false;
+    return true;
+}
+
+void ups_delivery_close(struct ups_delivery *delivery, int64_t grace_ms)
+{
+    uint64_t one = 1;
+    if (!delivery)
+        return;
+    int64_t until_ms = clock_monotonic_ms() + grace_ms;
+    atomic_store(&delivery->draining, true);
+    object_changes_wake(delivery->worklist);
+    if (delivery->has_thread)
+        pthread_join(delivery->thread, NULL);
+    while (clock_monotonic_ms() < until_ms && !is_drained(delivery))
+        nap();
+    atomic_store(&delivery->stopping, true);
+    if (delivery->kill_fd >= 0 && write(delivery->kill_fd, &one, sizeof(one)) < 0)
+        log_error("dimse: events: eventfd");
+    object_changes_wake(delivery->worklist);
+    while (delivery->receivers) {
+        struct receiver *receiver = delivery->receivers;
+        delivery->receivers = receiver->next;
+        free_receiver(receiver);
+    }
+    if (delivery->kill_fd >= 0)
+        close(delivery->kill_fd);
+    free(delivery);
+}

@@ -1,0 +1,193 @@
+# SPDX-License-Identifier: MIT
+"""What the tests of unified procedure steps share: data sets, a client by pynetdicom, one who hears events."""
+import contextlib
+import threading
+import time
+
+from pydicom.dataset import Dataset
+from pynetdicom import AE, evt
+from pynetdicom.sop_class import (
+    UnifiedProcedureStepEvent as EVENT, UnifiedProcedureStepPull as PULL, UnifiedProcedureStepPush as PUSH,
+    UnifiedProcedureStepQuery as QUERY, UnifiedProcedureStepWatch as WATCH)
+
+from web import new_uid
+
+GLOBAL, FILTERED = "1.2.840.10008.5.1.4.34.5", "1.2.840.10008.5.1.4.34.5.1"
+CHANGE_STATE, REQUEST_CANCEL, SUBSCRIBE, UNSUBSCRIBE, SUSPEND = range(1, 6)
+STATE, CANCEL_REQUESTED, PROGRESS, SCP_STATUS, ASSIGNED = range(1, 6)
+
+
+def dataset(**attributes):
+    ds = Dataset()
+    for keyword, value in attributes.items():
+        setattr(ds, keyword, value)
+    return ds
+
+
+def code(value, meaning="something", scheme="99TEST"):
+    return dataset(CodeValue=value, CodingSchemeDesignator=scheme, CodeMeaning=meaning)
+
+
+def item(**attributes):
+    ds = dataset(
+        ScheduledProcedureStepStartDateTime="20260102101112", InputReadinessState="READY", ProcedureStepState="SCHEDULED",
+        ScheduledProcedureStepPriority="MEDIUM", ProcedureStepLabel="Read it", WorklistLabel="READERS",
+        PatientName="Doe^Jane", PatientID=f"P{new_uid()[-12:]}", TransactionUID="",
+        ScheduledWorkitemCodeSequence=[code("W1")], ScheduledProcessingParametersSequence=[], InputInformationSequence=[])
+    for keyword, value in attributes.items():
+        if value is None:
+            delattr(ds, keyword)
+        else:
+            setattr(ds, keyword, value)
+    return ds
+
+
+def results():
+    return dataset(UnifiedProcedureStepPerformedProcedureSequence=[dataset(
+        PerformedStationNameCodeSequence=[code("S1")], PerformedWorkitemCodeSequence=[code("W1")],
+        PerformedProcedureStepStartDateTime="20260102101112", PerformedProcedureStepEndDateTime="20260102101113",
+        OutputInformationSequence=[])])
+
+
+class Client:
+    """All roles of one who asks, over one association."""
+
+    def __init__(self, server, title="TEST", context=None):
+        ae = AE(ae_title=title)
+        for uid in (PUSH, PULL, WATCH, QUERY) if context is None else (context,):
+            ae.add_requested_context(uid)
+        ae.acse_timeout = ae.dimse_timeout = ae.network_timeout = 20
+        self.association = ae.associate("127.0.0.1", server.dimse_port, ae_title=server.ae_title)
+        assert self.association.is_established
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.association.release()
+
+    def create(self, ds, uid=None):
+        """(status, UID) of the new item."""
+        uid = uid or new_uid()
+        status, _ = self.association.send_n_create(ds, PUSH, uid)
+        return status.Status, uid
+
+    def scheduled(self, **attributes):
+        status, uid = self.create(item(**attributes))
+        assert status == 0, hex(status)
+        return uid
+
+    def action(self, kind, uid, meta, ds=None):
+        status, _ = self.association.send_n_action(ds, kind, PUSH, uid, meta_uid=meta)
+        return status.Status
+
+    def change(self, uid, state, transaction=None):
+        ds = dataset(ProcedureStepState=state)
+        if transaction:
+            ds.TransactionUID = transaction
+        return self.action(CHANGE_STATE, uid, PULL, ds)
+
+    def claimed(self, **attributes):
+        uid, transaction = self.scheduled(**attributes), new_uid()
+        assert self.change(uid, "IN PROGRESS", transaction) == 0
+        return uid, transaction
+
+    def set(self, uid, ds, transaction=None):
+        if transaction:
+            ds.TransactionUID = transaction
+        status, _ = self.association.send_n_set(ds, PUSH, uid, meta_uid=PULL)
+        return status.Status
+
+    def completed(self, uid, transaction):
+        assert self.set(uid, results(), transaction) == 0
+        return self.change(uid, "COMPLETED", transaction)
+
+    def get(self, uid, tags=None, meta=PULL):
+        status, ds = self.association.send_n_get(tags, PUSH, uid, meta_uid=meta)
+        return status.Status, ds
+
+    def cancel(self, uid, meta=PUSH, **reasons):
+        return self.action(REQUEST_CANCEL, uid, meta, dataset(**reasons) if reasons else None)
+
+    def subscribe(self, uid, receiver, lock="FALSE", **keys):
+        return self.action(SUBSCRIBE, uid, WATCH, dataset(ReceivingAE=receiver, DeletionLock=lock, **keys))
+
+    def unsubscribe(self, uid, receiver):
+        return self.action(UNSUBSCRIBE, uid, WATCH, dataset(ReceivingAE=receiver))
+
+    def suspend(self, uid, receiver):
+        return self.action(SUSPEND, uid, WATCH, dataset(ReceivingAE=receiver))
+
+    def find(self, model=PULL, **keys):
+        """The matches; the final status must be success."""
+        found = []
+        for status, ds in self.association.send_c_find(dataset(**keys), model):
+            if status.Status in (0xFF00, 0xFF01):
+                found.append(ds)
+            else:
+                assert status.Status == 0, hex(status.Status)
+        return found
+
+
+class Watcher:
+    """Listens for events on associations of the server's."""
+
+    def __init__(self, port, title="WATCHER"):
+        self.title, self.port, self.heard = title, port, []
+        self.changed = threading.Condition()
+        self.ae = AE(ae_title=title)
+        self.ae.add_supported_context(EVENT, scu_role=False, scp_role=True)
+        self.scp = None
+
+    def start(self):
+        self.scp = self.ae.start_server(("127.0.0.1", self.port), block=False, evt_handlers=[(evt.EVT_N_EVENT_REPORT, self._hear)])
+        return self
+
+    def stop(self):
+        if self.scp:
+            self.scp.shutdown()
+            for association in self.scp.active_associations:
+                association.abort()
+        self.scp = None
+
+    def _hear(self, event):
+        request = event.request
+        assert request.AffectedSOPClassUID == PUSH
+        ds = event.event_information
+        with self.changed:
+            self.heard.append((event.event_type, str(request.AffectedSOPInstanceUID), ds))
+            self.changed.notify_all()
+        return 0x0000, None
+
+    def wait(self, count, seconds=20):
+        with self.changed:
+            self.changed.wait_for(lambda: len(self.heard) >= count, seconds)
+            return [told(kind, uid, ds) for kind, uid, ds in self.heard]
+
+    def wait_for(self, event, seconds=20):
+        """All that was heard when this was, too."""
+        with self.changed:
+            self.changed.wait_for(lambda: event in [told(*one) for one in self.heard], seconds)
+            return [told(*one) for one in self.heard]
+
+    def __enter__(self):
+        return self.start()
+
+    def __exit__(self, *_):
+        self.stop()
+
+
+def told(kind, uid, ds):
+    """An event in short."""
+    return kind, uid, str(ds.get("ProcedureStepState", ds.get("SCPStatus", "")))
+
+
+@contextlib.contextmanager
+def soon(seconds=20):
+    """For loops that wait: raises when it takes too long."""
+    deadline = time.monotonic() + seconds
+
+    def check():
+        assert time.monotonic() < deadline, "it does not happen"
+        time.sleep(0.05)
+    yield check
