@@ -111,7 +111,7 @@ void mapping_init(struct mapping *mapping, const struct study *study,
                   const struct mapping_options *options)
 {
     struct map map;
-    *mapping = (struct mapping){ NULL };
+    *mapping = (struct mapping){ .patient = NULL };
     map_init(&map, study, options);
     mapping->patient = map_patient(&map);
     mapping->endpoint_count = mapping_endpoints(options, mapping->endpoints);
@@ -142,7 +142,7 @@ void mapping_release(struct mapping *mapping)
         free(mapping->formers[i].issuer);
     }
     free(mapping->patient_id);
-    *mapping = (struct mapping){ NULL };
+    *mapping = (struct mapping){ .patient = NULL };
 }
 
 void mapping_shape(struct mapping *mapping, enum fhir_version version)

@@ -129,7 +129,7 @@ bool view_study(const struct view_source *source, const char *uid, struct mappin
                 struct error *err)
 {
     struct study *study = NULL;
-    *mapping = (struct mapping){ NULL };
+    *mapping = (struct mapping){ .patient = NULL };
     if (!uid_is_safe(slice_text(uid)))
         return error_set(err, ERROR_NOT_FOUND, "there is no such ImagingStudy");
     if (!study_open(source->archive, uid, &study, err))
