@@ -96,6 +96,20 @@ void bundle_update_take(struct bundle *bundle, cJSON *resource)
     free(url);
 }
 
+void bundle_delete(struct bundle *bundle, const cJSON *resource)
+{
+    char etag[ETAG_SIZE];
+    char *url = mem_format("%s/%s", json_text(resource, "resourceType"), json_text(resource, "id"));
+    cJSON *request = json_object(), *entry = json_object();
+    bundle_etag(resource, etag);
+    json_set_text(request, "method", "DELETE");
+    json_set_text(request, "url", url);
+    json_set_text(request, "ifMatch", etag);
+    json_set_take(entry, "request", request);
+    json_append_take(bundle->entries, entry);
+    free(url);
+}
+
 size_t bundle_count(const struct bundle *bundle)
 {
     return (size_t)cJSON_GetArraySize(bundle->entries);

@@ -20,6 +20,9 @@ const char *bundle_create_take(struct bundle *bundle, cJSON *resource, bool cond
  * resource, which has its id and meta. */
 void bundle_update_take(struct bundle *bundle, cJSON *resource);
 
+/* DELETE of what was read, with If-Match. */
+void bundle_delete(struct bundle *bundle, const cJSON *resource);
+
 size_t bundle_count(const struct bundle *bundle);
 void bundle_print(const struct bundle *bundle, struct buffer *text);
 

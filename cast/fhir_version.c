@@ -166,6 +166,33 @@ static void group_payload(cJSON *endpoint)
     json_append_take(json_need_array(endpoint, "payload"), payload);
 }
 
+/* A carrier has an identifier of which somebody says who issued it. */
+static void drop_carriers(cJSON *device)
+{
+    cJSON *carriers = json_get(device, "udiCarrier");
+    cJSON *next;
+    for (cJSON *carrier = json_first(carriers); carrier; carrier = next) {
+        next = carrier->next;
+        if (!json_text(carrier, "deviceIdentifier"))
+            cJSON_Delete(cJSON_DetachItemViaPointer(carriers, carrier));
+    }
+    if (carriers && !carriers->child)
+        json_remove(device, "udiCarrier");
+}
+
+/* format is a profile; related has no place any more but that of what the document is about. */
+static void turn_document(cJSON *reference)
+{
+    cJSON *content;
+    json_remove(reference, "context");
+    for (content = json_first(json_get(reference, "content")); content; content = content->next) {
+        cJSON *profile = json_object();
+        json_set_take(profile, "valueCoding", json_copy(json_get(content, "format")));
+        json_append_take(json_need_array(content, "profile"), profile);
+        json_remove(content, "format");
+    }
+}
+
 void fhir_version_shape(cJSON *resource, enum fhir_version version)
 {
     const char *type = json_text(resource, "resourceType");
@@ -175,6 +202,10 @@ void fhir_version_shape(cJSON *resource, enum fhir_version version)
         gather_modalities(resource);
     if (strcmp(type, "Endpoint") == 0)
         group_payload(resource);
+    if (strcmp(type, "Device") == 0)
+        drop_carriers(resource);
+    if (strcmp(type, "DocumentReference") == 0)
+        turn_document(resource);
     for (size_t i = 0; i < sizeof differences / sizeof *differences; i++) {
         const struct difference *difference = &differences[i];
         if (strcmp(difference->type, type) != 0)

@@ -37,6 +37,11 @@ void links_free(struct links *links)
     free(links);
 }
 
+size_t links_count(const struct links *links)
+{
+    return links->count;
+}
+
 static char *key_of(const char *type, const cJSON *identifier)
 {
     const char *system = json_text(identifier, "system");

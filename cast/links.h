@@ -11,6 +11,8 @@ struct links;
 struct links *links_new(void);
 void links_free(struct links *links);
 
+size_t links_count(const struct links *links);
+
 /* The resource of this type and identifier is `reference` ("Observation/7", "urn:uuid:..."). False
  * when one is there already: the first one stays. `ours`: a reference to it needs no identifier any
  * more. */

@@ -107,6 +107,27 @@ void map_persons(const struct map *map, const struct attributes *attributes, uin
     }
 }
 
+/* Takes away what is withheld as a whole. */
+static void withhold_all(unsigned withhold, cJSON *resources)
+{
+    cJSON *next;
+    for (cJSON *each = json_first(resources); each; each = next) {
+        next = each->next;
+        if (withhold_whole(withhold, each))
+            cJSON_Delete(cJSON_DetachItemViaPointer(resources, each));
+    }
+}
+
+static void withhold_documents(unsigned withhold, struct mapping *mapping)
+{
+    cJSON *each;
+    mapping->withheld_documents = json_array();
+    withhold_all(withhold, mapping->devices);
+    withhold_all(withhold, mapping->documents);
+    for (each = json_first(mapping->documents); each; each = each->next)
+        json_append_take(mapping->withheld_documents, withhold_apply(withhold, each));
+}
+
 void mapping_init(struct mapping *mapping, const struct study *study,
                   const struct mapping_options *options)
 {
@@ -123,6 +144,7 @@ void mapping_init(struct mapping *mapping, const struct study *study,
     map_former_patients(&map, mapping);
     mapping->withheld_patient = withhold_apply(options->withhold, mapping->patient);
     mapping->withheld_imaging_study = withhold_apply(options->withhold, mapping->imaging_study);
+    withhold_documents(options->withhold, mapping);
 }
 
 void mapping_release(struct mapping *mapping)
@@ -135,6 +157,7 @@ void mapping_release(struct mapping *mapping)
     cJSON_Delete(mapping->withheld_imaging_study);
     cJSON_Delete(mapping->devices);
     cJSON_Delete(mapping->documents);
+    cJSON_Delete(mapping->withheld_documents);
     for (size_t i = 0; i < mapping->former_count; i++) {
         cJSON_Delete(mapping->formers[i].patient);
         cJSON_Delete(mapping->formers[i].identifier);
@@ -156,6 +179,8 @@ void mapping_shape(struct mapping *mapping, enum fhir_version version)
     for (cJSON *each = json_first(mapping->devices); each; each = each->next)
         fhir_version_shape(each, version);
     for (cJSON *each = json_first(mapping->documents); each; each = each->next)
+        fhir_version_shape(each, version);
+    for (cJSON *each = json_first(mapping->withheld_documents); each; each = each->next)
         fhir_version_shape(each, version);
 }
 

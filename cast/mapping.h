@@ -45,7 +45,8 @@ struct mapping {
     /* What is withheld of these two, as resources. */
     cJSON *withheld_patient;
     cJSON *withheld_imaging_study;
-    cJSON *devices; /* array: those that have an identifier */
+    cJSON *withheld_documents; /* array: of each of `documents` */
+    cJSON *devices;            /* array: those that have an identifier */
     /* Array: what the study's documents say, as Observation, DiagnosticReport, DocumentReference.
      * They refer to each other, to Patient, ImagingStudy and Devices by identifier (cast/links.h).
      * Their second identifier is the Study Instance UID. */

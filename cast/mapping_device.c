@@ -87,6 +87,27 @@ cJSON *map_device_reference(const struct map *map, const struct attributes *attr
     return reference;
 }
 
+/* The device identifier within a UDI, and who issued it, where its form tells (GS1, HIBCC, ICCBBA):
+ * R5 has no carrier without them. */
+static void set_device_identifier(const char *udi, cJSON *carrier)
+{
+    char identifier[64] = "";
+    const char *issuer = NULL;
+    size_t digits = strspn(udi + (strncmp(udi, "(01)", 4) == 0 ? 4 : 0), "0123456789");
+    if (strncmp(udi, "(01)", 4) == 0 && digits == 14) {
+        snprintf(identifier, sizeof identifier, "%.14s", udi + 4);
+        issuer = "http://hl7.org/fhir/NamingSystem/gs1-di";
+    } else if (*udi == '+') {
+        snprintf(identifier, sizeof identifier, "%.*s", (int)strcspn(udi, "/"), udi);
+        issuer = "http://hl7.org/fhir/NamingSystem/hibcc-di";
+    } else if (*udi == '=') {
+        snprintf(identifier, sizeof identifier, "%.*s", (int)strcspn(udi + 1, "=") + 1, udi);
+        issuer = "http://hl7.org/fhir/NamingSystem/iccbba-other-di";
+    }
+    json_set_text(carrier, "deviceIdentifier", identifier);
+    json_set_text(carrier, "issuer", issuer);
+}
+
 /* Unique Device Identifier (0018,1009), as people read it. */
 static void set_udi(const struct attributes *attributes, cJSON *device)
 {
@@ -98,6 +119,7 @@ static void set_udi(const struct attributes *attributes, cJSON *device)
         struct dataset *item = attributes_item(attributes, TAG_UDI_SEQUENCE, i);
         if (dataset_clean_text(item, TAG_UNIQUE_DEVICE_IDENTIFIER, value, sizeof value)) {
             cJSON *carrier = json_object();
+            set_device_identifier(value, carrier);
             json_set_text(carrier, "carrierHRF", value);
             json_append_new_take(carriers, carrier);
         }
@@ -147,7 +169,6 @@ static cJSON *map_device(const struct map *map, const struct attributes *attribu
         json_set_text(device, "manufacturer", equipment.manufacturer);
         if (attributes_text(attributes, TAG_DEVICE_SERIAL_NUMBER, serial, sizeof serial))
             json_set_text(device, "serialNumber", serial);
-        append_name(device, equipment.model, "model-name");
         append_name(device, equipment.station, "user-friendly-name");
         json_set_text(device, "modelNumber", equipment.model);
         set_versions(attributes, device);

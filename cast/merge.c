@@ -106,12 +106,82 @@ static const struct element_rule instance_elements[] = {
     { "title", RULE_OWN },
 };
 
+/* What is told of a device differs among its studies: the first word stays. */
+static const struct element_rule device_elements[] = {
+    { "meta", RULE_META },        { "identifier", RULE_IDENTIFIER },
+    { "udiCarrier", RULE_ADD },   { "status", RULE_ADD },
+    { "manufacturer", RULE_ADD }, { "serialNumber", RULE_ADD },
+    { "deviceName", RULE_ADD },   { "name", RULE_ADD },
+    { "modelNumber", RULE_ADD },  { "version", RULE_ADD },
+};
+static const struct element_rule observation_elements[] = {
+    { "meta", RULE_META },
+    { "identifier", RULE_IDENTIFIER },
+    { "partOf", RULE_OWN },
+    { "status", RULE_OWN },
+    { "category", RULE_OWN },
+    { "code", RULE_OWN },
+    { "subject", RULE_OWN },
+    { "focus", RULE_OWN },
+    { "effectiveDateTime", RULE_OWN },
+    { "effectivePeriod", RULE_OWN },
+    { "performer", RULE_OWN },
+    { "valueQuantity", RULE_OWN },
+    { "valueCodeableConcept", RULE_OWN },
+    { "dataAbsentReason", RULE_OWN },
+    { "interpretation", RULE_OWN },
+    { "bodySite", RULE_OWN },
+    { "method", RULE_OWN },
+    { "device", RULE_OWN },
+    { "hasMember", RULE_OWN },
+    { "derivedFrom", RULE_OWN },
+    { "component", RULE_OWN },
+};
+static const struct element_rule diagnostic_report_elements[] = {
+    { "meta", RULE_META },
+    { "identifier", RULE_IDENTIFIER },
+    { "basedOn", RULE_ADD },
+    { "status", RULE_OWN },
+    { "category", RULE_OWN },
+    { "code", RULE_OWN },
+    { "subject", RULE_OWN },
+    { "encounter", RULE_ADD },
+    { "effectiveDateTime", RULE_OWN },
+    { "issued", RULE_OWN },
+    { "performer", RULE_OWN },
+    { "resultsInterpreter", RULE_OWN },
+    { "result", RULE_OWN },
+    { "imagingStudy", RULE_OWN },
+    { "study", RULE_OWN }, /* R5 */
+    { "conclusion", RULE_OWN },
+    { "conclusionCode", RULE_OWN },
+    { "presentedForm", RULE_OWN },
+};
+static const struct element_rule document_reference_elements[] = {
+    { "meta", RULE_META },   { "identifier", RULE_IDENTIFIER }, { "status", RULE_OWN },
+    { "type", RULE_OWN },    { "subject", RULE_OWN },           { "date", RULE_OWN },
+    { "author", RULE_OWN },  { "description", RULE_OWN },       { "content", RULE_OWN },
+    { "context", RULE_OWN },
+};
+
 static const struct rules patient_rules = RULES(patient_elements);
 static const struct rules endpoint_rules = RULES(endpoint_elements);
 static const struct rules imaging_study_rules = RULES(imaging_study_elements);
 static const struct rules foreign_imaging_study_rules = RULES(foreign_imaging_study_elements);
 static const struct rules series_rules = RULES(series_elements);
 static const struct rules instance_rules = RULES(instance_elements);
+
+static const struct rules device_rules = RULES(device_elements);
+
+/* Of what documents say; ours alone. */
+static const struct {
+    const char *type;
+    struct rules rules;
+} document_rules[] = {
+    { "Observation", RULES(observation_elements) },
+    { "DiagnosticReport", RULES(diagnostic_report_elements) },
+    { "DocumentReference", RULES(document_reference_elements) },
+};
 
 static bool merge_by(const struct rules *rules, cJSON *held, const cJSON *mapped);
 
@@ -408,7 +478,13 @@ bool merge_resource(cJSON *held, const cJSON *mapped)
         return merge_by(&patient_rules, held, mapped);
     if (is_of_type(held, "Endpoint"))
         return mapping_is_ours(held) && merge_by(&endpoint_rules, held, mapped);
-    if (mapping_is_of(held, json_text(json_get(mapped, "meta"), "source")))
+    if (is_of_type(held, "Device"))
+        return mapping_is_ours(held) && merge_by(&device_rules, held, mapped);
+    bool is_own = mapping_is_of(held, json_text(json_get(mapped, "meta"), "source"));
+    for (size_t i = 0; i < sizeof document_rules / sizeof *document_rules; i++)
+        if (is_of_type(held, document_rules[i].type))
+            return is_own && merge_by(&document_rules[i].rules, held, mapped);
+    if (is_own)
         return merge_by(&imaging_study_rules, held, mapped);
     bool changed = merge_by(&foreign_imaging_study_rules, held, mapped);
     return merge_foreign_series(held, mapped) || changed;
@@ -486,6 +562,18 @@ bool merge_withdraw(cJSON *held, const char *status)
     cJSON_Delete(withdrawn);
     cJSON_Delete(none);
     return changed;
+}
+
+/* A DocumentReference cannot be cancelled. */
+bool merge_withdraw_document(cJSON *held, const char *status)
+{
+    const char *present = json_text(held, "status");
+    if (is_of_type(held, "DocumentReference"))
+        status = "entered-in-error";
+    if (present && strcmp(present, status) == 0)
+        return false;
+    json_set_text(held, "status", status);
+    return true;
 }
 
 bool merge_is_withdrawn(const cJSON *held)

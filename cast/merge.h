@@ -4,9 +4,9 @@
  * that others added (identifiers, telecom, notes, tags, extensions, members that we do not know)
  * stays as it came, decimals and order included.
  *
- * A Patient gets what it lacks and loses nothing. An Endpoint or ImagingStudy with our tag agrees
- * with the archive afterwards; one that others made, or another archive that casts to the same
- * server, only gets what it lacks. */
+ * A Patient gets what it lacks and loses nothing. An Endpoint, ImagingStudy, Observation ... with
+ * our tag agrees with the archive afterwards; an ImagingStudy that others made, or another archive
+ * that casts to the same server, only gets what it lacks. */
 
 #include "cast/json.h"
 
@@ -30,6 +30,9 @@ bool merge_patient_differs(const cJSON *held, const cJSON *mapped);
  * endpoints. */
 bool merge_withdraw(cJSON *held, const char *status);
 bool merge_is_withdrawn(const cJSON *held);
+
+/* The same of what a document said; its content stays, to be read with that status. */
+bool merge_withdraw_document(cJSON *held, const char *status);
 
 /* The study is gone from one archive and another has it yet: takes a reference out of `endpoint`.
  */

@@ -10,6 +10,7 @@
 #include "base/memory.h"
 #include "cast/identifier.h"
 #include "cast/merge.h"
+#include "cast/search_answer.h"
 
 enum {
     HELD_MAX = 2 * 1000 * 1000, /* ImagingStudies of ours that are looked at */
@@ -55,29 +56,7 @@ struct reconcile {
 
 char *reconcile_next_page(const cJSON *bundle, const char *base)
 {
-    const cJSON *link;
-    for (link = json_first(json_get(bundle, "link")); link; link = link->next) {
-        const char *relation = json_text(link, "relation");
-        const char *url = json_text(link, "url");
-        size_t size = strlen(base);
-        if (!relation || !url || strcmp(relation, "next") != 0)
-            continue;
-        if (strncmp(url, base, size) == 0 && url[size] == '/')
-            return mem_copy_text(url + size + 1);
-        if (strncmp(url, base, size) == 0 && url[size] == '?')
-            return mem_copy_text(url + size);
-        /* Behind a proxy a server may know itself by another name: only the query is its own. */
-        const char *query = strchr(url, '?');
-        if (!query)
-            return NULL;
-        const char *path = query;
-        while (path > url && path[-1] != '/')
-            path--;
-        bool typed = (size_t)(query - path) == strlen("ImagingStudy") &&
-                     strncmp(path, "ImagingStudy", strlen("ImagingStudy")) == 0;
-        return mem_format("%s%s", typed ? "ImagingStudy" : "", query);
-    }
-    return NULL;
+    return search_answer_next_page(bundle, "ImagingStudy", base);
 }
 
 static void hold(struct reconcile *reconcile, const char *uid)

@@ -11,7 +11,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/metrics.h"
-#include "cast/claims.h"
+#include "cast/coding.h"
 #include "cast/identifier.h"
 #include "cast/merge.h"
 #include "cast/round_parts.h"
@@ -19,6 +19,7 @@
 enum {
     BODY_MAX = 256 << 20,
     QUERY_MAX = 32 * 1024,
+    KNOWN_MAX = 10000, /* resources that are remembered */
 };
 
 #define CLAIM_ENDPOINTS "endpoints"
@@ -30,6 +31,7 @@ struct round_shared {
      * Guarded by lock. */
     char endpoints[MAPPING_ENDPOINTS][128];
     enum fhir_version version; /* guarded by lock, too */
+    struct links *known;       /* of others that are shared by studies; guarded by lock, too */
 };
 
 struct round_shared *round_shared_new(enum fhir_version version)
@@ -37,6 +39,7 @@ struct round_shared *round_shared_new(enum fhir_version version)
     struct round_shared *shared = mem_alloc(sizeof *shared);
     shared->claims = claims_new();
     shared->version = version;
+    shared->known = links_new();
     pthread_mutex_init(&shared->lock, NULL);
     return shared;
 }
@@ -46,6 +49,7 @@ void round_shared_free(struct round_shared *shared)
     if (!shared)
         return;
     claims_free(shared->claims);
+    links_free(shared->known);
     pthread_mutex_destroy(&shared->lock);
     free(shared);
 }
@@ -353,13 +357,41 @@ static enum round_result delete_duplicates(struct round *round, const cJSON *oth
     return result;
 }
 
+struct claims *round_claims(struct round *round)
+{
+    return round->shared->claims;
+}
+
+char *round_known(struct round *round, const char *type, const cJSON *identifier)
+{
+    struct round_shared *shared = round->shared;
+    pthread_mutex_lock(&shared->lock);
+    const char *reference = links_find(shared->known, type, identifier);
+    char *copy = reference ? mem_copy_text(reference) : NULL;
+    pthread_mutex_unlock(&shared->lock);
+    return copy;
+}
+
+void round_know(struct round *round, const char *type, const cJSON *identifier,
+                const char *reference)
+{
+    struct round_shared *shared = round->shared;
+    pthread_mutex_lock(&shared->lock);
+    if (links_count(shared->known) < KNOWN_MAX)
+        links_add(shared->known, type, identifier, reference, false);
+    pthread_mutex_unlock(&shared->lock);
+}
+
 /* What is planned and found for one study. */
 struct update {
     struct bundle *bundle;
     char *patient;
     char *endpoints[MAPPING_ENDPOINTS];
+    struct links *links; /* to all that is planned or known */
     bool remembered;
     bool claimed_endpoints;
+    bool claimed_devices;
+    bool has_documents; /* on the server */
     struct search_answer imaging_study;
 };
 
@@ -370,7 +402,7 @@ static enum round_result plan_endpoints(struct round *round, struct update *upda
     size_t known = 0;
     for (size_t i = 0; i < mapping->endpoint_count; i++)
         known += known_endpoint(round, i, &update->endpoints[i]);
-    update->remembered = known > 0;
+    update->remembered = update->remembered || known > 0;
     if (known == mapping->endpoint_count)
         return ROUND_DONE;
     for (size_t i = 0; i < mapping->endpoint_count; i++) {
@@ -438,29 +470,59 @@ static enum round_result plan_imaging_study(struct round *round, struct update *
         mapping_set_logical_subject(mapping->imaging_study, mapping->patient);
     if (round->mapping->withhold & WITHHOLD_ENDPOINT && update->imaging_study.best)
         result = round_detach_ours(round, update->imaging_study.best, &changed, report);
-    if (result == ROUND_DONE)
-        free(round_plan(update->bundle, &update->imaging_study, mapping->imaging_study,
-                        mapping->withheld_imaging_study, changed));
+    if (json_first(mapping->documents))
+        json_append_take(json_need_array(json_get(mapping->imaging_study, "meta"), "tag"),
+                         coding_new(MAPPING_TAG_SYSTEM, ROUND_TAG_DOCUMENTS, NULL));
+    links_apply(update->links, mapping->imaging_study);
+    update->has_documents = round_has_documents(round, update->imaging_study.best);
+    if (result == ROUND_DONE) {
+        char *reference = round_plan(update->bundle, &update->imaging_study, mapping->imaging_study,
+                                     mapping->withheld_imaging_study, changed);
+        links_add(update->links, "ImagingStudy", identifier_of_resource(mapping->imaging_study),
+                  reference, true);
+        free(reference);
+    }
     return result;
 }
 
-static void forget_endpoints(struct round *round)
+/* All that documents say, and what they said before. */
+static enum round_result plan_documents(struct round *round, struct update *update,
+                                        const struct mapping *mapping, unsigned attempt,
+                                        struct round_report *report)
+{
+    if (!update->has_documents && !json_first(mapping->documents))
+        return ROUND_DONE;
+    if (update->patient)
+        links_add(update->links, "Patient", identifier_of_resource(mapping->patient),
+                  update->patient, true);
+    return round_plan_documents(round, update->bundle, mapping, update->links, attempt, report);
+}
+
+static void forget_shared(struct round *round)
 {
     pthread_mutex_lock(&round->shared->lock);
     memset(round->shared->endpoints, 0, sizeof round->shared->endpoints);
+    links_free(round->shared->known);
+    round->shared->known = links_new();
     pthread_mutex_unlock(&round->shared->lock);
 }
 
 static enum round_result update_claimed(struct round *round, const struct mapping *mapping,
                                         unsigned attempt, struct round_report *report)
 {
-    struct update update = { .bundle = bundle_new(fhir_client_base(round->client)) };
+    struct update update = { .bundle = bundle_new(fhir_client_base(round->client)),
+                             .links = links_new() };
     enum round_result result = round_plan_patient(round, update.bundle, mapping, &update.patient,
                                                   report);
     if (result == ROUND_DONE)
         result = plan_endpoints(round, &update, mapping, report);
     if (result == ROUND_DONE)
+        result = round_plan_devices(round, update.bundle, mapping, update.links, &update.remembered,
+                                    &update.claimed_devices, report);
+    if (result == ROUND_DONE)
         result = plan_imaging_study(round, &update, mapping, report);
+    if (result == ROUND_DONE)
+        result = plan_documents(round, &update, mapping, attempt, report);
     if (result == ROUND_DONE && bundle_count(update.bundle))
         result = round_post(round, update.bundle, report);
     if (result == ROUND_DONE)
@@ -468,14 +530,17 @@ static enum round_result update_claimed(struct round *round, const struct mappin
     /* What was not taken may have referred to an Endpoint that is gone: all is read anew before a
      * study is given up. */
     if (result == ROUND_REFUSED || result == ROUND_CONFLICT)
-        forget_endpoints(round);
+        forget_shared(round);
     if (result == ROUND_REFUSED && update.remembered)
         result = ROUND_CONFLICT;
+    if (update.claimed_devices)
+        claims_leave(round->shared->claims, ROUND_CLAIM_DEVICES);
     if (update.claimed_endpoints)
         claims_leave(round->shared->claims, CLAIM_ENDPOINTS);
     for (size_t i = 0; i < MAPPING_ENDPOINTS; i++)
         free(update.endpoints[i]);
     free(update.patient);
+    links_free(update.links);
     search_answer_release(&update.imaging_study);
     bundle_free(update.bundle);
     return result;

@@ -3,6 +3,8 @@
 /* What the parts of a round share. Only for round*.c. */
 
 #include "cast/bundle.h"
+#include "cast/claims.h"
+#include "cast/links.h"
 #include "cast/round.h"
 #include "cast/search_answer.h"
 
@@ -40,3 +42,29 @@ enum round_result round_delete(struct round *round, const cJSON *held, unsigned 
                                struct round_report *report);
 enum round_result round_remove(struct round *round, const char *study_uid, unsigned attempt,
                                struct round_report *report);
+
+/* What all rounds remember of resources that do not change: a reference; NULL when it is not known.
+ * Free it. */
+char *round_known(struct round *round, const char *type, const cJSON *identifier);
+void round_know(struct round *round, const char *type, const cJSON *identifier,
+                const char *reference);
+struct claims *round_claims(struct round *round);
+#define ROUND_CLAIM_DEVICES "devices"
+
+/* round_devices.c: adds a link to each Device. *claimed: the caller leaves ROUND_CLAIM_DEVICES. */
+enum round_result round_plan_devices(struct round *round, struct bundle *bundle,
+                                     const struct mapping *mapping, struct links *links,
+                                     bool *remembered, bool *claimed, struct round_report *report);
+
+/* An ImagingStudy with it has documents, or had. */
+#define ROUND_TAG_DOCUMENTS "documents"
+
+/* round_documents.c: `links` has Patient, ImagingStudy and Devices. */
+enum round_result round_plan_documents(struct round *round, struct bundle *bundle,
+                                       const struct mapping *mapping, struct links *links,
+                                       unsigned attempt, struct round_report *report);
+/* What documents said goes, or is kept by policy; to be handed over, it belongs to nobody. */
+enum round_result round_remove_documents(struct round *round, const char *study_uid, bool hand_over,
+                                         unsigned attempt, struct round_report *report);
+/* May the server hold documents of this ImagingStudy (NULL: it has none)? */
+bool round_has_documents(const struct round *round, const cJSON *imaging_study);

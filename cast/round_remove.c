@@ -89,8 +89,8 @@ static enum round_result detach(struct round *round, cJSON *held, bool *changed,
 
 /* An ImagingStudy of ours goes, or is kept by policy; one that another archive has too loses what
  * is ours; one that others made stays as it is. */
-static enum round_result remove_one(struct round *round, const cJSON *held, unsigned attempt,
-                                    struct round_report *report)
+static enum round_result remove_one(struct round *round, const char *study_uid, const cJSON *held,
+                                    unsigned attempt, struct round_report *report)
 {
     bool changed = false, others = false;
     if (!mapping_is_ours(held) || merge_is_withdrawn(held))
@@ -103,6 +103,13 @@ static enum round_result remove_one(struct round *round, const cJSON *held, unsi
         return result;
     }
     report->extra = true;
+    /* What refers to it goes first. */
+    if (is_own && round_has_documents(round, held))
+        result = round_remove_documents(round, study_uid, others, attempt, report);
+    if (result != ROUND_DONE) {
+        cJSON_Delete(rest);
+        return result;
+    }
     if (!is_own || others) {
         if (is_own)
             merge_hand_over(rest);
@@ -126,11 +133,11 @@ enum round_result round_remove(struct round *round, const char *study_uid, unsig
                      identifier_of_uid("official", study_uid));
     enum round_result result = round_search(round, wanted, &found, report);
     if (result == ROUND_DONE && found.best)
-        result = remove_one(round, found.best, attempt, report);
+        result = remove_one(round, study_uid, found.best, attempt, report);
     const cJSON *other;
     for (other = json_first(found.others); other; other = other->next)
         if (result == ROUND_DONE)
-            result = remove_one(round, other, attempt, report);
+            result = remove_one(round, study_uid, other, attempt, report);
     search_answer_release(&found);
     cJSON_Delete(wanted);
     return result;

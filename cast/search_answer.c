@@ -4,6 +4,7 @@
 #include <ctype.h>
 #include <string.h>
 
+#include "base/memory.h"
 #include "cast/identifier.h"
 #include "cast/mapping.h"
 #include "cast/merge.h"
@@ -95,4 +96,31 @@ void search_answer_release(struct search_answer *answer)
     cJSON_Delete(answer->best);
     cJSON_Delete(answer->others);
     *answer = (struct search_answer){ NULL, NULL, 0 };
+}
+
+char *search_answer_next_page(const cJSON *bundle, const char *type, const char *base)
+{
+    const cJSON *link;
+    for (link = json_first(json_get(bundle, "link")); link; link = link->next) {
+        const char *relation = json_text(link, "relation");
+        const char *url = json_text(link, "url");
+        size_t size = strlen(base);
+        if (!relation || !url || strcmp(relation, "next") != 0)
+            continue;
+        if (strncmp(url, base, size) == 0 && url[size] == '/')
+            return mem_copy_text(url + size + 1);
+        if (strncmp(url, base, size) == 0 && url[size] == '?')
+            return mem_copy_text(url + size);
+        /* Behind a proxy a server may know itself by another name: only the query is its own. */
+        const char *query = strchr(url, '?');
+        if (!query)
+            return NULL;
+        const char *path = query;
+        while (path > url && path[-1] != '/')
+            path--;
+        bool typed = (size_t)(query - path) == strlen(type) &&
+                     strncmp(path, type, strlen(type)) == 0;
+        return mem_format("%s%s", typed ? type : "", query);
+    }
+    return NULL;
 }

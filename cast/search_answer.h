@@ -17,3 +17,7 @@ void search_answer_release(struct search_answer *answer);
 
 /* The id of the Patient that this one was merged into ("replaced-by"); NULL: it was not. */
 const char *search_answer_survivor(const cJSON *patient);
+
+/* What a page of a search for `type` says about the next one, as a path below the base: the server
+ * named is never another one than ours. NULL at the end. Free it. */
+char *search_answer_next_page(const cJSON *bundle, const char *type, const char *base);

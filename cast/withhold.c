@@ -7,13 +7,14 @@
 
 #define STRUCTURE "http://hl7.org/fhir/StructureDefinition/"
 
-enum { GROUPS = 15 };
+enum { GROUPS = 18 };
 
 /* In the order of the bits. */
 static const char *const names[GROUPS + 1] = {
-    "Patient",         "Endpoint", "patientNames",  "birthDate", "sex",
-    "otherPatientIds", "orders",   "practitioners", "devices",   "location",
-    "procedures",      "reasons",  "descriptions",  "instances", "species",
+    "Patient",         "Endpoint",         "patientNames",      "birthDate", "sex",
+    "otherPatientIds", "orders",           "practitioners",     "devices",   "location",
+    "procedures",      "reasons",          "descriptions",      "instances", "species",
+    "Observation",     "DiagnosticReport", "DocumentReference",
 };
 
 /* --- which of an array's items belong to a group --- */
@@ -41,6 +42,13 @@ static bool is_other(const cJSON *item, size_t index)
 {
     (void)item;
     return index > 0;
+}
+
+/* What a document says has its own identifier and the study's. */
+static bool is_third(const cJSON *item, size_t index)
+{
+    (void)item;
+    return index > 1;
 }
 
 static bool is_actor(const cJSON *item, const char *type)
@@ -92,6 +100,16 @@ static const struct element {
     { WITHHOLD_DESCRIPTIONS, "ImagingStudy", "series", "description", NULL },
     { WITHHOLD_DESCRIPTIONS, "ImagingStudy", "series.instance", "title", NULL },
     { WITHHOLD_INSTANCES, "ImagingStudy", "series", "instance", NULL },
+    { WITHHOLD_ORDERS, "DiagnosticReport", NULL, "identifier", is_third },
+    { WITHHOLD_ORDERS, "DiagnosticReport", NULL, "basedOn", NULL },
+    { WITHHOLD_ORDERS, "DiagnosticReport", NULL, "encounter", NULL },
+    { WITHHOLD_PRACTITIONERS, "DiagnosticReport", NULL, "performer", NULL },
+    { WITHHOLD_PRACTITIONERS, "DiagnosticReport", NULL, "resultsInterpreter", NULL },
+    { WITHHOLD_PRACTITIONERS, "Observation", NULL, "performer", NULL },
+    { WITHHOLD_PRACTITIONERS, "DocumentReference", NULL, "author", NULL },
+    { WITHHOLD_DEVICES, "Observation", NULL, "device", NULL },
+    { WITHHOLD_OBSERVATION, "DiagnosticReport", NULL, "result", NULL },
+    { WITHHOLD_DESCRIPTIONS, "DocumentReference", NULL, "description", NULL },
 };
 
 const char *const *withhold_names(void)
@@ -156,6 +174,24 @@ static void take_below(const struct element *element, cJSON *resource)
              instance = instance->next)
             take(element, instance, NULL);
     }
+}
+
+bool withhold_whole(unsigned set, const cJSON *resource)
+{
+    static const struct {
+        unsigned group;
+        const char *type;
+    } types[] = {
+        { WITHHOLD_DEVICES, "Device" },
+        { WITHHOLD_OBSERVATION, "Observation" },
+        { WITHHOLD_DIAGNOSTIC_REPORT, "DiagnosticReport" },
+        { WITHHOLD_DOCUMENT_REFERENCE, "DocumentReference" },
+    };
+    const char *type = json_text(resource, "resourceType");
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++)
+        if (set & types[i].group && strcmp(type, types[i].type) == 0)
+            return true;
+    return false;
 }
 
 cJSON *withhold_apply(unsigned set, cJSON *resource)

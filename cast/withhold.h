@@ -22,6 +22,9 @@ enum withhold {
     WITHHOLD_DESCRIPTIONS = 1 << 12,
     WITHHOLD_INSTANCES = 1 << 13,
     WITHHOLD_SPECIES = 1 << 14,
+    WITHHOLD_OBSERVATION = 1 << 15, /* these three: what documents say */
+    WITHHOLD_DIAGNOSTIC_REPORT = 1 << 16,
+    WITHHOLD_DOCUMENT_REFERENCE = 1 << 17,
 };
 
 /* A set of the values above, of the names that the settings use (NULL-terminated; NULL: none).
@@ -30,5 +33,7 @@ bool withhold_read(const char *const *names, unsigned *set, struct error *err);
 /* Takes what the set says out of a mapped resource. What stood at its top level is returned, as a
  * resource of this type with nothing else in it: what we may have told before. Free it. */
 cJSON *withhold_apply(unsigned set, cJSON *resource);
+/* Is the whole of it withheld? Of resources that documents become, and Device. */
+bool withhold_whole(unsigned set, const cJSON *resource);
 /* The names of all groups, NULL-terminated. */
 const char *const *withhold_names(void);

@@ -361,10 +361,11 @@ TEST(a_device_is_known_by_its_uid_or_by_maker_and_serial_number)
                "'tag':[{'system':'urn:hounsfield','code':'dicom-cast'}]},"
                "'identifier':[{'system':'urn:ietf:rfc:3986','value':'urn:oid:1.2.840.99.3'},"
                "{'system':'urn:hounsfield:TEST/device-serial/ACME','value':'SN-7'}],"
-               "'udiCarrier':[{'carrierHRF':'(01)00844588003288(17)141120'}],"
+               "'udiCarrier':[{'deviceIdentifier':'00844588003288',"
+               "'issuer':'http://hl7.org/fhir/NamingSystem/"
+               "gs1-di','carrierHRF':'(01)00844588003288(17)141120'}],"
                "'status':'active','manufacturer':'ACME','serialNumber':'SN-7',"
-               "'deviceName':[{'name':'CT9000','type':'model-name'},"
-               "{'name':'CT1','type':'user-friendly-name'}],"
+               "'deviceName':[{'name':'CT1','type':'user-friendly-name'}],"
                "'modelNumber':'CT9000','version':[{'value':'V1'},{'value':'V2'}]}");
     CHECK_TEXT(json_text(sample_at(mapping.devices, "1/identifier/0"), "value"), "SN-8");
     mapping_release(&mapping);

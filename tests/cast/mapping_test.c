@@ -3,6 +3,7 @@
 
 #include "cast/body_part.h"
 #include "cast/coding.h"
+#include "tests/cast/rich_documents.h"
 #include "tests/cast/rich_sample.h"
 #include "tests/cast/sample.h"
 
@@ -493,45 +494,92 @@ static char *read_page(void)
     return text;
 }
 
+/* All that the manual tells of. */
+struct all_made {
+    struct sample *samples[3];
+    struct mapping mappings[3];
+    const cJSON *resources[64];
+    size_t count;
+};
+
+static void all_made_init(struct all_made *all)
+{
+    const char *endpoints[] = { "Endpoint/1", "Endpoint/2" };
+    const cJSON *each;
+    *all = (struct all_made){ .samples = { rich_sample(), rich_documents(),
+                                           sample_new("00100020 LO ") } }; /* the last has a note */
+    for (size_t i = 0; i < 3; i++) {
+        struct mapping *mapping = &all->mappings[i];
+        mapping_init(mapping, &all->samples[i]->study, &sample_options);
+        mapping_set_references(mapping->imaging_study, "Patient/1", endpoints, 2);
+        all->resources[all->count++] = mapping->patient;
+        all->resources[all->count++] = mapping->endpoints[0];
+        all->resources[all->count++] = mapping->imaging_study;
+        for (each = json_first(mapping->devices); each; each = each->next)
+            all->resources[all->count++] = each;
+        for (each = json_first(mapping->documents); each; each = each->next)
+            all->resources[all->count++] = each;
+    }
+    CHECK(all->count < 64);
+}
+
+static void all_made_release(struct all_made *all)
+{
+    for (size_t i = 0; i < 3; i++) {
+        mapping_release(&all->mappings[i]);
+        sample_free(all->samples[i]);
+    }
+}
+
+static bool is_made(const struct all_made *all, const char *path, bool *is_element)
+{
+    bool made = false;
+    for (size_t i = 0; i < all->count; i++) {
+        const char *type = json_text(all->resources[i], "resourceType");
+        size_t size = strlen(type);
+        if (strncmp(path, type, size) != 0 || path[size] != '.')
+            continue;
+        *is_element = true;
+        made = made || has_element(all->resources[i], path + size + 1);
+    }
+    return made;
+}
+
 TEST(every_element_that_the_manual_names_is_made)
 {
-    struct sample *rich = rich_sample();
-    struct sample *poor = sample_new("00100020 LO "); /* has a note of what is missing */
-    struct mapping mapping, noted;
-    const char *endpoints[] = { "Endpoint/1", "Endpoint/2" };
-    mapping_init(&mapping, &rich->study, &sample_options);
-    mapping_set_references(mapping.imaging_study, "Patient/1", endpoints, 2);
-    mapping_init(&noted, &poor->study, &sample_options);
-    const struct {
-        const char *type;
-        const cJSON *resource;
-    } made[] = {
-        { "Patient.", mapping.patient },
-        { "Endpoint.", mapping.endpoints[0] },
-        { "ImagingStudy.", mapping.imaging_study },
-        { "ImagingStudy.", noted.imaging_study },
-    };
+    struct all_made all;
     char *page = read_page();
     size_t named = 0;
+    all_made_init(&all);
     for (const char *at = page; (at = strchr(at, '`')); at = strchr(at + 1, '`') + 1) {
         char path[256];
-        bool is_element = false, is_made = false;
+        bool is_element = false;
         snprintf(path, sizeof path, "%.*s", (int)strcspn(at + 1, "`"), at + 1);
-        for (size_t i = 0; i < sizeof made / sizeof *made; i++) {
-            size_t size = strlen(made[i].type);
-            if (strncmp(path, made[i].type, size) != 0)
-                continue;
-            is_element = true;
-            is_made = is_made || has_element(made[i].resource, path + size);
-        }
-        if (is_element && !is_made)
+        if (!is_made(&all, path, &is_element) && is_element)
             test_fail(__FILE__, __LINE__, "the manual names %s, which is not made", path);
         named += is_element;
     }
-    CHECK(named >= 55);
+    CHECK(named >= 110);
+    all_made_release(&all);
     free(page);
-    mapping_release(&noted);
-    mapping_release(&mapping);
-    sample_free(poor);
-    sample_free(rich);
+}
+
+TEST(every_element_that_is_made_is_named_in_the_manual)
+{
+    struct all_made all;
+    char *page = read_page();
+    all_made_init(&all);
+    for (size_t i = 0; i < all.count; i++) {
+        const char *type = json_text(all.resources[i], "resourceType");
+        const cJSON *element;
+        cJSON_ArrayForEach(element, all.resources[i])
+        {
+            char *path = mem_format("`%s.%s", type, element->string);
+            if (strcmp(element->string, "resourceType") != 0 && !strstr(page, path))
+                test_fail(__FILE__, __LINE__, "%s` is made, and the manual does not name it", path);
+            free(path);
+        }
+    }
+    all_made_release(&all);
+    free(page);
 }

@@ -2,6 +2,7 @@
 #include "cast/withhold.h"
 
 #include "cast/merge.h"
+#include "tests/cast/rich_documents.h"
 #include "tests/cast/rich_sample.h"
 #include "tests/cast/sample.h"
 
@@ -49,7 +50,7 @@ TEST(what_is_withheld_is_nowhere_in_what_is_cast)
     size_t groups = 0;
     while (withhold_names()[groups])
         groups++;
-    CHECK_INT(groups, 2 + sizeof secrets / sizeof *secrets); /* and two whole resources */
+    CHECK_INT(groups, 5 + sizeof secrets / sizeof *secrets); /* and five whole resources */
     for (size_t i = 0; i < sizeof secrets / sizeof *secrets; i++) {
         struct buffer all = buffer_up_to(1 << 20), rest = buffer_up_to(1 << 20);
         struct mapping mapping;
@@ -66,6 +67,40 @@ TEST(what_is_withheld_is_nowhere_in_what_is_cast)
         buffer_release(&all);
         buffer_release(&rest);
     }
+}
+
+TEST(what_is_withheld_is_nowhere_in_what_documents_say)
+{
+    static const struct {
+        const char *group;
+        const char *texts[6];
+    } secrets[] = {
+        { "orders", { "ACC-1", "V-7" } },
+        { "practitioners", { "Cuddy", "House", "Foreman", "Wilson" } },
+        { "devices", { "Scribe", "SN-7", "\"Device\"" } },
+        { "descriptions", { "Look here" } },
+        { "Observation", { "\"Observation\"", "415.82" } },
+        { "DiagnosticReport", { "\"DiagnosticReport\"", "No pneumonia" } },
+        { "DocumentReference", { "\"DocumentReference\"" } },
+    };
+    struct sample *sample = rich_documents();
+    for (size_t i = 0; i < sizeof secrets / sizeof *secrets; i++) {
+        for (int withheld = 0; withheld <= 1; withheld++) {
+            struct buffer text = buffer_up_to(1 << 20);
+            struct mapping_options options = sample_options;
+            struct mapping mapping;
+            options.withhold = withheld ? set_of(secrets[i].group) : 0;
+            mapping_init(&mapping, &sample->study, &options);
+            json_print(mapping.documents, &text);
+            json_print(mapping.devices, &text);
+            for (const char *const *secret = secrets[i].texts; *secret; secret++)
+                if ((strstr(buffer_text(&text), *secret) == NULL) != (withheld == 1))
+                    test_fail(__FILE__, __LINE__, "%s: %s", secrets[i].group, *secret);
+            mapping_release(&mapping);
+            buffer_release(&text);
+        }
+    }
+    sample_free(sample);
 }
 
 TEST(with_everything_withheld_a_study_is_its_uids_and_numbers)
