@@ -1,14 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* C-FIND as SCP of the Query/Retrieve models (PS3.4 C.4.1). */
 #include "archive/query.h"
-#include "base/clock.h"
 #include "base/log.h"
-#include "dicom/encode.h"
+#include "dimse/find_answer.h"
 #include "dimse/identifier.h"
-#include "dimse/service.h"
 
 enum {
-    RESPONSE_LIMIT = 64 << 20,
     KEY_LIMIT = 4 << 20,
     CHARSET_LIMIT = 1 << 10, /* text of (0008,0005) or (0008,0201) */
     TAG_QUERY_RETRIEVE_VIEW = 0x00080053,
@@ -19,10 +16,7 @@ struct find {
     const struct message *request;
     struct identifier identifier;
     struct query *query;
-    bool has_unsupported;       /* keys that are neither matched nor returned (PS3.4 C.4.1.1.3.2) */
-    struct buffer charset_name; /* (0008,0005) of the identifier */
-    struct charset_writer *charset; /* of the responses, where they can be said in it */
-    uint64_t count;
+    struct find_answer answer;
 };
 
 /* Where the walk through the identifier stands: the open sequences, and whether each has had an
@@ -46,7 +40,7 @@ static bool add_return(struct find *find, uint32_t tag, struct error *err)
 {
     if (query_supports(find->identifier.level, &tag, 1))
         return query_add_return(find->query, tag, err);
-    find->has_unsupported = true;
+    find->answer.has_unsupported = true;
     return true;
 }
 
@@ -63,7 +57,7 @@ static bool add_key(struct find *find, struct key_path *path, const struct eleme
     memcpy(tags, path->tags, path->depth * sizeof(tags[0]));
     tags[path->depth] = element->tag;
     if (!query_supports(find->identifier.level, tags, path->depth + 1)) {
-        find->has_unsupported = true;
+        find->answer.has_unsupported = true;
         return true;
     }
     struct buffer value = buffer_up_to(KEY_LIMIT);
@@ -164,135 +158,10 @@ static bool set_zone(struct find *find, struct error *err)
     return ok;
 }
 
-/* Responses in the character set of the request, else that of the peer table; NULL leaves them in
- * UTF-8, with which nothing is lost (PS3.4 C.4.1.1.3). */
-static void choose_charset(struct find *find)
+static bool next_match(void *context, const struct dataset **match, struct error *err)
 {
-    find->charset_name = buffer_up_to(CHARSET_LIMIT);
-    const struct peer *peer = find->session->peer;
-    if (!dataset_text(find->identifier.dataset, TAG_SPECIFIC_CHARACTER_SET, &find->charset_name) &&
-        peer && peer->character_set)
-        buffer_append_text(&find->charset_name, peer->character_set);
-    if (find->charset_name.size)
-        find->charset = charset_writer_open(buffer_slice(&find->charset_name));
-}
-
-static void encode_attribute(const struct find *find, struct encoder *encoder,
-                             const struct dataset *match, uint32_t tag, bool *lost)
-{
-    if (tag == TAG_QUERY_RETRIEVE_LEVEL)
-        return;
-    if (tag == TAG_SPECIFIC_CHARACTER_SET && find->charset && !*lost)
-        encode_bytes(encoder, tag, VR_CS, buffer_slice(&find->charset_name));
-    else if (find->charset && !*lost)
-        encode_copy_in(encoder, match, tag, find->charset, lost);
-    else
-        encode_copy(encoder, match, tag);
-}
-
-/* A match in the encoding of the presentation context, with the level in its place; in UTF-8 when
- * *lost, which is set when the requester's character set does not do. */
-static void encode_match(const struct find *find, const struct dataset *match,
-                         struct encoder *encoder, bool *lost)
-{
-    const char *level = identifier_level_name(find->identifier.level);
-    struct walk walk = dataset_walk(match);
-    struct element element;
-    size_t depth = 0;
-    bool has_level = false;
-    bool was_lost = *lost;
-    for (enum walk_event event; (event = walk_next(&walk, &element)) != WALK_END;) {
-        if (event == WALK_SEQUENCE_END)
-            depth--;
-        if ((event == WALK_ELEMENT || event == WALK_SEQUENCE) && depth == 0) {
-            if (!has_level && element.tag > TAG_QUERY_RETRIEVE_LEVEL) {
-                encode_text(encoder, TAG_QUERY_RETRIEVE_LEVEL, VR_CS, level);
-                has_level = true;
-            }
-            encode_attribute(find, encoder, match, element.tag, lost);
-            if (*lost != was_lost)
-                return;
-        }
-        if (event == WALK_SEQUENCE)
-            depth++;
-    }
-    if (!has_level)
-        encode_text(encoder, TAG_QUERY_RETRIEVE_LEVEL, VR_CS, level);
-}
-
-static bool send_match(const struct find *find, const struct dataset *match, struct buffer *data,
-                       struct error *err)
-{
-    const struct message *request = find->request;
-    struct status pending = status_make(
-        find->has_unsupported ? STATUS_PENDING_WITHOUT_KEYS : STATUS_PENDING, "");
-    struct buffer command = buffer_up_to(COMMAND_LIMIT);
-    struct encoder encoder = { data, request->context->syntax->explicit_vr };
-    bool lost = false;
-    buffer_clear(data);
-    encode_match(find, match, &encoder, &lost);
-    if (lost) {
-        buffer_clear(data);
-        encode_match(find, match, &encoder, &lost);
-    }
-    command_encode_response(&request->command, &pending, NULL, false, true, &command);
-    struct slice bytes = buffer_slice(data);
-    bool ok = message_send(request->association, request->context->id, buffer_slice(&command),
-                           &bytes, err);
-    buffer_release(&command);
-    return ok;
-}
-
-/* What the peer does while matches are looked for. */
-struct watch {
-    struct session *session;
-    const struct message *request;
-    int64_t deadline_ms; /* for the next match */
-    bool cancelled;
-    bool ended;
-};
-
-static bool watch_peer(void *context, struct error *err)
-{
-    struct watch *watch = context;
-    watch->ended = !session_poll(watch->session, watch->request, &watch->cancelled, err);
-    if (watch->ended || watch->cancelled)
-        return false;
-    return clock_monotonic_ms() < watch->deadline_ms ||
-           error_set(err, ERROR_TIMEOUT, "no match within the time limit of a query");
-}
-
-/* All matches. Leaves the final status; false when the association has ended. */
-static bool send_matches(struct find *find, struct status *status, struct error *err)
-{
-    struct buffer data = buffer_up_to(RESPONSE_LIMIT);
-    struct watch watch = { .session = find->session, .request = find->request };
-    struct error failure = { .code = ERROR_NONE };
-    bool ok = true;
-    *status = status_make(STATUS_SUCCESS, "");
-    query_set_watch(find->query, watch_peer, &watch);
-    while (ok) {
-        const struct dataset *match = NULL;
-        watch.deadline_ms = clock_monotonic_ms() + find->session->options->query_timeout_ms;
-        if (!watch_peer(&watch, &failure))
-            break;
-        if (!query_next(find->query, &match, &failure)) {
-            *status = status_from_error(SERVICE_FIND, &failure);
-            break;
-        }
-        if (!match)
-            break;
-        ok = send_match(find, match, &data, err);
-        find->count++;
-    }
-    if (watch.cancelled)
-        *status = status_make(STATUS_CANCELLED, "");
-    if (watch.ended) {
-        *err = failure;
-        ok = false;
-    }
-    buffer_release(&data);
-    return ok;
+    struct find *find = context;
+    return query_next(find->query, match, err);
 }
 
 static bool run(struct find *find, struct status *status, struct error *err)
@@ -300,9 +169,11 @@ static bool run(struct find *find, struct status *status, struct error *err)
     struct error refusal = { .code = ERROR_NONE };
     find->query = query_new(find->session->archive, find->identifier.level);
     set_options(find);
-    choose_charset(find);
+    find_answer_init(&find->answer, find->session, find->request, find->identifier.dataset);
+    find->answer.level = identifier_level_name(find->identifier.level);
+    query_set_watch(find->query, find_answer_watch, &find->answer);
     if (set_zone(find, &refusal) && add_keys(find, &refusal))
-        return send_matches(find, status, err);
+        return find_answer_send_all(&find->answer, next_match, find, status, err);
     *status = status_from_error(SERVICE_FIND, &refusal);
     return true;
 }
@@ -321,12 +192,12 @@ bool c_find(struct session *session, struct message *request, struct error *err)
         ok = true;
     }
     log_debug("dimse: query calling_ae=%s matches=%llu ok=%d",
-              association_calling_ae(session->association), (unsigned long long)find.count, ok);
+              association_calling_ae(session->association), (unsigned long long)find.answer.count,
+              ok);
     if (ok && status.code != STATUS_SUCCESS && status.code != STATUS_CANCELLED)
         session_note_refusal(session, request, &status);
     query_close(find.query);
-    charset_writer_close(find.charset);
-    buffer_release(&find.charset_name);
+    find_answer_release(&find.answer);
     identifier_release(&find.identifier);
     return ok && message_respond(request, &status, err);
 }

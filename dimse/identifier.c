@@ -120,22 +120,32 @@ static bool check_upper_keys(const struct identifier *identifier, struct error *
     return true;
 }
 
-bool identifier_receive(struct message *request, struct identifier *identifier,
-                        struct error *refusal, struct error *err)
+bool identifier_receive_keys(struct message *request, struct identifier *identifier,
+                             struct error *refusal, struct error *err)
 {
     struct buffer bytes = buffer_up_to(IDENTIFIER_LIMIT);
     bool ok = false;
     memset(identifier, 0, sizeof(*identifier));
-    const struct model *model = find_model(request->context->abstract_syntax);
-    identifier->first = model->first;
-    identifier->is_relational = request->context->extended[EXTENDED_RELATIONAL];
     if (!request->command.has_data_set)
         error_set(refusal, ERROR_MISMATCH, "the identifier is missing");
     else if (message_read_all(request, &bytes, err))
         ok = buffer_check(&bytes, "identifier", refusal) &&
-             parse(identifier, request->context->syntax, buffer_slice(&bytes), refusal) &&
-             find_level(identifier, model, refusal) && check_upper_keys(identifier, refusal);
+             parse(identifier, request->context->syntax, buffer_slice(&bytes), refusal);
     buffer_release(&bytes);
+    if (!ok)
+        identifier_release(identifier);
+    return ok;
+}
+
+bool identifier_receive(struct message *request, struct identifier *identifier,
+                        struct error *refusal, struct error *err)
+{
+    const struct model *model = find_model(request->context->abstract_syntax);
+    if (!identifier_receive_keys(request, identifier, refusal, err))
+        return false;
+    identifier->first = model->first;
+    identifier->is_relational = request->context->extended[EXTENDED_RELATIONAL];
+    bool ok = find_level(identifier, model, refusal) && check_upper_keys(identifier, refusal);
     if (!ok)
         identifier_release(identifier);
     return ok;

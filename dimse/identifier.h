@@ -20,6 +20,9 @@ struct identifier {
  * it) or, when the association has ended, with err. */
 bool identifier_receive(struct message *request, struct identifier *identifier,
                         struct error *refusal, struct error *err);
+/* The same of an information model without levels: the data set alone. */
+bool identifier_receive_keys(struct message *request, struct identifier *identifier,
+                             struct error *refusal, struct error *err);
 void identifier_release(struct identifier *identifier);
 
 /* Appends the unique key of a level; false when it is absent or empty. */

@@ -29,6 +29,8 @@ static const struct {
     { UID_UPS_PULL, SERVICE_UPS_PULL },
     { UID_UPS_EVENT, SERVICE_UPS_EVENT },
     { UID_UPS_QUERY, SERVICE_UPS_QUERY },
+
+    { UID_MODALITY_WORKLIST_FIND, SERVICE_WORKLIST },
 };
 
 enum service negotiate_service(const char *abstract_syntax, bool refuse_unknown)
@@ -52,9 +54,8 @@ static const struct {
     uint8_t size;
     uint8_t bytes[EXTENDED_SIZE];
 } extended_served[] = {
-    { SERVICE_STORAGE, 6, { 2, 0, 3, 0, 0, 0 } },
-    { SERVICE_FIND, 7, { 1, 1, 1, 1, 0, 1, 1 } },
-    { SERVICE_MOVE, 5, { 1, 0, 0, 0, 0 } },
+    { SERVICE_STORAGE, 6, { 2, 0, 3, 0, 0, 0 } }, { SERVICE_FIND, 7, { 1, 1, 1, 1, 0, 1, 1 } },
+    { SERVICE_WORKLIST, 3, { 1, 1, 1 } },         { SERVICE_MOVE, 5, { 1, 0, 0, 0, 0 } },
     { SERVICE_GET, 5, { 1, 0, 0, 0, 0 } },
     /* Fuzzy names (PS3.4 CC.3.1.2); all else of it is as for other queries. */
     { SERVICE_UPS_WATCH, 3, { 1, 1, 1 } },
@@ -182,10 +183,12 @@ static size_t agree_extended(enum service service, struct slice proposed,
         size_t size = extended_served[i].size;
         size = size < proposed.size ? size : proposed.size;
         for (size_t j = 0; j < size; j++) {
-            /* Storage says what it does, whatever the requestor does itself; a query option needs
-             * both sides. */
+            /* Storage says what it does, whatever the requestor does itself, and so does the
+             * worklist in its first two bytes, which are always 1 (PS3.4 K.5.1.2); a query option
+             * needs both sides. */
             uint8_t served = extended_served[i].bytes[j];
-            agreed[j] = service == SERVICE_STORAGE || proposed.data[j] ? served : 0;
+            bool is_said = service == SERVICE_STORAGE || (service == SERVICE_WORKLIST && j < 2);
+            agreed[j] = is_said || proposed.data[j] ? served : 0;
         }
         return size;
     }

@@ -5,6 +5,7 @@ const struct service_row service_rows[] = {
     { C_ECHO_RQ, "C-ECHO", SERVICE_VERIFICATION, ROLE_SCU, c_echo },
     { C_STORE_RQ, "C-STORE", SERVICE_STORAGE, ROLE_SCU, c_store },
     { C_FIND_RQ, "C-FIND", SERVICE_FIND, ROLE_SCU, c_find },
+    { C_FIND_RQ, "C-FIND", SERVICE_WORKLIST, ROLE_SCU, c_find_worklist },
     { C_MOVE_RQ, "C-MOVE", SERVICE_MOVE, ROLE_SCU, c_move },
     { C_GET_RQ, "C-GET", SERVICE_GET, ROLE_SCU, c_get },
     { N_ACTION_RQ, "N-ACTION", SERVICE_COMMITMENT, ROLE_SCU, n_action },

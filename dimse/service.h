@@ -19,6 +19,7 @@ service_function ups_set;             /* PS3.4 CC.2.6 */
 service_function ups_get;             /* PS3.4 CC.2.7 */
 service_function ups_find;            /* PS3.4 CC.2.8 */
 service_function ups_action;          /* PS3.4 CC.2.1 to CC.2.3 */
+service_function c_find_worklist;     /* PS3.4 K.4.1 */
 service_function availability_create; /* PS3.4 R.3.2.1 */
 
 /* Sends the reports that wait for this association. False when it has ended. */
