@@ -7,7 +7,10 @@
 
 struct dicomweb;
 
+struct worklist;
+
 struct dicomweb_options {
+    struct worklist *worklist; /* the caller's */
     const char *ae_title;
     uint64_t query_limit;          /* most results of one answer, 0: 1000 */
     uint64_t part_limit;           /* most parts of one STOW request, 0: 100,000 */

@@ -12,6 +12,7 @@
 
 struct dicomweb {
     struct archive *archive;
+    struct worklist *worklist;
     char *ae_title;
     char *prefix;
     uint64_t query_limit;
@@ -112,6 +113,16 @@ void query_tags_get(struct request *request, struct response *response);
 void query_tags_patch(struct request *request, struct response *response);
 void query_tags_delete(struct request *request, struct response *response);
 void query_tags_get_errors(struct request *request, struct response *response);
+
+/* The worklist for those who plan: worklist.c */
+bool worklist_body_open(struct request *request, struct response *response);
+bool worklist_body_take(struct request *request, struct slice piece);
+void worklist_body_close(struct request *request, bool complete);
+void worklist_list(struct request *request, struct response *response);
+void worklist_post(struct request *request, struct response *response);
+void worklist_get(struct request *request, struct response *response);
+void worklist_put(struct request *request, struct response *response);
+void worklist_delete(struct request *request, struct response *response);
 
 /* Legal holds: hold.c */
 bool hold_open(struct request *request, struct response *response);

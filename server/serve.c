@@ -212,6 +212,7 @@ static struct http_options http_options(const struct settings *settings, const s
 static bool open_http(struct server *server, const struct settings *settings, struct error *err)
 {
     const struct dicomweb_options dicomweb = {
+        .worklist = server->worklist,
         .ae_title = settings->ae_title,
         .query_limit = (uint64_t)settings->query_limit,
         .feed_waiters = (unsigned)settings->feed_waiters,

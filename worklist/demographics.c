@@ -80,7 +80,7 @@ bool demographics_apply(const struct object *object, const struct object *patien
 {
     struct edit edit = edit_init();
     struct dataset *known = NULL, *dataset = NULL;
-    char issuer[2];
+    char issuer[8];
     bool is_planned = (object->kind == OBJECT_STEP || object->kind == OBJECT_WORKITEM) &&
                       object->shelf == OBJECT_LIVE;
     bool ok = object_dataset(object, &dataset, err) && object_dataset(patient, &known, err);

@@ -491,7 +491,7 @@ bool patients_claim(struct turn *turn, struct object *object, struct error *err)
     struct object patient = object_init();
     struct dataset *dataset = NULL;
     char key[OBJECT_KEY_SIZE], current[OBJECT_KEY_SIZE];
-    char id[2];
+    char id[8];
     bool found, changed;
     bool ok = object_dataset(object, &dataset, err);
     if (!ok || !dataset_string(dataset, TAG_PATIENT_ID, id, sizeof(id)))

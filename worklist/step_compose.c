@@ -69,7 +69,7 @@ static bool reread(struct edit *edit, struct buffer *bytes, struct dataset **out
 
 static bool has(const struct dataset *dataset, uint32_t tag)
 {
-    char text[2];
+    char text[8];
     return dataset_string(dataset, tag, text, sizeof(text));
 }
 

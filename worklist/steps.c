@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/memory.h"
 #include "worklist/demographics.h"
+#include "worklist/edit.h"
 #include "worklist/step_parts.h"
 
 enum { STEP_EVENT_ORDER = 'o' /* events of the feed: the order, */, STEP_EVENT_STORED = 'n' };
@@ -104,7 +105,7 @@ static bool is_stale(struct apply *apply, bool *stale, struct error *err)
 static bool check_patient(struct apply *apply, const struct dataset *dataset, struct error *err)
 {
     char key[OBJECT_KEY_SIZE], current[OBJECT_KEY_SIZE];
-    char id[2];
+    char id[8];
     if (!dataset_string(dataset, TAG_PATIENT_ID, id, sizeof(id)))
         return true; /* the order's stays; of a new one step_compose says what is missing */
     if (!patient_key_of(dataset, key, err) || !patients_resolve_in(apply->turn, key, current, err))
@@ -121,7 +122,7 @@ static bool tell_patients(struct apply *apply, struct error *err)
 {
     const struct step_order *order = apply->order;
     struct patient_outcome outcome;
-    char id[2];
+    char id[8];
     for (size_t i = 0; i < order->step_count; i++) {
         const struct dataset *dataset = order->steps[i];
         if (!check_patient(apply, dataset, err))
@@ -242,6 +243,18 @@ static void choose_id(struct apply *apply, const char *procedure_id, char id[17]
     snprintf(id, 17, "%.16s", wanted.id);
 }
 
+/* What an entry says of its own state counts as far as it is one of a step in the list. */
+static void told_state(const struct step_entry *entry, enum step_state *state)
+{
+    char text[17];
+    enum step_state told;
+    struct dataset *item = dataset_item(entry->dataset, TAG_SCHEDULED_PROCEDURE_STEP_SEQUENCE, 0);
+    if (item && dataset_string(item, TAG_SCHEDULED_PROCEDURE_STEP_STATUS, text, sizeof(text)) &&
+        step_state_find(slice_text(text), &told) && step_is_open((uint8_t)told))
+        *state = told;
+    dataset_close(item);
+}
+
 static bool fill_step(struct apply *apply, struct step_work *work, const struct step_entry *entry,
                       struct error *err)
 {
@@ -266,6 +279,7 @@ static bool fill_step(struct apply *apply, struct step_work *work, const struct 
     enum step_state state = (enum step_state)work->object.state;
     if (state == STEP_CANCELLED && apply->order->control == STEP_NEW)
         state = STEP_SCHEDULED; /* ordered again */
+    told_state(entry, &state);
     return step_set_state(&work->object, state, apply->now_ms, err) &&
            patients_claim(apply->turn, &work->object, err);
 }
@@ -293,6 +307,8 @@ static bool take_entry(struct apply *apply, const struct step_entry *entry, stru
 /* Those of the same procedures that a message with ids for all does not name. */
 static bool cancel_unnamed(struct apply *apply, struct error *err)
 {
+    if (apply->order->is_part)
+        return true;
     for (size_t i = 0; i < apply->order->step_count; i++) {
         if (!apply->entries[i].id[0] || !apply->entries[i].procedure_id[0])
             return true;
@@ -511,6 +527,77 @@ bool steps_explain(struct worklist *worklist, const struct step_order *order,
     }
     release(&apply);
     return ok && buffer_check(out, "explanation", err);
+}
+
+/* The changes as an entry that names its step by itself. */
+static bool make_entry(const struct object *step, const struct dataset *changes,
+                       struct buffer *bytes, struct error *err)
+{
+    struct edit top = edit_init(), item = edit_init();
+    struct dataset *known = NULL, *known_item = NULL, *told_item = NULL;
+    bool ok = object_dataset(step, &known, err);
+    size_t items = dataset_item_count(changes, TAG_SCHEDULED_PROCEDURE_STEP_SEQUENCE);
+    if (ok && items > 1)
+        ok = error_set_tag(err, ERROR_INVALID, TAG_SCHEDULED_PROCEDURE_STEP_SEQUENCE,
+                           "(0040,0100) must have one item");
+    if (ok) {
+        known_item = dataset_item(known, TAG_SCHEDULED_PROCEDURE_STEP_SEQUENCE, 0);
+        told_item = items ? dataset_item(changes, TAG_SCHEDULED_PROCEDURE_STEP_SEQUENCE, 0) : NULL;
+        edit_copy_all(&top, changes);
+        edit_copy(&top, known, TAG_STUDY_INSTANCE_UID);
+        edit_copy_all(&item, told_item);
+        edit_copy(&item, known_item, TAG_SCHEDULED_PROCEDURE_STEP_ID);
+        edit_item(&top, TAG_SCHEDULED_PROCEDURE_STEP_SEQUENCE, &item);
+        ok = edit_write(&top, bytes, err);
+    }
+    dataset_close(known_item);
+    dataset_close(told_item);
+    dataset_close(known);
+    edit_release(&top);
+    edit_release(&item);
+    return ok;
+}
+
+static const char *first_link(const struct object *step, char link,
+                              char text[OBJECT_LINK_LIMIT + 1])
+{
+    struct slice value = slice_text("");
+    object_linked(step, link, 0, &value);
+    snprintf(text, OBJECT_LINK_LIMIT + 1, "%.*s", (int)value.size, (const char *)value.data);
+    return text;
+}
+
+bool steps_edit(struct worklist *worklist, const char *key, const struct dataset *changes,
+                const char *source, struct step_outcome *outcome, struct error *err)
+{
+    struct object step = object_init();
+    struct buffer bytes = buffer_up_to(OBJECT_DATASET_LIMIT);
+    struct dataset *entry = NULL;
+    char placer[OBJECT_LINK_LIMIT + 1], filler[OBJECT_LINK_LIMIT + 1];
+    bool found;
+    bool ok = object_get(worklist, OBJECT_STEP, key, &step, &found, err) &&
+              (found || error_set(err, ERROR_NOT_FOUND, "no such entry of the worklist")) &&
+              (step_is_open(step.state) ||
+               error_set(err, ERROR_CONFLICT, "the step was started, or is over")) &&
+              make_entry(&step, changes, &bytes, err) &&
+              dataset_open(buffer_slice(&bytes),
+                           transfer_syntax_find(slice_text(UID_EXPLICIT_LITTLE_ENDIAN)), NULL, 0,
+                           &entry, err);
+    if (ok) {
+        const struct dataset *steps[] = { entry };
+        const struct step_order order = { .control = STEP_CHANGE,
+                                          .placer = first_link(&step, STEP_BY_PLACER, placer),
+                                          .filler = first_link(&step, STEP_BY_FILLER, filler),
+                                          .source = source,
+                                          .steps = steps,
+                                          .step_count = 1,
+                                          .is_part = true };
+        ok = steps_apply(worklist, &order, outcome, err);
+    }
+    dataset_close(entry);
+    buffer_release(&bytes);
+    object_release(&step);
+    return ok;
 }
 
 bool steps_delete(struct worklist *worklist, const char *key, bool *found, struct error *err)

@@ -68,6 +68,8 @@ struct step_order {
      * the order are meant. */
     const struct dataset *const *steps;
     size_t step_count;
+    bool is_part; /* the entries are not all of the order: no step is cancelled for not being named
+                   */
 };
 
 enum step_result {
@@ -102,6 +104,12 @@ bool steps_apply(struct worklist *worklist, const struct step_order *order,
  * (little endian) before it. */
 bool steps_explain(struct worklist *worklist, const struct step_order *order,
                    struct step_outcome *outcome, struct buffer *out, struct error *err);
+
+/* Attributes of one step by its key, as a message of now: PUT /worklist/{key}. What `changes` does
+ * not name stays; it needs no (0040,0100), and no patient. (0040,0020) may be SCHEDULED, ARRIVED or
+ * READY. ERROR_NOT_FOUND when there is no such step, ERROR_CONFLICT when it was started. */
+bool steps_edit(struct worklist *worklist, const char *key, const struct dataset *changes,
+                const char *source, struct step_outcome *outcome, struct error *err);
 
 /* What a step has besides its data set and links. */
 struct step_facts {
