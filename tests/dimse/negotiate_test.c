@@ -114,8 +114,8 @@ TEST(unknown_classes_are_storage_unless_refused)
     CHECK_INT(negotiate(request, &strict, PRIVATE_UID, syntaxes)->result,
               CONTEXT_NO_ABSTRACT_SYNTAX);
     CHECK_INT(negotiate(request, &strict, CT_IMAGE, syntaxes)->result, CONTEXT_ACCEPTED);
-    /* Modality Worklist is known and not served. */
-    CHECK_INT(negotiate(request, &policy, "1.2.840.10008.5.1.4.31", syntaxes)->result,
+    /* Relevant Patient Information is known and not served. */
+    CHECK_INT(negotiate(request, &policy, "1.2.840.10008.5.1.4.37.1", syntaxes)->result,
               CONTEXT_NO_ABSTRACT_SYNTAX);
     free_request(request);
 }

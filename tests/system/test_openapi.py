@@ -74,7 +74,7 @@ GOOD = {
     "limit": "1", "offset": "0", "fuzzymatching": "false", "emptyvaluematching": "false",
     "multiplevaluematching": "false", "timezone": "+0000", "orderby": "PatientID", "includefield": "00081030", "accept": None, "window": "40,400,linear",
     "viewport": "16,16", "quality": "90", "annotation": "patient", "iccprofile": "no", "includeMetadata": "false", "startTime": "2020-01-01T00:00:00Z",
-    "endTime": "2100-01-01T00:00:00Z", "action": "create", "study": None, "after": "1.2", "wait": "0", "_format": "json", "attributes": None,
+    "endTime": "2100-01-01T00:00:00Z", "action": "create", "all": "true", "study": None, "after": "1.2", "wait": "0", "_format": "json", "attributes": None,
     # of FHIR
     "_pretty": "true", "_summary": "true", "_elements": "identifier", "_count": "2", "_total": "accurate", "_id": "x", "_tag": "x",
     "_source": "x", "_lastUpdated": "ge2020", "identifier": "x", "patient": "x", "subject": "x", "patient.identifier": "x",
@@ -82,6 +82,10 @@ GOOD = {
     "bodysite": "x", "basedon": "x", "encounter": "x", "reason": "x", "name": "x", "family": "x", "given": "x", "birthdate": "2020",
     "gender": "male", "connection-type": "x", "payload-type": "x", "_include": "ImagingStudy:patient",
     "_revinclude": "ImagingStudy:patient"}
+
+
+ENTRY = {"00080050": {"vr": "SH", "Value": ["LISTED"]}, "00100010": {"vr": "PN", "Value": [{"Alphabetic": "Doe^Jane"}]},
+         "00100020": {"vr": "LO", "Value": ["LISTED"]}, "00400100": {"vr": "SQ", "Value": [{}]}}
 
 
 def commitment_of(ds, kind):
@@ -102,6 +106,7 @@ def test_every_GET_that_is_listed_works_with_every_type_and_parameter(server, do
     assert requests.post(server.dicomweb + "/extendedquerytags", json=tag, timeout=60).status_code in (202, 409)
     uids = {"study": ds.StudyInstanceUID, "series": ds.SeriesInstanceUID, "instance": ds.SOPInstanceUID, "frames": "1",
             "path": "7FE00010", "transaction": new_uid(), "tag": "00181000"}
+    uids["entry"] = requests.post(server.dicomweb + "/worklist", json=ENTRY, timeout=60).json()["key"]
     commitment = f"{server.url}/dicomweb/commitment-requests/{uids['transaction']}"
     requests.post(commitment, data=commitment_of(ds, "json"), headers={"Content-Type": "application/dicom+json"}, timeout=60)
     until(lambda: requests.get(commitment, timeout=60).status_code != 202, "the result of the commitment", pause=0.1)
@@ -169,7 +174,7 @@ def metadata_of(server, ds, kind):
 
 def test_every_POST_PUT_and_DELETE_that_is_listed_works(server, document):
     for path, method, operation in operations(document):
-        if method == "get" or path.startswith("/operations") or "/extendedquerytags" in path:
+        if method == "get" or path.startswith("/operations") or "/extendedquerytags" in path or "/worklist" in path:
             continue
         ds = make()
         url = server.url + path.format(study=ds.StudyInstanceUID, series=ds.SeriesInstanceUID, instance=ds.SOPInstanceUID,
@@ -213,6 +218,19 @@ def test_query_tags_are_changed_as_it_is_listed(server, document):
         answer = requests.request(method, server.url + path.format(tag="00181010"), json=body, timeout=60)
         assert answer.status_code == status and ("requestBody" in operation) == (body is not None)
         assert answer.headers.get("Content-Type", "").split(";")[0] in {*operation["responses"].get("200", {}).get("content", {}), ""}
+
+
+def test_the_worklist_is_changed_as_it_is_listed(server, document):
+    listed = {(path, method): operation for path, method, operation in operations(document) if method != "get"}
+    root, one = "/dicomweb/worklist", "/dicomweb/worklist/{entry}"
+    for kind in listed[root, "post"]["requestBody"]["content"]:
+        for accepted in listed[root, "post"]["responses"]["200"]["content"]:
+            answer = requests.post(server.url + root, json=ENTRY, headers={"Content-Type": kind, "Accept": accepted}, timeout=60)
+            assert answer.status_code in (200, 201) and answer.headers["Content-Type"] == accepted
+            answer = requests.put(answer.headers["Location"], json={}, headers={"Content-Type": kind, "Accept": accepted}, timeout=60)
+            assert answer.status_code == 200 and accepted in listed[one, "put"]["responses"]["200"]["content"]
+    answer = requests.delete(server.url + one.format(entry=answer.headers["Location"].rsplit("/", 1)[1]), timeout=60)
+    assert answer.status_code == 204 and "204" in listed[one, "delete"]["responses"]
 
 
 # --- CAP-01 ---
