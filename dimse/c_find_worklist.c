@@ -132,7 +132,7 @@ static bool add_keys(struct find *find, struct error *err)
 static bool next_match(void *context, const struct dataset **match, struct error *err)
 {
     struct find *find = context;
-    return search_next(find->search, find->session->options->worklist, &find->step, match, err);
+    return search_next(find->search, find->session->worklist, &find->step, match, err);
 }
 
 static bool run(struct find *find, struct status *status, struct error *err)
@@ -161,10 +161,6 @@ bool c_find_worklist(struct session *session, struct message *request, struct er
     struct status status;
     bool ok = false;
     session->queries++;
-    if (!session->options->worklist) {
-        status = status_make(STATUS_SOP_CLASS_NOT_SUPPORTED, "there is no worklist");
-        return session_refuse(session, request, &status, err);
-    }
     if (identifier_receive_keys(request, &find.identifier, &refusal, err)) {
         ok = run(&find, &status, err);
     } else if (!association_has_ended(session->association)) {
