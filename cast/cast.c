@@ -12,6 +12,7 @@
 #include "cast/fhir_view.h"
 #include "cast/follower.h"
 #include "cast/order_poll.h"
+#include "cast/order_post.h"
 #include "cast/parked.h"
 #include "cast/reconcile.h"
 #include "cast/text.h"
@@ -24,6 +25,7 @@ struct cast {
     struct mapping_options view_mapping;
     struct bearer *bearer;     /* NULL: no tokens */
     struct follower *follower; /* NULL: no FHIR server */
+    struct order_post posts;
     struct order_poll *orders; /* NULL: the FHIR server is not asked for any */
     struct fhir_view *view;
     char *texts[TEXTS]; /* what the options above point into */
@@ -184,9 +186,7 @@ static bool start_orders(struct cast *cast, const struct cast_options *options,
 {
     const struct order_poll_options poll = {
         .client = *client,
-        .mapping = { .modality = keep(cast, options->orders.modality),
-                     .station = keep(cast, options->orders.station),
-                     .issuers = options->orders.issuers },
+        .mapping = cast->posts.mapping,
         .interval_ms = (int64_t)(options->orders.every_seconds * 1000),
     };
     if (!options->worklist || poll.interval_ms <= 0)
@@ -212,6 +212,12 @@ bool cast_open(struct archive *archive, const struct cast_options *options, stru
         return false;
     struct cast *cast = mem_alloc(sizeof *cast);
     cast->archive = archive;
+    cast->posts = (struct order_post){
+        .worklist = options->worklist,
+        .mapping = { .modality = keep(cast, options->orders.modality),
+                     .station = keep(cast, options->orders.station),
+                     .issuers = options->orders.issuers },
+    };
     cast->view = fhir_view_new(archive, &cast->view_mapping, version_of(options));
     if (!set_mapping(cast, options, err) || !start(cast, options, err)) {
         cast_close(cast);
@@ -247,6 +253,11 @@ void cast_close(struct cast *cast)
 struct route_table cast_routes(struct cast *cast, const char *prefix)
 {
     return fhir_view_routes(cast->view, prefix);
+}
+
+struct route_table cast_order_routes(struct cast *cast, const char *prefix)
+{
+    return order_post_routes(&cast->posts, prefix);
 }
 
 static bool need_follower(const struct cast *cast, struct error *err)

@@ -33,7 +33,7 @@
 #include "storage/storage.h"
 #include "worklist/worklist.h"
 
-enum { STOP_GRACE_MS = 3000, TABLES = 7 /* of routes */ };
+enum { STOP_GRACE_MS = 3000, TABLES = 8 /* of routes */ };
 
 struct server {
     struct storage *storage;
@@ -237,6 +237,7 @@ static bool open_http(struct server *server, const struct settings *settings, st
         health_routes(&server->health),
         dicomweb_routes(server->dicomweb, settings->dicomweb_prefix),
         cast_routes(server->cast, settings->fhir_prefix),
+        cast_order_routes(server->cast, settings->fhir_prefix),
         http_operations_routes(server->operations),
         viewer_routes(server->viewer),
         conformance_routes(server->conformance),
