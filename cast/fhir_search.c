@@ -40,12 +40,27 @@ static bool is_absence(const struct error *err)
 
 /* --- candidates --- */
 
-/* A study that is not there is none. */
+static void offer_documents(struct search *search, struct mapping *mapping)
+{
+    const char *type = search->request->type->name;
+    cJSON *next;
+    for (cJSON *each = json_first(mapping->documents); each; each = next) {
+        next = each->next;
+        if (!json_text(each, "id") || strcmp(json_text(each, "resourceType"), type) != 0)
+            continue;
+        cJSON *document = cJSON_DetachItemViaPointer(mapping->documents, each);
+        search_entries_offer(&search->entries, &document, mapping->patient);
+        cJSON_Delete(document);
+    }
+}
+
+/* The ImagingStudy, or what documents of the study say. A study that is not there is none. */
 static bool offer_study(struct search *search, const char *uid, struct error *err)
 {
     struct mapping mapping;
     struct error why = { 0 };
-    if (search->entries.more || search_entries_seen(&search->entries, uid))
+    bool documents = search->request->type->is_document;
+    if (search->entries.more || (!documents && search_entries_seen(&search->entries, uid)))
         return true;
     search->candidates++;
     if (!view_study(search->source, uid, &mapping, &why)) {
@@ -54,7 +69,10 @@ static bool offer_study(struct search *search, const char *uid, struct error *er
         *err = why;
         return false;
     }
-    search_entries_offer(&search->entries, &mapping.imaging_study, mapping.patient);
+    if (documents)
+        offer_documents(search, &mapping);
+    else
+        search_entries_offer(&search->entries, &mapping.imaging_study, mapping.patient);
     mapping_release(&mapping);
     return true;
 }
@@ -238,7 +256,46 @@ static bool by_patient_id(struct search *search, const struct search_value *valu
     return offer_patient(search, value->text, err);
 }
 
-/* The first one that a search has leads to its studies; all others are only compared. */
+static bool by_study_reference(struct search *search, const struct search_value *value,
+                               struct error *err)
+{
+    return value->whole_type || offer_study(search, value->text, err);
+}
+
+static bool by_document_id(struct search *search, const struct search_value *value,
+                           struct error *err)
+{
+    char uid[FHIR_ID_SIZE];
+    return !document_id_read(value->text, uid) || offer_study(search, uid, err);
+}
+
+/* The UID of the document or of the study, or the accession number. What an item of a document
+ * calls itself (Observation UID) is in no index. */
+static bool by_document_identifier(struct search *search, const struct search_value *value,
+                                   struct error *err)
+{
+    static const char oid[] = "urn:oid:";
+    const struct view_key accession = { LEVEL_STUDY, TAG_ACCESSION_NUMBER, value->text, true };
+    char uid[UID_SIZE];
+    const char *at = value->text;
+    if (strncmp(at, oid, sizeof oid - 1) == 0)
+        at += sizeof oid - 1;
+    /* "<SOP Instance UID>#1.2.3" of an item of its content */
+    size_t size = strcspn(at, "#");
+    if (!size || size >= sizeof uid)
+        return true;
+    memcpy(uid, at, size);
+    uid[size] = 0;
+    if (!uid_is_safe(slice_text(uid)))
+        return offer_by_key(search, offer_study, &accession, VIEW_MOST_STUDIES, err);
+    const struct view_key key = { LEVEL_INSTANCE, TAG_SOP_INSTANCE_UID, uid, true };
+    return offer_study(search, uid, err) &&
+           offer_by_key(search, offer_study, &key, VIEW_MOST_STUDIES, err) &&
+           offer_by_key(search, offer_study, &accession, VIEW_MOST_STUDIES, err);
+}
+
+/* The first one that a search has leads to its studies; all others are only compared. `type` NULL:
+ * of every one that has documents. */
 static const struct way {
     const char *type;
     const char *parameter;
@@ -255,6 +312,17 @@ static const struct way {
     { "ImagingStudy", "subject", true, by_patient_identifier },
     { "Patient", "_id", false, by_patient_id },
     { "Patient", "identifier", false, by_identifier_of_patient },
+    { NULL, "_id", false, by_document_id },
+    { NULL, "derived-from", false, by_study_reference },
+    { NULL, "part-of", false, by_study_reference },
+    { NULL, "study", false, by_study_reference },
+    { NULL, "patient", false, by_patient },
+    { NULL, "subject", false, by_patient },
+    { NULL, "patient", true, by_patient_identifier },
+    { NULL, "subject", true, by_patient_identifier },
+    { NULL, "has-member", false, by_document_id },
+    { NULL, "result", false, by_document_id },
+    { NULL, "identifier", false, by_document_identifier },
 };
 
 static const struct search_criterion *criterion_of(const struct search_request *request,
@@ -269,12 +337,16 @@ static const struct search_criterion *criterion_of(const struct search_request *
     return NULL;
 }
 
+static bool is_way_of(const struct way *way, const struct search_type *type)
+{
+    return way->type ? strcmp(way->type, type->name) == 0 : type->is_document;
+}
+
 static const struct way *find_way(const struct search_request *request,
                                   const struct search_criterion **criterion)
 {
     for (size_t i = 0; i < sizeof ways / sizeof *ways; i++)
-        if (strcmp(ways[i].type, request->type->name) == 0 &&
-            (*criterion = criterion_of(request, &ways[i])))
+        if (is_way_of(&ways[i], request->type) && (*criterion = criterion_of(request, &ways[i])))
             return &ways[i];
     return NULL;
 }
@@ -298,20 +370,34 @@ static bool go_way(struct search *search, const struct way *way,
 
 /* --- by walks that go on where the page before ended --- */
 
+/* A place in the archive's order, and among the matches of the study there. */
+static void read_study_place(const char *page, uint64_t *place, uint64_t *within)
+{
+    char number[17];
+    if (!page)
+        return;
+    snprintf(number, sizeof number, "%.16s", page);
+    *place = strtoull(number, NULL, 16);
+    if (strlen(page) > 16)
+        *within = strtoull(page + 16, NULL, 16);
+    if (*place > SEARCH_MOST_OFFSET)
+        *place = SEARCH_MOST_OFFSET;
+}
+
 /* Studies by what the archive can tell from its index, newest first. A page begins at a place in
  * the archive's order, which it finds without stepping over all before. */
 static bool walk_studies(struct search *search, const struct search_keys *keys,
                          offer_function offer, struct error *err)
 {
     const char *page = search->entries.counting ? NULL : search->request->page;
-    uint64_t place = page ? strtoull(page, NULL, 16) : 0;
+    uint64_t place = 0, within = 0;
     struct view_studies studies;
     struct error why = { 0 };
     char uid[UID_SIZE];
     bool found = true;
     bool ok = true;
-    if (!page && !search->entries.counting)
-        search->entries.skip = search->request->offset;
+    read_study_place(page, &place, &within);
+    search->entries.skip = page || search->entries.counting ? within : search->request->offset;
     search->whole = false;
     if (page)
         snprintf(search->here, sizeof search->here, "_page=%s", page);
@@ -321,17 +407,25 @@ static bool walk_studies(struct search *search, const struct search_keys *keys,
             *err = why;
         return search->whole;
     }
+    within = 0;
     while (ok && found && !is_over(search)) {
+        uint64_t before = search->entries.matched;
         place = studies.passed;
         ok = view_studies_next(&studies, uid, &found, err);
         if (ok && found)
             ok = offer(search, uid, err);
-        if (!search->entries.more)
-            place = studies.passed;
+        if (search->entries.more) {
+            within = search->entries.matched - before;
+            break;
+        }
+        place = studies.passed;
+        if (page)
+            search->entries.skip = 0; /* what was within the first study is past */
     }
     view_studies_close(&studies);
     search->whole = ok && !search->entries.more && !page;
-    snprintf(search->next, sizeof search->next, "_page=%016llx", (unsigned long long)place);
+    snprintf(search->next, sizeof search->next, "_page=%016llx%08llx", (unsigned long long)place,
+             (unsigned long long)within);
     return ok;
 }
 
@@ -436,12 +530,16 @@ static bool go(struct search *search, struct error *err)
     const struct search_criterion *criterion;
     const struct way *way = find_way(request, &criterion);
     struct search_keys keys;
-    if (way)
-        return go_way(search, way, criterion, err);
+    bool is_guess = way && way->go == by_document_identifier;
+    if (way && !(is_guess && request->page)) {
+        bool ok = go_way(search, way, criterion, err);
+        if (!ok || !is_guess || search->entries.matched || search->request->offset)
+            return ok;
+    }
     if (strcmp(request->type->name, "Endpoint") == 0)
         return walk_endpoints(search);
     search_keys_init(&keys, request);
-    if (strcmp(request->type->name, "ImagingStudy") == 0)
+    if (strcmp(request->type->name, "Patient") != 0)
         return walk_studies(search, &keys, offer_study, err);
     return keys.count ? walk_studies(search, &keys, offer_patient_of, err)
                       : walk_patients(search, err);

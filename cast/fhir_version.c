@@ -58,13 +58,24 @@ static cJSON *reference_of_coding(const cJSON *coding)
     return reference;
 }
 
-/* Device.deviceName.name is Device.name.value. */
+/* Device.deviceName.name is Device.name.value; of the types only these are left. */
 static cJSON *device_name(const cJSON *name)
 {
+    const char *type = json_text(name, "type");
+    if (!type ||
+        (strcmp(type, "user-friendly-name") != 0 && strcmp(type, "patient-reported-name") != 0))
+        return NULL;
     cJSON *named = json_copy(name);
     json_set_text(named, "value", json_text(name, "name"));
     json_remove(named, "name");
     return named;
+}
+
+static cJSON *profile_of_format(const cJSON *format)
+{
+    cJSON *profile = json_object();
+    json_set_take(profile, "valueCoding", json_copy(format));
+    return profile;
 }
 
 /* What has but another name. */
@@ -92,6 +103,7 @@ static const struct difference {
     { "DiagnosticReport", NULL, "imagingStudy", "study", same, false },
     { "Device", NULL, "deviceName", "name", device_name, false },
     { "Device", NULL, "type", "type", same, true },
+    { "DocumentReference", "content", "format", "profile", profile_of_format, true },
 };
 
 static cJSON *turned(const struct difference *difference, const cJSON *value)
@@ -99,11 +111,12 @@ static cJSON *turned(const struct difference *difference, const cJSON *value)
     if (!cJSON_IsArray(value) && !difference->listed)
         return difference->turn(value);
     cJSON *list = json_array();
-    const cJSON *each;
-    if (!cJSON_IsArray(value))
-        json_append_take(list, difference->turn(value));
-    for (each = json_first(value); each; each = each->next)
-        json_append_take(list, difference->turn(each));
+    const cJSON *each = cJSON_IsArray(value) ? value->child : value;
+    for (; each; each = each == value ? NULL : each->next) {
+        cJSON *turned_item = difference->turn(each);
+        if (turned_item)
+            json_append_take(list, turned_item);
+    }
     return list;
 }
 
@@ -113,7 +126,8 @@ static void turn_element(cJSON *object, const struct difference *difference)
     if (!value)
         return;
     cJSON *other = difference->r5 ? turned(difference, value) : NULL;
-    if (!other || strcmp(difference->r4, difference->r5) != 0)
+    bool is_empty = !other || (cJSON_IsArray(other) && !other->child);
+    if (is_empty || strcmp(difference->r4, difference->r5) != 0)
         json_remove(object, difference->r4);
     if (other)
         json_set_take(object, difference->r5, other);
@@ -180,17 +194,18 @@ static void drop_carriers(cJSON *device)
         json_remove(device, "udiCarrier");
 }
 
-/* format is a profile; related has no place any more but that of what the document is about. */
-static void turn_document(cJSON *reference)
+/* context.related is no more: what a document is about stands in an extension of ours. */
+static void turn_context(cJSON *reference)
 {
-    cJSON *content;
-    json_remove(reference, "context");
-    for (content = json_first(json_get(reference, "content")); content; content = content->next) {
-        cJSON *profile = json_object();
-        json_set_take(profile, "valueCoding", json_copy(json_get(content, "format")));
-        json_append_take(json_need_array(content, "profile"), profile);
-        json_remove(content, "format");
+    static const char url[] = "urn:hounsfield:related";
+    const cJSON *related = json_first(json_get(json_get(reference, "context"), "related"));
+    for (; related; related = related->next) {
+        cJSON *extension = json_object();
+        json_set_text(extension, "url", url);
+        json_set_take(extension, "valueReference", json_copy(related));
+        json_append_take(json_need_array(reference, "extension"), extension);
     }
+    json_remove(reference, "context");
 }
 
 void fhir_version_shape(cJSON *resource, enum fhir_version version)
@@ -205,7 +220,7 @@ void fhir_version_shape(cJSON *resource, enum fhir_version version)
     if (strcmp(type, "Device") == 0)
         drop_carriers(resource);
     if (strcmp(type, "DocumentReference") == 0)
-        turn_document(resource);
+        turn_context(resource);
     for (size_t i = 0; i < sizeof differences / sizeof *differences; i++) {
         const struct difference *difference = &differences[i];
         if (strcmp(difference->type, type) != 0)

@@ -114,13 +114,31 @@ static void welcome(struct request *request, struct response *response)
 
 /* --- read and vread --- */
 
+static bool read_observation(const struct view_source *source, const char *id, cJSON **out,
+                             struct error *err)
+{
+    return view_document(source, "Observation", id, out, err);
+}
+
+static bool read_report(const struct view_source *source, const char *id, cJSON **out,
+                        struct error *err)
+{
+    return view_document(source, "DiagnosticReport", id, out, err);
+}
+
+static bool read_document(const struct view_source *source, const char *id, cJSON **out,
+                          struct error *err)
+{
+    return view_document(source, "DocumentReference", id, out, err);
+}
+
 static const struct reader {
     const char *type;
     bool (*read)(const struct view_source *source, const char *id, cJSON **out, struct error *err);
 } readers[] = {
-    { "ImagingStudy", view_imaging_study },
-    { "Patient", view_patient },
-    { "Endpoint", view_endpoint },
+    { "ImagingStudy", view_imaging_study }, { "Patient", view_patient },
+    { "Endpoint", view_endpoint },          { "Observation", read_observation },
+    { "DiagnosticReport", read_report },    { "DocumentReference", read_document },
 };
 
 static bool read_one(const struct fhir_view *view, const char *type, const char *id, cJSON **out,
@@ -330,6 +348,9 @@ static void refuse_write(struct request *request, struct response *response)
 TYPE("ImagingStudy", imaging_study)
 TYPE("Patient", patient)
 TYPE("Endpoint", endpoint)
+TYPE("Observation", an_observation)
+TYPE("DiagnosticReport", a_report)
+TYPE("DocumentReference", a_document)
 
 #define FHIR     .produces = "application/fhir+json"
 #define OF_READ  "_summary,_elements,_format,_pretty"
@@ -443,6 +464,97 @@ static const struct route routes[] = {
       .summary = "An Endpoint, if it is of this version",
       .query = OF_READ,
       FHIR },
+    { .method = "GET",
+      .pattern = "/Observation",
+      .respond = search_an_observation,
+      .summary = "What was measured, and doses, as Observation",
+      .query = "identifier,patient,subject,status,code,category,date,value-concept,component-code,"
+               "derived-from,part-of,has-member,patient.identifier,_include," OF_TYPES,
+      FHIR },
+    { .method = "POST",
+      .pattern = "/Observation/_search",
+      .respond = search_an_observation_by_form,
+      .open = form_open,
+      .body = form_body,
+      .close = form_close,
+      .right = HTTP_READ,
+      .summary = "What was measured, and doses, as Observation, asked for by a form",
+      .query = "_format,_pretty",
+      .consumes = "application/x-www-form-urlencoded",
+      FHIR },
+    { .method = "GET",
+      .pattern = "/Observation/{id}",
+      .respond = read_an_observation,
+      .summary = "An Observation",
+      .query = OF_READ,
+      FHIR },
+    { .method = "GET",
+      .pattern = "/Observation/{id}/_history/{version}",
+      .respond = vread_an_observation,
+      .summary = "An Observation, if it is of this version",
+      .query = OF_READ,
+      FHIR },
+    { .method = "GET",
+      .pattern = "/DiagnosticReport",
+      .respond = search_a_report,
+      .summary = "Reports as DiagnosticReport",
+      .query = "identifier,patient,subject,status,code,category,date,issued,conclusion,result,"
+               "patient.identifier,_include," OF_TYPES,
+      FHIR },
+    { .method = "POST",
+      .pattern = "/DiagnosticReport/_search",
+      .respond = search_a_report_by_form,
+      .open = form_open,
+      .body = form_body,
+      .close = form_close,
+      .right = HTTP_READ,
+      .summary = "Reports as DiagnosticReport, asked for by a form",
+      .query = "_format,_pretty",
+      .consumes = "application/x-www-form-urlencoded",
+      FHIR },
+    { .method = "GET",
+      .pattern = "/DiagnosticReport/{id}",
+      .respond = read_a_report,
+      .summary = "A DiagnosticReport",
+      .query = OF_READ,
+      FHIR },
+    { .method = "GET",
+      .pattern = "/DiagnosticReport/{id}/_history/{version}",
+      .respond = vread_a_report,
+      .summary = "A DiagnosticReport, if it is of this version",
+      .query = OF_READ,
+      FHIR },
+    { .method = "GET",
+      .pattern = "/DocumentReference",
+      .respond = search_a_document,
+      .summary = "Key object selections as DocumentReference",
+      .query = "identifier,patient,subject,status,type,date,contenttype,format,patient.identifier,_"
+               "include," OF_TYPES,
+      FHIR },
+    { .method = "POST",
+      .pattern = "/DocumentReference/_search",
+      .respond = search_a_document_by_form,
+      .open = form_open,
+      .body = form_body,
+      .close = form_close,
+      .right = HTTP_READ,
+      .summary = "Key object selections as DocumentReference, asked for by a form",
+      .query = "_format,_pretty",
+      .consumes = "application/x-www-form-urlencoded",
+      FHIR },
+    { .method = "GET",
+      .pattern = "/DocumentReference/{id}",
+      .respond = read_a_document,
+      .summary = "A DocumentReference",
+      .query = OF_READ,
+      FHIR },
+    { .method = "GET",
+      .pattern = "/DocumentReference/{id}/_history/{version}",
+      .respond = vread_a_document,
+      .summary = "A DocumentReference, if it is of this version",
+      .query = OF_READ,
+      FHIR },
+    { .method = "GET", .pattern = "/", .respond = welcome },
     { .method = "GET", .pattern = "/{type}", .respond = unknown },
     { .method = "GET", .pattern = "/{type}/{id}", .respond = unknown },
     { .method = "GET", .pattern = "/{type}/{id}/{rest...}", .respond = unknown },

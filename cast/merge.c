@@ -161,7 +161,7 @@ static const struct element_rule document_reference_elements[] = {
     { "meta", RULE_META },   { "identifier", RULE_IDENTIFIER }, { "status", RULE_OWN },
     { "type", RULE_OWN },    { "subject", RULE_OWN },           { "date", RULE_OWN },
     { "author", RULE_OWN },  { "description", RULE_OWN },       { "content", RULE_OWN },
-    { "context", RULE_OWN },
+    { "context", RULE_OWN }, { "extension", RULE_EXTENSION }, /* R5 */
 };
 
 static const struct rules patient_rules = RULES(patient_elements);

@@ -127,3 +127,30 @@ enum patient_id_kind patient_id_read(const char *id, char value[FHIR_ID_SIZE])
     value[size - FINGERPRINT] = 0;
     return PATIENT_ID_VALUE;
 }
+
+enum { DOCUMENT_FINGERPRINT = 6 };
+
+bool document_id_make(const cJSON *resource, const char *study_uid, char id[FHIR_ID_SIZE])
+{
+    const cJSON *identifier = identifier_of_resource(resource);
+    const char *system = json_text(identifier, "system");
+    const char *value = json_text(identifier, "value");
+    uint8_t digest[SHA1_SIZE], raw[DOCUMENT_FINGERPRINT + RAW_MAX];
+    sha1(slice_text(system ? system : ""), slice_of(NULL, 0), digest);
+    sha1(slice_of(digest, SHA1_SIZE), slice_text(value ? value : ""), digest);
+    memcpy(raw, digest, DOCUMENT_FINGERPRINT);
+    size_t size = pack_uid(study_uid, raw + DOCUMENT_FINGERPRINT);
+    if (!size || DOCUMENT_FINGERPRINT + size > RAW_MAX)
+        return false;
+    encode('d', slice_of(raw, DOCUMENT_FINGERPRINT + size), id);
+    return true;
+}
+
+bool document_id_read(const char *id, char study_uid[FHIR_ID_SIZE])
+{
+    uint8_t raw[RAW_MAX + 2];
+    size_t size;
+    return *id == 'd' && strlen(id) < FHIR_ID_SIZE && decode(id + 1, raw, &size) &&
+           size > DOCUMENT_FINGERPRINT &&
+           unpack_uid(raw + DOCUMENT_FINGERPRINT, size - DOCUMENT_FINGERPRINT, study_uid);
+}

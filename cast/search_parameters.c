@@ -63,6 +63,55 @@ static const struct search_parameter endpoint_parameters[] = {
     { "status", SEARCH_TOKEN, "status", "Always active", NULL, FHIR_UNKNOWN },
 };
 
+#define OF_DOCUMENT                                                                                \
+    COMMON, { "identifier", SEARCH_TOKEN,                                                          \
+              "identifier", "urn:oid:<UID> of the document, of what it says, or of the study",     \
+              NULL,         FHIR_UNKNOWN },                                                        \
+        { "patient", SEARCH_REFERENCE, "subject", "The Patient", "Patient", FHIR_UNKNOWN },        \
+        { "subject", SEARCH_REFERENCE, "subject", "The Patient", "Patient", FHIR_UNKNOWN },        \
+    {                                                                                              \
+        "status", SEARCH_TOKEN, "status", "final, preliminary ...", NULL, FHIR_UNKNOWN             \
+    }
+
+static const struct search_parameter observation_parameters[] = {
+    OF_DOCUMENT,
+    { "code", SEARCH_TOKEN, "code", "What was observed", NULL, FHIR_UNKNOWN },
+    { "category", SEARCH_TOKEN, "category", "Always imaging", NULL, FHIR_UNKNOWN },
+    { "date", SEARCH_DATE, "effectiveDateTime effectivePeriod.start", "When it was observed", NULL,
+      FHIR_UNKNOWN },
+    { "value-concept", SEARCH_TOKEN, "valueCodeableConcept", "What was found, when it is a code",
+      NULL, FHIR_UNKNOWN },
+    { "component-code", SEARCH_TOKEN, "component.code", "A part of what was observed", NULL,
+      FHIR_UNKNOWN },
+    { "derived-from", SEARCH_REFERENCE, "derivedFrom", "The ImagingStudy that was measured",
+      "ImagingStudy", FHIR_UNKNOWN },
+    { "part-of", SEARCH_REFERENCE, "partOf", "The ImagingStudy that gave the dose", "ImagingStudy",
+      FHIR_UNKNOWN },
+    { "has-member", SEARCH_REFERENCE, "hasMember", "An Observation of the group", "Observation",
+      FHIR_UNKNOWN },
+};
+
+static const struct search_parameter report_parameters[] = {
+    OF_DOCUMENT,
+    { "code", SEARCH_TOKEN, "code", "The title of the report", NULL, FHIR_UNKNOWN },
+    { "category", SEARCH_TOKEN, "category", "Always imaging", NULL, FHIR_UNKNOWN },
+    { "date", SEARCH_DATE, "effectiveDateTime", "When it was written", NULL, FHIR_UNKNOWN },
+    { "issued", SEARCH_DATE, "issued", "When it was verified", NULL, FHIR_UNKNOWN },
+    { "conclusion", SEARCH_TOKEN, "conclusionCode", "A coded conclusion", NULL, FHIR_UNKNOWN },
+    { "result", SEARCH_REFERENCE, "result", "An Observation of the report", "Observation",
+      FHIR_UNKNOWN },
+    { "study", SEARCH_REFERENCE, "imagingStudy", "The ImagingStudy", "ImagingStudy", FHIR_R5 },
+};
+
+static const struct search_parameter document_parameters[] = {
+    OF_DOCUMENT,
+    { "type", SEARCH_TOKEN, "type", "The title of the document", NULL, FHIR_UNKNOWN },
+    { "date", SEARCH_DATE, "date", "When it was made", NULL, FHIR_UNKNOWN },
+    { "contenttype", SEARCH_TOKEN, "content.attachment.contentType", "application/dicom", NULL,
+      FHIR_R4 },
+    { "format", SEARCH_TOKEN, "content.format", "SOP Class UID of the document", NULL, FHIR_R4 },
+};
+
 #define PARAMETERS(table) table, sizeof(table) / sizeof *(table)
 
 const struct search_type search_types[] = {
@@ -71,19 +120,44 @@ const struct search_type search_types[] = {
       { "ImagingStudy:patient", "ImagingStudy:subject", "ImagingStudy:endpoint" },
       { NULL },
       " status subject ",
-      " " },
+      " ",
+      false },
     { "Patient",
       PARAMETERS(patient_parameters),
       { NULL },
       { "ImagingStudy:patient", "ImagingStudy:subject" },
       " ",
-      " extension " },
+      " extension ",
+      false },
     { "Endpoint",
       PARAMETERS(endpoint_parameters),
       { NULL },
       { NULL },
       " status connectionType payloadType address ",
-      " " },
+      " ",
+      false },
+    { "Observation",
+      PARAMETERS(observation_parameters),
+      { "Observation:patient", "Observation:subject" },
+      { NULL },
+      " status code ",
+      " category dataAbsentReason interpretation note bodySite method specimen device "
+      "referenceRange ",
+      true },
+    { "DiagnosticReport",
+      PARAMETERS(report_parameters),
+      { "DiagnosticReport:patient", "DiagnosticReport:subject" },
+      { NULL },
+      " status code ",
+      " specimen result imagingStudy study conclusion conclusionCode presentedForm ",
+      true },
+    { "DocumentReference",
+      PARAMETERS(document_parameters),
+      { "DocumentReference:patient", "DocumentReference:subject" },
+      { NULL },
+      " status content ",
+      " extension ",
+      true },
 };
 const size_t search_type_count = sizeof search_types / sizeof *search_types;
 

@@ -32,6 +32,7 @@ struct search_type {
     const char *revincludes[SEARCH_INCLUDES];
     const char *mandatory;   /* elements that _elements never leaves out, with spaces around */
     const char *not_summary; /* elements that _summary leaves out */
+    bool is_document;        /* what documents of a study say */
 };
 
 extern const struct search_type search_types[];

@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "cast/attributes.h"
 #include "cast/identifier.h"
+#include "cast/links.h"
 #include "cast/uuid.h"
 
 enum { VALUE_SIZE = 512 };
@@ -125,6 +126,35 @@ static void set_patient(const struct view_source *source, const struct study *st
     set_time(source, study->change, patient);
 }
 
+/* Documents refer by identifier: to each other, to the Patient, to the ImagingStudy. What is here
+ * they refer to by its id, too. */
+static void set_documents(const struct view_source *source, const struct study *study,
+                          struct mapping *mapping)
+{
+    struct links *links = links_new();
+    char reference[2 * FHIR_ID_SIZE], id[FHIR_ID_SIZE];
+    cJSON *documents = mapping->documents;
+    snprintf(reference, sizeof reference, "Patient/%s", json_text(mapping->patient, "id"));
+    links_add(links, "Patient", identifier_of_resource(mapping->patient), reference, true);
+    snprintf(reference, sizeof reference, "ImagingStudy/%s", study->uid);
+    links_add(links, "ImagingStudy", identifier_of_resource(mapping->imaging_study), reference,
+              true);
+    for (cJSON *each = json_first(documents); each; each = each->next) {
+        const char *type = json_text(each, "resourceType");
+        if (!document_id_make(each, study->uid, id))
+            continue;
+        set_id(each, id);
+        snprintf(reference, sizeof reference, "%s/%s", type, id);
+        links_add(links, type, identifier_of_resource(each), reference, true);
+    }
+    for (cJSON *each = json_first(documents); each; each = each->next) {
+        links_apply(links, each);
+        set_content_version(each);
+        set_time(source, study->change, each);
+    }
+    links_free(links);
+}
+
 bool view_study(const struct view_source *source, const char *uid, struct mapping *mapping,
                 struct error *err)
 {
@@ -141,6 +171,7 @@ bool view_study(const struct view_source *source, const char *uid, struct mappin
     set_patient(source, study, mapping->patient);
     for (size_t i = 0; i < mapping->endpoint_count; i++)
         set_id(mapping->endpoints[i], endpoint_id(mapping->endpoints[i]));
+    set_documents(source, study, mapping);
     study_close(study);
     return true;
 }
@@ -156,6 +187,25 @@ bool view_imaging_study(const struct view_source *source, const char *uid, cJSON
     mapping.imaging_study = NULL;
     mapping_release(&mapping);
     return true;
+}
+
+bool view_document(const struct view_source *source, const char *type, const char *id, cJSON **out,
+                   struct error *err)
+{
+    char uid[FHIR_ID_SIZE];
+    struct mapping mapping;
+    *out = NULL;
+    if (!document_id_read(id, uid))
+        return error_set(err, ERROR_NOT_FOUND, "there is no such %s", type);
+    if (!view_study(source, uid, &mapping, err))
+        return false;
+    for (cJSON *each = json_first(mapping.documents); each && !*out; each = each->next) {
+        const char *own = json_text(each, "id");
+        if (own && strcmp(own, id) == 0 && strcmp(json_text(each, "resourceType"), type) == 0)
+            *out = cJSON_DetachItemViaPointer(mapping.documents, each);
+    }
+    mapping_release(&mapping);
+    return *out || error_set(err, ERROR_NOT_FOUND, "there is no such %s", type);
 }
 
 bool view_patient_of_study(const struct view_source *source, const char *uid, cJSON **out,

@@ -26,6 +26,9 @@ bool view_patient(const struct view_source *source, const char *id, cJSON **out,
 /* The same, with the study that it is made of: the newest of the Patient's. */
 bool view_patient_from(const struct view_source *source, const char *id, cJSON **out,
                        char study_uid[UID_SIZE], struct error *err);
+/* Observation, DiagnosticReport, DocumentReference: what a document says. */
+bool view_document(const struct view_source *source, const char *type, const char *id, cJSON **out,
+                   struct error *err);
 bool view_endpoint(const struct view_source *source, const char *id, cJSON **out,
                    struct error *err);
 /* The Patient of a study. Another study of the Patient may tell other things of it: view_patient

@@ -71,15 +71,25 @@ TEST(an_Endpoint_of_R5_has_its_payload_in_one_group_and_a_list_of_connection_typ
         "'address':'http://x'}");
 }
 
-TEST(reports_and_devices_of_R5_have_other_names_for_some_elements)
+TEST(reports_documents_and_devices_of_R5_have_other_names_for_some_elements)
 {
     check_shape(
         "{'resourceType':'DiagnosticReport','imagingStudy':[{'reference':'ImagingStudy/1'}]}",
         "{'resourceType':'DiagnosticReport','study':[{'reference':'ImagingStudy/1'}]}");
-    check_shape("{'resourceType':'Device','deviceName':[{'name':'CT','type':'model-name'}],"
-                "'type':{'text':'scanner'}}",
-                "{'resourceType':'Device','name':[{'value':'CT','type':'model-name'}],"
-                "'type':[{'text':'scanner'}]}");
+    check_shape("{'resourceType':'Device','deviceName':[{'name':'CT','type':'model-name'},"
+                "{'name':'Room 3','type':'user-friendly-name'}],'type':{'text':'scanner'},"
+                "'udiCarrier':[{'carrierHRF':'(01)1','deviceIdentifier':'1','issuer':'i'},"
+                "{'carrierHRF':'+H123'}]}",
+                "{'resourceType':'Device','name':[{'value':'Room 3','type':'user-friendly-name'}],"
+                "'type':[{'text':'scanner'}],"
+                "'udiCarrier':[{'carrierHRF':'(01)1','deviceIdentifier':'1','issuer':'i'}]}");
+    check_shape("{'resourceType':'Device','udiCarrier':[{'carrierHRF':'+H123'}]}",
+                "{'resourceType':'Device'}");
+    check_shape("{'resourceType':'DocumentReference','content':[{'format':{'code':'1'}}],"
+                "'context':{'related':[{'display':'a'}]}}",
+                "{'resourceType':'DocumentReference','content':[{'profile':[{'valueCoding':"
+                "{'code':'1'}}]}],'extension':[{'url':'urn:hounsfield:related',"
+                "'valueReference':{'display':'a'}}]}");
     check_shape("{'resourceType':'Patient','gender':'male'}",
                 "{'resourceType':'Patient','gender':'male'}");
 }

@@ -301,6 +301,7 @@ def test_the_base_says_what_is_there(server):
     issue = answer.json()["issue"][0]
     assert (issue["severity"], issue["code"]) == ("information", "informational")
     assert f"{server.fhir_view}/metadata" in issue["diagnostics"]
+    assert requests.get(server.fhir_view + "/", timeout=60).json() == answer.json()
     page = requests.get(server.fhir_view, headers={"Accept": "text/html,*/*"}, timeout=60)
     assert page.headers["Content-Type"].startswith("text/html") and "/fhir/ImagingStudy" in page.text
 
