@@ -119,8 +119,9 @@ void admission_note(struct rejection rejection, const struct sockaddr_storage *a
 {
     char text[TRANSPORT_ADDRESS_SIZE];
     transport_format_address(address, text);
-    log_warn("dimse: association rejected peer=%s calling_ae=%s called_ae=%s result=%u/%u/%u", text,
-             calling_ae, called_ae, rejection.result, rejection.source, rejection.reason);
+    log_warn(
+        "dimse: association rejected peer=%s calling_ae=\"%s\" called_ae=\"%s\" result=%u/%u/%u",
+        text, calling_ae, called_ae, rejection.result, rejection.source, rejection.reason);
     note_rejection(rejection, text, calling_ae);
     metric_add(METRIC_ASSOCIATIONS_REJECTED, 1);
 }

@@ -46,7 +46,7 @@ static void note(const struct session *session, const struct dataset *dataset)
 {
     char study[UID_SIZE] = "";
     dataset_uid(dataset, TAG_STUDY_INSTANCE_UID, study);
-    log_info("dimse: instances are available elsewhere calling_ae=%s study=%s series=%zu",
+    log_info("dimse: instances are available elsewhere calling_ae=\"%s\" study=%s series=%zu",
              association_calling_ae(session->association), study,
              dataset_item_count(dataset, TAG_REFERENCED_SERIES_SEQUENCE));
 }

@@ -191,7 +191,7 @@ bool c_find(struct session *session, struct message *request, struct error *err)
         status = status_from_error(SERVICE_FIND, &refusal);
         ok = true;
     }
-    log_debug("dimse: query calling_ae=%s matches=%llu ok=%d",
+    log_debug("dimse: query calling_ae=\"%s\" matches=%llu ok=%d",
               association_calling_ae(session->association), (unsigned long long)find.answer.count,
               ok);
     if (ok && status.code != STATUS_SUCCESS && status.code != STATUS_CANCELLED)

@@ -143,7 +143,7 @@ static bool run(struct get *get, struct error *err)
     retrieval->total = retrieve_count(retrieve);
     bool ok = send_all(get, retrieve, err);
     retrieve_close(retrieve);
-    log_info("dimse: got calling_ae=%s completed=%llu failed=%llu warning=%llu why=\"%s\"",
+    log_info("dimse: got calling_ae=\"%s\" completed=%llu failed=%llu warning=%llu why=\"%s\"",
              association_calling_ae(retrieval->session->association),
              (unsigned long long)retrieval->completed, (unsigned long long)retrieval->failed,
              (unsigned long long)retrieval->warning, retrieval->first_failure.message);

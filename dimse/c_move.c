@@ -262,11 +262,12 @@ static bool run(struct move *move, const struct peer *peer, struct error *err)
         destination_plan_as(move->lanes[i].destination, move->lanes[0].destination);
     while (ok && !retrieval->cancelled && next_round(move))
         ok = send_round(move, err);
-    log_info("dimse: moved calling_ae=%s destination=%s completed=%llu failed=%llu warning=%llu "
-             "why=\"%s\"",
-             association_calling_ae(retrieval->session->association), peer->ae_title,
-             (unsigned long long)retrieval->completed, (unsigned long long)retrieval->failed,
-             (unsigned long long)retrieval->warning, retrieval->first_failure.message);
+    log_info(
+        "dimse: moved calling_ae=\"%s\" destination=\"%s\" completed=%llu failed=%llu warning=%llu "
+        "why=\"%s\"",
+        association_calling_ae(retrieval->session->association), peer->ae_title,
+        (unsigned long long)retrieval->completed, (unsigned long long)retrieval->failed,
+        (unsigned long long)retrieval->warning, retrieval->first_failure.message);
     return ok && retrieval_finish(retrieval, err);
 }
 
@@ -307,7 +308,7 @@ bool c_move(struct session *session, struct message *request, struct error *err)
     }
     if (!is_of_frames)
         status = refuse(session, peer, &refusal);
-    log_warn("dimse: move refused calling_ae=%s destination=%s status=%04X reason=\"%s\"",
+    log_warn("dimse: move refused calling_ae=\"%s\" destination=\"%s\" status=%04X reason=\"%s\"",
              association_calling_ae(session->association), request->command.destination,
              status.code, status.comment);
     ok = message_respond(request, &status, err);

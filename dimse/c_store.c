@@ -88,14 +88,14 @@ static void note(struct session *session, const struct message *request,
     bool ok = is_stored(status);
     metric_add(ok ? METRIC_DIMSE_STORED : METRIC_DIMSE_FAILED, 1);
     if (!ok) {
-        log_warn("dimse: instance refused instance=%s calling_ae=%s status=%04X reason=\"%s\"",
+        log_warn("dimse: instance refused instance=%s calling_ae=\"%s\" status=%04X reason=\"%s\"",
                  request->command.sop_instance, association_calling_ae(session->association),
                  status->code, status->comment);
         return;
     }
     session->stored++;
     /* Who had it sent, if it comes of a C-MOVE (PS3.7 9.1.1.1.9). */
-    log_debug("dimse: stored instance=%s calling_ae=%s originator=%s/%u bytes=%llu us=%lld",
+    log_debug("dimse: stored instance=%s calling_ae=\"%s\" originator=\"%s/%u\" bytes=%llu us=%lld",
               request->command.sop_instance, association_calling_ae(session->association),
               request->command.originator, request->command.originator_id,
               (unsigned long long)bytes, (long long)(clock_monotonic_us() - began_us));
@@ -118,7 +118,7 @@ bool c_store(struct session *session, struct message *request, struct error *err
     }
     note(session, request, &status, bytes, began_us);
     if (is_stored(&status) && outcome == INGEST_REPLACED)
-        log_info("dimse: replaced instance=%s calling_ae=%s", request->command.sop_instance,
+        log_info("dimse: replaced instance=%s calling_ae=\"%s\"", request->command.sop_instance,
                  association_calling_ae(session->association));
     if (!is_stored(&status))
         return session_refuse(session, request, &status, err);

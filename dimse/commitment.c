@@ -64,7 +64,7 @@ static void drop(struct commitment *commitment, struct job *job)
     struct error err;
     struct job **link = &commitment->jobs;
     if (!job->entry.is_reported)
-        log_error("dimse: commitment given up transaction=%s requester=%s attempts=%u",
+        log_error("dimse: commitment given up transaction=%s requester=\"%s\" attempts=%u",
                   job->entry.transaction, job->entry.calling_ae, job->entry.attempts);
     if (!commitment_queue_remove(commitment->archive, &job->entry, &err))
         log_error("dimse: commitment not removed transaction=%s why=\"%s\"", job->entry.transaction,
@@ -190,8 +190,9 @@ static void postpone(struct commitment *commitment, struct job *job,
     struct commitment_entry entry = job->entry;
     int64_t due_ms = clock_monotonic_ms() + pause_ms(options, entry.attempts);
     entry.attempts++;
-    log_warn("dimse: commitment not reported transaction=%s requester=%s attempts=%u why=\"%s\"",
-             entry.transaction, entry.calling_ae, entry.attempts, reason->message);
+    log_warn(
+        "dimse: commitment not reported transaction=%s requester=\"%s\" attempts=%u why=\"%s\"",
+        entry.transaction, entry.calling_ae, entry.attempts, reason->message);
     write_down(commitment, &entry);
     pthread_mutex_lock(&commitment->lock);
     job->entry = entry;
@@ -228,7 +229,7 @@ static void note_report(const struct commitment_entry *entry,
                         const struct commitment_report *report, const char *way)
 {
     metric_add(METRIC_COMMITMENT_FAILURES, (int64_t)report->result.failed);
-    log_info("dimse: commitment reported transaction=%s requester=%s instances=%zu failed=%zu "
+    log_info("dimse: commitment reported transaction=%s requester=\"%s\" instances=%zu failed=%zu "
              "over=%s",
              entry->transaction, entry->calling_ae, report->result.count, report->result.failed,
              way);

@@ -34,7 +34,7 @@ static bool start(struct forward *forward, const char *to, struct error *err)
         free(thread);
         return error_add_context(err, "forward to %s", to);
     }
-    log_info("dimse: forward begins to=%s position=%llu", thread->to,
+    log_info("dimse: forward begins to=\"%s\" position=%llu", thread->to,
              (unsigned long long)thread->saved);
     thread->next = forward->threads;
     forward->threads = thread;

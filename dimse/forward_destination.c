@@ -75,8 +75,8 @@ static void save(struct destination_thread *thread)
     if (thread->position == thread->saved)
         return;
     if (!follower_save(thread->forward->archive, thread->follower, thread->position, &err)) {
-        log_error("dimse: the position of a forward cannot be saved to=%s why=\"%s\"", thread->to,
-                  err.message);
+        log_error("dimse: the position of a forward cannot be saved to=\"%s\" why=\"%s\"",
+                  thread->to, err.message);
         return;
     }
     thread->saved = thread->position;
@@ -98,7 +98,7 @@ static void note_sent(struct destination_thread *thread)
 {
     metric_add(METRIC_FORWARD_SENT, 1);
     if (thread->pauses)
-        log_info("dimse: forward goes on to=%s", thread->to);
+        log_info("dimse: forward goes on to=\"%s\"", thread->to);
     thread->pauses = 0;
 }
 
@@ -115,7 +115,7 @@ static void park(struct destination_thread *thread, const struct identity *ident
     if (forward_parked_put(thread->forward->archive, thread->follower, &change, &err))
         set_parked(thread, thread->parked + 1);
     else
-        log_error("dimse: a refused forward cannot be kept to=%s instance=%s why=\"%s\"",
+        log_error("dimse: a refused forward cannot be kept to=\"%s\" instance=%s why=\"%s\"",
                   thread->to, identity->instance, err.message);
 }
 
@@ -129,7 +129,7 @@ static bool note_refused(struct destination_thread *thread, const struct identit
     if (for_good && !thread->was_parked) {
         park(thread, identity);
         metric_add(METRIC_FORWARD_FAILED, 1);
-        log_warn("dimse: not forwarded to=%s instance=%s study=%s why=\"%s\"", thread->to,
+        log_warn("dimse: not forwarded to=\"%s\" instance=%s study=%s why=\"%s\"", thread->to,
                  identity->instance, identity->study, failure->message);
         thread->pauses = 0;
     }
@@ -179,7 +179,7 @@ static bool forward_instance(struct destination_thread *thread,
     if (outcome == FORWARD_REFUSED && reached)
         return failure.code == ERROR_GONE ||
                note_refused(thread, instance_identity(instance), &failure);
-    log_warn("dimse: forward waits to=%s behind=%llu why=\"%s\"", thread->to,
+    log_warn("dimse: forward waits to=\"%s\" behind=%llu why=\"%s\"", thread->to,
              (unsigned long long)thread->lag, failure.message);
     return false;
 }
@@ -226,7 +226,7 @@ static bool catch_up(struct destination_thread *thread)
     if (changes)
         changes_close(changes);
     if (!ok)
-        log_error("dimse: forward cannot read the change feed to=%s why=\"%s\"", thread->to,
+        log_error("dimse: forward cannot read the change feed to=\"%s\" why=\"%s\"", thread->to,
                   err.message);
     save(thread);
     measure(thread);
@@ -253,8 +253,8 @@ static bool retry_parked(struct destination_thread *thread)
         if (done && !thread->was_refused)
             ok = forward_parked_remove(archive, thread->follower, &change, &err);
         if (!ok) {
-            log_error("dimse: refused forwards are not tried again to=%s why=\"%s\"", thread->to,
-                      err.message);
+            log_error("dimse: refused forwards are not tried again to=\"%s\" why=\"%s\"",
+                      thread->to, err.message);
             break;
         }
     }

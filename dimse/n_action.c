@@ -70,7 +70,7 @@ bool n_action(struct session *session, struct message *request, struct error *er
         status.offending_element = refusal.tag;
         session->failed++;
     }
-    log_info("dimse: commitment asked transaction=%s calling_ae=%s references=%zu status=%04X",
+    log_info("dimse: commitment asked transaction=%s calling_ae=\"%s\" references=%zu status=%04X",
              action.transaction, association_calling_ae(session->association), action.count,
              status.code);
     ok = message_respond(request, &status, err);

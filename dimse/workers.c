@@ -94,7 +94,8 @@ static void log_end(const struct worker *worker, const struct session *session, 
 {
     char address[TRANSPORT_ADDRESS_SIZE];
     transport_format_address(&worker->call.address, address);
-    log_info("dimse: association ended peer=%s calling_ae=%s called_ae=%s stored=%llu failed=%llu "
+    log_info("dimse: association ended peer=%s calling_ae=\"%s\" called_ae=\"%s\" stored=%llu "
+             "failed=%llu "
              "queries=%llu moved=%llu ms=%lld how=%s user=%s why=\"%s\"",
              address, association_calling_ae(session->association),
              association_called_ae(session->association), (unsigned long long)session->stored,

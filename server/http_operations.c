@@ -158,13 +158,15 @@ static bool begin(struct http_operations *service, const struct operation *opera
     uint8_t random[(ID_SIZE - 1) / 2];
     bool ok = false;
     pthread_mutex_lock(&service->lock);
+    if (!operation_enter(service->place->turns, operation, err))
+        goto out;
+    /* Last, as what has ended goes for it. */
     struct entry *entry = make_room(service);
     if (!entry) {
+        operation_leave(service->place->turns, operation);
         error_set(err, ERROR_BUSY, "too many operations run already");
         goto out;
     }
-    if (!operation_enter(service->place->turns, operation, err))
-        goto out;
     random_bytes(random, sizeof(random));
     for (size_t i = 0; i < sizeof(random); i++)
         snprintf(entry->id + 2 * i, 3, "%02x", random[i]);

@@ -465,7 +465,7 @@ bool serve(const struct settings *settings, int flag_count, char **flags, struct
         !open_http(&server, settings, err) || !keeper_open(server.worklist, &server.keeper, err) ||
         !open_dimse(&server, settings, err) || !open_hl7(&server, settings, err))
         goto out;
-    log_info("server: ready version=%s ae_title=%s dimse=%s:%d http=%s:%d dicomweb=%s fhir=%s "
+    log_info("server: ready version=%s ae_title=\"%s\" dimse=%s:%d http=%s:%d dicomweb=%s fhir=%s "
              "data=%s cast=%s ms=%d",
              HOUNSFIELD_VERSION, settings->ae_title, settings->bind, (int)settings->dimse_port,
              settings->bind, (int)settings->http_port, settings->dicomweb_prefix,

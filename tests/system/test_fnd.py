@@ -165,7 +165,7 @@ def test_a_query_that_is_refused_is_logged_with_its_cause_and_without_its_keys(s
     log = server.log()[before:]
     lines = [line for line in log.splitlines() if "request refused" in line]
     assert len(lines) == 2 and mark not in log
-    assert all("calling_ae=TEST " in line for line in lines)
+    assert all('calling_ae="TEST" ' in line for line in lines)
     assert "operation=C-FIND" in lines[0] and "status=A900" in lines[0] and "attribute=0020000D" in lines[0]
     assert "no single value" in lines[0]
     assert "operation=C-MOVE" in lines[1] and "status=0122" in lines[1]

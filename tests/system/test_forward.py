@@ -50,7 +50,7 @@ def rule(server, to, port):
     server.settings["dimse"]["forward"] = [{"to": to}]
     (server.folder / "hounsfield.json").write_text(json.dumps(server.settings))
     server.process.send_signal(signal.SIGHUP)
-    until(lambda: f"forward begins to={to}" in server.log(), "the rule")
+    until(lambda: f'forward begins to="{to}"' in server.log(), "the rule")
 
 
 def uids(receiver):
@@ -111,12 +111,12 @@ def test_an_unreachable_destination_gets_all_of_it_later_and_holds_nobody_up(sta
         store_all(server, images)
         until(lambda: len(b.stored) == 5, "the destination that is there")
         until(lambda: metric(server, "lag") == 5, "the lag")
-        assert "dimse: forward waits to=A" in server.log()
+        assert "dimse: forward waits to=\"A\"" in server.log()
         with Receiver(server.port_a) as a:
             until(lambda: len(a.stored) == 5, "the destination that was not")
             assert uids(a) == uids(b) == [ds.SOPInstanceUID for ds in images]
         until(lambda: metric(server, "lag") == 0, "the end of the lag")
-    assert "dimse: forward goes on to=A" in server.log() and metric(server, "failed_total") == 0
+    assert "dimse: forward goes on to=\"A\"" in server.log() and metric(server, "failed_total") == 0
 
 
 @pytest.mark.parametrize("how", ["stop", "kill"])
@@ -151,7 +151,7 @@ def test_what_is_refused_for_good_is_tried_a_few_times_and_left_out(start_server
         assert uids(a) == [order[0]] * 3 + [order[1]] + [order[2]] * 3 + [order[3]]
     assert metric(server, "failed_total") == 2
     for uid, status in statuses.items():
-        assert re.search(rf"not forwarded to=A instance={uid} .*status {status:04X}", server.log())
+        assert re.search(rf'not forwarded to="A" instance={uid} .*status {status:04X}', server.log())
 
 
 @pytest.mark.parametrize("how", ["reload", "restart"])
@@ -350,9 +350,9 @@ def test_TLS_04_storescp_over_tls_gets_it_only_when_it_is_who_it_should_be(start
     if shown != "there":
         with peer(getattr(pki, shown)):
             store_all(server, [ds])
-            until(lambda: server.log().count("forward waits to=A") >= 2, "two refusals")
+            until(lambda: server.log().count("forward waits to=\"A\"") >= 2, "two refusals")
             assert metric(server, "sent_total") == 0 and metric(server, "failed_total") == 0 and metric(server, "lag") == 1
-            assert re.search(r"forward waits to=A .*why=.*(TLS|certificate)", server.log()) and not any((tmp_path / "in").iterdir())
+            assert re.search(r'forward waits to="A" .*why=.*(TLS|certificate)', server.log()) and not any((tmp_path / "in").iterdir())
     with peer(pki.there) as good:
         if shown == "there":
             store_all(server, [ds])
@@ -400,5 +400,5 @@ def test_TLS_04_a_peer_of_tls_is_never_sent_to_in_the_clear(start_server, pki):
             except ConnectionError:
                 pass
             assert b"Secret" not in rest
-    until(lambda: "forward waits to=A" in server.log(), "the refusal")
+    until(lambda: "forward waits to=\"A\"" in server.log(), "the refusal")
     assert metric(server, "sent_total") == 0

@@ -109,3 +109,18 @@ def test_WEB_15_operations_are_for_admins(start_server, tmp_path):
                                         ("reader", "DELETE", "/x", 403), ("admin", "GET", "", 200), ("admin", "GET", "/x", 404)):
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         assert requests.request(method, server.url + "/operations" + path, headers=headers, timeout=60).status_code == status
+
+
+def test_what_is_refused_drops_nothing_that_has_ended(start_server):
+    server = start_server()
+    store(server, *[make() for _ in range(20)])
+    kept = begin(server, type="stats", quick=True).headers["Location"]
+    ended(server, kept)
+    running = begin(server, type="verify", bytesPerSecond=1000).headers["Location"]
+    for _ in range(70):
+        begin(server, 409, type="verify")
+    assert requests.get(kept, timeout=60).status_code == 200
+    listed = requests.get(server.url + "/operations", timeout=60).json()["operations"]
+    assert [o["type"] for o in listed] == ["verify", "stats"]
+    requests.delete(running, timeout=60)
+    assert ended(server, running)["status"] == "canceled"

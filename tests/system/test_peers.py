@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from bounds import join_all
+from bounds import join_all, until
 from conftest import free_port
 from upper_layer import (
     AC, CT, EXPLICIT, IMPLICIT, RJ, STUDY_FIND, STUDY_MOVE, VERIFICATION, Association, Receiver, associate_rq, encode,
@@ -56,7 +56,7 @@ def test_ASC_04_closed_by_default_beyond_the_loopback(start_server):
     closed = start_server(settings={"bind": "0.0.0.0", "dimse": {"peers": peers}})
     assert call(closed, "STRANGER") == NOT_RECOGNIZED and call(closed, "ct1") == NOT_RECOGNIZED
     assert call(closed, "CT1") == AC
-    assert "association rejected" in closed.log() and "calling_ae=STRANGER" in closed.log()
+    assert "association rejected" in closed.log() and 'calling_ae="STRANGER"' in closed.log()
     trusting = start_server(settings={"bind": "0.0.0.0", "dimse": {"peers": peers, "trustNetwork": True}})
     assert call(trusting, "STRANGER") == AC and call(trusting, "CT1") == AC
     loopback = start_server(settings={"bind": "127.0.0.2", "dimse": {"peers": peers}}, wait=False)
@@ -213,3 +213,10 @@ def test_MOV_04_a_peer_that_nothing_is_sent_to_is_no_destination(start_server):
                         elements={0x0600: "CT1"})
     assert association.answers(7)[-1][0][0x0900] == 0xA801
     association.release()
+
+
+def test_a_title_with_spaces_is_one_value_of_a_line_of_the_log(start_server):
+    server = start_server()
+    store_all(server, [make()], calling="A status=FFFF")
+    until(lambda: 'calling_ae="A status=FFFF"' in server.log(), "the line")
+    assert "calling_ae=A" not in server.log()

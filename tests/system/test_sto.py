@@ -597,7 +597,7 @@ def test_STO_16_the_move_originator_is_recorded(start_server):
                                  0x0800: 1, 0x1030: "MOVER", 0x1031: 77}, encode(ds))
     assert association.read_message()[1][0x0900] == 0
     association.release()
-    assert f"stored instance={ds.SOPInstanceUID} calling_ae=TEST originator=MOVER/77" in server.log()
+    assert f'stored instance={ds.SOPInstanceUID} calling_ae="TEST" originator="MOVER/77"' in server.log()
 
 
 def test_STO_14_two_hundred_associations_at_once_with_every_service(start_server):
