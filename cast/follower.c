@@ -1,174 +1,23 @@
 /* SPDX-License-Identifier: MIT */
 #include "cast/follower.h"
 
-#include <pthread.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
-#include "archive/changes.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/metrics.h"
-#include "cast/breaker.h"
-#include "cast/gather.h"
+#include "cast/follower_parts.h"
 #include "cast/parked.h"
-
-#define KEY_SERVER "server"
-#define KEY_PAUSE  "pause"
 
 enum {
     CHANGES_AT_ONCE = 1000,
-    REST_MS = 100, /* between two looks at a feed that is busy */
     LONGEST_WAIT_MS = 1000,
-    FIRST_PAUSE_MS = 1000,
-    CONFLICT_PAUSE_MS = 100,
     QUICK_CONFLICTS = 5,
     MOST_CONFLICTS = 20, /* in a row: more of them are no coincidence */
     SAVE_EVERY_MS = 200,
-    RUN_ATTEMPTS = 6,
-    RUN_LONGEST_PAUSE_MS = 30 * 1000,
 };
-
-struct worker {
-    struct follower *follower;
-    struct round round;
-    pthread_t thread;
-    bool started;
-};
-
-struct follower {
-    struct archive *archive;
-    struct fhir_client_options client;
-    struct mapping_options mapping;
-    struct round_shared *shared;
-    enum removal removal;
-    bool strict;
-    atomic_bool stopping;
-
-    /* The order of the two locks: position_lock, lock. The first is held while a position is
-     * written, which must not cross with another one. */
-    pthread_mutex_t position_lock;
-    uint64_t saved; /* guarded by position_lock */
-    int64_t saved_ms;
-
-    pthread_mutex_t lock;
-    pthread_cond_t changed; /* with lock: there may be something to do, or to stop */
-    struct gather *gather;  /* this and all below are guarded by lock */
-    struct breaker breaker;
-    bool pause_is_kept;      /* durably */
-    uint64_t generation;     /* grows with each reset */
-    int64_t last_success_ms; /* Unix time; 0: none */
-    int64_t last_failure_ms;
-    struct error last_failure;
-
-    struct change *changes; /* the feed thread's */
-    pthread_t thread;
-    bool started;
-    struct worker *workers;
-    unsigned worker_count; /* that run */
-};
-
-/* --- what is kept --- */
-
-static void keep_pause(struct follower *follower, const char *text)
-{
-    struct error err;
-    if (!follower_put(follower->archive, CAST_FOLLOWER, KEY_PAUSE, slice_text(text), &err))
-        log_error("cast: cannot keep the pause reason=\"%s\"", err.message);
-}
-
-static bool recall_pause(struct follower *follower, struct error *err)
-{
-    struct buffer value = buffer_up_to(1024);
-    bool found = false;
-    bool ok = follower_get(follower->archive, CAST_FOLLOWER, KEY_PAUSE, &value, &found, err);
-    if (ok && found) {
-        breaker_read(&follower->breaker, buffer_slice(&value), clock_monotonic_ms(),
-                     clock_unix_ms());
-        follower->pause_is_kept = true;
-    }
-    buffer_release(&value);
-    return ok;
-}
-
-static void park(struct follower *follower, const char *study, unsigned attempt,
-                 const struct round_report *report)
-{
-    struct parked_reason reason = { report->status, report->error.message, attempt + 1 };
-    struct error err;
-    cJSON *before = NULL;
-    if (!parked_describe(follower->archive, study, &before, &err) ||
-        !parked_put(follower->archive, study, &reason, &err))
-        log_error("cast: cannot keep why a study is parked study=%s reason=\"%s\"", study,
-                  err.message);
-    if (!before)
-        metric_add(METRIC_CAST_PARKED, 1);
-    cJSON_Delete(before);
-    log_warn("cast: parked study=%s status=%d reason=\"%s\"", study, report->status,
-             report->error.message);
-}
-
-static void unpark(struct follower *follower, const char *study)
-{
-    struct error err;
-    bool was = false;
-    if (!parked_remove(follower->archive, study, &was, &err)) {
-        log_error("cast: cannot unpark study=%s reason=\"%s\"", study, err.message);
-    } else if (was) {
-        metric_add(METRIC_CAST_PARKED, -1);
-        log_info("cast: no longer parked study=%s", study);
-    }
-}
-
-/* They are tried once more: what was refused may have been set right. */
-static bool recall_parked(struct follower *follower, uint64_t *count, struct error *err)
-{
-    char study[UID_SIZE] = "";
-    bool found = true;
-    bool ok;
-    *count = 0;
-    while ((ok = parked_next(follower->archive, study, &found, err)) && found) {
-        pthread_mutex_lock(&follower->lock);
-        gather_add_due(follower->gather, study, clock_monotonic_ms());
-        pthread_mutex_unlock(&follower->lock);
-        ++*count;
-    }
-    return ok;
-}
-
-/* A position says what one server has got. Another one begins at the beginning: what it holds
- * already costs no more than a look. */
-static bool find_position(struct follower *follower, struct error *err)
-{
-    struct buffer known = buffer_up_to(64 * 1024);
-    const char *url = follower->client.url;
-    size_t size = strlen(url);
-    bool found = false;
-    bool ok = false;
-
-    while (size && url[size - 1] == '/')
-        size--;
-    struct slice base = slice_of(url, size);
-    if (!follower_position(follower->archive, CAST_FOLLOWER, &follower->saved, err) ||
-        !follower_get(follower->archive, CAST_FOLLOWER, KEY_SERVER, &known, &found, err))
-        goto out;
-    if (!found || !slice_equal(buffer_slice(&known), base)) {
-        if (found)
-            log_info("cast: another FHIR server: all studies are cast anew");
-        follower->saved = 0;
-        if (!follower_save(follower->archive, CAST_FOLLOWER, 0, err) ||
-            !follower_put(follower->archive, CAST_FOLLOWER, KEY_PAUSE, slice_of(NULL, 0), err) ||
-            !follower_put(follower->archive, CAST_FOLLOWER, KEY_SERVER, base, err))
-            goto out;
-    }
-    ok = true;
-out:
-    buffer_release(&known);
-    return ok;
-}
 
 /* --- the feed --- */
 
@@ -242,7 +91,7 @@ static void tell_metrics(struct follower *follower)
     pthread_mutex_unlock(&follower->lock);
 }
 
-static void rest(struct follower *follower, int64_t ms)
+void follower_rest(struct follower *follower, int64_t ms)
 {
     struct timespec until = clock_deadline(ms);
     pthread_mutex_lock(&follower->lock);
@@ -261,7 +110,7 @@ static void *follow(void *context)
         size_t count = 0;
         if (!read_changes(follower, &count, &err)) {
             log_error("cast: cannot read the change feed reason=\"%s\"", err.message);
-            rest(follower, LONGEST_WAIT_MS);
+            follower_rest(follower, LONGEST_WAIT_MS);
         }
         save_position(follower, false);
         tell_metrics(follower);
@@ -271,7 +120,7 @@ static void *follow(void *context)
         uint64_t after = gather_read(follower->gather);
         pthread_mutex_unlock(&follower->lock);
         if (is_full || (count && count < CHANGES_AT_ONCE))
-            rest(follower, REST_MS);
+            follower_rest(follower, REST_MS);
         else if (!count)
             changes_wait(follower->archive, after, is_busy ? SAVE_EVERY_MS : LONGEST_WAIT_MS);
     }
@@ -339,9 +188,9 @@ static void settle(struct follower *follower, const char *study, unsigned attemp
         result = ROUND_REFUSED;
     /* Before the position may pass it. */
     if (result == ROUND_DONE)
-        unpark(follower, study);
+        follower_unpark(follower, study);
     else if (result == ROUND_REFUSED)
-        park(follower, study, attempt, report);
+        follower_park(follower, study, attempt, report);
     pthread_mutex_lock(&follower->lock);
     const char *pause = result == ROUND_STOPPED
                             ? NULL
@@ -359,7 +208,7 @@ static void settle(struct follower *follower, const char *study, unsigned attemp
     pthread_cond_broadcast(&follower->changed);
     pthread_mutex_unlock(&follower->lock);
     if (pause)
-        keep_pause(follower, pause);
+        follower_keep_pause(follower, pause);
     if (result == ROUND_CONFLICT || result == ROUND_WAIT || result == ROUND_DENIED)
         log_put_off(study, result, attempt, report, pause_ms);
 }
@@ -521,11 +370,11 @@ bool follower_open(struct archive *archive, const struct follower_options *optio
     struct follower *follower = follower_new(archive, options);
     uint64_t parked = 0;
     *out = NULL;
-    if (!fhir_client_check(&options->client, err) || !find_position(follower, err) ||
-        !recall_pause(follower, err))
+    if (!fhir_client_check(&options->client, err) || !follower_find_position(follower, err) ||
+        !follower_recall_pause(follower, err))
         goto fail;
     follower->gather = gather_new(&gather, follower->saved);
-    if (!recall_parked(follower, &parked, err))
+    if (!follower_recall_parked(follower, &parked, err))
         goto fail;
     metric_set(METRIC_CAST_PARKED, (int64_t)parked);
     if (!start_threads(follower, err))
@@ -544,166 +393,4 @@ void follower_close(struct follower *follower)
 {
     if (follower)
         follower_end(follower);
-}
-
-/* --- what an operator asks for --- */
-
-static void set_time(cJSON *json, const char *name, int64_t unix_ms)
-{
-    char text[CLOCK_TEXT_SIZE];
-    if (!unix_ms)
-        return;
-    clock_format_utc(unix_ms, text);
-    cJSON_AddStringToObject(json, name, text);
-}
-
-void follower_status(struct follower *follower, cJSON *json)
-{
-    static const char *const states[] = {
-        [BREAKER_CLOSED] = "running", [BREAKER_OPEN] = "pausing", [BREAKER_HALF_OPEN] = "probing"
-    };
-    int64_t now_ms = clock_monotonic_ms();
-    pthread_mutex_lock(&follower->position_lock);
-    pthread_mutex_lock(&follower->lock);
-    int64_t oldest_ms = gather_oldest(follower->gather);
-    const struct breaker *breaker = &follower->breaker;
-    if (!strchr(follower->client.url, '@'))
-        cJSON_AddStringToObject(json, "url", follower->client.url);
-    cJSON_AddStringToObject(json, "state", states[breaker_state(breaker, now_ms)]);
-    cJSON_AddNumberToObject(json, "position", (double)follower->saved);
-    cJSON_AddNumberToObject(json, "latest", (double)changes_latest(follower->archive));
-    cJSON_AddNumberToObject(json, "lag",
-                            (double)changes_behind(follower->archive, follower->saved));
-    cJSON_AddNumberToObject(
-        json, "waiting", (double)(gather_count(follower->gather) - gather_taken(follower->gather)));
-    cJSON_AddNumberToObject(json, "inFlight", (double)gather_taken(follower->gather));
-    cJSON_AddNumberToObject(json, "workers", follower->worker_count);
-    cJSON_AddNumberToObject(json, "oldestSeconds",
-                            oldest_ms < now_ms ? (double)((now_ms - oldest_ms) / 1000) : 0);
-    cJSON_AddNumberToObject(json, "parked", (double)metric_get(METRIC_CAST_PARKED));
-    cJSON_AddNumberToObject(json, "failures", breaker->failures);
-    cJSON_AddNumberToObject(
-        json, "pauseMilliseconds",
-        breaker->failures && breaker->until_ms > now_ms ? (double)(breaker->until_ms - now_ms) : 0);
-    set_time(json, "lastSuccess", follower->last_success_ms);
-    set_time(json, "lastFailure", follower->last_failure_ms);
-    if (follower->last_failure_ms)
-        cJSON_AddStringToObject(json, "lastFailureReason", follower->last_failure.message);
-    pthread_mutex_unlock(&follower->lock);
-    pthread_mutex_unlock(&follower->position_lock);
-}
-
-bool follower_replay(struct follower *follower, const char *study, uint64_t *count,
-                     struct error *err)
-{
-    bool ok = true;
-    *count = 1;
-    if (!study)
-        ok = recall_parked(follower, count, err);
-    pthread_mutex_lock(&follower->lock);
-    if (study)
-        gather_add_due(follower->gather, study, clock_monotonic_ms());
-    gather_hurry(follower->gather, study, clock_monotonic_ms());
-    breaker_hurry(&follower->breaker);
-    pthread_cond_broadcast(&follower->changed);
-    pthread_mutex_unlock(&follower->lock);
-    return ok;
-}
-
-bool follower_reset(struct follower *follower, uint64_t position, struct error *err)
-{
-    if (position > changes_latest(follower->archive))
-        return error_set(err, ERROR_INVALID, "the feed does not reach to this position");
-    pthread_mutex_lock(&follower->position_lock);
-    bool ok = follower_save(follower->archive, CAST_FOLLOWER, position, err);
-    if (ok) {
-        follower->saved = position;
-        pthread_mutex_lock(&follower->lock);
-        gather_reset(follower->gather, position);
-        follower->generation++;
-        pthread_cond_broadcast(&follower->changed);
-        pthread_mutex_unlock(&follower->lock);
-        log_info("cast: position reset position=%llu", (unsigned long long)position);
-    }
-    pthread_mutex_unlock(&follower->position_lock);
-    changes_wake(follower->archive);
-    return ok;
-}
-
-static bool is_cancelled(const struct follower *follower, const struct job *job)
-{
-    return atomic_load(&follower->stopping) || (job->cancelled && job->cancelled(job->context));
-}
-
-/* *awaited: it stays in the queue afterwards. */
-static bool take(struct follower *follower, const char *study, bool *awaited, struct job *job,
-                 struct error *err)
-{
-    for (;;) {
-        pthread_mutex_lock(&follower->lock);
-        *awaited = gather_awaits(follower->gather, study);
-        bool taken = gather_take(follower->gather, study, clock_monotonic_ms());
-        pthread_mutex_unlock(&follower->lock);
-        if (taken)
-            return true;
-        if (is_cancelled(follower, job))
-            return error_set(err, ERROR_STOPPED, "cancelled");
-        rest(follower, REST_MS);
-    }
-}
-
-bool follower_pause(struct follower *follower, int64_t pause_ms, struct job *job, struct error *err)
-{
-    int64_t until_ms = clock_monotonic_ms() + pause_ms;
-    while (clock_monotonic_ms() < until_ms) {
-        if (is_cancelled(follower, job))
-            return error_set(err, ERROR_STOPPED, "cancelled");
-        rest(follower, REST_MS);
-    }
-    return true;
-}
-
-bool follower_run(struct follower *follower, struct round *round, const char *study,
-                  enum round_result *result, struct round_report *report, struct job *job,
-                  struct error *err)
-{
-    bool awaited;
-    if (!take(follower, study, &awaited, job, err))
-        return false;
-    bool ok = true;
-    for (unsigned attempt = 0; ok; attempt++) {
-        *result = round_run(round, study, attempt, report);
-        bool again = *result == ROUND_CONFLICT || *result == ROUND_WAIT;
-        if (!again || attempt + 1 == RUN_ATTEMPTS)
-            break;
-        int64_t pause_ms = *result == ROUND_CONFLICT ? CONFLICT_PAUSE_MS
-                                                     : (int64_t)FIRST_PAUSE_MS << attempt;
-        if (report->retry_after_ms > pause_ms)
-            pause_ms = report->retry_after_ms;
-        ok = follower_pause(
-            follower, pause_ms < RUN_LONGEST_PAUSE_MS ? pause_ms : RUN_LONGEST_PAUSE_MS, job, err);
-    }
-    if (ok && (*result == ROUND_WAIT || *result == ROUND_DENIED))
-        ok = error_set(err, ERROR_CLOSED, "the FHIR server: %s", report->error.message);
-    if (ok && *result == ROUND_STOPPED)
-        ok = error_set(err, ERROR_STOPPED, "cancelled");
-    /* What waits for the workers is theirs yet: this was one look more. */
-    if (ok && !round->dry && *result == ROUND_DONE)
-        unpark(follower, study);
-    pthread_mutex_lock(&follower->lock);
-    if (awaited)
-        gather_give_back(follower->gather, study);
-    else
-        gather_done(follower->gather, study);
-    pthread_cond_broadcast(&follower->changed);
-    pthread_mutex_unlock(&follower->lock);
-    return ok;
-}
-
-bool follower_awaits(struct follower *follower, const char *study)
-{
-    pthread_mutex_lock(&follower->lock);
-    bool awaits = gather_awaits(follower->gather, study);
-    pthread_mutex_unlock(&follower->lock);
-    return awaits;
 }
