@@ -6,11 +6,23 @@ import time
 START, END = b"\x0b", b"\x1c\r"
 
 
+def connect(port, timeout):
+    """A server that was started listens for HL7 a moment after the rest."""
+    deadline = time.monotonic() + 20
+    while True:
+        try:
+            return socket.create_connection(("127.0.0.1", port), timeout)
+        except ConnectionRefusedError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.02)
+
+
 class Sender:
     """One connection. `send` waits for the answer; the pieces of it can be had by themselves."""
 
     def __init__(self, port, timeout=30, wrap=None):
-        self.socket = socket.create_connection(("127.0.0.1", port), timeout)
+        self.socket = connect(port, timeout)
         if wrap:
             self.socket = wrap(self.socket)
         self.rest = b""
