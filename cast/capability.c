@@ -50,7 +50,22 @@ static cJSON *describe(const struct search_type *type, enum fhir_version version
     return resource;
 }
 
-static cJSON *describe_rest(enum fhir_version version)
+static cJSON *describe_orders(void)
+{
+    cJSON *resource = json_object();
+    cJSON *interaction = json_object();
+    json_set_text(resource, "type", "ServiceRequest");
+    json_set_text(resource, "documentation",
+                  "Orders become entries of the modality worklist; they cannot be read here.");
+    json_set_text(interaction, "code", "create");
+    json_set_text(interaction, "documentation",
+                  "With its Patient contained, or in a Bundle of both. The same identifier again "
+                  "changes the order.");
+    json_append_take(json_need_array(resource, "interaction"), interaction);
+    return resource;
+}
+
+static cJSON *describe_rest(enum fhir_version version, bool orders)
 {
     cJSON *rest = json_object();
     json_set_text(rest, "mode", "server");
@@ -59,10 +74,12 @@ static cJSON *describe_rest(enum fhir_version version)
                   "resource there is the present version only.");
     for (size_t i = 0; i < search_type_count; i++)
         json_append_take(json_need_array(rest, "resource"), describe(&search_types[i], version));
+    if (orders)
+        json_append_take(json_need_array(rest, "resource"), describe_orders());
     return rest;
 }
 
-cJSON *capability_statement(const char *base, enum fhir_version version)
+cJSON *capability_statement(const char *base, enum fhir_version version, bool orders)
 {
     cJSON *statement = json_object();
     json_set_text(statement, "resourceType", "CapabilityStatement");
@@ -81,6 +98,6 @@ cJSON *capability_statement(const char *base, enum fhir_version version)
     cJSON *formats = json_need_array(statement, "format");
     json_append_take(formats, json_string("application/fhir+json"));
     json_append_take(formats, json_string("json"));
-    json_append_take(json_need_array(statement, "rest"), describe_rest(version));
+    json_append_take(json_need_array(statement, "rest"), describe_rest(version, orders));
     return statement;
 }

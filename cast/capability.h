@@ -4,4 +4,5 @@
 
 #include "cast/fhir_version.h"
 
-cJSON *capability_statement(const char *base, enum fhir_version version);
+/* `orders`: a ServiceRequest may be posted. */
+cJSON *capability_statement(const char *base, enum fhir_version version, bool orders);

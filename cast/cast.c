@@ -218,7 +218,8 @@ bool cast_open(struct archive *archive, const struct cast_options *options, stru
                      .station = keep(cast, options->orders.station),
                      .issuers = options->orders.issuers },
     };
-    cast->view = fhir_view_new(archive, &cast->view_mapping, version_of(options));
+    cast->view = fhir_view_new(archive, &cast->view_mapping, version_of(options),
+                               options->worklist != NULL);
     if (!set_mapping(cast, options, err) || !start(cast, options, err)) {
         cast_close(cast);
         return false;

@@ -17,15 +17,17 @@ struct fhir_view {
     struct view_source source;
     enum fhir_version version; /* of those who do not say one */
     char *prefix;
+    bool orders; /* are taken */
 };
 
 struct fhir_view *fhir_view_new(struct archive *archive, const struct mapping_options *mapping,
-                                enum fhir_version version)
+                                enum fhir_version version, bool orders)
 {
     struct fhir_view *view = mem_alloc(sizeof *view);
     view->source = (struct view_source){ archive, mapping };
     view->version = version == FHIR_R5 ? FHIR_R5 : FHIR_R4;
     view->prefix = mem_copy_text("");
+    view->orders = orders;
     return view;
 }
 
@@ -51,7 +53,7 @@ static void metadata(struct request *request, struct response *response)
     if (!view_negotiate(request, response, view->version, &version))
         return;
     char *base = view_base(view, request);
-    view_answer_take(request, response, 200, capability_statement(base, version));
+    view_answer_take(request, response, 200, capability_statement(base, version, view->orders));
     free(base);
 }
 

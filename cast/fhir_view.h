@@ -9,8 +9,9 @@
 
 struct fhir_view;
 
-/* The options' strings must outlive the view. */
+/* The options' strings must outlive the view. `orders`: somebody else takes ServiceRequests below
+ * the same prefix, which the view tells of. */
 struct fhir_view *fhir_view_new(struct archive *archive, const struct mapping_options *mapping,
-                                enum fhir_version version);
+                                enum fhir_version version, bool orders);
 void fhir_view_free(struct fhir_view *view);
 struct route_table fhir_view_routes(struct fhir_view *view, const char *prefix);

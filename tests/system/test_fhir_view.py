@@ -240,6 +240,8 @@ def test_the_capabilities_are_those_that_work(server):
     assert statement["implementation"]["url"] == server.fhir_view
     resources = statement["rest"][0]["resource"]
     types = ["ImagingStudy", "Patient", "Endpoint", "Observation", "DiagnosticReport", "DocumentReference"]
+    orders = resources.pop()  # tried by tests of their own
+    assert (orders["type"], [i["code"] for i in orders["interaction"]]) == ("ServiceRequest", ["create"])
     assert [r["type"] for r in resources] == types
     strict = {"Prefer": "handling=strict"}
     for resource in resources:
