@@ -45,8 +45,8 @@ static unsigned read_identifier(const struct hl7_message *message, struct slice 
                                 const char *authority, struct identifier *identifier)
 {
     struct slice assigner = hl7_component(message, cx, 4);
-    char *issuer = identifier->person.issuer;
     memset(identifier, 0, sizeof(*identifier));
+    char *issuer = identifier->person.issuer;
     if (!copy(message, hl7_component(message, cx, 1), VR_LO, identifier->person.id))
         return 1;
     if (!copy(message, hl7_subcomponent(message, assigner, 1), VR_LO, issuer) ||

@@ -699,7 +699,7 @@ def test_the_server_stops_in_order_while_messages_come(start_server):
         except OSError:
             return
 
-    thread = threading.Thread(target=send)
+    thread = threading.Thread(target=send, daemon=True)
     thread.start()
     time.sleep(0.5)
     assert server.stop() == 0
@@ -744,9 +744,10 @@ def hapi_sender():
     return ["java", "-cp", f"{jar}:{(folder / 'target' / 'classpath.txt').read_text()}", "hl7test.Send"]
 
 
-def test_HAPI_sends_an_order_and_a_new_name(site, hapi_sender):
+def test_HAPI_sends_an_order_and_a_new_name(site, hapi_sender, tmp_path):
     placer, patient = unique("O"), unique("P")
-    ran = subprocess.run([*hapi_sender, str(site.hl7_port), placer, patient], capture_output=True, text=True, timeout=120)
+    ran = subprocess.run([*hapi_sender, str(site.hl7_port), placer, patient], cwd=tmp_path, capture_output=True, text=True,
+                         timeout=120)
     assert ran.returncode == 0, ran.stderr[-2000:]
     assert ran.stdout.splitlines() == ["AA true HAPI ACK", "AA true HAPI ACK", "AR true HAPI ACK"], ran.stdout
     entry, step = only(site, PatientID=patient)

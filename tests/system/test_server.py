@@ -215,7 +215,7 @@ def test_metrics_are_prometheus_text_and_count(start_server):
         values = {}
         for line in answer.text.splitlines():
             if not line.startswith("#"):
-                assert re.fullmatch(r'[a-z_]+(\{[a-z_]+="[^"]*"\})? -?\d+(\.\d+)?', line), line
+                assert re.fullmatch(r'[a-z_0-9]+(\{[a-z_]+="[^"]*"\})? -?\d+(\.\d+)?', line), line
                 name, number = line.split()
                 values[name] = float(number)
         return values
