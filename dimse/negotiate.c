@@ -31,6 +31,8 @@ static const struct {
     { UID_UPS_QUERY, SERVICE_UPS_QUERY },
 
     { UID_MODALITY_WORKLIST_FIND, SERVICE_WORKLIST },
+    { UID_MPPS, SERVICE_MPPS },
+    { UID_MPPS_RETRIEVE, SERVICE_MPPS_RETRIEVE },
 };
 
 enum service negotiate_service(const char *abstract_syntax, bool refuse_unknown)

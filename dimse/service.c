@@ -10,6 +10,9 @@ const struct service_row service_rows[] = {
     { C_GET_RQ, "C-GET", SERVICE_GET, ROLE_SCU, c_get },
     { N_ACTION_RQ, "N-ACTION", SERVICE_COMMITMENT, ROLE_SCU, n_action },
     { N_EVENT_REPORT_RQ, "N-EVENT-REPORT", SERVICE_COMMITMENT, ROLE_SCP, n_event_report },
+    { N_CREATE_RQ, "N-CREATE", SERVICE_MPPS, ROLE_SCU, mpps_create },
+    { N_SET_RQ, "N-SET", SERVICE_MPPS, ROLE_SCU, mpps_set },
+    { N_GET_RQ, "N-GET", SERVICE_MPPS_RETRIEVE, ROLE_SCU, mpps_get },
     { N_CREATE_RQ, "N-CREATE", SERVICE_AVAILABILITY, ROLE_SCU, availability_create },
 
     { N_CREATE_RQ, "N-CREATE", SERVICE_UPS_PUSH, ROLE_SCU, ups_create },

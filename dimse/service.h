@@ -20,6 +20,9 @@ service_function ups_get;             /* PS3.4 CC.2.7 */
 service_function ups_find;            /* PS3.4 CC.2.8 */
 service_function ups_action;          /* PS3.4 CC.2.1 to CC.2.3 */
 service_function c_find_worklist;     /* PS3.4 K.4.1 */
+service_function mpps_create;         /* PS3.4 F.7.2.1 */
+service_function mpps_set;            /* PS3.4 F.7.2.2 */
+service_function mpps_get;            /* PS3.4 F.8.2.1 */
 service_function availability_create; /* PS3.4 R.3.2.1 */
 
 /* Sends the reports that wait for this association. False when it has ended. */

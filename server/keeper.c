@@ -22,12 +22,13 @@ struct keeper {
 static bool keep(struct keeper *keeper, struct error *err)
 {
     const struct worklist_options *options = worklist_options(keeper->worklist);
-    size_t count = 0;
+    size_t count = 0, steps = 0;
     if (!events_tidy(keeper->worklist, err) ||
-        !workitem_purge(keeper->worklist, clock_unix_ms(), options->keep_done_ms, &count, err))
+        !workitem_purge(keeper->worklist, clock_unix_ms(), options->keep_done_ms, &count, err) ||
+        !worklist_purge(keeper->worklist, &steps, err))
         return false;
-    if (count)
-        log_info("worklist: work items forgotten count=%zu", count);
+    if (count || steps)
+        log_info("worklist: forgotten work_items=%zu steps=%zu", count, steps);
     return true;
 }
 

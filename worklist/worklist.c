@@ -3,9 +3,13 @@
 
 #include <stdlib.h>
 
+#include "base/clock.h"
 #include "base/memory.h"
+#include "dicom/date_time.h"
 #include "worklist/core.h"
+#include "worklist/step_parts.h"
 
+enum { PURGE_MAX = 1000 };
 #define KEEP_DONE_MS (INT64_C(90) * 24 * 3600 * 1000)
 
 bool worklist_open(struct storage *storage, const struct worklist_options *options,
@@ -31,4 +35,49 @@ void worklist_close(struct worklist *worklist)
 const struct worklist_options *worklist_options(const struct worklist *worklist)
 {
     return &worklist->options;
+}
+
+/* Step and performed step; work items have rules of their own (workitem.h). What is started and not
+ * over stays, however old it is. */
+static bool is_forgotten(const struct object *object, int64_t before_ms)
+{
+    return object->changed_ms < before_ms &&
+           (object->kind != OBJECT_STEP || step_is_over(object->state));
+}
+
+static bool purge_kind(struct worklist *worklist, enum object_kind kind, int64_t before_ms,
+                       size_t *count, struct error *err)
+{
+    char date[DATE_TEXT_SIZE];
+    struct object object = object_init();
+    struct object_walk *walk = NULL;
+    struct turn *turn = NULL;
+    bool found = true;
+    date_format(before_ms * 1000, date);
+    const struct object_range range = { .kind = kind, .shelf = OBJECT_DONE, .last = date };
+    bool ok = object_walk_open(worklist, &range, &walk, err);
+    while (ok && *count < PURGE_MAX && (ok = object_walk_next(walk, &object, &found, err)) &&
+           found) {
+        if (!is_forgotten(&object, before_ms))
+            continue;
+        ok = turn || turn_open(worklist, &turn, err);
+        ok = ok && turn_get(turn, kind, object.key, &object, &found, err);
+        if (ok && found && is_forgotten(&object, before_ms)) {
+            ok = turn_delete(turn, kind, object.key, &found, err);
+            (*count)++;
+        }
+    }
+    ok = ok && (!turn || turn_commit(turn, err));
+    turn_close(turn);
+    object_walk_close(walk);
+    object_release(&object);
+    return ok;
+}
+
+bool worklist_purge(struct worklist *worklist, size_t *count, struct error *err)
+{
+    int64_t before_ms = clock_unix_ms() - worklist->options.keep_done_ms;
+    *count = 0;
+    return purge_kind(worklist, OBJECT_STEP, before_ms, count, err) &&
+           purge_kind(worklist, OBJECT_PERFORMED, before_ms, count, err);
 }

@@ -88,7 +88,7 @@ def fragments(number, kind, content, size):
     return b"".join(data_pdu(pdv(number, kind | (LAST if piece is pieces[-1] else 0), piece)) for piece in pieces)
 
 
-US = {0x0100, 0x0110, 0x0120, 0x0700, 0x0800, 0x0900, 0x1002, 0x1008, 0x1020, 0x1021, 0x1022, 0x1023, 0x1031}
+US = {0x0100, 0x0903, 0x0110, 0x0120, 0x0700, 0x0800, 0x0900, 0x1002, 0x1008, 0x1020, 0x1021, 0x1022, 0x1023, 0x1031}
 UI = {0x0002, 0x0003, 0x1000, 0x1001}
 
 
@@ -120,7 +120,7 @@ def parse_command(content):
             value = struct.unpack("<H", value)[0]
         elif number == 0:
             assert struct.unpack("<I", value)[0] == len(content) - 12, "group length"
-        elif number == 0x0901:
+        elif number in (0x0901, 0x1005):
             value = [hi << 16 | lo for hi, lo in struct.iter_unpack("<HH", value)]
         else:
             value = value.decode("ascii").rstrip(" \0")
