@@ -12,6 +12,12 @@ void digest_sha256(struct slice bytes, uint8_t digest[DIGEST_SIZE])
         abort();
 }
 
+void digest_hmac_sha256(struct slice key, struct slice bytes, uint8_t digest[DIGEST_SIZE])
+{
+    if (gnutls_hmac_fast(GNUTLS_MAC_SHA256, key.data, key.size, bytes.data, bytes.size, digest) < 0)
+        abort();
+}
+
 bool digest_equal(const uint8_t a[DIGEST_SIZE], const uint8_t b[DIGEST_SIZE])
 {
     return gnutls_memcmp(a, b, DIGEST_SIZE) == 0;

@@ -99,6 +99,10 @@ static const struct {
     [METRIC_CAST_BREAKER] = { "hounsfield_cast_breaker", "gauge",
                               "The FHIR server: 0 answers, 1 is left alone for a pause, 2 is being "
                               "tried" },
+    [METRIC_WEBHOOK_EVENTS] = { "hounsfield_webhook_events_total", "counter",
+                                "Events that receivers of webhooks took" },
+    [METRIC_WEBHOOK_LAG] = { "hounsfield_webhook_lag", "gauge",
+                             "Feed entries that a receiver of webhooks has not got" },
 };
 
 static atomic_int_fast64_t values[METRIC_COUNT];

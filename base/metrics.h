@@ -39,8 +39,8 @@ enum metric {
     METRIC_PICTURE_CACHE_MISSES,
     METRIC_PICTURE_CACHE_BYTES, /* gauge */
     METRIC_HL7_ACCEPTED,
-    METRIC_HL7_FAILED,   /* answered AE or CE */
-    METRIC_HL7_REJECTED, /* answered AR or CR, or not readable */
+    METRIC_HL7_FAILED,      /* answered AE or CE */
+    METRIC_HL7_REJECTED,    /* answered AR or CR, or not readable */
     METRIC_HL7_CONNECTIONS, /* gauge */
     METRIC_HL7_CONNECTIONS_REFUSED,
     METRIC_ORDERS_FROM_FHIR,
@@ -54,6 +54,8 @@ enum metric {
     METRIC_CAST_IN_FLIGHT, /* gauge: studies */
     METRIC_CAST_OLDEST,    /* gauge: seconds */
     METRIC_CAST_BREAKER,   /* gauge: enum breaker_state */
+    METRIC_WEBHOOK_EVENTS,
+    METRIC_WEBHOOK_LAG, /* gauge: of the one that is furthest behind */
     METRIC_COUNT,
 };
 

@@ -34,6 +34,7 @@ struct fhir_client {
     int64_t connect_timeout_ms;
     int64_t timeout_ms;
     size_t answer_limit;
+    const char *peer;
     atomic_bool stopping;
     bool (*cancelled)(void *context);
     void *context;
@@ -93,6 +94,7 @@ bool fhir_client_open(const struct fhir_client_options *options, struct fhir_cli
                                                              : CONNECT_TIMEOUT_MS;
     client->timeout_ms = options->timeout_ms ? options->timeout_ms : TIMEOUT_MS;
     client->answer_limit = options->answer_limit ? options->answer_limit : ANSWER_LIMIT;
+    client->peer = options->peer ? options->peer : "the FHIR server";
     client->multi = curl_multi_init();
     client->easy = curl_easy_init();
     if (!client->multi || !client->easy)
@@ -208,6 +210,8 @@ static struct curl_slist *make_headers(const struct fhir_request *request)
         headers = add_header(headers, line);
         free(line);
     }
+    if (request->header)
+        headers = add_header(headers, request->header);
     return headers;
 }
 
@@ -272,17 +276,18 @@ static void prepare(struct fhir_client *client, const struct fhir_request *reque
     curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, request->method);
 }
 
-static bool fail(CURLcode code, bool overflowed, struct error *err)
+static bool fail(const struct fhir_client *client, CURLcode code, bool overflowed,
+                 struct error *err)
 {
     enum error_code kind = ERROR_IO;
     if (overflowed)
-        return error_set(err, ERROR_LIMIT, "the FHIR server's answer is too long");
+        return error_set(err, ERROR_LIMIT, "the answer of %s is too long", client->peer);
     if (code == CURLE_OPERATION_TIMEDOUT)
         kind = ERROR_TIMEOUT;
     else if (code == CURLE_GOT_NOTHING || code == CURLE_PARTIAL_FILE || code == CURLE_RECV_ERROR ||
              code == CURLE_SEND_ERROR)
         kind = ERROR_CLOSED;
-    return error_set(err, kind, "the FHIR server: %s", curl_easy_strerror(code));
+    return error_set(err, kind, "%s: %s", client->peer, curl_easy_strerror(code));
 }
 
 /* Runs the prepared request to its end, or until the client is stopped. */
@@ -311,9 +316,10 @@ static bool send_once(struct fhir_client *client, const struct fhir_request *req
 {
     *answer = (struct fhir_answer){ .retry_after_ms = -1,
                                     .body = buffer_up_to(client->answer_limit) };
-    const char *slash = *request->path && *request->path != '?' ? "/" : "";
+    const char *path = request->url ? "" : request->path;
+    const char *slash = *path && *path != '?' ? "/" : "";
     char *url = request->url ? mem_copy_text(request->url)
-                             : mem_format("%s%s%s", client->base, slash, request->path);
+                             : mem_format("%s%s%s", client->base, slash, path);
     struct curl_slist *headers = make_headers(request);
     CURLcode code;
     long status = 0;
@@ -329,7 +335,7 @@ static bool send_once(struct fhir_client *client, const struct fhir_request *req
     if (!ended)
         error_set(err, ERROR_STOPPED, "the request to the FHIR server was stopped");
     else if (code != CURLE_OK)
-        fail(code, answer->body.overflowed, err);
+        fail(client, code, answer->body.overflowed, err);
     else
         ok = true;
 

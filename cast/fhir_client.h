@@ -24,6 +24,7 @@ struct fhir_client_options {
     int64_t connect_timeout_ms; /* 0: 10 s */
     int64_t timeout_ms;         /* of a request in all, 0: 120 s */
     size_t answer_limit;        /* 0: 64 MiB */
+    const char *peer;           /* whom errors speak of; NULL: "the FHIR server". Not copied */
 };
 
 /* ERROR_INVALID says what is wrong with them. */
@@ -51,6 +52,7 @@ struct fhir_request {
     const char *path;     /* below the base: "Patient?identifier=..."; "" for the base itself */
     struct slice body;    /* JSON; empty: none */
     const char *if_match; /* or NULL, "" */
+    const char *header;   /* one more, as a whole line; or NULL */
 };
 
 struct fhir_answer {

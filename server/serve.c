@@ -16,6 +16,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "cast/cast.h"
+#include "cast/webhook.h"
 #include "dicomweb/dicomweb.h"
 #include "dimse/peers.h"
 #include "hl7/server.h"
@@ -41,6 +42,7 @@ struct server {
     struct worklist *worklist;
     struct keeper *keeper;
     struct cast *cast;
+    struct webhooks *webhooks;
     struct dicomweb *dicomweb;
     struct http_server *http;
     struct conformance *conformance;
@@ -178,6 +180,17 @@ static bool open_cast(struct server *server, const struct settings *settings, st
                     .issuers = (const char *const *)settings->orders_issuers.items },
     };
     return cast_open(server->archive, &options, &server->cast, err);
+}
+
+static bool open_webhooks(struct server *server, const struct settings *settings, struct error *err)
+{
+    const struct webhook_options options = {
+        .urls = (const char *const *)settings->webhook_urls.items,
+        .secret_file = or_null(settings->webhook_secret_file),
+        .tls_ca = or_null(settings->webhook_tls_ca),
+        .proxy = or_null(settings->webhook_proxy),
+    };
+    return webhooks_open(server->archive, &options, &server->webhooks, err);
 }
 
 static struct http_options http_options(const struct settings *settings, const struct users *users)
@@ -386,6 +399,7 @@ static void close_all(struct server *server)
     /* Before who waits for an operation of it. */
     if (server->cast)
         cast_stop(server->cast);
+    webhooks_stop(server->webhooks);
     control_close(server->control);
     if (server->archive)
         changes_wake(server->archive);
@@ -405,6 +419,7 @@ static void close_all(struct server *server)
     verifier_close(server->verifier);
     if (server->cast)
         cast_close(server->cast);
+    webhooks_close(server->webhooks);
     if (server->dicomweb)
         dicomweb_free(server->dicomweb);
     keeper_close(server->keeper);
@@ -461,9 +476,10 @@ bool serve(const struct settings *settings, int flag_count, char **flags, struct
         !open_compactor(&server, settings, err) ||
         !tag_indexer_open(server.archive, &server.indexer, err) ||
         (settings->amend_patients && !amender_open(server.archive, &server.amender, err)) ||
-        !open_cast(&server, settings, err) || !open_control(&server, settings, err) ||
-        !open_http(&server, settings, err) || !keeper_open(server.worklist, &server.keeper, err) ||
-        !open_dimse(&server, settings, err) || !open_hl7(&server, settings, err))
+        !open_cast(&server, settings, err) || !open_webhooks(&server, settings, err) ||
+        !open_control(&server, settings, err) || !open_http(&server, settings, err) ||
+        !keeper_open(server.worklist, &server.keeper, err) || !open_dimse(&server, settings, err) ||
+        !open_hl7(&server, settings, err))
         goto out;
     log_info("server: ready version=%s ae_title=\"%s\" dimse=%s:%d http=%s:%d dicomweb=%s fhir=%s "
              "data=%s cast=%s ms=%d",

@@ -24,6 +24,7 @@ enum setting_type {
     UIDS,
     NETWORKS,
     GROUPS,
+    URLS,
     ISSUERS,
     PEERS,
     USERS,
@@ -185,6 +186,10 @@ static const struct setting table[] = {
     { "fhir.orders.issuers", ISSUERS, AT(orders_issuers), 0, 0, NULL, NULL, NULL },
     { "fhir.withhold", GROUPS, AT(cast_withhold), 0, 0, NULL, NULL, NULL },
     { "fhir.viewWithhold", GROUPS, AT(view_withhold), 0, 0, NULL, NULL, NULL },
+    { "webhook.urls", URLS, AT(webhook_urls), 0, 0, NULL, NULL, NULL },
+    { "webhook.secretFile", TEXT, AT(webhook_secret_file), 0, 0, NULL, NULL, NULL },
+    { "webhook.tlsCa", TEXT, AT(webhook_tls_ca), 0, 0, NULL, NULL, NULL },
+    { "webhook.proxy", TEXT, AT(webhook_proxy), 0, 0, NULL, NULL, NULL },
 };
 enum { TABLE_SIZE = sizeof(table) / sizeof(table[0]) };
 
@@ -209,6 +214,12 @@ static bool is_origin(const char *text)
     if (!strcmp(text, "*"))
         return true;
     return host && host > text && host[3] && strlen(text) < 256 && !strpbrk(host + 3, "/?# \t\r\n");
+}
+
+static bool is_url(const char *text)
+{
+    return (!strncmp(text, "http://", 7) || !strncmp(text, "https://", 8)) && strlen(text) < 2048 &&
+           !strpbrk(text, " \t\r\n\"");
 }
 
 static bool is_group_of_cast(const char *text)
@@ -242,6 +253,7 @@ static const struct list_kind {
     { UIDS, uid_is_valid, "UIDs" },
     { NETWORKS, http_is_network, "addresses or networks, such as 10.0.0.0/8" },
     { GROUPS, is_group_of_cast, "groups of what is cast (the file of settings names them)" },
+    { URLS, is_url, "URLs, such as https://hook.example.org/images" },
     { ISSUERS, is_issuer, "systems and issuers, such as http://hospital.example/mrn=HOSP" },
     { ORIGINS, is_origin, "origins, such as https://viewer.example.org" },
 };
@@ -303,6 +315,7 @@ static bool apply(struct settings *settings, const struct setting *setting, cons
     case UIDS:
     case NETWORKS:
     case GROUPS:
+    case URLS:
     case ISSUERS:
     case PEERS:
     case USERS:
@@ -524,6 +537,7 @@ void settings_free(struct settings *settings)
     clear_list(&settings->viewer_origins);
     clear_list(&settings->cast_withhold);
     clear_list(&settings->view_withhold);
+    clear_list(&settings->webhook_urls);
     clear_list(&settings->orders_issuers);
     settings_release_lists(settings);
     free(settings);

@@ -135,6 +135,10 @@ struct settings {
     char *cast_removal;
     struct text_list cast_withhold;
     struct text_list view_withhold;
+    struct text_list webhook_urls;
+    char *webhook_secret_file;
+    char *webhook_tls_ca;
+    char *webhook_proxy;
     double orders_every_seconds;
     char *orders_modality;
     char *orders_station;
