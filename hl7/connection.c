@@ -54,6 +54,7 @@ struct hl7_connection *hl7_connection_new_take(int fd, const struct sockaddr *ad
 {
     struct hl7_connection *connection = mem_alloc(sizeof(*connection));
     char host[ADDRESS_TEXT_SIZE];
+    pthread_mutex_init(&connection->turn, NULL);
     connection->fd = fd;
     connection->address = address_of(address);
     address_format(&connection->address, host);
@@ -76,6 +77,7 @@ void hl7_connection_free(struct hl7_connection *connection)
         return;
     tls_free(connection->tls);
     close(connection->fd);
+    pthread_mutex_destroy(&connection->turn);
     mllp_release(&connection->mllp);
     buffer_release(&connection->out);
     free(connection);

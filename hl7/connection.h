@@ -4,6 +4,7 @@
  * messages are received and answered in order, what cannot be sent waits. It never blocks but for
  * the durability of a message. One thread at a time. */
 
+#include <pthread.h>
 #include <stdatomic.h>
 
 #include "hl7/configuration.h"
@@ -19,6 +20,7 @@ enum hl7_turn {
 struct hl7_connection {
     struct hl7_connection *previous; /* in the server's list */
     struct hl7_connection *next;
+    pthread_mutex_t turn; /* held from being woken to being armed again */
     int fd;
     struct tls *tls; /* NULL: plain */
     bool is_shaken;  /* the handshake is done */

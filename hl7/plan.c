@@ -110,6 +110,7 @@ struct hl7_action *hl7_plan_add(struct hl7_plan *plan, enum hl7_action_kind kind
                       "more than %d orders, patients or reports in one message", HL7_MAX_ACTIONS);
         return NULL;
     }
+    plan->actions = mem_resize_array(plan->actions, plan->count + 1, sizeof(*plan->actions));
     struct hl7_action *action = &plan->actions[plan->count++];
     memset(action, 0, sizeof(*action));
     action->kind = kind;
@@ -139,6 +140,7 @@ void hl7_plan_free(struct hl7_plan *plan)
             draft_release(&action->steps[j]);
         free(action->steps);
     }
+    free(plan->actions);
     free(plan);
 }
 

@@ -47,7 +47,7 @@ struct hl7_action {
 };
 
 struct hl7_plan {
-    struct hl7_action actions[HL7_MAX_ACTIONS];
+    struct hl7_action *actions; /* HL7_MAX_ACTIONS at most */
     size_t count;
     int64_t message_us; /* when it was so: EVN-2 when that is before MSH-7, else MSH-7 */
     struct hl7_notes notes;
@@ -69,7 +69,7 @@ bool hl7_plan_make(const struct hl7_configuration *configuration, const struct h
                    struct hl7_fault *fault);
 void hl7_plan_free(struct hl7_plan *plan);
 
-/* The next action, NULL with a fault when there are too many. */
+/* The next action, NULL with a fault when there are too many. Pointers to others end. */
 struct hl7_action *hl7_plan_add(struct hl7_plan *plan, enum hl7_action_kind kind,
                                 const struct hl7_segment *segment, struct hl7_fault *fault);
 struct draft *hl7_action_add_step(struct hl7_action *action); /* NULL: too many */

@@ -9,6 +9,7 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/audit.h"
@@ -108,9 +109,13 @@ static void *work(void *argument)
             return NULL;
         struct hl7_connection *connection = event.data.ptr;
         struct hl7_configuration *configuration = current(server);
+        /* Armed, it may be another thread's before this one has returned from arming it. */
+        pthread_mutex_lock(&connection->turn);
         enum hl7_turn turn = hl7_connection_turn(connection, configuration, &server->budget);
+        bool ends = turn == HL7_TURN_END || !arm(server, connection, EPOLL_CTL_MOD, turn);
+        pthread_mutex_unlock(&connection->turn);
         hl7_configuration_release(configuration);
-        if (turn == HL7_TURN_END || !arm(server, connection, EPOLL_CTL_MOD, turn))
+        if (ends)
             drop(server, connection);
     }
 }
@@ -305,6 +310,7 @@ bool hl7_server_open(struct archive *archive, struct worklist *worklist,
     *out = NULL;
     if (!options->port && !options->tls_port)
         return true;
+    tzset(); /* before there are threads that ask for the zone */
     struct hl7_server *server = mem_alloc(sizeof(*server));
     server->archive = archive;
     server->worklist = worklist;

@@ -273,10 +273,14 @@ bool hl7_instant(struct slice stamp, int64_t *us)
     *us = span.first_us;
     if (date_time_has_offset(text))
         return true;
+    /* What is ahead of UTC there and then: looked up where it would be in UTC, then where it is. */
     time_t seconds = (time_t)(span.first_us / 1000000);
-    struct tm parts;
-    gmtime_r(&seconds, &parts);
-    parts.tm_isdst = -1;
-    *us = (int64_t)mktime(&parts) * 1000000 + span.first_us % 1000000;
+    time_t place = seconds;
+    for (int i = 0; i < 2; i++) {
+        struct tm parts;
+        localtime_r(&place, &parts);
+        place = seconds - parts.tm_gmtoff;
+    }
+    *us = (int64_t)place * 1000000 + span.first_us % 1000000;
     return true;
 }
