@@ -174,6 +174,7 @@ static bool start_follower(struct cast *cast, const struct cast_options *options
         .workers = options->workers,
         .removal = removal_of(options->removal),
         .strict = options->strict,
+        .looks_up = options->looks_up,
         .version = version_of(options),
     };
     warn_of_plain_text(client->url, cast->bearer || client->user);

@@ -55,8 +55,9 @@ struct cast_options {
         const char *const
             *issuers; /* as in struct service_request_options; must outlive the cast */
     } orders;
-    bool strict; /* park a study that cannot be mapped whole; else its rest is cast, with a
-                    note */
+    bool looks_up; /* Practitioners, orders and visits that the FHIR server has are referred to */
+    bool strict;   /* park a study that cannot be mapped whole; else its rest is cast, with a
+                      note */
 };
 
 struct cast;

@@ -278,7 +278,8 @@ bool follower_round_open(struct follower *follower, struct round *round, struct 
                              .mapping = &follower->mapping,
                              .shared = follower->shared,
                              .removal = follower->removal,
-                             .strict = follower->strict };
+                             .strict = follower->strict,
+                             .looks_up = follower->looks_up };
     return fhir_client_open(&follower->client, &round->client, err);
 }
 
@@ -300,6 +301,7 @@ static struct follower *follower_new(struct archive *archive,
     follower->mapping = options->mapping;
     follower->removal = options->removal;
     follower->strict = options->strict;
+    follower->looks_up = options->looks_up;
     follower->shared = round_shared_new(options->version);
     follower->changes = mem_alloc_array(CHANGES_AT_ONCE, sizeof *follower->changes);
     follower->workers = mem_alloc_array(workers, sizeof *follower->workers);

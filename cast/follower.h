@@ -21,6 +21,7 @@ struct follower_options {
     unsigned workers; /* studies in flight; 0: FOLLOWER_WORKERS */
     enum removal removal;
     bool strict;
+    bool looks_up;             /* see round.h */
     enum fhir_version version; /* the server's; FHIR_UNKNOWN: it is asked */
 };
 

@@ -30,6 +30,7 @@ struct follower {
     struct round_shared *shared;
     enum removal removal;
     bool strict;
+    bool looks_up;
     atomic_bool stopping;
 
     /* The order of the two locks: position_lock, lock. The first is held while a position is

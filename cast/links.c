@@ -114,25 +114,27 @@ static void set_reference(cJSON *object, const struct link *link)
     json_set_text(object, "reference", link->reference);
 }
 
-static void apply_here(const struct links *links, cJSON *object)
+static bool apply_here(const struct links *links, cJSON *object)
 {
     const char *type = json_text(object, "type");
     const cJSON *identifier = json_get(object, "identifier");
     if (!type || !cJSON_IsObject(identifier) || json_get(object, "reference"))
-        return;
+        return false;
     const struct link *link = find(links, type, identifier);
     if (link)
         set_reference(object, link);
+    return link != NULL;
 }
 
-void links_apply(const struct links *links, cJSON *resource)
+bool links_apply(const struct links *links, cJSON *resource)
 {
     cJSON *parents[MAX_DEPTH];
     size_t depth = 0;
+    bool changed = false;
     cJSON *item = resource;
     while (item) {
-        if (cJSON_IsObject(item))
-            apply_here(links, item);
+        if (cJSON_IsObject(item) && apply_here(links, item))
+            changed = true;
         if (item->child && depth < MAX_DEPTH && (cJSON_IsObject(item) || cJSON_IsArray(item))) {
             parents[depth++] = item;
             item = item->child;
@@ -142,4 +144,5 @@ void links_apply(const struct links *links, cJSON *resource)
             item = parents[--depth];
         item = item == resource ? NULL : item->next;
     }
+    return changed;
 }

@@ -20,5 +20,6 @@ bool links_add(struct links *links, const char *type, const cJSON *identifier,
                const char *reference, bool ours);
 /* NULL when it is not known. Borrowed. */
 const char *links_find(const struct links *links, const char *type, const cJSON *identifier);
-/* Every logical reference in `resource` that is known becomes a literal one. */
-void links_apply(const struct links *links, cJSON *resource);
+/* Every logical reference in `resource` that is known becomes a literal one. Tells whether
+ * there was any. */
+bool links_apply(const struct links *links, cJSON *resource);

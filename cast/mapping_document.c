@@ -58,7 +58,8 @@ static void map_by_kind(struct map_document *document)
         return;
     if (content_is_there(document->instance->document))
         content_tree_init(&document->tree, document->instance->document);
-    if (strcmp(sop_class, "1.2.840.10008.5.1.4.1.1.88.59") == 0)
+    bool is_key_objects = strcmp(sop_class, "1.2.840.10008.5.1.4.1.1.88.59") == 0;
+    if (is_key_objects && document->tree.count)
         map_key_objects(document);
     else if (is_dose_report(document))
         map_dose_report(document);

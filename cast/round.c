@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "archive/study.h"
+#include "base/clock.h"
 #include "base/fault.h"
 #include "base/log.h"
 #include "base/memory.h"
@@ -19,7 +20,8 @@
 enum {
     BODY_MAX = 256 << 20,
     QUERY_MAX = 32 * 1024,
-    KNOWN_MAX = 10000, /* resources that are remembered */
+    KNOWN_MAX = 10000,         /* resources that are remembered */
+    KNOWN_MS = 10 * 60 * 1000, /* and for how long: others may come and go */
 };
 
 #define CLAIM_ENDPOINTS "endpoints"
@@ -31,6 +33,7 @@ struct round_shared {
      * Guarded by lock. */
     char endpoints[MAPPING_ENDPOINTS][128];
     enum fhir_version version; /* guarded by lock, too */
+    int64_t known_since_ms;    /* of what follows; guarded by lock, too */
     struct links *known;       /* of others that are shared by studies; guarded by lock, too */
 };
 
@@ -362,10 +365,21 @@ struct claims *round_claims(struct round *round)
     return round->shared->claims;
 }
 
+/* Under the lock. */
+static void forget_known(struct round_shared *shared, int64_t now_ms)
+{
+    links_free(shared->known);
+    shared->known = links_new();
+    shared->known_since_ms = now_ms;
+}
+
 char *round_known(struct round *round, const char *type, const cJSON *identifier)
 {
     struct round_shared *shared = round->shared;
+    int64_t now_ms = clock_monotonic_ms();
     pthread_mutex_lock(&shared->lock);
+    if (now_ms - shared->known_since_ms > KNOWN_MS)
+        forget_known(shared, now_ms);
     const char *reference = links_find(shared->known, type, identifier);
     char *copy = reference ? mem_copy_text(reference) : NULL;
     pthread_mutex_unlock(&shared->lock);
@@ -474,6 +488,8 @@ static enum round_result plan_imaging_study(struct round *round, struct update *
         json_append_take(json_need_array(json_get(mapping->imaging_study, "meta"), "tag"),
                          coding_new(MAPPING_TAG_SYSTEM, ROUND_TAG_DOCUMENTS, NULL));
     links_apply(update->links, mapping->imaging_study);
+    if (mapping_is_of(update->imaging_study.best, round->mapping->source))
+        changed = links_apply(update->links, update->imaging_study.best) || changed;
     update->has_documents = round_has_documents(round, update->imaging_study.best);
     if (result == ROUND_DONE) {
         char *reference = round_plan(update->bundle, &update->imaging_study, mapping->imaging_study,
@@ -502,8 +518,7 @@ static void forget_shared(struct round *round)
 {
     pthread_mutex_lock(&round->shared->lock);
     memset(round->shared->endpoints, 0, sizeof round->shared->endpoints);
-    links_free(round->shared->known);
-    round->shared->known = links_new();
+    forget_known(round->shared, clock_monotonic_ms());
     pthread_mutex_unlock(&round->shared->lock);
 }
 
@@ -519,6 +534,8 @@ static enum round_result update_claimed(struct round *round, const struct mappin
     if (result == ROUND_DONE)
         result = round_plan_devices(round, update.bundle, mapping, update.links, &update.remembered,
                                     &update.claimed_devices, report);
+    if (result == ROUND_DONE)
+        result = round_link_others(round, mapping, update.links, &update.remembered, report);
     if (result == ROUND_DONE)
         result = plan_imaging_study(round, &update, mapping, report);
     if (result == ROUND_DONE)

@@ -39,8 +39,9 @@ struct round {
     const struct mapping_options *mapping;
     struct round_shared *shared;
     enum removal removal;
-    bool strict; /* a study that cannot be mapped whole is refused */
-    bool dry;    /* finds out what differs, and writes nothing */
+    bool looks_up; /* Practitioners, orders and visits that the server has are referred to */
+    bool strict;   /* a study that cannot be mapped whole is refused */
+    bool dry;      /* finds out what differs, and writes nothing */
 };
 
 struct round_report {

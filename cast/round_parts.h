@@ -56,6 +56,12 @@ enum round_result round_plan_devices(struct round *round, struct bundle *bundle,
                                      const struct mapping *mapping, struct links *links,
                                      bool *remembered, bool *claimed, struct round_report *report);
 
+/* round_others.c: adds links to Practitioners, ServiceRequests and Encounters that the server has.
+ * *remembered: one of them was known from before. */
+enum round_result round_link_others(struct round *round, const struct mapping *mapping,
+                                    struct links *links, bool *remembered,
+                                    struct round_report *report);
+
 /* An ImagingStudy with it has documents, or had. */
 #define ROUND_TAG_DOCUMENTS "documents"
 

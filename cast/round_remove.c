@@ -87,29 +87,37 @@ static enum round_result detach(struct round *round, cJSON *held, bool *changed,
     return result;
 }
 
+/* What refers to the ImagingStudy goes first, also where that is others'. An archive that has the
+ * study yet sees to what is handed over to it. */
+static enum round_result remove_documents(struct round *round, const char *study_uid,
+                                          const cJSON *held, bool hand_over, unsigned attempt,
+                                          struct round_report *report)
+{
+    if (!round_has_documents(round, held))
+        return ROUND_DONE;
+    return round_remove_documents(round, study_uid, hand_over, attempt, report);
+}
+
 /* An ImagingStudy of ours goes, or is kept by policy; one that another archive has too loses what
  * is ours; one that others made stays as it is. */
 static enum round_result remove_one(struct round *round, const char *study_uid, const cJSON *held,
                                     unsigned attempt, struct round_report *report)
 {
     bool changed = false, others = false;
-    if (!mapping_is_ours(held) || merge_is_withdrawn(held))
+    if (!mapping_is_ours(held))
+        return remove_documents(round, study_uid, held, false, attempt, report);
+    if (merge_is_withdrawn(held))
         return ROUND_DONE;
     bool is_own = mapping_is_of(held, round->mapping->source);
     cJSON *rest = json_copy(held);
     enum round_result result = detach(round, rest, &changed, &others, report);
+    if (result == ROUND_DONE)
+        result = remove_documents(round, study_uid, held, others || !is_own, attempt, report);
     if (result != ROUND_DONE || (!is_own && !changed)) {
         cJSON_Delete(rest);
         return result;
     }
     report->extra = true;
-    /* What refers to it goes first. */
-    if (is_own && round_has_documents(round, held))
-        result = round_remove_documents(round, study_uid, others, attempt, report);
-    if (result != ROUND_DONE) {
-        cJSON_Delete(rest);
-        return result;
-    }
     if (!is_own || others) {
         if (is_own)
             merge_hand_over(rest);

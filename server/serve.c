@@ -167,6 +167,7 @@ static bool open_cast(struct server *server, const struct settings *settings, st
         .ae_title = settings->ae_title,
         .timezone = or_null(settings->timezone),
         .strict = settings->strict_mapping,
+        .looks_up = settings->cast_looks_up,
         .withhold = (const char *const *)settings->cast_withhold.items,
         .view_withhold = (const char *const *)settings->view_withhold.items,
         .workers = (unsigned)settings->cast_workers,

@@ -177,6 +177,7 @@ static const struct setting table[] = {
     { "fhir.identifierSystem", TEXT, AT(identifier_system), 0, 0, NULL, NULL, NULL },
     { "fhir.timezone", TEXT, AT(timezone), 0, 0, NULL, NULL, NULL },
     { "fhir.strict", BOOLEAN, AT(strict_mapping), 0, 0, NULL, NULL, NULL },
+    { "fhir.lookUp", BOOLEAN, AT(cast_looks_up), 0, 0, NULL, NULL, NULL },
     { "fhir.studiesAtOnce", NUMBER, AT(cast_workers), 1, 64, NULL, NULL, NULL },
     { "fhir.timeoutSeconds", NUMBER, AT(fhir_timeout_seconds), 0.1, 3600, NULL, NULL, NULL },
     { "fhir.onRemoval", TEXT, AT(cast_removal), 0, 0, NULL, NULL, NULL },

@@ -131,6 +131,7 @@ struct settings {
     char *identifier_system;
     char *timezone;
     bool strict_mapping;
+    bool cast_looks_up;
     double cast_workers;
     char *cast_removal;
     struct text_list cast_withhold;

@@ -179,3 +179,21 @@ TEST(an_id_that_would_lead_elsewhere_is_not_followed)
     CHECK(!search_answer_survivor(merged));
     cJSON_Delete(merged);
 }
+
+TEST(FHIR_05_a_deletion_is_an_entry_with_the_version_that_was_read)
+{
+    struct bundle *bundle = bundle_new("http://fhir.example/r4");
+    struct buffer text = buffer_up_to(4096);
+    cJSON *held = sample_json("{'resourceType':'Observation','id':'7','meta':{'versionId':'3'}}");
+    bundle_delete(bundle, held);
+    bundle_print(bundle, &text);
+    cJSON *tree = NULL;
+    struct error err;
+    CHECK_OK(json_parse(buffer_slice(&text), &tree, &err), err);
+    CHECK_JSON(sample_at(tree, "entry/0"), "{'request':{'method':'DELETE','url':'Observation/7',"
+                                           "'ifMatch':'W/\\\"3\\\"'}}");
+    cJSON_Delete(tree);
+    cJSON_Delete(held);
+    buffer_release(&text);
+    bundle_free(bundle);
+}

@@ -85,3 +85,40 @@ TEST(a_text_of_very_many_values_is_refused_before_it_takes_memory)
     CHECK(!tree);
     buffer_release(&text);
 }
+
+TEST(a_decimal_string_is_a_number_with_its_digits)
+{
+    static const struct {
+        const char *ds;
+        const char *number; /* NULL: it is none */
+    } cases[] = {
+        { "12.50", "12.50" },
+        { "+1", "1" },
+        { " -0.5 ", "-0.5" },
+        { ".5", "0.5" },
+        { "5.", "5" },
+        { "007", "7" },
+        { "0", "0" },
+        { "000", "0" },
+        { "-.25", "-0.25" },
+        { "1E-3", "1E-3" },
+        { "1.5e+10", "1.5e+10" },
+        { "", NULL },
+        { ".", NULL },
+        { "-", NULL },
+        { "1 2", NULL },
+        { "1,5", NULL },
+        { "NaN", NULL },
+        { "1e", NULL },
+        { "0x10", NULL },
+        { "--1", NULL },
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        cJSON *number = json_decimal(cases[i].ds);
+        if (!cases[i].number != !number)
+            test_fail(__FILE__, __LINE__, "\"%s\"", cases[i].ds);
+        if (number)
+            CHECK_TEXT(number->valuestring, cases[i].number);
+        cJSON_Delete(number);
+    }
+}

@@ -320,6 +320,19 @@ TEST(documents_that_report_nothing_are_not_mapped)
     sample_free(sample);
 }
 
+TEST(documents_without_content_say_nothing)
+{
+    static const char *const classes[] = { ENHANCED, KEY_OBJECTS, DOSE };
+    for (size_t i = 0; i < sizeof classes / sizeof *classes; i++) {
+        struct sample *sample;
+        struct mapping mapping;
+        map_document(&mapping, &sample, classes[i], sample_dataset(HEADER));
+        CHECK_INT(cJSON_GetArraySize(mapping.documents), 0);
+        mapping_release(&mapping);
+        sample_free(sample);
+    }
+}
+
 TEST(HOS_21_measurements_without_end_are_cut_and_told)
 {
     struct sample *sample;

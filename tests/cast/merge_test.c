@@ -220,3 +220,54 @@ TEST(FHIR_05_a_study_that_cannot_be_deleted_is_withdrawn)
     CHECK(!merge_withdraw(held, "entered-in-error"));
     cJSON_Delete(held);
 }
+
+TEST(FHIR_05_what_a_document_said_agrees_with_it_afterwards)
+{
+    static const char mapped[] =
+        "{'resourceType':'Observation'," RICH_META ",'identifier':[{'system':'a','value':'1'}],"
+        "'status':'final','code':{'text':'Length'},'valueQuantity':{'value':2.50}}";
+    cJSON *held = sample_json("{'resourceType':'Observation','id':'7'," RICH_META
+                              ",'identifier':[{'system':'a','value':'1'},{'value':'theirs'}],"
+                              "'status':'preliminary','code':{'text':'Length'},"
+                              "'dataAbsentReason':{'text':'x'},'note':[{'text':'theirs'}]}");
+    cJSON *wanted = sample_json(mapped);
+    CHECK(merge_resource(held, wanted));
+    CHECK_JSON(held, "{'resourceType':'Observation','id':'7'," RICH_META
+                     ",'identifier':[{'system':'a','value':'1'},{'value':'theirs'}],"
+                     "'status':'final','code':{'text':'Length'},'valueQuantity':{'value':2.50},"
+                     "'note':[{'text':'theirs'}]}");
+    CHECK(!merge_resource(held, wanted));
+    cJSON_Delete(held);
+    cJSON_Delete(wanted);
+}
+
+TEST(what_others_say_of_a_document_is_left_alone)
+{
+    static const char *const types[] = { "Observation", "DiagnosticReport", "DocumentReference",
+                                         "Device" };
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
+        char *text = mem_format("{'resourceType':'%s','id':'7','status':'final'}", types[i]);
+        char *ours = mem_format("{'resourceType':'%s'," RICH_META ",'status':'x','type':{}}",
+                                types[i]);
+        cJSON *held = sample_json(text), *wanted = sample_json(ours);
+        CHECK(!merge_resource(held, wanted));
+        CHECK_JSON(held, text);
+        cJSON_Delete(held);
+        cJSON_Delete(wanted);
+        free(text);
+        free(ours);
+    }
+}
+
+TEST(FHIR_05_a_document_that_is_gone_is_withdrawn_once)
+{
+    cJSON *held = sample_json("{'resourceType':'Observation','status':'final','value':1}");
+    CHECK(merge_withdraw_document(held, "cancelled"));
+    CHECK_JSON(held, "{'resourceType':'Observation','status':'cancelled','value':1}");
+    CHECK(!merge_withdraw_document(held, "cancelled"));
+    cJSON_Delete(held);
+    held = sample_json("{'resourceType':'DocumentReference','status':'current'}");
+    CHECK(merge_withdraw_document(held, "cancelled")); /* it has no such status */
+    CHECK_TEXT(json_text(held, "status"), "entered-in-error");
+    cJSON_Delete(held);
+}

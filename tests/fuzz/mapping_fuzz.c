@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-/* One byte for the transfer syntax, then a data set. What the scan lets pass is mapped as a study
- * of one instance: no string, object or array may be empty, and what is mapped once again is the
- * same. */
+/* One byte for the transfer syntax and what kind of document it is taken for, then a data set. What
+ * the scan lets pass is mapped as a study of one instance: no string, object or array may be empty,
+ * what is mapped once again is the same, and no two resources have one identity. */
 #include "cast/mapping.h"
 
 #include <stdlib.h>
 
+#include "cast/identifier.h"
+#include "cast/links.h"
 #include "cast/merge.h"
 #include "cast/patient_id.h"
 #include "dicom/scan.h"
@@ -44,12 +46,32 @@ static void check_patient_id(const cJSON *patient)
         abort();
 }
 
-static void map(const struct dataset *header)
+/* As a round does it: every reference to what is made here becomes a literal one. */
+static void check_documents(const struct mapping *mapping)
+{
+    struct links *links = links_new();
+    const cJSON *each;
+    if (cJSON_GetArraySize(mapping->documents) > 1000)
+        abort();
+    for (each = json_first(mapping->documents); each; each = each->next)
+        if (!links_add(links, json_text(each, "resourceType"), identifier_of_resource(each), "X/1",
+                       true))
+            abort();
+    for (cJSON *linked = json_first(mapping->documents); linked; linked = linked->next) {
+        check_tree(linked);
+        check_text(linked);
+        links_apply(links, linked);
+        check_tree(linked);
+    }
+    links_free(links);
+}
+
+static void map(const struct dataset *header, const char *sop_class)
 {
     static const struct mapping_options options = { .prefix = "urn:x",
                                                     .dicomweb_url = "http://x/y",
                                                     .timezone = "Z" };
-    struct study_instance instance = { "1.2.3.4", "1.2.840.10008.5.1.4.1.1.2", header, NULL };
+    struct study_instance instance = { "1.2.3.4", sop_class, header, header };
     struct study_series series = { "1.2.3", header, header, 1, &instance };
     struct study study = { "1.2", header, header, 1, 1, &series, 0 };
     struct mapping mapping;
@@ -60,6 +82,9 @@ static void map(const struct dataset *header)
     check_text(mapping.patient);
     check_text(mapping.imaging_study);
     check_patient_id(mapping.patient);
+    check_documents(&mapping);
+    for (const cJSON *each = json_first(mapping.devices); each; each = each->next)
+        check_tree(each);
     mapping_release(&mapping);
 }
 
@@ -67,6 +92,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static const char *const syntaxes[] = { UID_EXPLICIT_LITTLE_ENDIAN, UID_IMPLICIT_LITTLE_ENDIAN,
                                             UID_EXPLICIT_BIG_ENDIAN };
+    static const char *const classes[] = {
+        "1.2.840.10008.5.1.4.1.1.88.33", /* a report; a dose report by its title */
+        "1.2.840.10008.5.1.4.1.1.88.59", /* key objects */
+        "1.2.840.10008.5.1.4.1.1.104.1", /* encapsulated */
+    };
     if (size < 1)
         return 0;
     const struct transfer_syntax *syntax = transfer_syntax_find(slice_text(syntaxes[data[0] % 3]));
@@ -76,7 +106,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (scan_write(scan, slice_of(data + 1, size - 1), NULL) && scan_finish(scan, NULL)) {
         const struct elision *elisions = scan_elisions(scan, &count);
         if (dataset_open(scan_header(scan), syntax, elisions, count, &dataset, NULL))
-            map(dataset);
+            map(dataset, classes[data[0] / 3 % 3]);
     }
     dataset_close(dataset);
     scan_free(scan);

@@ -6,9 +6,10 @@ import subprocess
 
 import pytest
 import requests
-from fhir_proxy import Proxy
+from fhir_proxy import Proxy, answer
 from pydicom import dcmread
 from pydicom.data import get_testdata_file
+from pydicom.dataset import Dataset
 from sr_documents import ct_dose, item, key_objects, measurements, pdf, report
 from test_cast import (  # noqa: F401
     ROOT, cast, cast_study, metric, patients, post, put, read, search, studies, wait_for
@@ -48,8 +49,8 @@ def one(found):
 
 
 def delete(server, ds, level="instance"):
-    answer = requests.delete(url_of(server, ds, level), timeout=60)
-    assert answer.status_code in (200, 204), answer.text
+    deleted = requests.delete(url_of(server, ds, level), timeout=60)
+    assert deleted.status_code in (200, 204), deleted.text
 
 
 def test_FHIR_02_a_report_is_a_diagnostic_report(cast, proxy, fhir):  # noqa: F811
@@ -262,6 +263,95 @@ def test_FHIR_04_devices_are_shared_by_studies_and_made_once(cast, fhir):  # noq
     assert len(actors) == 1
     found = search(fhir, "Device", f"urn:hounsfield:HOUNSFIELD/device-serial/ACME|{serial}")
     assert [reference(device) for device in found] == list(actors)
+
+
+def ordered(**attributes):
+    """A study of an order, with a referrer who has a code."""
+    referrer = Dataset()
+    referrer.PersonIdentificationCodeSequence = [Dataset()]
+    item_of = referrer.PersonIdentificationCodeSequence[0]
+    item_of.CodeValue, item_of.CodingSchemeDesignator, item_of.CodeMeaning = new_uid()[-12:], "99HOSP", "Dr. Ref"
+    referrer.InstitutionName = "General Hospital"
+    return make(ReferringPhysicianIdentificationSequence=[referrer], AdmissionID="V" + new_uid()[-12:],
+                AccessionNumber="A" + new_uid()[-12:], **attributes)
+
+
+def others_of(base, ds):
+    """What the hospital has of it: Practitioner, ServiceRequest and Encounter, as references."""
+    own = "urn:hounsfield:HOUNSFIELD"
+    code = ds.ReferringPhysicianIdentificationSequence[0].PersonIdentificationCodeSequence[0].CodeValue
+    person = post(base, {"resourceType": "Practitioner", "identifier": [
+        {"system": f"{own}/coding-scheme/99HOSP", "value": code}]})
+    order = post(base, {"resourceType": "ServiceRequest", "status": "active", "intent": "order",
+                        "subject": {"display": "x"},
+                        "identifier": [{"system": f"{own}/accession", "value": ds.AccessionNumber}]})
+    visit = post(base, {"resourceType": "Encounter", "status": "in-progress", "class": {"code": "IMP"},
+                        "identifier": [{"system": f"{own}/admission", "value": ds.AdmissionID}]})
+    return [reference(r) for r in (person, order, visit)]
+
+
+def referred(study):
+    return [r.get("reference") for r in (study["referrer"], study["basedOn"][0], study["encounter"])]
+
+
+def test_FHIR_02_persons_orders_and_visits_that_are_there_are_referred_to(cast, fhir):  # noqa: F811
+    server = cast()
+    image = ordered()
+    expected = others_of(fhir, image)
+    letter = report(image, AdmissionID=image.AdmissionID)
+    store(server, image, letter)
+    study = cast_study(fhir, image, letter)
+    assert referred(study) == expected
+    assert study["referrer"]["display"] == "Doc Ref"
+    found = one(of_instance(fhir, "DiagnosticReport", letter))
+    assert found["basedOn"][0]["reference"] == expected[1]
+
+
+def test_FHIR_02_an_order_that_comes_later_is_referred_to_later(cast, proxy, fhir):  # noqa: F811
+    server = cast()
+    image = ordered()
+    store(server, image)
+    assert referred(cast_study(fhir, image)) == [None, None, None]
+    expected = others_of(fhir, image)
+    server.restart()  # forgets what was not there
+    more = make(study=image.StudyInstanceUID, PatientID=image.PatientID, AccessionNumber=image.AccessionNumber)
+    store(server, more)
+    assert referred(cast_study(fhir, image, more)) == expected
+
+
+def test_FHIR_07_a_server_that_does_not_show_persons_parks_nothing(cast, proxy, fhir):  # noqa: F811
+    proxy.fault(answer(403), times=100, when=lambda e: "/Practitioner?" in e.path)
+    proxy.fault(answer(404), times=100, when=lambda e: "/ServiceRequest?" in e.path)
+    server = cast()
+    image = ordered()
+    store(server, image)
+    assert referred(cast_study(fhir, image)) == [None, None, None]
+    assert metric(server, "cast_parked") == 0
+
+
+def test_FHIR_07_a_server_without_a_type_is_not_sent_it(cast, proxy, fhir):  # noqa: F811
+    proxy.fault(answer(404), times=100, when=lambda e: "/DocumentReference?" in e.path)
+    server = cast()
+    image = make()
+    keys, dose = key_objects(image), ct_dose(image)
+    store(server, image, keys, dose)
+    wait_for(lambda: of_instance(fhir, "Observation", dose))
+    assert not of_instance(fhir, "DocumentReference", keys)
+    assert metric(server, "cast_parked") == 0
+
+
+def test_what_documents_say_can_be_withheld_later(cast, fhir):  # noqa: F811
+    server = cast()
+    image = make()
+    dose, letter = ct_dose(image), report(image)
+    store(server, image, dose, letter)
+    wait_for(lambda: of_instance(fhir, "Observation", dose))
+    server.stop()
+    other = cast(withhold=["Observation", "practitioners"])
+    store(other, image, dose, letter)
+    wait_for(lambda: not of_study(fhir, "Observation", image))
+    found = one(of_study(fhir, "DiagnosticReport", image))
+    assert "resultsInterpreter" not in found and found["conclusion"] == "No pneumonia."
 
 
 @pytest.mark.parametrize("name", ["reportsi.dcm", "test-SR.dcm"])

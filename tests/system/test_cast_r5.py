@@ -10,6 +10,7 @@ import pytest
 import requests
 from conftest import BINARY, free_port
 from fhir_proxy import Proxy
+from sr_documents import ct_dose, key_objects, measurements, report
 from test_fhir_view import rich
 from web import make, store
 
@@ -115,3 +116,18 @@ def test_a_server_of_another_release_gets_nothing_and_the_log_says_why(start_ser
     wait_for(lambda: "names neither FHIR R4 nor R5" in server.log_path.read_text())
     assert not proxy.transactions()
     assert in_step(proxy.url, ds, 1) is None
+
+
+def test_FHIR_02_what_documents_say_is_said_in_R5(start_server, proxy, tmp_path):
+    server = start_server(settings={"fhir": {"url": proxy.url, "quietSeconds": 0.5, "timezone": "+01:00"}})
+    ds = make(Manufacturer="ACME", DeviceSerialNumber="SN-1", StationName="CT1")
+    store(server, ds, ct_dose(ds), measurements(ds), report(ds), key_objects(ds))
+    imaging_study = wait_for(lambda: in_step(proxy.url, ds, 5))
+    sent = json.loads(proxy.transactions()[0].body)["entry"]
+    resources = [read(proxy.url, f"{e['resource']['resourceType']}/{e['resource']['id']}") for kind in
+                 ("Observation", "DiagnosticReport", "DocumentReference", "Device", "ImagingSelection")
+                 for e in requests.get(f"{proxy.url}/{kind}", headers=FRESH, timeout=60).json().get("entry", [])]
+    assert len(sent) == 4 + len(resources)
+    reports = [r for r in resources if r["resourceType"] == "DiagnosticReport"]
+    assert [r["study"] for r in reports] == [[{"reference": f"ImagingStudy/{imaging_study['id']}"}]] * 2
+    validate(resources, tmp_path / "read")

@@ -2,7 +2,8 @@
 """What becomes of removed studies, of duplicates, and of a FHIR server that several archives cast to (FHIR-03 to FHIR-05)."""
 import pytest
 import requests
-from test_cast import cast_study, idle, in_step, instance_uids, one_study, patients, post, proxy, put, read, studies, wait_for  # noqa: F401
+from sr_documents import ct_dose
+from test_cast import cast_study, idle, in_step, instance_uids, one_study, patients, post, proxy, put, read, search, studies, wait_for  # noqa: F401
 from web import make, store
 
 SYSTEM = "urn:hounsfield:HOUNSFIELD"
@@ -106,3 +107,39 @@ def test_FHIR_04_many_studies_of_few_patients_at_once_make_no_patient_twice(arch
     for ds in stored:
         assert len(studies(fhir, ds)) == 1 and len(patients(fhir, ds)) == 1
     assert len({e["reference"] for ds in stored for e in studies(fhir, ds)[0]["endpoint"]}) == 2
+
+
+def test_FHIR_05_what_documents_say_stays_until_both_archives_have_deleted_them(archive, fhir):
+    def observations():
+        return search(fhir, "Observation", f"urn:dicom:uid|urn:oid:{ds.StudyInstanceUID}")
+
+    owner, other = archive("FIRST"), archive("SECOND")
+    ds = make()
+    dose = ct_dose(ds)
+    store(owner, ds, dose)
+    wait_for(lambda: len(observations()) == 2)
+    store(other, ds, dose)
+    wait_for(lambda: len(studies(fhir, ds)[0]["endpoint"]) == 4)
+    idle(other)
+    assert len(observations()) == 2
+    delete(owner, ds)
+    assert len(observations()) == 2
+    store(other, make(study=ds.StudyInstanceUID, PatientID=ds.PatientID, AccessionNumber=ds.AccessionNumber))
+    wait_for(lambda: {o["meta"]["source"].split("#")[0] for o in observations()} == {"urn:hounsfield:SECOND"})
+    delete(other, ds)
+    assert not observations() and not studies(fhir, ds)
+
+
+def test_FHIR_05_what_we_said_of_a_study_that_others_made_goes_with_it(archive, fhir):
+    server = archive()
+    ds = make()
+    dose = ct_dose(ds)
+    foreign = post(fhir, {"resourceType": "ImagingStudy", "status": "available", "subject": {"display": "x"},
+                          "identifier": [{"system": "urn:dicom:uid", "value": f"urn:oid:{ds.StudyInstanceUID}"}]})
+    store(server, ds, dose)
+    identifier = f"urn:dicom:uid|urn:oid:{ds.StudyInstanceUID}"
+    wait_for(lambda: len(search(fhir, "Observation", identifier)) == 2)
+    idle(server)
+    delete(server, ds)
+    assert not search(fhir, "Observation", identifier)
+    assert [s["id"] for s in studies(fhir, ds)] == [foreign["id"]]
