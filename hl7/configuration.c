@@ -90,6 +90,9 @@ bool hl7_configuration_new(const struct hl7_options *options, struct hl7_configu
     copy->processing_ids = keep(counted, 3, options->processing_ids);
     copy->station_ae = keep(counted, 4, options->station_ae);
     copy->rules = NULL;
+    copy->destinations = NULL; /* the notifier's */
+    copy->destination_count = 0;
+    copy->our_title = NULL;
     bool ok = copy_peers(counted, options, err) && load_tls(counted, err) &&
               hl7_mapping_new(options, &counted->configuration.mapping, err);
     if (!ok)

@@ -26,6 +26,16 @@ struct hl7_rule {
     const char *attribute; /* keyword of PS3.6, or ggggeeee; "" leaves the field out */
 };
 
+/* Who is told what becomes of orders (hl7/notifier.h). */
+struct hl7_destination {
+    const char *host; /* an address */
+    uint16_t port;
+    const char *application; /* MSH-5; NULL or "": none */
+    const char *facility;    /* MSH-6, likewise */
+    bool tls;
+    const char *certificate; /* that it must show; NULL or "": one that is valid for the host */
+};
+
 struct hl7_options {
     const char *address;
     uint16_t port;     /* 0: none */
@@ -48,7 +58,11 @@ struct hl7_options {
     unsigned idle_timeout_ms;    /* 0: none; the kernel finds peers that are gone */
     unsigned connection_limit;   /* 0: 256 */
     unsigned connection_limit_per_address; /* 0: 64 */
-    unsigned workers;                      /* 0: 16: messages at once */
+    const struct hl7_destination *destinations;
+    size_t destination_count;
+    unsigned retry_ms;     /* 0: 5 s: the first pause, each next one is twice as long */
+    const char *our_title; /* MSH-4 of what we send */
+    unsigned workers;      /* 0: 16: messages at once */
 };
 
 /* Options are copied. With neither port nothing is opened, and *out is NULL. */

@@ -19,6 +19,7 @@
 #include "cast/webhook.h"
 #include "dicomweb/dicomweb.h"
 #include "dimse/peers.h"
+#include "hl7/notifier.h"
 #include "hl7/server.h"
 #include "server/conformance.h"
 #include "server/control.h"
@@ -50,6 +51,7 @@ struct server {
     struct viewer *viewer;
     struct dimse_server *dimse;
     struct hl7_server *hl7;
+    struct hl7_notifier *hl7_notifier;
     struct verifier *verifier;
     struct compactor *compactor;
     struct tag_indexer *indexer;
@@ -360,7 +362,8 @@ static bool open_hl7(struct server *server, const struct settings *settings, str
 {
     const struct hl7_options options = settings_hl7_options(settings);
     warn_of_no_sender(&options);
-    return hl7_server_open(server->archive, server->worklist, &options, &server->hl7, err);
+    return hl7_notifier_open(server->worklist, &options, &server->hl7_notifier, err) &&
+           hl7_server_open(server->archive, server->worklist, &options, &server->hl7, err);
 }
 
 /* SIGHUP: the peers and all else of DICOM and HL7 but their address and ports are taken anew, and
@@ -405,6 +408,7 @@ static void close_all(struct server *server)
     if (server->archive)
         changes_wake(server->archive);
     hl7_server_close(server->hl7);
+    hl7_notifier_close(server->hl7_notifier);
     if (server->dimse)
         dimse_server_close(server->dimse, STOP_GRACE_MS);
     if (server->http)

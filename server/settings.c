@@ -31,6 +31,7 @@ enum setting_type {
     FORWARDS,
     COERCIONS,
     HL7_PEERS,
+    HL7_DESTINATIONS,
     HL7_MAPPING
 };
 
@@ -131,6 +132,8 @@ static const struct setting table[] = {
     { "hl7.port", NUMBER, AT(hl7_port), 0, 65535, "--hl7-port", "N",
       "HL7 v2 by MLLP (none; 2575 is usual)" },
     { "hl7.tlsPort", NUMBER, AT(hl7_tls_port), 0, 65535, NULL, NULL, NULL },
+    { "hl7.destinations", HL7_DESTINATIONS, AT(hl7_destinations), 0, 0, NULL, NULL, NULL },
+    { "hl7.retrySeconds", NUMBER, AT(hl7_retry_seconds), 0.01, 3600, NULL, NULL, NULL },
     { "hl7.peers", HL7_PEERS, AT(hl7_peers), 0, 0, NULL, NULL, NULL },
     { "hl7.trustNetwork", BOOLEAN, AT(hl7_trust_network), 0, 0, NULL, NULL, NULL },
     { "hl7.characterSet", TEXT, AT(hl7_character_set), 0, 0, NULL, NULL, NULL },
@@ -322,11 +325,14 @@ static bool apply(struct settings *settings, const struct setting *setting, cons
     case USERS:
     case FORWARDS:
     case HL7_PEERS:
+    case HL7_DESTINATIONS:
     case COERCIONS:
         if (!cJSON_IsArray(value))
             return error_set(err, ERROR_INVALID, "%s takes a list", setting->key);
         return setting->type == PEERS   ? settings_take_peers(settings, setting->key, value, err)
                : setting->type == USERS ? settings_take_users(settings, setting->key, value, err)
+               : setting->type == HL7_DESTINATIONS
+                   ? settings_take_hl7_destinations(settings, setting->key, value, err)
                : setting->type == HL7_PEERS
                    ? settings_take_hl7_peers(settings, setting->key, value, err)
                : setting->type == COERCIONS

@@ -14,7 +14,8 @@ enum {
     SETTINGS_MAX_TEXTS = 256,
     SETTINGS_MAX_USERS = 256,
     SETTINGS_MAX_FORWARDS = 64,
-    SETTINGS_MAX_HL7_PEERS = 256
+    SETTINGS_MAX_HL7_PEERS = 256,
+    SETTINGS_MAX_HL7_DESTINATIONS = 16
 };
 
 struct text_list {
@@ -101,6 +102,9 @@ struct settings {
     struct hl7_peer hl7_peers[SETTINGS_MAX_HL7_PEERS];
     size_t hl7_peer_count;
     bool hl7_trust_network;
+    struct hl7_destination hl7_destinations[SETTINGS_MAX_HL7_DESTINATIONS];
+    size_t hl7_destination_count;
+    double hl7_retry_seconds;
     char *hl7_character_set;
     char *hl7_assigning_authority;
     char *hl7_processing_ids;

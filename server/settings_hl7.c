@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "http/address.h"
 #include "http/server.h"
 #include "server/settings_parts.h"
 
@@ -49,6 +50,77 @@ static void clear_peers(struct settings *settings)
 {
     while (settings->hl7_peer_count)
         free_peer(&settings->hl7_peers[--settings->hl7_peer_count]);
+}
+
+static void free_destination(struct hl7_destination *destination)
+{
+    free((char *)(uintptr_t)destination->host);
+    free((char *)(uintptr_t)destination->application);
+    free((char *)(uintptr_t)destination->facility);
+    free((char *)(uintptr_t)destination->certificate);
+}
+
+static void clear_destinations(struct settings *settings)
+{
+    while (settings->hl7_destination_count)
+        free_destination(&settings->hl7_destinations[--settings->hl7_destination_count]);
+}
+
+static bool take_destination(const cJSON *object, struct hl7_destination *destination,
+                             struct error *err)
+{
+    const struct {
+        const char *key;
+        const char **field;
+    } members[] = { { "host", &destination->host },
+                    { "application", &destination->application },
+                    { "facility", &destination->facility },
+                    { "certificate", &destination->certificate } };
+    const cJSON *member;
+    if (!cJSON_IsObject(object))
+        return error_set(err, ERROR_INVALID, "takes objects");
+    cJSON_ArrayForEach(member, object)
+    {
+        size_t i = 0;
+        double port = member->valuedouble;
+        while (i < 4 && strcmp(member->string, members[i].key))
+            i++;
+        if (i < 4 && cJSON_IsString(member)) {
+            free((char *)(uintptr_t)*members[i].field);
+            *members[i].field = mem_copy_text(member->valuestring);
+        } else if (!strcmp(member->string, "port") && cJSON_IsNumber(member) && port >= 1 &&
+                   port <= 65535 && port == floor(port)) {
+            destination->port = (uint16_t)port;
+        } else if (!strcmp(member->string, "tls") && cJSON_IsBool(member)) {
+            destination->tls = cJSON_IsTrue(member);
+        } else {
+            return error_set(err, ERROR_INVALID, "\"%s\" is unknown, or takes another value",
+                             member->string);
+        }
+    }
+    struct address address;
+    return (destination->host && address_parse(destination->host, &address) && destination->port) ||
+           error_set(err, ERROR_INVALID, "a destination has an address as its host, and a port");
+}
+
+bool settings_take_hl7_destinations(struct settings *settings, const char *key, const cJSON *value,
+                                    struct error *err)
+{
+    const cJSON *object;
+    clear_destinations(settings);
+    cJSON_ArrayForEach(object, value)
+    {
+        struct hl7_destination destination = { .host = NULL };
+        bool ok = take_destination(object, &destination, err);
+        if (ok && settings->hl7_destination_count == SETTINGS_MAX_HL7_DESTINATIONS)
+            ok = error_set(err, ERROR_LIMIT, "more than %d of them", SETTINGS_MAX_HL7_DESTINATIONS);
+        if (!ok) {
+            free_destination(&destination);
+            return error_add_context(err, "%s", key);
+        }
+        settings->hl7_destinations[settings->hl7_destination_count++] = destination;
+    }
+    return true;
 }
 
 static void clear_rules(struct settings *settings)
@@ -101,6 +173,7 @@ bool settings_take_hl7_mapping(struct settings *settings, const char *key, const
 void settings_release_hl7(struct settings *settings)
 {
     clear_peers(settings);
+    clear_destinations(settings);
     clear_rules(settings);
 }
 
@@ -132,6 +205,10 @@ struct hl7_options settings_hl7_options(const struct settings *settings)
         .idle_timeout_ms = (unsigned)(settings->hl7_idle_timeout_seconds * 1000),
         .connection_limit = (unsigned)settings->hl7_connection_limit,
         .connection_limit_per_address = (unsigned)settings->hl7_connection_limit_per_address,
+        .destinations = settings->hl7_destinations,
+        .destination_count = settings->hl7_destination_count,
+        .retry_ms = (unsigned)(settings->hl7_retry_seconds * 1000),
+        .our_title = settings->ae_title,
         .workers = (unsigned)settings->hl7_workers,
     };
 }

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """A sender of HL7 v2 over MLLP of our own, and messages to send."""
 import socket
+import threading
 import time
 
 START, END = b"\x0b", b"\x1c\r"
@@ -125,3 +126,59 @@ def orm(placer, control="NW", patient=None, accession=None, start="2030010210300
 
 def adt(event, patient=None, at=None, evn=None, extra="", control_id=None):
     return (msh(f"ADT^{event}", at=at, control_id=control_id) + f"EVN|{event}|{evn or at or stamp()}\r" + (patient or pid()) + extra)
+
+
+class Receiver:
+    """Somebody whom the server tells something: takes messages on a port, and answers each with the next of `answers` (the
+    last one stays): a code, or None to hang up without an answer."""
+
+    def __init__(self, port, answers=("AA",), wrap=None):
+        self.answers = list(answers)
+        self.messages = []
+        self.changed = threading.Condition()
+        self.wrap = wrap
+        self.listener = socket.create_server(("127.0.0.1", port))
+        self.listener.settimeout(60)
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.listener.close()
+
+    def _accept(self):
+        while True:
+            try:
+                connection, _ = self.listener.accept()
+                connection.settimeout(60)
+                self._serve(self.wrap(connection) if self.wrap else connection)
+            except OSError:
+                if self.listener.fileno() < 0:
+                    return
+
+    def _serve(self, connection):
+        data = b""
+        with connection:
+            while True:
+                while END not in data:
+                    more = connection.recv(65536)
+                    if not more:
+                        return
+                    data += more
+                block, data = data.split(END, 1)
+                message = block[1:].decode()
+                control_id = message.split("|")[9]
+                answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+                with self.changed:
+                    self.messages.append(message)
+                    self.changed.notify_all()
+                if answer is None:
+                    return
+                connection.sendall(frame(f"MSH|^~\\&|RIS|||||||ACK|1|P|2.3.1\rMSA|{answer}|{control_id}\r"))
+
+    def wait(self, count, timeout=30):
+        """The messages, when there are so many."""
+        with self.changed:
+            assert self.changed.wait_for(lambda: len(self.messages) >= count, timeout), self.messages
+            return list(self.messages)

@@ -20,7 +20,7 @@ from pynetdicom.sop_class import ModalityWorklistInformationFind
 import web
 from certificates import Authority
 from conftest import BINARY, ROOT, free_port, unavailable
-from mllp import END, START, Sender, adt, frame, msh, orm, pid, stamp
+from mllp import END, START, Receiver, Sender, adt, frame, msh, orm, pid, stamp
 
 WAIT = 30
 
@@ -445,6 +445,68 @@ def test_HL7_11_the_table_of_the_manual_is_the_one_that_is_used():
     table = subprocess.run([BINARY, "hl7", "mapping"], capture_output=True, text=True, timeout=60).stdout
     manual = (ROOT / "docs" / "hl7.md").read_text()
     assert len(table.splitlines()) > 40 and table in manual
+
+
+# What others are told.
+
+
+def fields(message, name):
+    return next(line.split("|") for line in message.split("\r") if line.startswith(name + "|"))
+
+
+def orc(message):
+    return fields(message, "ORC")[1:4] + [fields(message, "ORC")[5]]
+
+
+def test_HL7_11_what_becomes_of_an_order_is_told_to_who_wants_to_know(start_server):
+    port = free_port()
+    with Receiver(port) as ris:
+        server = start(start_server, destinations=[{"host": "127.0.0.1", "port": port, "application": "RIS", "facility": "CLINIC"}])
+        with Sender(server.hl7_port) as sender:
+            accepted(sender.send(orm("O1^HIS", patient=pid("P1", "M\\T\\ÜLLER^JANE^^^DR"), accession="A1", filler="F1^FILL", step_id="S1",
+                                     procedure_id="RP1", study="1.2.3", version="2.5.1").replace("|2.5.1\r", "|2.5.1||||||UNICODE UTF-8\r", 1)))
+            accepted(sender.send(orm("O1^HIS", "SC", patient=pid("P1"), status="IP", filler="F1^FILL")))
+            accepted(sender.send(orm("O1^HIS", "SC", patient=pid("P1"), status="CM", filler="F1^FILL")))
+            accepted(sender.send(orm("O2", patient=pid("P2"))))
+            accepted(sender.send(orm("O2", "CA", patient=pid("P2"))))
+        told = ris.wait(3)
+    header = fields(told[0], "MSH")
+    assert header[2:6] == ["HOUNSFIELD", "HOUNSFIELD", "RIS", "CLINIC"] and header[8] == "ORM^O01" and header[11] == "2.3.1"
+    assert [orc(m) for m in told] == [["SC", "O1^HIS", "F1^FILL", "IP"], ["SC", "O1^HIS", "F1^FILL", "CM"], ["SC", "O2", "", "CA"]]
+    obr = fields(told[0], "OBR")
+    assert (obr[4], obr[18], obr[19], obr[20], obr[24]) == ("CTH^CT HEAD^99RIS", "A1", "RP1", "S1", "CT")
+    assert fields(told[0], "ZDS")[1].split("^")[0] == "1.2.3"
+    assert fields(told[0], "PID")[3] == "P1^^^HOSP"
+    assert len({fields(m, "MSH")[9] for m in told}) == 3
+    assert len(told) == 3
+
+
+def test_HL7_11_a_destination_that_is_away_hears_all_of_it_later_in_order_and_once(start_server):
+    port = free_port()
+    server = start(start_server, retrySeconds=0.05, destinations=[{"host": "127.0.0.1", "port": port}])
+
+    def tell(sender, placer):
+        accepted(sender.send(orm(placer, patient=pid(placer))))
+        accepted(sender.send(orm(placer, "CA", patient=pid(placer))))
+
+    with Sender(server.hl7_port) as sender:
+        tell(sender, "O1")
+        tell(sender, "O2")
+    assert eventually(lambda: "status update not sent" in server.log())
+    server.kill()
+    server.start()
+    with Receiver(port, [None, "AE", "AA"]) as ris:  # hangs up once, refuses one, takes the rest
+        with Sender(server.hl7_port) as sender:
+            tell(sender, "O3")
+        told = [orc(m)[1] for m in ris.wait(4)]
+    assert told == ["O1", "O1", "O2", "O3"]
+    assert fields(ris.messages[0], "MSH")[9] == fields(ris.messages[1], "MSH")[9]  # told again: the same control ID
+    assert "status update refused" in server.log()
+    server.restart()
+    with Receiver(port) as ris:
+        with Sender(server.hl7_port) as sender:
+            tell(sender, "O4")
+        assert [orc(m)[1] for m in ris.wait(1)] == ["O4"]
 
 
 # Reports.
