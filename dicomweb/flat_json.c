@@ -24,6 +24,12 @@ static char peek(struct flat_json *json)
     return json->rest.size ? (char)json->rest.data[0] : '\0';
 }
 
+static bool is_at_end(struct flat_json *json)
+{
+    skip_space(json);
+    return !json->rest.size;
+}
+
 static bool take(struct flat_json *json, char c)
 {
     if (peek(json) != c || !json->rest.size)
@@ -44,7 +50,7 @@ bool flat_json_object(struct flat_json *json, bool *found, struct error *err)
     bool first = json->is_first;
     *found = false;
     if (json->in_array ? take(json, ']') : !first)
-        return peek(json) == '\0' || fail(err);
+        return is_at_end(json) || fail(err);
     if ((!first && !take(json, ',')) || !take(json, '{'))
         return fail(err);
     json->in_object = json->is_first = true;
@@ -133,7 +139,7 @@ static bool take_text(struct flat_json *json, char text[FLAT_JSON_TEXT])
         json->rest = slice_skip(json->rest, 1);
         if (utf8[0] == '"') {
             text[size] = '\0';
-            return true;
+            return utf8_is_valid(slice_of(text, size)); /* RFC 8259 8.1 */
         }
         if ((unsigned char)utf8[0] < 0x20 || (utf8[0] == '\\' && !take_escape(json, utf8, &more)))
             return false;
