@@ -53,12 +53,28 @@ static bool find(const struct draft *draft, const struct draft_place *place, siz
     return false;
 }
 
+/* The text may be one of the draft's own, which move when there must be more room for them. */
+static bool append_text(struct draft *draft, struct slice utf8)
+{
+    uintptr_t begin = (uintptr_t)draft->texts.data;
+    uintptr_t at = (uintptr_t)utf8.data;
+    bool is_own = begin && at >= begin && at < begin + draft->texts.size;
+    if (!utf8.size)
+        return true;
+    struct space space = buffer_reserve(&draft->texts, utf8.size);
+    if (!space.data)
+        return false;
+    memcpy(space.data, is_own ? draft->texts.data + (at - begin) : utf8.data, utf8.size);
+    buffer_advance(&draft->texts, utf8.size);
+    return true;
+}
+
 void draft_set(struct draft *draft, struct draft_place place, struct slice utf8)
 {
     size_t index;
     size_t offset = draft->texts.size;
     bool is_there = find(draft, &place, &index);
-    if ((!is_there && draft->count == DRAFT_MAX_VALUES) || !buffer_append(&draft->texts, utf8)) {
+    if ((!is_there && draft->count == DRAFT_MAX_VALUES) || !append_text(draft, utf8)) {
         draft->overflowed = true;
         return;
     }

@@ -47,8 +47,8 @@ struct draft {
 struct draft draft_init(void);
 void draft_release(struct draft *draft);
 
-/* UTF-8, all values with backslashes between, as the VR wants it; empty: an attribute without a
- * value. A sequence that is set itself has no items. */
+/* UTF-8, all values with backslashes between, as the VR wants it; may be a text of the draft
+ * itself. Empty: an attribute without a value. A sequence that is set itself has no items. */
 void draft_set(struct draft *draft, struct draft_place place, struct slice utf8);
 void draft_set_text(struct draft *draft, struct draft_place place, const char *text);
 bool draft_has(const struct draft *draft, struct draft_place place);
