@@ -7,6 +7,7 @@
 #include "archive/blob_key.h"
 #include "archive/document.h"
 #include "archive/hold.h"
+#include "archive/keys.h"
 #include "archive/prepare.h"
 #include "archive/tag_set.h"
 #include "archive/versions.h"
@@ -52,6 +53,20 @@ struct outcome {
     uint64_t refused;
 };
 
+/* The worklist is of no blob. */
+static bool carry_over(struct rebuild *rebuild, struct error *err)
+{
+    const uint8_t others = KEY_OTHERS;
+    bool whole;
+    if (!storage_carry_over(rebuild->storage, slice_of(&others, 1), &rebuild->report->others,
+                            &whole, err))
+        return false;
+    if (!whole)
+        log_warn("rebuild: the worklist is not whole any more keys=%llu",
+                 (unsigned long long)rebuild->report->others);
+    return true;
+}
+
 static bool rebuild_open(struct rebuild *rebuild, const char *data_directory, struct error *err)
 {
     const struct storage_options storage = {
@@ -62,7 +77,8 @@ static bool rebuild_open(struct rebuild *rebuild, const char *data_directory, st
     const struct archive_options archive = { .ae_title = rebuild->options->ae_title };
     return storage_open(&storage, &rebuild->storage, err) &&
            archive_open(rebuild->storage, &archive, &rebuild->archive, err) &&
-           tag_set_adopt_copy(rebuild->archive, err) && hold_adopt_copy(rebuild->archive, err);
+           tag_set_adopt_copy(rebuild->archive, err) && hold_adopt_copy(rebuild->archive, err) &&
+           (rebuild->options->dry_run || carry_over(rebuild, err));
 }
 
 /* Phase one: what is there. */

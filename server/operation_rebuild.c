@@ -17,6 +17,7 @@ bool operation_rebuild(const struct operation_place *place, const struct operati
     cJSON_AddNumberToObject(result, "versions", (double)report.versions);
     cJSON_AddNumberToObject(result, "corrupt", (double)report.corrupt);
     cJSON_AddNumberToObject(result, "refused", (double)report.refused);
+    cJSON_AddNumberToObject(result, "worklistKeys", (double)report.others);
     cJSON_AddNumberToObject(result, "bytes", (double)report.bytes);
     cJSON_AddNumberToObject(result, "milliseconds", (double)report.milliseconds);
     return true;

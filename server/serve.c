@@ -29,6 +29,7 @@
 #include "server/openapi.h"
 #include "server/restart.h"
 #include "server/settings_parts.h"
+#include "server/step_progress.h"
 #include "server/users.h"
 #include "server/verifier.h"
 #include "server/viewer.h"
@@ -42,6 +43,7 @@ struct server {
     struct archive *archive;
     struct worklist *worklist;
     struct keeper *keeper;
+    struct step_progress *progress;
     struct cast *cast;
     struct webhooks *webhooks;
     struct dicomweb *dicomweb;
@@ -88,6 +90,7 @@ static bool open_archive(struct server *server, const struct settings *settings,
     const struct worklist_options worklist = {
         .keep_done_ms = (int64_t)(settings->keep_done_days * 24 * 3600 * 1000),
         .refuse_deletion_locks = !settings->deletion_locks,
+        .reschedule_discontinued = settings->reschedule_discontinued,
     };
     struct error why = { 0 };
     if (!storage_open(&storage, &server->storage, err) ||
@@ -428,6 +431,7 @@ static void close_all(struct server *server)
     if (server->dicomweb)
         dicomweb_free(server->dicomweb);
     keeper_close(server->keeper);
+    step_progress_close(server->progress);
     worklist_close(server->worklist);
     if (server->archive)
         archive_close(server->archive);
@@ -483,8 +487,9 @@ bool serve(const struct settings *settings, int flag_count, char **flags, struct
         (settings->amend_patients && !amender_open(server.archive, &server.amender, err)) ||
         !open_cast(&server, settings, err) || !open_webhooks(&server, settings, err) ||
         !open_control(&server, settings, err) || !open_http(&server, settings, err) ||
-        !keeper_open(server.worklist, &server.keeper, err) || !open_dimse(&server, settings, err) ||
-        !open_hl7(&server, settings, err))
+        !keeper_open(server.worklist, &server.keeper, err) ||
+        !step_progress_open(server.archive, server.worklist, &server.progress, err) ||
+        !open_dimse(&server, settings, err) || !open_hl7(&server, settings, err))
         goto out;
     log_info("server: ready version=%s ae_title=\"%s\" dimse=%s:%d http=%s:%d dicomweb=%s fhir=%s "
              "data=%s cast=%s ms=%d",

@@ -128,6 +128,8 @@ static const struct setting table[] = {
     { "http.minimumBytesPerSecond", NUMBER, AT(minimum_rate), 1, 1e9, NULL, NULL, NULL },
     { "http.bodyLimitMiB", NUMBER, AT(body_limit_mib), 1, 1e9, NULL, NULL, NULL },
     { "worklist.keepDoneDays", NUMBER, AT(keep_done_days), 0.00001, 36500, NULL, NULL, NULL },
+    { "worklist.rescheduleDiscontinued", BOOLEAN, AT(reschedule_discontinued), 0, 0, NULL, NULL,
+      NULL },
     { "worklist.deletionLocks", BOOLEAN, AT(deletion_locks), 0, 0, NULL, NULL, NULL },
     { "hl7.port", NUMBER, AT(hl7_port), 0, 65535, "--hl7-port", "N",
       "HL7 v2 by MLLP (none; 2575 is usual)" },

@@ -96,6 +96,7 @@ struct settings {
 
     double keep_done_days; /* of the worklist */
     bool deletion_locks;
+    bool reschedule_discontinued;
 
     double hl7_port;     /* 0: none */
     double hl7_tls_port; /* 0: none */

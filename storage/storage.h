@@ -38,6 +38,12 @@ void storage_close(
  * leaves the one or the other, or none and index.new: a rebuild begins anew then. */
 bool storage_close_rebuilt(struct storage *storage, struct error *err);
 
+/* Of a storage that was opened for a rebuild, not of one in memory: records and terms whose keys
+ * are `from` or behind it are taken over from the index that is there, as far as it can be read:
+ * they are of no blob. *whole tells whether all of them could; else the reason is logged. */
+bool storage_carry_over(struct storage *storage, struct slice from, uint64_t *count, bool *whole,
+                        struct error *err);
+
 /* Reads what is committed. *found tells whether it is there; `value` is filled (not appended to).
  */
 bool storage_get(struct storage *storage, enum table table, struct slice key, struct buffer *value,

@@ -615,12 +615,35 @@ bool steps_delete(struct worklist *worklist, const char *key, bool *found, struc
     return ok;
 }
 
+/* Most studies that are stored were not ordered here: they cost no write turn. */
+static bool has_steps(struct worklist *worklist, char link, const char *value, bool *any,
+                      struct error *err)
+{
+    static const enum object_shelf shelves[] = { OBJECT_LIVE, OBJECT_DONE };
+    for (size_t i = 0; i < 2 && !*any && !is_empty(value); i++) {
+        size_t count;
+        const struct object_range range = {
+            .kind = OBJECT_STEP, .shelf = shelves[i], .index = link, .value = slice_text(value)
+        };
+        if (!object_walk_count(worklist, &range, 1, &count, err))
+            return false;
+        *any = count > 0;
+    }
+    return true;
+}
+
 bool steps_count_instances(struct worklist *worklist, const char *study_uid, const char *accession,
                            uint64_t instances, int64_t at_ms, struct error *err)
 {
     struct step_list steps = { 0 };
     struct turn *turn = NULL;
     bool any = false;
+    if (!has_steps(worklist, STEP_BY_STUDY, study_uid, &any, err) ||
+        !has_steps(worklist, STEP_BY_ACCESSION, accession, &any, err))
+        return false;
+    if (!any)
+        return true;
+    any = false;
     bool ok = turn_open(worklist, &turn, err) &&
               step_list_load(turn, &steps, STEP_BY_STUDY, study_uid, NULL, NULL, err) &&
               (steps.count ||

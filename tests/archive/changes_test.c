@@ -194,3 +194,46 @@ TEST(followers_have_a_position_and_a_state_of_their_own_that_last)
     buffer_release(&value);
     fixture_close(&fixture);
 }
+
+static void append_other(struct fixture *fixture)
+{
+    struct error err = { 0 };
+    struct transaction *transaction = NULL;
+    CHECK_OK(transaction_open(fixture->storage, &transaction, &err), err);
+    transaction_append_feed(transaction, slice_text("w of the worklist"));
+    CHECK_OK(transaction_commit(transaction, &err), err);
+    transaction_close(transaction);
+}
+
+TEST(entries_of_others_in_the_feed_are_passed_over_and_wake_nobody)
+{
+    struct fixture fixture;
+    struct error err = { 0 };
+    struct changes *changes = NULL;
+    struct change change;
+    bool found;
+    fixture_open(&fixture, false);
+    append_other(&fixture); /* 1 */
+    CHECK(!changes_wait(fixture.archive, 0, 0));
+    CHECK_INT(changes_behind(fixture.archive, 0), 0);
+    store(&fixture, &object); /* 2 */
+    append_other(&fixture);   /* 3 */
+    for (int again = 0; again < 2; again++) {
+        CHECK_INT(changes_latest(fixture.archive), 2);
+        CHECK(changes_wait(fixture.archive, 1, 0));
+        CHECK(!changes_wait(fixture.archive, 2, 0));
+        CHECK_INT(changes_behind(fixture.archive, 2), 0);
+        CHECK_OK(changes_get(fixture.archive, 1, &change, &found, &err), err);
+        CHECK(!found);
+        CHECK_OK(changes_last(fixture.archive, &change, &found, &err), err);
+        CHECK(found && change.sequence == 2);
+        CHECK_OK(changes_open(fixture.archive, 0, &changes, &err), err);
+        CHECK_OK(changes_next(changes, &change, &found, &err), err);
+        CHECK(found && change.sequence == 2);
+        CHECK_OK(changes_next(changes, &change, &found, &err), err);
+        CHECK(!found);
+        changes_close(changes);
+        fixture_reopen(&fixture);
+    }
+    fixture_close(&fixture);
+}

@@ -19,6 +19,7 @@
 #include "base/clock.h"
 #include "dicom/encode.h"
 #include "storage/blob.h"
+#include "storage/transaction.h"
 #include "tests/archive/fixture.h"
 
 /* What the index says, table by table, but for the numbers of changes and the tombstones: those are
@@ -648,3 +649,51 @@ TEST(a_rebuild_that_was_killed_can_be_begun_anew)
 }
 
 #endif
+
+static void put_other(struct fixture *fixture, enum table table, const char *key, const char *value)
+{
+    struct error err = { 0 };
+    struct transaction *transaction = NULL;
+    CHECK_OK(transaction_open(fixture->storage, &transaction, &err), err);
+    transaction_put(transaction, table, slice_text(key), slice_text(value));
+    CHECK_OK(transaction_commit(transaction, &err), err);
+    transaction_close(transaction);
+}
+
+static bool has_other(struct fixture *fixture, enum table table, const char *key)
+{
+    struct error err = { 0 };
+    struct buffer value = buffer_up_to(1000);
+    bool found;
+    CHECK_OK(storage_get(fixture->storage, table, slice_text(key), &value, &found, &err), err);
+    buffer_release(&value);
+    return found;
+}
+
+TEST(what_others_keep_in_the_index_is_taken_over_from_the_old_one)
+{
+    struct fixture fixture;
+    struct rebuild_report report;
+    fixture_open(&fixture, false);
+    store_ct(&fixture, "1.1.1.1", 1000);
+    put_other(&fixture, TABLE_RECORD, "wSkey", "a step");
+    put_other(&fixture, TABLE_TERM, "wSl*key", "");
+    put_other(&fixture, TABLE_RECORD, "Zkey", "nobody's");
+    close_archive(&fixture);
+    rebuild(&fixture, &report);
+    CHECK_INT(report.others, 2);
+    CHECK_INT(report.instances, 1);
+    fixture_reopen(&fixture);
+    CHECK(has_other(&fixture, TABLE_RECORD, "wSkey"));
+    CHECK(has_other(&fixture, TABLE_TERM, "wSl*key"));
+    CHECK(!has_other(&fixture, TABLE_RECORD, "Zkey"));
+    /* Without the old index there is nothing to take. */
+    close_archive(&fixture);
+    shell("rm -r %s/index", fixture.folder);
+    rebuild(&fixture, &report);
+    CHECK_INT(report.others, 0);
+    CHECK_INT(report.instances, 1);
+    fixture_reopen(&fixture);
+    CHECK(!has_other(&fixture, TABLE_RECORD, "wSkey"));
+    fixture_close(&fixture);
+}

@@ -551,3 +551,14 @@ TEST(stores_and_deletes_meanwhile_are_no_findings)
     CHECK(looks > 0);
     fixture_close(&fixture);
 }
+
+TEST(what_others_keep_in_the_index_is_no_damage)
+{
+    struct fixture fixture;
+    open_filled(&fixture, true);
+    change(&fixture, TABLE_RECORD, slice_text("wS1.2.3"), "a step", 6);
+    change(&fixture, TABLE_TERM, slice_text("wSl*1.2.3"), "", 0);
+    struct findings findings = verify(&fixture, false);
+    CHECK_INT(all(&findings), 0);
+    fixture_close(&fixture);
+}

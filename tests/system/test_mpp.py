@@ -356,3 +356,40 @@ def test_MPP_foreign_client_pynetdicom(server):
     assert status.Status == 0
     association.release()
     assert state(server, plan) == "COMPLETED"
+
+
+def test_IHE_01_instances_that_arrive_for_a_step_close_its_loop(server, modality):
+    plan = planned(server)
+
+    def seen():
+        answer = requests.get(f"{server.url}{WORKLIST}/{plan['key']}", timeout=30)
+        return answer.json()
+
+    def wait_for(count):
+        deadline = time.monotonic() + 30
+        while seen()["instances"] != count and time.monotonic() < deadline:
+            time.sleep(0.1)
+        assert seen()["instances"] == count
+
+    uid = modality.begin(performed(plan))
+    store(server, make(plan["study"], PatientID=plan["patient"], AccessionNumber=plan["accession"]))
+    wait_for(1)
+    store(server, *[make(plan["study"], PatientID=plan["patient"], AccessionNumber=plan["accession"]) for _ in range(3)])
+    wait_for(4)
+    assert modality.set(uid, ending())[0x0900] == 0
+    loop = seen()
+    assert loop["state"] == "COMPLETED" and loop["performedSteps"] == [uid]
+    assert loop["ordered"] <= loop["started"] <= loop["stored"] <= loop["ended"]
+    assert requests.delete(f"{server.dicomweb}/studies/{plan['study']}", timeout=30).status_code == 204
+    wait_for(0)
+
+
+def test_IHE_01_instances_of_an_own_study_uid_are_found_by_their_accession_number(server):
+    plan = planned(server)
+    store(server, make(PatientID=plan["patient"], AccessionNumber=plan["accession"]))
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        if requests.get(f"{server.url}{WORKLIST}/{plan['key']}", timeout=30).json()["instances"] == 1:
+            return
+        time.sleep(0.1)
+    raise AssertionError("the instance is not counted")

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: MIT */
+/* What of an old index is taken into a rebuilt one, because no blob tells of it. */
+#include <stdio.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "storage/index_swap.h"
+#include "storage/store.h"
+
+enum { PATH_SIZE = 4096, BATCH_BYTES = 4 << 20 };
+
+/* One table. False only when the new index cannot be written; what cannot be read ends it with
+ * `why`. */
+static bool copy_table(struct storage *storage, struct keyvalue *old, enum table table,
+                       struct slice from, uint64_t *count, struct error *why, struct error *err)
+{
+    struct keyvalue_cursor *cursor = NULL;
+    struct transaction *transaction = NULL;
+    struct slice key, value;
+    size_t bytes = 0;
+    bool found = true, ok = true;
+    if (!old->operations->cursor_open(old, table, from, slice_of(NULL, 0), false, &cursor, why))
+        return true;
+    while (ok && cursor->operations->cursor_next(cursor, &key, &value, &found, why) && found) {
+        ok = transaction || transaction_open(storage, &transaction, err);
+        if (!ok)
+            break;
+        transaction_put(transaction, table, key, value);
+        (*count)++;
+        bytes += key.size + value.size;
+        if (bytes < BATCH_BYTES)
+            continue;
+        ok = transaction_commit_unsynced(transaction, err);
+        transaction_close(transaction);
+        transaction = NULL;
+        bytes = 0;
+    }
+    if (ok && transaction)
+        ok = transaction_commit_unsynced(transaction, err);
+    transaction_close(transaction);
+    cursor->operations->cursor_close(cursor);
+    return ok;
+}
+
+bool storage_carry_over(struct storage *storage, struct slice from, uint64_t *count, bool *whole,
+                        struct error *err)
+{
+    struct keyvalue *old = NULL;
+    struct error why = { .code = ERROR_NONE };
+    char path[PATH_SIZE];
+    *count = 0;
+    *whole = true;
+    if (faccessat(storage->folder_fd, INDEX_FOLDER "/CURRENT", F_OK, 0) != 0)
+        return true;
+    snprintf(path, sizeof(path), "%s/" INDEX_FOLDER, storage->path);
+    bool ok = true;
+    if (rocks_open(path, &old, &why)) {
+        ok = copy_table(storage, old, TABLE_RECORD, from, count, &why, err) &&
+             copy_table(storage, old, TABLE_TERM, from, count, &why, err);
+        old->operations->close(old);
+    }
+    if (why.code != ERROR_NONE) {
+        *whole = false;
+        log_warn("storage: not all of the old index could be taken over: %s", why.message);
+    }
+    return ok;
+}
