@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Objects read and written in the write turn of the storage. */
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/clock.h"
@@ -17,8 +18,10 @@ enum {
 static bool decode(struct slice record, enum object_kind kind, const char *key,
                    struct object *object, bool found, struct error *err)
 {
+    char copy[OBJECT_KEY_SIZE]; /* the key may be the object's own */
+    snprintf(copy, sizeof(copy), "%s", key);
     object_clear(object);
-    return !found || object_record_decode(record, kind, key, object, err);
+    return !found || object_record_decode(record, kind, copy, object, err);
 }
 
 bool object_get(struct worklist *worklist, enum object_kind kind, const char *key,

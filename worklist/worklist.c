@@ -45,32 +45,51 @@ static bool is_forgotten(const struct object *object, int64_t before_ms)
            (object->kind != OBJECT_STEP || step_is_over(object->state));
 }
 
-static bool purge_kind(struct worklist *worklist, enum object_kind kind, int64_t before_ms,
-                       size_t *count, struct error *err)
+/* Keys of what is to be forgotten, a NUL behind each: found before the turn, which others wait for.
+ */
+static bool find_forgotten(struct worklist *worklist, enum object_kind kind, int64_t before_ms,
+                           size_t most, struct buffer *keys, struct error *err)
 {
     char date[DATE_TEXT_SIZE];
     struct object object = object_init();
     struct object_walk *walk = NULL;
-    struct turn *turn = NULL;
     bool found = true;
     date_format(before_ms * 1000, date);
     const struct object_range range = { .kind = kind, .shelf = OBJECT_DONE, .last = date };
     bool ok = object_walk_open(worklist, &range, &walk, err);
-    while (ok && *count < PURGE_MAX && (ok = object_walk_next(walk, &object, &found, err)) &&
-           found) {
+    while (ok && most && (ok = object_walk_next(walk, &object, &found, err)) && found) {
         if (!is_forgotten(&object, before_ms))
             continue;
-        ok = turn || turn_open(worklist, &turn, err);
-        ok = ok && turn_get(turn, kind, object.key, &object, &found, err);
-        if (ok && found && is_forgotten(&object, before_ms)) {
-            ok = turn_delete(turn, kind, object.key, &found, err);
-            (*count)++;
-        }
+        buffer_append(keys, slice_of(object.key, strlen(object.key) + 1));
+        most--;
+    }
+    object_walk_close(walk);
+    object_release(&object);
+    return ok;
+}
+
+static bool purge_kind(struct worklist *worklist, enum object_kind kind, int64_t before_ms,
+                       size_t *count, struct error *err)
+{
+    struct buffer keys = buffer_up_to(PURGE_MAX * OBJECT_KEY_SIZE);
+    struct object object = object_init();
+    struct turn *turn = NULL;
+    bool found;
+    bool ok = find_forgotten(worklist, kind, before_ms, PURGE_MAX - *count, &keys, err) &&
+              (!keys.size || turn_open(worklist, &turn, err));
+    for (struct slice rest = buffer_slice(&keys); ok && rest.size;) {
+        const char *key = (const char *)rest.data;
+        rest = slice_skip(rest, strlen(key) + 1);
+        ok = turn_get(turn, kind, key, &object, &found, err);
+        if (!ok || !found || !is_forgotten(&object, before_ms))
+            continue;
+        ok = turn_delete(turn, kind, key, &found, err);
+        (*count)++;
     }
     ok = ok && (!turn || turn_commit(turn, err));
     turn_close(turn);
-    object_walk_close(walk);
     object_release(&object);
+    buffer_release(&keys);
     return ok;
 }
 
