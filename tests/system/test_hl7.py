@@ -307,6 +307,29 @@ def test_HL7_07_further_ids_are_other_patient_ids(site):
     assert list(entry.OtherPatientIDs) == ["77", "88"]
 
 
+@pytest.mark.parametrize("event", ["A01", "A02", "A03", "A04", "A05", "A06", "A07", "A08", "A10", "A11", "A13", "A23", "A28", "A31"])
+def test_HL7_11_every_event_of_a_patient_tells_of_it(site, event):
+    patient = unique("P")
+    visit = f"PV1|1|I|WARD9^1{'|' * 16}V77\r"
+    with Sender(site.hl7_port) as sender:
+        accepted(sender.send(orm(unique("O"), patient=pid(patient), at=stamp(-60))))
+        assert only(site, PatientID=patient)[0].CurrentPatientLocation == "WARD, 12, 1"
+        accepted(sender.send(adt(event, pid(patient, "ROE^JANE"), extra=visit)))
+    entry, _ = only(site, PatientID=patient)
+    assert entry.PatientName == "ROE^JANE"
+    assert entry.CurrentPatientLocation == ("" if event in ("A03", "A11", "A23") else "WARD9, 1")
+
+
+@pytest.mark.parametrize("event", ["A18", "A34", "A40", "A47"])
+def test_HL7_06_every_event_of_a_merge_merges(site, event):
+    gone, survivor = unique("P"), unique("P")
+    with Sender(site.hl7_port) as sender:
+        accepted(sender.send(orm(unique("O"), patient=pid(gone), at=stamp(-60))))
+        accepted(sender.send(msh(f"ADT^{event}") + pid(survivor, "ROE^JANE") + f"MRG|{gone}^^^HOSP\r"))
+    assert worklist(site, PatientID=gone) == []
+    assert only(site, PatientID=survivor)[0].PatientName == "ROE^JANE"
+
+
 # Character sets.
 
 
