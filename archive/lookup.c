@@ -85,6 +85,24 @@ bool lookup_absent(struct archive *archive, const char *study, const char *serie
     return error_set(err, ERROR_NOT_FOUND, "no such %s", what);
 }
 
+bool lookup_gone(struct archive *archive, const char *study, int64_t *at_ms, bool *found,
+                 struct error *err)
+{
+    enum { VERSION = 1, TIME = 8 };
+    struct buffer bytes = buffer_up_to(RECORD_SIZE);
+    struct key key;
+    key_place(&key, RECORD_TOMBSTONE, study, NULL, NULL);
+    bool ok = get_record(archive, &key, &bytes, found, err);
+    if (ok && *found && bytes.size < VERSION + TIME)
+        ok = error_set(err, ERROR_CORRUPT, "the tombstone of study %s cannot be read", study);
+    uint64_t time = 0;
+    for (size_t i = TIME; ok && *found && i > 0; i--)
+        time = time << 8 | bytes.data[VERSION + i - 1];
+    *at_ms = (int64_t)time;
+    buffer_release(&bytes);
+    return ok;
+}
+
 static bool is_part(const char *uid)
 {
     return is_empty_text(uid) || uid_is_safe(slice_text(uid));

@@ -21,6 +21,10 @@ bool lookup_place(struct archive *archive, const char *instance, struct identity
 bool lookup_absent(struct archive *archive, const char *study, const char *series,
                    const char *instance, struct error *err);
 
+/* The tombstone of a study: when it was deleted. */
+bool lookup_gone(struct archive *archive, const char *study, int64_t *at_ms, bool *found,
+                 struct error *err);
+
 /* Are these UIDs (NULL or "" for none) such as could stand in a key? What cannot was never stored.
  */
 bool lookup_is_place(const char *study, const char *series, const char *instance);

@@ -334,6 +334,14 @@ bool study_last_change(struct archive *archive, const char *study_uid, uint64_t 
     return ok;
 }
 
+bool study_gone_at(struct archive *archive, const char *study_uid, int64_t *at_ms, bool *found,
+                   struct error *err)
+{
+    *found = false;
+    return !lookup_is_place(study_uid, NULL, NULL) ||
+           lookup_gone(archive, study_uid, at_ms, found, err);
+}
+
 bool study_next(struct archive *archive, const char *after, char study_uid[UID_SIZE], bool *found,
                 struct error *err)
 {

@@ -45,6 +45,10 @@ void study_close(struct study *study);
 bool study_last_change(struct archive *archive, const char *study_uid, uint64_t *sequence,
                        bool *found, struct error *err);
 
+/* When a study that is gone was deleted, in Unix time; *found false when that is not known. */
+bool study_gone_at(struct archive *archive, const char *study_uid, int64_t *at_ms, bool *found,
+                   struct error *err);
+
 /* Every study UID in ascending order, after `after` ("" for the first): *found false at the end.
  * For walks that may take long: holds nothing open between the calls. */
 bool study_next(struct archive *archive, const char *after, char study_uid[UID_SIZE], bool *found,

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "cast/capability.h"
 
+#include <string.h>
+
 #include "cast/search_parameters.h"
 
 static void add_interaction(cJSON *resource, const char *code)
@@ -41,6 +43,10 @@ static cJSON *describe(const struct search_type *type, enum fhir_version version
     add_interaction(resource, "read");
     add_interaction(resource, "vread");
     add_interaction(resource, "search-type");
+    if (strcmp(type->name, "ImagingStudy") == 0) {
+        add_interaction(resource, "history-type");
+        add_interaction(resource, "history-instance");
+    }
     json_set_text(resource, "versioning", "versioned");
     json_set_take(resource, "readHistory", json_boolean(false));
     json_set_text(resource, "conditionalRead", "full-support");
@@ -74,6 +80,11 @@ static cJSON *describe_rest(enum fhir_version version, bool orders)
                   "resource there is the present version only.");
     for (size_t i = 0; i < search_type_count; i++)
         json_append_take(json_need_array(rest, "resource"), describe(&search_types[i], version));
+    cJSON *operation = json_object();
+    json_set_text(operation, "name", "export");
+    json_set_text(operation, "definition",
+                  "http://hl7.org/fhir/uv/bulkdata/OperationDefinition/export");
+    json_append_take(json_need_array(rest, "operation"), operation);
     if (orders)
         json_append_take(json_need_array(rest, "resource"), describe_orders());
     return rest;

@@ -9,6 +9,7 @@
 #include "cast/identifier.h"
 #include "cast/search_entries.h"
 #include "cast/search_keys.h"
+#include "cast/view_changes.h"
 
 /* What one walk may look at before the page ends, full or not; a link leads on. */
 enum { MOST_CANDIDATES = 2000 };
@@ -429,6 +430,66 @@ static bool walk_studies(struct search *search, const struct search_keys *keys,
     return ok;
 }
 
+/* The least moment that _lastUpdated leaves; false when it leaves the past open. */
+static bool changed_since(const struct search_request *request, int64_t *since_ms)
+{
+    bool found = false;
+    for (size_t i = 0; i < request->criterion_count; i++) {
+        const struct search_criterion *criterion = &request->criteria[i];
+        const struct search_value *value = &criterion->values[0];
+        enum search_prefix prefix = value->prefix;
+        if (strcmp(criterion->parameter->name, "_lastUpdated") != 0 || criterion->count != 1 ||
+            criterion->modifier != MODIFIER_NONE ||
+            (prefix != PREFIX_EQ && prefix != PREFIX_GT && prefix != PREFIX_GE &&
+             prefix != PREFIX_SA))
+            continue;
+        if (!found || value->span.from_ms > *since_ms)
+            *since_ms = value->span.from_ms;
+        found = true;
+    }
+    return found;
+}
+
+/* What changed lately, by the change feed and not by a look at every study; the latest first. A
+ * page begins at a number of the feed. */
+static bool walk_changes(struct search *search, offer_function offer, int64_t since_ms,
+                         struct error *err)
+{
+    enum { MOST_CHANGES = 200 * 1000 };
+    const char *page = search->entries.counting ? NULL : search->request->page;
+    struct view_changes changes;
+    struct view_change change;
+    uint64_t place = 0, within = 0;
+    bool found = true;
+    bool ok = true;
+    read_study_place(page, &place, &within);
+    search->entries.skip = page || search->entries.counting ? within : search->request->offset;
+    if (page)
+        snprintf(search->here, sizeof search->here, "_page=%s", page);
+    view_changes_init(&changes, search->source, place, since_ms);
+    place = changes.next;
+    within = 0;
+    while (ok && found && !is_over(search)) {
+        uint64_t before = search->entries.matched;
+        ok = view_changes_next(&changes, MOST_CHANGES, &change, &found, err);
+        search->entries.more = ok && !found && changes.next; /* long enough for one page */
+        if (ok && found && !change.is_gone)
+            ok = offer(search, change.study, err);
+        if (search->entries.more && found) {
+            within = search->entries.matched - before;
+            place = change.sequence;
+            break;
+        }
+        place = changes.next;
+        if (page)
+            search->entries.skip = 0;
+    }
+    search->whole = ok && !search->entries.more && !page;
+    snprintf(search->next, sizeof search->next, "_page=%016llx%08llx", (unsigned long long)place,
+             (unsigned long long)within);
+    return ok;
+}
+
 /* The place of a Patient among those of one Patient ID, and the key of the ID before. */
 static void read_patient_place(const char *page, uint64_t *within, struct buffer *key)
 {
@@ -530,6 +591,7 @@ static bool go(struct search *search, struct error *err)
     const struct search_criterion *criterion;
     const struct way *way = find_way(request, &criterion);
     struct search_keys keys;
+    int64_t since_ms;
     bool is_guess = way && way->go == by_document_identifier;
     if (way && !(is_guess && request->page)) {
         bool ok = go_way(search, way, criterion, err);
@@ -538,8 +600,11 @@ static bool go(struct search *search, struct error *err)
     }
     if (strcmp(request->type->name, "Endpoint") == 0)
         return walk_endpoints(search);
+    bool is_patient = strcmp(request->type->name, "Patient") == 0;
+    if (changed_since(request, &since_ms))
+        return walk_changes(search, is_patient ? offer_patient_of : offer_study, since_ms, err);
     search_keys_init(&keys, request);
-    if (strcmp(request->type->name, "Patient") != 0)
+    if (!is_patient)
         return walk_studies(search, &keys, offer_study, err);
     return keys.count ? walk_studies(search, &keys, offer_patient_of, err)
                       : walk_patients(search, err);

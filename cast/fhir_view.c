@@ -7,6 +7,8 @@
 
 #include "base/memory.h"
 #include "cast/capability.h"
+#include "cast/fhir_export.h"
+#include "cast/fhir_history.h"
 #include "cast/fhir_search.h"
 #include "cast/view_answer.h"
 #include "http/target.h"
@@ -313,6 +315,74 @@ out:
     buffer_release(&url);
 }
 
+/* --- histories --- */
+
+static void answer_history(struct request *request, struct response *response,
+                           const char *study_uid)
+{
+    const struct fhir_view *view = request_context(request);
+    struct error err = { 0 };
+    enum fhir_version version;
+    cJSON *bundle = NULL;
+    size_t count;
+    if (!view_negotiate(request, response, view->version, &version))
+        return;
+    char *base = view_base(view, request);
+    const struct query_pair *pairs = request_query(request, &count);
+    const struct search_input input = {
+        .version = version,
+        .base = base,
+        .pairs = pairs,
+        .count = count,
+        .strict = is_strict(request),
+    };
+    if (fhir_history(&view->source, &input, study_uid, &bundle, &err))
+        view_answer_take(request, response, 200, bundle);
+    else
+        view_answer_error(request, response, &err);
+    free(base);
+}
+
+static void history_of_all(struct request *request, struct response *response)
+{
+    answer_history(request, response, NULL);
+}
+
+static void history_of_one(struct request *request, struct response *response)
+{
+    answer_history(request, response, request_parameter(request, "id"));
+}
+
+/* --- bulk --- */
+
+static void export_begin(struct request *request, struct response *response)
+{
+    const struct fhir_view *view = request_context(request);
+    char *base = view_base(view, request);
+    fhir_export_begin(request, response, base);
+    free(base);
+}
+
+static void export_status(struct request *request, struct response *response)
+{
+    const struct fhir_view *view = request_context(request);
+    char *base = view_base(view, request);
+    fhir_export_status(request, response, base);
+    free(base);
+}
+
+static void export_output(struct request *request, struct response *response)
+{
+    const struct fhir_view *view = request_context(request);
+    fhir_export_output(&view->source, view->version, request, response);
+}
+
+/* Nothing is kept that could be deleted. */
+static void export_end(struct request *request, struct response *response)
+{
+    view_answer_outcome(request, response, 202, "informational", "it is no more");
+}
+
 /* --- what is not done --- */
 
 static void unknown(struct request *request, struct response *response)
@@ -395,6 +465,18 @@ static const struct route routes[] = {
       .summary = "Studies as ImagingStudy, asked for by a form",
       .query = "_format,_pretty",
       .consumes = "application/x-www-form-urlencoded",
+      FHIR },
+    { .method = "GET",
+      .pattern = "/ImagingStudy/_history",
+      .respond = history_of_all,
+      .summary = "ImagingStudies by when they changed, deleted ones too",
+      .query = "_since,_count,_format,_pretty",
+      FHIR },
+    { .method = "GET",
+      .pattern = "/ImagingStudy/{id}/_history",
+      .respond = history_of_one,
+      .summary = "An ImagingStudy's present version, or its deletion",
+      .query = "_format,_pretty",
       FHIR },
     { .method = "GET",
       .pattern = "/ImagingStudy/{id}",
@@ -556,6 +638,25 @@ static const struct route routes[] = {
       .summary = "A DocumentReference, if it is of this version",
       .query = OF_READ,
       FHIR },
+    { .method = "GET",
+      .pattern = "/$export",
+      .respond = export_begin,
+      .summary = "Begins a bulk export",
+      .query = "_type,_since,_outputFormat",
+      FHIR },
+    { .method = "GET",
+      .pattern = "/$export-status",
+      .respond = export_status,
+      .summary = "The files of a bulk export",
+      .query = "_type,_since",
+      .produces = "application/json" },
+    { .method = "GET",
+      .pattern = "/$export-output/{kind}",
+      .respond = export_output,
+      .summary = "All resources of a type, one a line",
+      .query = "_since",
+      .produces = "application/fhir+ndjson" },
+    { .method = "DELETE", .pattern = "/$export-status", .respond = export_end, .right = HTTP_READ },
     { .method = "GET", .pattern = "/", .respond = welcome },
     { .method = "GET", .pattern = "/{type}", .respond = unknown },
     { .method = "GET", .pattern = "/{type}/{id}", .respond = unknown },

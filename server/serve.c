@@ -255,8 +255,8 @@ static bool open_http(struct server *server, const struct settings *settings, st
     struct route_table tables[TABLES] = {
         health_routes(&server->health),
         dicomweb_routes(server->dicomweb, settings->dicomweb_prefix),
+        cast_order_routes(server->cast, settings->fhir_prefix), /* before who refuses all else */
         cast_routes(server->cast, settings->fhir_prefix),
-        cast_order_routes(server->cast, settings->fhir_prefix),
         http_operations_routes(server->operations),
         viewer_routes(server->viewer),
         conformance_routes(server->conformance),

@@ -239,6 +239,8 @@ def test_the_capabilities_are_those_that_work(server):
     assert (statement["resourceType"], statement["fhirVersion"]) == ("CapabilityStatement", "4.0.1")
     assert statement["implementation"]["url"] == server.fhir_view
     resources = statement["rest"][0]["resource"]
+    assert [o["name"] for o in statement["rest"][0]["operation"]] == ["export"]
+    assert requests.get(f"{server.fhir_view}/$export", timeout=60).status_code == 202
     types = ["ImagingStudy", "Patient", "Endpoint", "Observation", "DiagnosticReport", "DocumentReference"]
     orders = resources.pop()  # tried by tests of their own
     assert (orders["type"], [i["code"] for i in orders["interaction"]]) == ("ServiceRequest", ["create"])
@@ -246,9 +248,12 @@ def test_the_capabilities_are_those_that_work(server):
     strict = {"Prefer": "handling=strict"}
     for resource in resources:
         kind = resource["type"]
-        assert {i["code"] for i in resource["interaction"]} == {"read", "vread", "search-type"}
+        interactions = {i["code"] for i in resource["interaction"]} - {"read", "vread", "search-type"}
+        assert interactions == ({"history-type", "history-instance"} if kind == "ImagingStudy" else set())
         example = ask(server, kind, 200, strict, _count=1)["entry"][0]["resource"]
         reference = f"{kind}/{example['id']}"
+        for at in ("_history", f"{example['id']}/_history") if interactions else ():
+            assert ask(server, f"{kind}/{at}", 200, strict)["type"] == "history"
         assert ask(server, reference) == example
         assert (resource["versioning"], resource["readHistory"]) == ("versioned", False)
         assert ask(server, f"{reference}/_history/{example['meta']['versionId']}") == example
