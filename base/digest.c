@@ -18,6 +18,12 @@ void digest_hmac_sha256(struct slice key, struct slice bytes, uint8_t digest[DIG
         abort();
 }
 
+void digest_sha1(struct slice bytes, uint8_t digest[DIGEST_SHA1_SIZE])
+{
+    if (gnutls_hash_fast(GNUTLS_DIG_SHA1, bytes.data, bytes.size, digest) < 0)
+        abort();
+}
+
 bool digest_equal(const uint8_t a[DIGEST_SIZE], const uint8_t b[DIGEST_SIZE])
 {
     return gnutls_memcmp(a, b, DIGEST_SIZE) == 0;

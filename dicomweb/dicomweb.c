@@ -13,6 +13,8 @@
 #include "base/memory.h"
 #include "dicom/uid.h"
 #include "dicomweb/commitment_work.h"
+#include "dicomweb/dataset_body.h"
+#include "dicomweb/hearing.h"
 #include "dicomweb/metadata_cache.h"
 #include "dicomweb/picture_cache.h"
 #include "dicomweb/routes.h"
@@ -67,6 +69,11 @@ enum {
     .produces = "application/dicom+json,application/json,application/dicom+xml," XML_PARTS,        \
     .consumes = "multipart/related; type=\"application/dicom\",application/dicom,"                 \
                 "multipart/related; type=\"application/dicom+json\"," XML_PARTS
+#define MODEL_TYPES "application/dicom+json,application/json,application/dicom+xml"
+#define WORKITEM    "/workitems/{workitem}"
+#define DATASET_BODY                                                                               \
+    .open = dataset_body_open, .body = dataset_body_piece, .close = dataset_body_close,            \
+    .consumes = MODEL_TYPES
 #define COMMITMENT_TYPES "application/dicom+json,application/json,application/dicom+xml"
 #define COMMITMENT       .query = "accept", .produces = COMMITMENT_TYPES
 #define FEED                                                                                       \
@@ -244,6 +251,60 @@ static const struct route routes[] = {
       .summary = "Store instances of one study",
       STOW },
 
+    /* UPS-RS (PS3.18 11) */
+    { .method = "POST",
+      .pattern = "/workitems",
+      .respond = workitems_create,
+      DATASET_BODY,
+      .summary = "Create a work item",
+      .query = "workitem" },
+    { .method = "GET",
+      .pattern = "/workitems",
+      .respond = workitems_search,
+      .summary = "Search for work items",
+      .query = "*,includefield,fuzzymatching,limit,offset,accept",
+      .produces = "application/dicom+json,application/json," XML_PARTS },
+    { .method = "GET",
+      .pattern = WORKITEM,
+      .respond = workitems_get,
+      .summary = "A work item",
+      .query = "accept",
+      .produces = MODEL_TYPES },
+    { .method = "POST",
+      .pattern = WORKITEM,
+      .respond = workitems_update,
+      DATASET_BODY,
+      .summary = "Change a work item",
+      .query = "transaction" },
+    { .method = "PUT",
+      .pattern = WORKITEM "/state",
+      .respond = workitems_change_state,
+      DATASET_BODY,
+      .summary = "Claim a work item, or end it" },
+    { .method = "POST",
+      .pattern = WORKITEM "/cancelrequest",
+      .respond = workitems_request_cancel,
+      DATASET_BODY,
+      .summary = "Ask that a work item is cancelled" },
+    { .method = "POST",
+      .pattern = WORKITEM "/subscribers/{subscriber}",
+      .respond = workitems_subscribe,
+      .summary = "Subscribe to a work item, or to all",
+      .query = "deletionlock,filter" },
+    { .method = "DELETE",
+      .pattern = WORKITEM "/subscribers/{subscriber}",
+      .respond = workitems_unsubscribe,
+      .right = HTTP_WRITE,
+      .summary = "End a subscription" },
+    { .method = "POST",
+      .pattern = WORKITEM "/subscribers/{subscriber}/suspend",
+      .respond = workitems_suspend,
+      .summary = "Subscribe to no further work items" },
+    { .method = "GET",
+      .pattern = "/subscribers/{subscriber}",
+      .respond = workitems_hear,
+      .summary = "Events of work items, over a WebSocket" },
+
     /* Storage commitment (PS3.18 13) */
     { .method = "POST",
       .pattern = "/commitment-requests/{transaction}",
@@ -401,6 +462,7 @@ struct dicomweb *dicomweb_new(struct archive *archive, const struct dicomweb_opt
     dicomweb->metadata_cache = metadata_cache_new(options->metadata_cache_bytes);
     dicomweb->picture_cache = picture_cache_new(archive, options->picture_cache_bytes);
     dicomweb->commitments = commitment_work_new(archive);
+    dicomweb->hearings = hearings_new();
     return dicomweb;
 }
 
@@ -410,6 +472,7 @@ void dicomweb_free(struct dicomweb *dicomweb)
         return;
     decode_budget_free(dicomweb->metadata_memory);
     commitment_work_free(dicomweb->commitments);
+    hearings_free(dicomweb->hearings);
     metadata_cache_free(dicomweb->metadata_cache);
     picture_cache_free(dicomweb->picture_cache);
     free(dicomweb->ae_title);

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
-/* DICOM over HTTP (PS3.18): the routes of STOW-RS, QIDO-RS, WADO-RS, delete and the change feed. */
+/* DICOM over HTTP (PS3.18): the routes of STOW-RS, QIDO-RS, WADO-RS, UPS-RS, delete and the change
+ * feed. */
 
 #include "archive/archive.h"
 #include "http/server.h"
 
 struct dicomweb;
-
 struct worklist;
 
 struct dicomweb_options {
-    struct worklist *worklist; /* the caller's */
+    struct worklist *worklist; /* for UPS-RS; NULL: none */
     const char *ae_title;
     uint64_t query_limit;          /* most results of one answer, 0: 1000 */
     uint64_t part_limit;           /* most parts of one STOW request, 0: 100,000 */

@@ -12,7 +12,7 @@
 
 struct dicomweb {
     struct archive *archive;
-    struct worklist *worklist;
+    struct worklist *worklist; /* NULL: there is none */
     char *ae_title;
     char *prefix;
     uint64_t query_limit;
@@ -22,6 +22,7 @@ struct dicomweb {
     struct metadata_cache *metadata_cache;
     struct picture_cache *picture_cache;
     struct commitment_work *commitments;
+    struct hearings *hearings; /* of events of work items */
     unsigned feed_waiter_limit;
     atomic_uint feed_waiters; /* clients that wait for changes */
     atomic_uint stow_workers; /* threads that commit parts, of all requests */
@@ -92,6 +93,18 @@ void wado_pixel_data(struct request *request, struct response *response);
 /* wado_rendered.c, wado_thumbnail.c */
 void wado_rendered(struct request *request, struct response *response);
 void wado_thumbnail(struct request *request, struct response *response);
+
+/* UPS-RS (PS3.18 11): workitems.c, workitems_search.c, workitems_subscribe.c, workitems_events.c */
+void workitems_create(struct request *request, struct response *response);
+void workitems_search(struct request *request, struct response *response);
+void workitems_get(struct request *request, struct response *response);
+void workitems_update(struct request *request, struct response *response);
+void workitems_change_state(struct request *request, struct response *response);
+void workitems_request_cancel(struct request *request, struct response *response);
+void workitems_subscribe(struct request *request, struct response *response);
+void workitems_unsubscribe(struct request *request, struct response *response);
+void workitems_suspend(struct request *request, struct response *response);
+void workitems_hear(struct request *request, struct response *response);
 
 /* Storage commitment (PS3.18 13): commitment.c */
 bool commitment_request_open(struct request *request, struct response *response);

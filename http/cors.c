@@ -41,6 +41,11 @@ static const char *allowed_origin(const struct cors *cors, const struct request 
     return NULL;
 }
 
+bool cors_allows(const struct cors *cors, const struct request *request)
+{
+    return allowed_origin(cors, request) != NULL;
+}
+
 void cors_preflight(const struct cors *cors, const struct request *request, const char *allow,
                     struct response *response)
 {

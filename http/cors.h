@@ -15,4 +15,6 @@ void cors_free(struct cors *cors);
 void cors_preflight(const struct cors *cors, const struct request *request, const char *allow,
                     struct response *response);
 /* Adds what lets the page read the answer, to each one, before it is sent. */
+/* Is the Origin of the request one of those? */
+bool cors_allows(const struct cors *cors, const struct request *request);
 void cors_finish(const struct cors *cors, const struct request *request, struct response *response);

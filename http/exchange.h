@@ -54,6 +54,7 @@ struct response {
     struct buffer body;
     struct body_source source; /* next NULL: the body is the buffer */
     uint64_t source_size;
+    void (*serve)(struct request *request, struct channel *channel); /* of an upgrade */
 };
 
 /* Once the headers are there: the settings' URL, else what the client called us, else the address.

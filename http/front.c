@@ -44,6 +44,7 @@ static struct MHD_Daemon *start(const struct front_options *options,
                      MHD_USE_POLL | MHD_USE_ITC;
     if (options->is_ipv6)
         flags |= MHD_USE_IPv6;
+    flags |= MHD_ALLOW_UPGRADE;
     if (certificate)
         flags |= MHD_USE_TLS;
     struct MHD_OptionItem items[] = {

@@ -271,3 +271,14 @@ void gate_finish(const struct gate *gate, const struct request *request, struct 
 {
     cors_finish(gate->cors, request, response);
 }
+
+bool gate_allows_origin(const struct gate *gate, const struct request *request)
+{
+    const char *origin = request_header(request, "Origin");
+    const char *own = request_base_url(request);
+    size_t size = origin ? strlen(origin) : 0;
+    if (!origin || cors_allows(gate->cors, request))
+        return true;
+    /* The base may have a path behind its host and port. */
+    return strncasecmp(own, origin, size) == 0 && (own[size] == '\0' || own[size] == '/');
+}

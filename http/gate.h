@@ -40,5 +40,8 @@ bool gate_check(struct gate *gate, const struct arrival *arrival, struct request
 /* For requests that last: false when the users are others now, or the one of this request has
  * expired, so that it must be asked anew. */
 bool gate_lets_stay(struct gate *gate, const struct request *request);
+/* May a page of the Origin that the request names talk to us: one of ours, or one that is let in?
+ * Who names none is no page. */
+bool gate_allows_origin(const struct gate *gate, const struct request *request);
 /* What an answer says to pages of other origins. */
 void gate_finish(const struct gate *gate, const struct request *request, struct response *response);

@@ -21,6 +21,7 @@
 #include "base/memory.h"
 #include "base/metrics.h"
 #include "http/admission.h"
+#include "http/channel.h"
 #include "http/compress.h"
 #include "http/conditional.h"
 #include "http/exchange.h"
@@ -52,7 +53,8 @@ struct http_server {
     bool access_log;
     unsigned idle_timeout_s;
     atomic_bool stopping;
-    atomic_uint in_work; /* requests between their headers and their end */
+    atomic_uint in_work;  /* requests between their headers and their end */
+    atomic_uint channels; /* threads that serve WebSockets */
 };
 
 /* What belongs to a connection, over all its requests. */
@@ -62,6 +64,7 @@ struct link {
     struct address peer;
     void *session;     /* of TLS; NULL: there is none */
     bool above_limits; /* it is there to be told so */
+    bool upgraded;     /* a thread of its own has the request, and ends it */
 };
 
 /* A request and its answer, from the request line to the end. */
@@ -91,6 +94,8 @@ struct exchange {
     bool stream_ended;
     int64_t started_us;
 };
+
+static void end_exchange(struct exchange *exchange, bool complete);
 
 /* --- answers --- */
 
@@ -239,8 +244,104 @@ static struct MHD_Response *build_response(struct exchange *exchange)
     return built;
 }
 
+/* --- WebSockets --- */
+
+/* The one who serves it may block, and over TLS the connection's own thread carries the bytes. */
+struct upgraded {
+    struct exchange *exchange;
+    struct MHD_UpgradeResponseHandle *handle;
+    struct channel *channel;
+};
+
+static void *run_channel(void *context)
+{
+    struct upgraded *upgraded = context;
+    struct exchange *exchange = upgraded->exchange;
+    struct http_server *server = exchange->server;
+    log_set_request(exchange->request.id);
+    exchange->response.serve(&exchange->request, upgraded->channel);
+    channel_free(upgraded->channel);
+    /* What it borrows from the library is gone behind the close. */
+    end_exchange(exchange, true);
+    MHD_upgrade_action(upgraded->handle, MHD_UPGRADE_ACTION_CLOSE);
+    free(upgraded);
+    atomic_fetch_sub(&server->channels, 1);
+    return NULL;
+}
+
+static void on_upgrade(void *context, struct MHD_Connection *connection, void *request_context_slot,
+                       const char *early, size_t early_size, MHD_socket fd,
+                       struct MHD_UpgradeResponseHandle *handle)
+{
+    struct exchange *exchange = context;
+    pthread_t thread;
+    (void)connection;
+    (void)request_context_slot;
+    exchange->link->upgraded = true;
+    struct upgraded *upgraded = mem_alloc(sizeof(*upgraded));
+    upgraded->exchange = exchange;
+    upgraded->handle = handle;
+    upgraded->channel = channel_new(fd, slice_of(early, early_size));
+    atomic_fetch_add(&exchange->server->channels, 1);
+    if (pthread_create(&thread, NULL, run_channel, upgraded) == 0) {
+        pthread_detach(thread);
+        return;
+    }
+    log_warn("http: no thread for a WebSocket");
+    atomic_fetch_sub(&exchange->server->channels, 1);
+    channel_free(upgraded->channel);
+    free(upgraded);
+    end_exchange(exchange, false);
+    MHD_upgrade_action(handle, MHD_UPGRADE_ACTION_CLOSE);
+}
+
+static enum MHD_Result queue_upgrade(struct exchange *exchange, struct MHD_Connection *connection)
+{
+    struct response *response = &exchange->response;
+    struct MHD_Response *built = MHD_create_response_for_upgrade(on_upgrade, exchange);
+    if (!built)
+        return MHD_NO;
+    for (size_t i = 0; i < response->header_count; i++)
+        MHD_add_response_header(built, response->headers[i].name, response->headers[i].value);
+    enum MHD_Result result = MHD_queue_response(connection, MHD_HTTP_SWITCHING_PROTOCOLS, built);
+    MHD_destroy_response(built);
+    return result;
+}
+
+bool response_channel(struct response *response, struct request *request,
+                      void (*serve)(struct request *request, struct channel *channel))
+{
+    struct exchange *exchange = (struct exchange *)request; /* its first member */
+    char accept[WEBSOCKET_ACCEPT_SIZE];
+    const char *version = request_header(request, "Sec-WebSocket-Version");
+    if (!websocket_has_token(request_header(request, "Upgrade"), "websocket") ||
+        !websocket_has_token(request_header(request, "Connection"), "upgrade") || !version ||
+        strcmp(version, "13") != 0) {
+        response_error(response, request, 426, "this is a WebSocket, of version 13");
+        response_header(response, "Upgrade", "websocket");
+        response_header(response, "Sec-WebSocket-Version", "13");
+        return false;
+    }
+    if (exchange->has_body ||
+        !websocket_accept(request_header(request, "Sec-WebSocket-Key"), accept)) {
+        response_error(response, request, 400, "Sec-WebSocket-Key is missing or no key");
+        return false;
+    }
+    if (!gate_allows_origin(exchange->server->gate, request)) {
+        response_error(response, request, 403, "pages of this origin are not let in");
+        return false;
+    }
+    response_status(response, 101);
+    response_header(response, "Upgrade", "websocket");
+    response_header(response, "Sec-WebSocket-Accept", accept);
+    response->serve = serve;
+    return true;
+}
+
 static enum MHD_Result queue(struct exchange *exchange, struct MHD_Connection *connection)
 {
+    if (exchange->response.serve)
+        return queue_upgrade(exchange, connection);
     struct MHD_Response *response = build_response(exchange);
     if (!response)
         return MHD_NO;
@@ -536,6 +637,11 @@ static void on_completed(void *context, struct MHD_Connection *connection,
 {
     struct http_server *server = context;
     struct exchange *exchange = *request_context_slot;
+    /* To the library an upgraded request is over at once, or, over TLS, behind its thread. */
+    if (link_of(connection)->upgraded) {
+        *request_context_slot = NULL;
+        return;
+    }
     MHD_set_connection_option(connection, MHD_CONNECTION_OPTION_TIMEOUT, server->idle_timeout_s);
     /* Else the kernel goes on for minutes to send what the client would not take. */
     if (exchange && code == MHD_REQUEST_TERMINATED_TIMEOUT_REACHED)
@@ -733,6 +839,9 @@ void http_server_close(struct http_server *server, int64_t grace_ms)
         sleep_ms(5);
     if (server->watchdog)
         watchdog_cut_all(server->watchdog);
+    /* The library must not end while one of its sockets is out of its hands. */
+    while (atomic_load(&server->channels))
+        sleep_ms(5);
     front_close(server->front);
     front_close(server->secure_front);
     watchdog_close(server->watchdog);

@@ -130,6 +130,14 @@ struct body_source {
 void response_stream_take(struct response *response, const struct body_source *source,
                           uint64_t size);
 
+/* The connection becomes a WebSocket (RFC 6455 4.2): `serve` has it, and the request with its
+ * state, in a thread of its own until it returns (http/channel.h). False: the request asks for
+ * none, or wrongly (426, 400), or stands in a page of an origin that is not let in (403), and the
+ * response is filled. */
+struct channel;
+bool response_channel(struct response *response, struct request *request,
+                      void (*serve)(struct request *request, struct channel *channel));
+
 /* HTTP status for an error code: 400, 404, 409, 410, 413, 503, 507, 500 ... */
 int http_status_of(enum error_code code);
 /* A problem answer: status, and a small text or JSON body (what the client accepts) with the

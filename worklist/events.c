@@ -44,14 +44,19 @@ bool events_begin(struct worklist *worklist, const char *subscriber, struct erro
 bool event_follower_open(struct worklist *worklist, const char *subscriber,
                          struct event_follower **out, struct error *err)
 {
+    bool exists = false;
     struct event_follower *follower = mem_alloc(sizeof(*follower));
     follower->worklist = worklist;
     snprintf(follower->subscriber, sizeof(follower->subscriber), "%s", subscriber);
     name_of(subscriber, follower->name);
-    if (!object_changes_position(worklist, follower->name, &follower->position, err)) {
+    if (!object_changes_position(worklist, follower->name, &follower->position, err) ||
+        !subscriber_exists(worklist, subscriber, &exists, err)) {
         free(follower);
         return false;
     }
+    /* Nothing that has been is for who has not subscribed yet. */
+    if (!exists)
+        follower->position = object_changes_latest(worklist);
     follower->saved = follower->seen = follower->position;
     *out = follower;
     return true;

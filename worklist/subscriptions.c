@@ -12,7 +12,7 @@
 #include "worklist/workitem_parts.h"
 #include "worklist/workitem_tags.h"
 
-enum { SUBSCRIPTION_VERSION = 1 };
+enum { SUBSCRIPTION_VERSION = 1, FORGOTTEN_AFTER_MS = 60 * 60 * 1000 };
 
 /* Links: a subscription has the first two, the note of a subscriber (which stands on the other
  * shelf, so that no walk over subscriptions meets it) the third, its door. */
@@ -275,12 +275,16 @@ bool subscriber_forget(struct worklist *worklist, const char *subscriber, struct
     struct turn *turn = NULL;
     bool exists = false;
     bool found = false;
+    struct object object = object_init();
     bool ok = turn_open(worklist, &turn, err) &&
-              subscriber_exists(worklist, subscriber, &exists, err);
-    if (ok && !exists)
+              subscriber_exists(worklist, subscriber, &exists, err) &&
+              turn_get(turn, OBJECT_SUBSCRIPTION, subscriber, &object, &found, err);
+    /* One that was just told of may be about to subscribe. */
+    if (ok && !exists && found && clock_unix_ms() - object.changed_ms > FORGOTTEN_AFTER_MS)
         ok = turn_delete(turn, OBJECT_SUBSCRIPTION, subscriber, &found, err) &&
              turn_commit(turn, err);
     turn_close(turn);
+    object_release(&object);
     return ok;
 }
 
@@ -297,6 +301,30 @@ static bool note_subscriber(struct turn *turn, const char *subscriber, struct er
         ok = object_link(&object, BY_DOOR, slice_of(subscriber, 1), err) &&
              turn_put(turn, &object, 0, err);
     }
+    object_release(&object);
+    return ok;
+}
+
+bool subscriber_claim(struct worklist *worklist, const char *subscriber, const char *user,
+                      bool makes_it, bool *is_theirs, struct error *err)
+{
+    struct turn *turn = NULL;
+    struct object object = object_init();
+    struct slice owner = slice_text(user);
+    bool found = false;
+    bool ok = turn_open(worklist, &turn, err) &&
+              turn_get(turn, OBJECT_SUBSCRIPTION, subscriber, &object, &found, err);
+    if (!ok)
+        goto out;
+    *is_theirs = !found || !object.own.size || slice_equal(buffer_slice(&object.own), owner);
+    if (*is_theirs && makes_it && owner.size && !object.own.size) {
+        ok = note_subscriber(turn, subscriber, err) &&
+             turn_get(turn, OBJECT_SUBSCRIPTION, subscriber, &object, &found, err);
+        buffer_append(&object.own, owner);
+        ok = ok && turn_put(turn, &object, 0, err) && turn_commit(turn, err);
+    }
+out:
+    turn_close(turn);
     object_release(&object);
     return ok;
 }

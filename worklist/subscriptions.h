@@ -47,6 +47,10 @@ bool subscription_unlocked_ms(struct worklist *worklist, int64_t *at_ms, struct 
 /* Those to one item that is deleted. */
 bool subscriptions_forget(struct turn *turn, const char *uid, struct error *err);
 
+/* Is the subscriber this user's ("": nobody logged in)? One that is nobody's is anybody's;
+ * `makes_it` makes it the user's. */
+bool subscriber_claim(struct worklist *worklist, const char *subscriber, const char *user,
+                      bool makes_it, bool *is_theirs, struct error *err);
 /* Has the subscriber any? */
 bool subscriber_exists(struct worklist *worklist, const char *subscriber, bool *exists,
                        struct error *err);
