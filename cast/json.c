@@ -264,6 +264,12 @@ const char *json_text(const cJSON *object, const char *name)
     return cJSON_GetStringValue(json_get(object, name));
 }
 
+bool json_is_resource(const cJSON *resource, const char *type)
+{
+    const char *present = json_text(resource, "resourceType");
+    return present && strcmp(present, type) == 0;
+}
+
 cJSON *json_first(const cJSON *array)
 {
     return cJSON_IsArray(array) ? array->child : NULL;

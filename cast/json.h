@@ -30,6 +30,8 @@ cJSON *json_decimal(const char *text);
 cJSON *json_boolean(bool value);
 cJSON *json_copy(const cJSON *tree);
 bool json_equal(const cJSON *a, const cJSON *b); /* members in any order */
+/* Is it a resource of this type? */
+bool json_is_resource(const cJSON *resource, const char *type);
 
 /* Of an object; NULL when absent (or when `object` is none). */
 cJSON *json_get(const cJSON *object, const char *name);

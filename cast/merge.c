@@ -466,23 +466,17 @@ static bool merge_foreign_series(cJSON *held, const cJSON *mapped)
     return changed;
 }
 
-static bool is_of_type(const cJSON *resource, const char *type)
-{
-    const char *present = json_text(resource, "resourceType");
-    return present && strcmp(present, type) == 0;
-}
-
 bool merge_resource(cJSON *held, const cJSON *mapped)
 {
-    if (is_of_type(held, "Patient"))
+    if (json_is_resource(held, "Patient"))
         return merge_by(&patient_rules, held, mapped);
-    if (is_of_type(held, "Endpoint"))
+    if (json_is_resource(held, "Endpoint"))
         return mapping_is_ours(held) && merge_by(&endpoint_rules, held, mapped);
-    if (is_of_type(held, "Device"))
+    if (json_is_resource(held, "Device"))
         return mapping_is_ours(held) && merge_by(&device_rules, held, mapped);
     bool is_own = mapping_is_of(held, json_text(json_get(mapped, "meta"), "source"));
     for (size_t i = 0; i < sizeof document_rules / sizeof *document_rules; i++)
-        if (is_of_type(held, document_rules[i].type))
+        if (json_is_resource(held, document_rules[i].type))
             return is_own && merge_by(&document_rules[i].rules, held, mapped);
     if (is_own)
         return merge_by(&imaging_study_rules, held, mapped);
@@ -568,7 +562,7 @@ bool merge_withdraw(cJSON *held, const char *status)
 bool merge_withdraw_document(cJSON *held, const char *status)
 {
     const char *present = json_text(held, "status");
-    if (is_of_type(held, "DocumentReference"))
+    if (json_is_resource(held, "DocumentReference"))
         status = "entered-in-error";
     if (present && strcmp(present, status) == 0)
         return false;

@@ -100,17 +100,11 @@ bool order_apply(struct worklist *worklist, const struct service_request_parts *
 
 /* A page of them. */
 
-static bool is_of_type(const cJSON *resource, const char *type)
-{
-    const char *found = json_text(resource, "resourceType");
-    return found && strcmp(found, type) == 0;
-}
-
 static bool is_named(const cJSON *resource, const char *type, const char *reference)
 {
     const char *id = json_text(resource, "id");
     size_t length = id ? strlen(id) : 0, all = strlen(reference), kind = strlen(type);
-    return id && is_of_type(resource, type) && all >= length + kind + 1 &&
+    return id && json_is_resource(resource, type) && all >= length + kind + 1 &&
            strcmp(reference + all - length, id) == 0 && reference[all - length - 1] == '/' &&
            strncmp(reference + all - length - 1 - kind, type, kind) == 0;
 }
@@ -132,7 +126,7 @@ static const cJSON *find_appointment(const cJSON *entries, const cJSON *request)
     {
         const cJSON *resource = json_get(entry, "resource");
         const char *status = json_text(resource, "status"), *start = json_text(resource, "start");
-        if (!is_of_type(resource, "Appointment") || !start || !status ||
+        if (!json_is_resource(resource, "Appointment") || !start || !status ||
             (strcmp(status, "booked") != 0 && strcmp(status, "arrived") != 0 &&
              strcmp(status, "pending") != 0))
             continue;
@@ -198,9 +192,10 @@ static bool take_page(struct order_poll *poll, const struct query *query, const 
         const char *at = json_text(json_get(resource, "meta"), "lastUpdated");
         if (count++ == ENTRIES_MAX)
             return error_set(err, ERROR_LIMIT, "a page of more than %d entries", ENTRIES_MAX);
-        if (is_of_type(resource, "ServiceRequest") && !take_request(poll, entries, resource, err))
+        if (json_is_resource(resource, "ServiceRequest") &&
+            !take_request(poll, entries, resource, err))
             return false;
-        if (at && is_of_type(resource, query->type) && strlen(at) < INSTANT_SIZE &&
+        if (at && json_is_resource(resource, query->type) && strlen(at) < INSTANT_SIZE &&
             service_request_instant(at, &at_us) && at_us > latest_us) {
             latest_us = at_us;
             snprintf(newest, INSTANT_SIZE, "%s", at);

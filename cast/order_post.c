@@ -39,29 +39,23 @@ static void close_body(struct request *request, bool complete)
     free(body);
 }
 
-static bool is_of_type(const cJSON *resource, const char *type)
-{
-    const char *found = json_text(resource, "resourceType");
-    return found && strcmp(found, type) == 0;
-}
-
 /* A ServiceRequest, or a Bundle that holds one with its Patient and perhaps an Appointment. */
 static bool find_parts(const cJSON *body, struct service_request_parts *parts, struct error *err)
 {
     const cJSON *entry;
     int count = 0;
     *parts = (struct service_request_parts){ .request = NULL };
-    if (!is_of_type(body, "Bundle")) {
+    if (!json_is_resource(body, "Bundle")) {
         parts->request = body;
         return true;
     }
     cJSON_ArrayForEach(entry, json_get(body, "entry"))
     {
         const cJSON *resource = json_get(entry, "resource");
-        const cJSON **place = is_of_type(resource, "ServiceRequest") ? &parts->request
-                              : is_of_type(resource, "Patient")      ? &parts->patient
-                              : is_of_type(resource, "Appointment")  ? &parts->appointment
-                                                                     : NULL;
+        const cJSON **place = json_is_resource(resource, "ServiceRequest") ? &parts->request
+                              : json_is_resource(resource, "Patient")      ? &parts->patient
+                              : json_is_resource(resource, "Appointment")  ? &parts->appointment
+                                                                           : NULL;
         if (count++ == ENTRIES_MAX || (place && *place))
             return error_set(err, ERROR_INVALID,
                              "a Bundle brings one ServiceRequest, one Patient and one Appointment");

@@ -47,12 +47,6 @@ static bool is_better(const cJSON *a, const cJSON *b)
     return a_size != b_size ? a_size < b_size : strcmp(a_id, b_id) < 0;
 }
 
-static bool is_of_type(const cJSON *resource, const char *type)
-{
-    const char *present = json_text(resource, "resourceType");
-    return present && strcmp(present, type) == 0;
-}
-
 static void take(struct search_answer *out, cJSON *resource)
 {
     if (out->best && !is_better(resource, out->best)) {
@@ -71,7 +65,7 @@ bool search_answer_read(struct slice text, const char *type, const cJSON *identi
     *out = (struct search_answer){ NULL, NULL, 0 };
     if (!json_parse(text, &tree, err))
         return error_add_context(err, "a search for %s", type);
-    if (!is_of_type(tree, "Bundle")) {
+    if (!json_is_resource(tree, "Bundle")) {
         cJSON_Delete(tree);
         return error_set(err, ERROR_INVALID, "a search for %s: the answer is no Bundle", type);
     }
@@ -80,7 +74,7 @@ bool search_answer_read(struct slice text, const char *type, const cJSON *identi
     for (entry = json_first(json_get(tree, "entry")); entry; entry = entry->next) {
         const cJSON *resource = json_get(entry, "resource");
         const char *id = json_text(resource, "id");
-        if (!is_of_type(resource, type))
+        if (!json_is_resource(resource, type))
             continue; /* an outcome, or something included */
         if (id && is_id(id) && identifier_carried(resource, identifier))
             take(out, cJSON_DetachItemFromObjectCaseSensitive(entry, "resource"));
