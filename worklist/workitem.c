@@ -9,6 +9,7 @@
 #include "base/fields.h"
 #include "worklist/layers.h"
 #include "worklist/notices.h"
+#include "worklist/patients.h"
 #include "worklist/subscriptions.h"
 #include "worklist/workitem_parts.h"
 #include "worklist/workitem_tags.h"
@@ -241,7 +242,12 @@ bool workitem_create(struct worklist *worklist, const struct dataset *dataset, c
     memcpy(work.object.key, outcome->uid, UID_SIZE);
     work.object.kind = OBJECT_WORKITEM;
     ok = compose_new(&work, dataset, &modified, err);
-    ok = ok && work_put(&work, err) && work_tell(&work, WORKITEM_EVENT_STATE, NULL, err) &&
+    /* The demographics may become those of who has the ID now. */
+    dataset_close(work.dataset);
+    work.dataset = NULL;
+    ok = ok && patients_claim(work.turn, &work.object, err) &&
+         object_dataset(&work.object, &work.dataset, err) && work_put(&work, err) &&
+         work_tell(&work, WORKITEM_EVENT_STATE, NULL, err) &&
          (!is_assigned(work.dataset) || work_tell(&work, WORKITEM_EVENT_ASSIGNED, NULL, err)) &&
          turn_commit(work.turn, err);
     if (modified)

@@ -14,6 +14,7 @@ from pydicom.uid import MPEG4HP41
 
 from bounds import until
 from conftest import ROOT
+from ups import dataset, item
 from web import JSON, make, multipart, new_uid, part10, store, url_of
 
 WADL = "{http://wadl.dev.java.net/2009/02}"
@@ -46,7 +47,7 @@ def test_the_document_is_OpenAPI_with_unique_ids_and_complete_parameters(server,
 def routes_of(source, prefix):
     """The rows of a route table, as the source has them."""
     text = (ROOT / source).read_text()
-    macros = dict(re.findall(r"#define (STUDY|SERIES|INSTANCE) +(.+)", text))
+    macros = dict(re.findall(r"#define (STUDY|SERIES|INSTANCE|WORKITEM) +(.+)", text))
     table = text[text.index("static const struct route routes[]"):]
     table = table[:table.index("\n};")]
     rows = re.findall(r"\.method = (\"\w+\"),\s*\.pattern = ((?:[^,\"]|\"[^\"]*\")+),", table)
@@ -117,6 +118,8 @@ def test_every_GET_that_is_listed_works_with_every_type_and_parameter(server, do
     assert requests.post(server.dicomweb + "/extendedquerytags", json=tag, timeout=60).status_code in (202, 409)
     uids = {"study": ds.StudyInstanceUID, "series": ds.SeriesInstanceUID, "instance": ds.SOPInstanceUID, "frames": "1",
             "path": "7FE00010", "kind": "Patient", "transaction": new_uid(), "tag": "00181000"}
+    uids["workitem"], uids["subscriber"] = new_uid(), "LISTED"
+    requests.post(f"{server.dicomweb}/workitems?{uids['workitem']}", json=[item().to_json_dict()], timeout=60).raise_for_status()
     uids["entry"] = requests.post(server.dicomweb + "/worklist", json=ENTRY, timeout=60).json()["key"]
     commitment = f"{server.url}/dicomweb/commitment-requests/{uids['transaction']}"
     requests.post(commitment, data=commitment_of(ds, "json"), headers={"Content-Type": "application/dicom+json"}, timeout=60)
@@ -136,6 +139,9 @@ def test_every_GET_that_is_listed_works_with_every_type_and_parameter(server, do
     called = 0
     for path, method, operation in operations(document):
         if method != "get" or path.startswith("/operations"):
+            continue
+        if path.endswith("/subscribers/{subscriber}"):  # no document: a WebSocket
+            assert requests.get(server.url + path.format(**uids), timeout=60).status_code == 426
             continue
         if "{id}" in path:
             bundle = requests.get(server.url + path[: path.index("/{id}")], timeout=60).json()
@@ -188,7 +194,7 @@ def metadata_of(server, ds, kind):
 
 def test_every_POST_PUT_and_DELETE_that_is_listed_works(server, document):
     for path, method, operation in operations(document):
-        if method == "get" or path.startswith("/operations") or "/extendedquerytags" in path or "/worklist" in path:
+        if method == "get" or path.startswith("/operations") or re.search("/extendedquerytags|/worklist|/workitems", path):
             continue
         ds = make()
         url = server.url + path.format(study=ds.StudyInstanceUID, series=ds.SeriesInstanceUID, instance=ds.SOPInstanceUID,
@@ -235,6 +241,25 @@ def test_query_tags_are_changed_as_it_is_listed(server, document):
         answer = requests.request(method, server.url + path.format(tag="00181010"), json=body, timeout=60)
         assert answer.status_code == status and ("requestBody" in operation) == (body is not None)
         assert answer.headers.get("Content-Type", "").split(";")[0] in {*operation["responses"].get("200", {}).get("content", {}), ""}
+
+
+def test_work_items_are_changed_as_it_is_listed(server, document):
+    listed = {(path, method): operation for path, method, operation in operations(document) if "/workitems" in path}
+    one, who = "/dicomweb/workitems/{workitem}", "/subscribers/{subscriber}"
+    state = dataset(ProcedureStepState="IN PROGRESS", TransactionUID=new_uid())
+    uid = new_uid()
+    for method, path, ds, status in (
+            ("post", "/dicomweb/workitems", item(), 201), ("post", one, dataset(ProcedureStepLabel="x"), 200),
+            ("put", one + "/state", state, 200), ("post", one + "/cancelrequest", dataset(), 202),
+            ("post", one + who, None, 201), ("delete", one + who, None, 200), ("post", one + who + "/suspend", None, 400)):
+        operation = listed[path, method]
+        assert ("requestBody" in operation) == (ds is not None)
+        body = [ds.to_json_dict()] if ds is not None else None
+        url = server.url + path.format(workitem=uid, subscriber="LISTED") + (f"?{uid}" if path.endswith("/workitems") else "")
+        if path == one:
+            requests.post(f"{server.dicomweb}/workitems?{uid}", json=[item().to_json_dict()], timeout=60)
+        answer = requests.request(method, url, json=body, timeout=60)
+        assert answer.status_code == status, (method, path, answer.text)
 
 
 def test_the_worklist_is_changed_as_it_is_listed(server, document):
