@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "archive/entry_list.h"
 #include "archive/instance.h"
 #include "archive/listing.h"
 #include "archive/lookup.h"
@@ -14,18 +15,8 @@
 #include "dicom/fold.h"
 #include "storage/feed.h"
 
-/* Bytes of a list of studies, and of the list of the instances of one. */
+/* Bytes of a list of studies. */
 #define LIST_SIZE ((size_t)512 << 20)
-
-/* An instance in its place in the order. */
-struct entry {
-    int64_t series_number;
-    int64_t number;
-    char study[UID_SIZE];
-    char series[UID_SIZE];
-    char instance[UID_SIZE];
-    char transfer_syntax[UID_SIZE];
-};
 
 struct retrieve {
     struct archive *archive;
@@ -35,7 +26,7 @@ struct retrieve {
     struct buffer studies; /* char[UID_SIZE] each */
     size_t study;          /* the next one to load */
     uint64_t count;
-    struct buffer entries; /* of the study loaded last, or all of a list of instances */
+    struct entry_list entries; /* of the study loaded last, or all of a list of instances */
     size_t entry;
     struct instance *instance;
 };
@@ -129,29 +120,6 @@ static bool add_of_series(struct retrieve *retrieve, struct slice patient_id, st
     return ok;
 }
 
-static int compare_entries(const void *a, const void *b)
-{
-    const struct entry *first = a, *second = b;
-    int order = strcmp(first->study, second->study);
-    if (order)
-        return order;
-    if (first->series_number != second->series_number)
-        return first->series_number < second->series_number ? -1 : 1;
-    order = strcmp(first->series, second->series);
-    if (order)
-        return order;
-    if (first->number != second->number)
-        return first->number < second->number ? -1 : 1;
-    return strcmp(first->instance, second->instance);
-}
-
-static void sort_entries(struct retrieve *retrieve)
-{
-    if (retrieve->entries.size)
-        qsort(retrieve->entries.data, retrieve->entries.size / sizeof(struct entry),
-              sizeof(struct entry), compare_entries);
-}
-
 /* What was there at the opening; also when other bytes have taken its place since. */
 static bool belongs(struct retrieve *retrieve, const struct identity *place, uint64_t created,
                     bool *belongs, struct error *err)
@@ -160,30 +128,36 @@ static bool belongs(struct retrieve *retrieve, const struct identity *place, uin
     return *belongs || version_was_there(retrieve->archive, place, retrieve->until, belongs, err);
 }
 
+static bool add_record(struct retrieve *retrieve, struct slice key, struct slice value,
+                       int64_t series_number, struct error *err)
+{
+    char transfer_syntax[UID_SIZE];
+    struct identity identity = { 0 };
+    bool is_meant = false;
+    int64_t number;
+    uint64_t created;
+    if (!key_split_place(slice_skip(key, 1), &identity) ||
+        !record_order(value, &number, &created) || !record_syntax(value, transfer_syntax))
+        return error_set(err, ERROR_CORRUPT, "an instance record of the index cannot be read");
+    return belongs(retrieve, &identity, created, &is_meant, err) &&
+           (!is_meant || entry_list_add(&retrieve->entries, &identity, series_number, number,
+                                        transfer_syntax, err));
+}
+
+/* In the order of the index: they are sorted together. */
 static bool load_series(struct retrieve *retrieve, const struct identity *series, int64_t number,
                         struct error *err)
 {
-    struct listing *listing = NULL;
-    const struct listing_entry *listed;
-    bool ok = listing_open(retrieve->archive, RECORD_INSTANCE, series->study, series->series,
-                           &listing, err);
-    while (ok && (ok = listing_next(listing, &listed, err)) && listed) {
-        struct entry entry = { .series_number = number, .number = listed->number };
-        struct identity identity;
-        ok = listing_place(listed, &identity, err);
-        bool is_meant = false;
-        ok = ok && belongs(retrieve, &identity, listed->created, &is_meant, err);
-        if (!is_meant)
-            continue;
-        if (!record_syntax(listed->value, entry.transfer_syntax))
-            ok = error_set(err, ERROR_CORRUPT, "an instance record of the index cannot be read");
-        memcpy(entry.study, identity.study, UID_SIZE);
-        memcpy(entry.series, identity.series, UID_SIZE);
-        memcpy(entry.instance, identity.instance, UID_SIZE);
-        buffer_append(&retrieve->entries, slice_of(&entry, sizeof(entry)));
-        ok = buffer_check(&retrieve->entries, "list of instances", err);
-    }
-    listing_close(listing);
+    struct storage_cursor *cursor = NULL;
+    struct slice key, value;
+    struct key prefix;
+    bool found = true;
+    key_children(&prefix, RECORD_INSTANCE, series->study, series->series);
+    bool ok = storage_cursor_open_prefix(retrieve->archive->storage, TABLE_RECORD,
+                                         key_slice(&prefix), &cursor, err);
+    while (ok && (ok = storage_cursor_next(cursor, &key, &value, &found, err)) && found)
+        ok = add_record(retrieve, key, value, number, err);
+    storage_cursor_close(cursor);
     return ok;
 }
 
@@ -193,7 +167,7 @@ static bool load_study(struct retrieve *retrieve, size_t study, struct error *er
     struct listing *listing = NULL;
     const struct listing_entry *listed;
     const char *uid = (const char *)retrieve->studies.data + study * UID_SIZE;
-    buffer_clear(&retrieve->entries);
+    entry_list_clear(&retrieve->entries);
     retrieve->entry = 0;
     bool ok = listing_open(retrieve->archive, RECORD_SERIES, uid, NULL, &listing, err);
     while (ok && (ok = listing_next(listing, &listed, err)) && listed) {
@@ -204,7 +178,7 @@ static bool load_study(struct retrieve *retrieve, size_t study, struct error *er
     }
     listing_close(listing);
     if (ok)
-        sort_entries(retrieve);
+        entry_list_sort(&retrieve->entries);
     return ok;
 }
 
@@ -220,11 +194,11 @@ static bool count_studies(struct retrieve *retrieve, struct error *err)
     for (size_t i = 0; i < study_count(retrieve); i++) {
         if (!load_study(retrieve, i, err))
             return false;
-        retrieve->count += retrieve->entries.size / sizeof(struct entry);
+        retrieve->count += entry_list_count(&retrieve->entries);
     }
     retrieve->study = study_count(retrieve) == 1 ? 1 : 0;
     if (study_count(retrieve) != 1)
-        buffer_clear(&retrieve->entries);
+        entry_list_clear(&retrieve->entries);
     return true;
 }
 
@@ -281,15 +255,9 @@ static bool add_instance(struct retrieve *retrieve, const struct identity *place
                             err);
     if (ok && found && !belongs(retrieve, place, instance.created, &found, err))
         ok = false;
-    if (ok && found) {
-        struct entry entry = { .series_number = series.number, .number = instance.number };
-        memcpy(entry.study, place->study, UID_SIZE);
-        memcpy(entry.series, place->series, UID_SIZE);
-        memcpy(entry.instance, place->instance, UID_SIZE);
-        memcpy(entry.transfer_syntax, instance.transfer_syntax, UID_SIZE);
-        buffer_append(&retrieve->entries, slice_of(&entry, sizeof(entry)));
-        ok = buffer_check(&retrieve->entries, "list of instances", err);
-    }
+    if (ok && found)
+        ok = entry_list_add(&retrieve->entries, place, series.number, instance.number,
+                            instance.transfer_syntax, err);
     instance_record_release(&instance);
     series_record_release(&series);
     return ok;
@@ -316,8 +284,8 @@ static bool open_instances(struct retrieve *retrieve, const struct selection *se
              (!found || passes(retrieve, &filter, &place, &pass, err)) &&
              (!pass || add_instance(retrieve, &place, err));
     }
-    sort_entries(retrieve);
-    retrieve->count = retrieve->entries.size / sizeof(struct entry);
+    entry_list_sort(&retrieve->entries);
+    retrieve->count = entry_list_count(&retrieve->entries);
     uid_set_release(&instances);
     uid_set_release(&filter.studies);
     uid_set_release(&filter.series);
@@ -332,7 +300,7 @@ bool retrieve_open(struct archive *archive, const struct selection *selection,
     retrieve->archive = archive;
     retrieve->until = feed_latest(archive->storage);
     retrieve->studies = buffer_up_to(LIST_SIZE);
-    retrieve->entries = buffer_up_to(LIST_SIZE);
+    retrieve->entries = entry_list_init();
     bool ok = is_empty_text(selection->instances)
                   ? open_studies(retrieve, selection, patient_id, err)
                   : open_instances(retrieve, selection, patient_id, err);
@@ -351,56 +319,50 @@ uint64_t retrieve_count(const struct retrieve *retrieve)
 
 const char *retrieve_syntax(const struct retrieve *retrieve, uint64_t index)
 {
-    size_t count = retrieve->entries.size / sizeof(struct entry);
-    if (count != retrieve->count || index >= count)
+    if (entry_list_count(&retrieve->entries) != retrieve->count || index >= retrieve->count)
         return NULL;
-    const struct entry *entries = (const struct entry *)(const void *)retrieve->entries.data;
-    return entries[index].transfer_syntax;
+    return entry_list_syntax(&retrieve->entries, index);
 }
 
-static bool next_entry(struct retrieve *retrieve, struct entry *entry, bool *found,
+static bool next_entry(struct retrieve *retrieve, struct identity *place, bool *found,
                        struct error *err)
 {
-    while (retrieve->entry == retrieve->entries.size / sizeof(*entry)) {
+    while (retrieve->entry == entry_list_count(&retrieve->entries)) {
         *found = retrieve->study < study_count(retrieve);
         if (!*found)
             return true;
         if (!load_study(retrieve, retrieve->study++, err))
             return false;
     }
-    memcpy(entry, retrieve->entries.data + retrieve->entry++ * sizeof(*entry), sizeof(*entry));
+    entry_list_place(&retrieve->entries, retrieve->entry++, place);
     *found = true;
     return true;
 }
 
 bool retrieve_skip(struct retrieve *retrieve, uint64_t count, struct error *err)
 {
-    struct entry entry;
+    struct identity place;
     bool found = true;
     instance_close(retrieve->instance);
     retrieve->instance = NULL;
     for (; count && found; count--)
-        if (!next_entry(retrieve, &entry, &found, err))
+        if (!next_entry(retrieve, &place, &found, err))
             return false;
     return true;
 }
 
 bool retrieve_next(struct retrieve *retrieve, struct instance **instance, struct error *err)
 {
-    struct entry entry;
+    struct identity place;
     bool found = true;
     instance_close(retrieve->instance);
     retrieve->instance = NULL;
     while (!retrieve->instance) {
-        struct identity identity = { 0 };
-        if (!next_entry(retrieve, &entry, &found, err))
+        if (!next_entry(retrieve, &place, &found, err))
             return false;
         if (!found)
             break;
-        memcpy(identity.study, entry.study, UID_SIZE);
-        memcpy(identity.series, entry.series, UID_SIZE);
-        memcpy(identity.instance, entry.instance, UID_SIZE);
-        if (!instance_load(retrieve->archive, &identity, &retrieve->instance, err))
+        if (!instance_load(retrieve->archive, &place, &retrieve->instance, err))
             return false;
     }
     *instance = retrieve->instance;
@@ -415,7 +377,7 @@ void retrieve_rewind(struct retrieve *retrieve)
     if (study_count(retrieve) < 2)
         return;
     retrieve->study = 0;
-    buffer_clear(&retrieve->entries);
+    entry_list_clear(&retrieve->entries);
 }
 
 void retrieve_close(struct retrieve *retrieve)
@@ -425,6 +387,6 @@ void retrieve_close(struct retrieve *retrieve)
     instance_close(retrieve->instance);
     uid_set_release(&retrieve->series);
     buffer_release(&retrieve->studies);
-    buffer_release(&retrieve->entries);
+    entry_list_release(&retrieve->entries);
     free(retrieve);
 }

@@ -18,6 +18,7 @@ struct tag_set *tag_set_new(void)
     struct tag_set *set = mem_alloc(sizeof(*set));
     pthread_condattr_t attributes;
     pthread_mutex_init(&set->lock, NULL);
+    pthread_mutex_init(&set->copy_lock, NULL);
     pthread_condattr_init(&attributes);
     pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
     pthread_cond_init(&set->changed, &attributes);
@@ -31,6 +32,7 @@ void tag_set_free(struct tag_set *set)
         return;
     pthread_cond_destroy(&set->changed);
     pthread_mutex_destroy(&set->lock);
+    pthread_mutex_destroy(&set->copy_lock);
     free(set);
 }
 
@@ -229,7 +231,7 @@ void tag_set_drop(struct archive *archive, struct transaction *transaction, uint
 
 enum { COPY_SIZE = QUERY_TAG_MAX * TAG_SIZE };
 
-bool tag_set_save_copy(struct archive *archive, struct error *err)
+static bool save_copy(struct archive *archive, struct error *err)
 {
     struct query_tag *tags = mem_alloc_array(QUERY_TAG_MAX, sizeof(*tags));
     struct buffer copy = buffer_up_to(COPY_SIZE);
@@ -255,6 +257,15 @@ bool tag_set_save_copy(struct archive *archive, struct error *err)
     buffer_release(&copy);
     buffer_release(&there);
     free(tags);
+    return ok;
+}
+
+/* The lock is held over I/O so that no older copy takes the place of a newer one. */
+bool tag_set_save_copy(struct archive *archive, struct error *err)
+{
+    pthread_mutex_lock(&archive->tags->copy_lock);
+    bool ok = save_copy(archive, err);
+    pthread_mutex_unlock(&archive->tags->copy_lock);
     return ok;
 }
 

@@ -14,8 +14,9 @@ struct tag_set {
     struct query_tag tags[QUERY_TAG_MAX];
     size_t count; /* guarded by the write turn, as the tags are */
     pthread_mutex_t lock;
-    pthread_cond_t changed; /* there is work for the indexer */
-    unsigned changes;       /* guarded by lock */
+    pthread_cond_t changed;    /* there is work for the indexer */
+    unsigned changes;          /* guarded by lock */
+    pthread_mutex_t copy_lock; /* held while the copy beside the index is written */
 };
 
 struct tag_set *tag_set_new(void);

@@ -445,6 +445,11 @@ static const struct route routes[] = {
       .summary = "Values that are not what their attribute says",
       .query = "offset,limit",
       .produces = "application/json" },
+    { .method = "GET",
+      .pattern = "/operations/{operation}",
+      .respond = query_tags_get_operation,
+      .summary = "How far the index of an attribute is",
+      .produces = "application/json" },
 };
 
 struct dicomweb *dicomweb_new(struct archive *archive, const struct dicomweb_options *options)

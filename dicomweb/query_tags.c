@@ -165,11 +165,33 @@ static void add_text(struct buffer *json, const char *name, const char *value)
     json_write_string(slice_text(value), json);
 }
 
-static void write_operation(const struct query_tag *tag, const char *url, struct buffer *json)
+/* The work in the background for a tag has a name that no later tag gets. */
+enum { OPERATION_SIZE = 48 };
+
+static void name_operation(const struct query_tag *tag, char name[OPERATION_SIZE])
 {
-    buffer_append_format(json, "{\"id\":\"reindex-%u\",", tag->number);
-    add_text(json, "href", url);
+    snprintf(name, OPERATION_SIZE, "reindex-%u-%" PRIx64, tag->number, (uint64_t)tag->added_ms);
+}
+
+static void operation_url(struct request *request, const struct query_tag *tag, struct buffer *url)
+{
+    char name[OPERATION_SIZE];
+    name_operation(tag, name);
+    dicomweb_base_url(request_context(request), request, url);
+    buffer_append_format(url, "/operations/%s", name);
+}
+
+static void write_operation(struct request *request, const struct query_tag *tag,
+                            struct buffer *json)
+{
+    struct buffer url = buffer_up_to(4096);
+    char name[OPERATION_SIZE];
+    name_operation(tag, name);
+    operation_url(request, tag, &url);
+    buffer_append_format(json, "{\"id\":\"%s\",", name);
+    add_text(json, "href", buffer_text(&url));
     buffer_append_byte(json, '}');
+    buffer_release(&url);
 }
 
 static bool write_tag(struct request *request, const struct query_tag *tag, struct buffer *json,
@@ -203,7 +225,7 @@ static bool write_tag(struct request *request, const struct query_tag *tag, stru
     if (tag->status == QUERY_TAG_ADDING) {
         buffer_append_format(json, ",\"percentComplete\":%u,\"operation\":",
                              tag->of ? (unsigned)(tag->done * 100 / tag->of) : 0);
-        write_operation(tag, buffer_text(&url), json);
+        write_operation(request, tag, json);
     }
     if (errors) {
         buffer_append_format(json, ",\"errors\":{\"count\":%" PRIu64 ",", errors);
@@ -253,13 +275,11 @@ void query_tags_post(struct request *request, struct response *response)
         answer_error(request, response, &err);
         goto out;
     }
-    dicomweb_base_url(dicomweb, request, &url);
-    buffer_append_text(&url, "/extendedquerytags");
     query_tag_name(&tags[0], name);
-    if (count == 1)
-        buffer_append_format(&url, "/%s", name);
     log_info("query tags: added first=%s count=%zu", name, count);
-    write_operation(&tags[0], buffer_text(&url), &json);
+    /* All that were added together are indexed together: the first one's tells. */
+    operation_url(request, &tags[0], &url);
+    write_operation(request, &tags[0], &json);
     response_header(response, "Location", buffer_text(&url));
     answer_json(response, 202, &json);
 out:
@@ -400,4 +420,62 @@ void query_tags_get_errors(struct request *request, struct response *response)
 out:
     buffer_release(&json);
     free(errors);
+}
+
+/* --- the work in the background, as an operation --- */
+
+static void write_progress(struct request *request, const struct query_tag *tag, const char *id,
+                           struct buffer *json)
+{
+    struct buffer url = buffer_up_to(4096);
+    char name[QUERY_TAG_NAME];
+    char time[CLOCK_TEXT_SIZE];
+    bool runs = tag->status == QUERY_TAG_ADDING;
+    query_tag_name(tag, name);
+    dicomweb_base_url(request_context(request), request, &url);
+    buffer_append_format(&url, "/extendedquerytags/%s", name);
+    clock_format_utc(tag->added_ms, time);
+    buffer_append_format(json, "{\"operationId\":\"%s\",\"type\":\"reindex\",", id);
+    add_text(json, "createdTime", time);
+    clock_format_utc(clock_unix_ms(), time);
+    buffer_append_byte(json, ',');
+    add_text(json, "lastUpdatedTime", time);
+    buffer_append_format(json, ",\"status\":\"%s\",\"percentComplete\":%u,\"resources\":[",
+                         tag->status == QUERY_TAG_DELETING ? "canceled"
+                         : runs                            ? "running"
+                                                           : "succeeded",
+                         !runs     ? 100
+                         : tag->of ? (unsigned)(tag->done * 100 / tag->of)
+                                   : 0);
+    json_write_string(buffer_slice(&url), json);
+    buffer_append_text(json, "]}");
+    buffer_release(&url);
+}
+
+void query_tags_get_operation(struct request *request, struct response *response)
+{
+    struct dicomweb *dicomweb = request_context(request);
+    struct query_tag *tags = mem_alloc_array(QUERY_TAG_MAX, sizeof(*tags));
+    struct buffer json = buffer_up_to(ANSWER_LIMIT);
+    struct error err = { 0 };
+    char id[OPERATION_SIZE];
+    size_t count, i = 0;
+    if (!query_tags_list(dicomweb->archive, tags, &count, &err)) {
+        answer_error(request, response, &err);
+        goto out;
+    }
+    for (; i < count; i++) {
+        name_operation(&tags[i], id);
+        if (!strcmp(id, request_parameter(request, "operation")))
+            break;
+    }
+    if (i == count) {
+        response_error(response, request, 404, "there is no such operation, or not any more");
+        goto out;
+    }
+    write_progress(request, &tags[i], id, &json);
+    answer_json(response, tags[i].status == QUERY_TAG_ADDING ? 202 : 200, &json);
+out:
+    buffer_release(&json);
+    free(tags);
 }

@@ -126,6 +126,7 @@ void query_tags_get(struct request *request, struct response *response);
 void query_tags_patch(struct request *request, struct response *response);
 void query_tags_delete(struct request *request, struct response *response);
 void query_tags_get_errors(struct request *request, struct response *response);
+void query_tags_get_operation(struct request *request, struct response *response);
 
 /* The worklist for those who plan: worklist.c */
 bool worklist_body_open(struct request *request, struct response *response);

@@ -167,7 +167,7 @@ bool c_find_worklist(struct session *session, struct message *request, struct er
         status = status_from_error(SERVICE_FIND, &refusal);
         ok = true;
     }
-    log_debug("dimse: worklist calling_ae=%s matches=%llu ok=%d",
+    log_debug("dimse: worklist calling_ae=\"%s\" matches=%llu ok=%d",
               association_calling_ae(session->association), (unsigned long long)find.answer.count,
               ok);
     if (ok && status.code != STATUS_SUCCESS && status.code != STATUS_CANCELLED)

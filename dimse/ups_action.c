@@ -54,7 +54,7 @@ static bool change_state(struct ups_request *ups, struct error *failure)
                                     association_calling_ae(session->association), &ups->outcome,
                                     failure);
     if (ok)
-        log_info("dimse: work item asked to become state=\"%s\" instance=%s calling_ae=%s "
+        log_info("dimse: work item asked to become state=\"%s\" instance=%s calling_ae=\"%s\" "
                  "status=%04X",
                  workitem_state_text(state), uid, association_calling_ae(session->association),
                  ups->outcome.code);

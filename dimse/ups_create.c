@@ -16,8 +16,8 @@ bool ups_create(struct session *session, struct message *request, struct error *
                               request->command.sop_instance, &ups.outcome, &failure);
     if (ok) {
         memcpy(request->command.sop_instance, ups.outcome.uid, UID_SIZE);
-        log_info("dimse: work item created instance=%s calling_ae=%s status=%04X", ups.outcome.uid,
-                 association_calling_ae(session->association), ups.outcome.code);
+        log_info("dimse: work item created instance=%s calling_ae=\"%s\" status=%04X",
+                 ups.outcome.uid, association_calling_ae(session->association), ups.outcome.code);
     }
     ok = ups_answer(&ups, ok ? NULL : &failure, err);
     ups_release(&ups);

@@ -147,6 +147,10 @@ def test_every_GET_that_is_listed_works_with_every_type_and_parameter(server, do
             bundle = requests.get(server.url + path[: path.index("/{id}")], timeout=60).json()
             resource = bundle["entry"][0]["resource"]
             uids["id"], uids["version"] = resource["id"], resource["meta"]["versionId"]
+        if "{operation}" in path:
+            uids["operation"] = requests.post(server.dicomweb + "/extendedquerytags", timeout=60, json=[
+                {"path": "00181012", "vr": "DA", "level": "Series"}]).json()["id"]
+            until(lambda: requests.get(server.dicomweb + f"/operations/{uids['operation']}", timeout=60).status_code == 200, "the index")
         url = server.url + path.format(**uids)
         base = wado_uri if path.endswith("/wado") else {}
         types = operation["responses"].get("200", {"content": {}})["content"]

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Extended query tags: attributes that get an index on demand, for QIDO-RS and C-FIND (CONFORMANCE QIDO-15). Whatever is
 indexed, answers are those without an index."""
+import concurrent.futures
 import re
 import shutil
 import subprocess
@@ -69,7 +70,7 @@ def test_tags_are_added_listed_and_removed(plain):
     server = plain
     assert get(tags_url(server)).json() == []
     answer = add(server, ("00081010", "SH", "Series"), ("PatientComments", "LT", "study"))
-    assert answer.json()["href"] == answer.headers["Location"] == tags_url(server)
+    assert answer.json()["href"] == answer.headers["Location"] == f"{server.dicomweb}/operations/{answer.json()['id']}"
     wait_ready(server, "00081010", "00104000")
     (station, comments) = get(tags_url(server)).json()
     assert station == {"path": "00081010", "vr": "SH", "privateCreator": None, "level": "Series", "status": "Ready", "queryStatus": "Enabled"}
@@ -273,3 +274,63 @@ def test_rebuild_backup_and_restore_keep_the_tags(start_server, tmp_path):
         shutil.rmtree(server.data_dir)
         done = subprocess.run([BINARY, "restore", backup, "--data", server.data_dir], capture_output=True, text=True, timeout=120)
         assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_tags_that_change_at_once_are_all_in_the_copy_that_a_new_index_is_made_with(start_server):
+    server = start_server()
+    store(server, make())
+    paths = ["00081010", "00081030", "0008103E", "00180015", "00181030", "00204000", "00321060", "00400254"]
+    vrs = ["SH", "LO", "LO", "CS", "LO", "LT", "LO", "LO"]
+
+    def work(number):
+        for _ in range(4):
+            add(server, (paths[number], vrs[number], "Study" if number < 2 else "Series" if number < 5 else "Instance"))
+            wait_ready(server, paths[number])
+            if number % 2:
+                assert requests.delete(tags_url(server, paths[number]), timeout=60).status_code == 204
+                wait_gone(server, paths[number])
+            else:
+                return
+
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        list(pool.map(work, range(8)))
+    assert "no copy" not in server.log()
+    server.stop()
+    done = subprocess.run([BINARY, "rebuild", "--data", server.data_dir, "--quiet"], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    server.start()
+    assert {tag["path"] for tag in get(tags_url(server)).json()} == set(paths[::2])
+
+
+def test_the_work_for_a_tag_is_an_operation_that_is_asked_after(start_server):
+    server = start_server()
+    store(server, make())
+    answer = add(server, ("00081010", "SH", "Series"))
+    operation = answer.json()
+    assert operation["href"] == answer.headers["Location"] == f"{server.dicomweb}/operations/{operation['id']}"
+    wait_ready(server, "00081010")
+    asked = get(operation["href"]).json()
+    assert asked["operationId"] == operation["id"] and asked["type"] == "reindex" and asked["createdTime"] <= asked["lastUpdatedTime"]
+    assert (asked["status"], asked["percentComplete"], asked["resources"]) == ("succeeded", 100, [tags_url(server, "00081010")])
+    for unknown in (operation["id"] + "0", operation["id"][:-1], "reindex-1", "%00", "x" * 300):
+        get(f"{server.dicomweb}/operations/{unknown}", expected=400 if unknown == "%00" else 404)
+    requests.delete(tags_url(server, "00081010"), timeout=60)
+    wait_gone(server, "00081010")
+    again = add(server, ("00081010", "SH", "Series")).json()
+    assert again["id"] != operation["id"]
+    get(operation["href"], expected=404)
+
+
+def test_an_operation_that_runs_is_202_and_tells_its_percentage(start_server):
+    server = start_server()
+    store(server, *many(300))
+    operation = add(server, ("00204000", "LT", "Instance")).json()
+    seen = [0]
+    deadline = time.monotonic() + 60
+    while (answer := requests.get(operation["href"], timeout=60)).status_code == 202:
+        assert time.monotonic() < deadline
+        asked = answer.json()
+        assert asked["status"] == "running" and 0 <= asked["percentComplete"] <= 100
+        assert asked["percentComplete"] >= seen[-1]
+        seen.append(asked["percentComplete"])
+    assert answer.status_code == 200 and answer.json()["status"] == "succeeded"
