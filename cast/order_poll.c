@@ -16,15 +16,17 @@
 
 #define FOLLOWER "orders"
 
-/* What is asked for, and under which key it is kept how far that was read. The second is for those
+/* What is asked for, and under whose name it is kept how far that was read. The second is for those
  * that were planned anew: their request has not changed. */
 static const struct query {
     const char *type;
     const char *with;
+    const char *with_plans;
 } queries[] = {
-    { "ServiceRequest", "_include=ServiceRequest%3Apatient&_revinclude=Appointment%3Abased-on" },
-    { "Appointment",
-      "_include=Appointment%3Abased-on&_include%3Aiterate=ServiceRequest%3Apatient" },
+    { "ServiceRequest", "&_include=ServiceRequest%3Apatient",
+      "&_revinclude=Appointment%3Abased-on" },
+    { "Appointment", "&_include=Appointment%3Abased-on",
+      "&_include%3Aiterate=ServiceRequest%3Apatient" },
 };
 
 enum {
@@ -46,6 +48,7 @@ struct order_poll {
     pthread_cond_t changed;
     bool stopping; /* guarded by lock */
     bool away;     /* the server did not answer: said once */
+    bool no_plans; /* it has no Appointments */
 };
 
 /* One order. */
@@ -231,7 +234,11 @@ static bool ask(struct order_poll *poll, const char *path, cJSON **bundle, struc
     struct fhir_answer answer = { 0 };
     *bundle = NULL;
     bool ok = fhir_client_send(poll->client, &request, &answer, err);
-    if (ok && answer.status != 200)
+    /* What it does not know it calls a bad request, or not found. */
+    if (ok && answer.status >= 400 && answer.status < 500 && answer.status != 401 &&
+        answer.status != 403 && answer.status != 429 && strstr(path, "Appointment"))
+        ok = error_set(err, ERROR_UNSUPPORTED, "the FHIR server answers %d", answer.status);
+    else if (ok && answer.status != 200)
         ok = error_set(err, ERROR_IO, "the FHIR server answers %d to a search for orders",
                        answer.status);
     ok = ok && json_parse(buffer_slice(&answer.body), bundle, err);
@@ -239,13 +246,14 @@ static bool ask(struct order_poll *poll, const char *path, cJSON **bundle, struc
     return ok;
 }
 
-static void first_page(const struct query *query, const char *since, char path[LINK_SIZE])
+static void first_page(const struct order_poll *poll, const struct query *query, const char *since,
+                       char path[LINK_SIZE])
 {
     struct buffer escaped = buffer_up_to(3 * INSTANT_SIZE);
     text_percent_encode(slice_text(since), &escaped);
-    snprintf(path, LINK_SIZE, "%s?%s%s%s_sort=_lastUpdated&_count=%d&%s", query->type,
+    snprintf(path, LINK_SIZE, "%s?%s%s%s_sort=_lastUpdated&_count=%d%s%s", query->type,
              *since ? "_lastUpdated=ge" : "", *since ? buffer_text(&escaped) : "",
-             *since ? "&" : "", PAGE, query->with);
+             *since ? "&" : "", PAGE, query->with, poll->no_plans ? "" : query->with_plans);
     buffer_release(&escaped);
 }
 
@@ -278,7 +286,7 @@ static bool look(struct order_poll *poll, const struct query *query, struct erro
     if (!load_since(poll, query, since, err))
         return false;
     memcpy(newest, since, sizeof newest);
-    first_page(query, since, path);
+    first_page(poll, query, since, path);
     bool more = true, ok = true;
     for (int pages = 0; ok && more && pages < PAGES_MAX && !is_stopping(poll); pages++) {
         cJSON *bundle = NULL;
@@ -293,7 +301,7 @@ static bool look(struct order_poll *poll, const struct query *query, struct erro
         /* A server that names its pages otherwise than we name the server: from the last time on.
          */
         if (ok && !more && went_on && cJSON_GetArraySize(json_get(bundle, "entry")) >= PAGE) {
-            first_page(query, since, path);
+            first_page(poll, query, since, path);
             more = true;
         }
         cJSON_Delete(bundle);
@@ -319,8 +327,13 @@ static void *run(void *argument)
     while (!is_stopping(poll)) {
         struct error err = { 0 };
         bool ok = true;
-        for (size_t i = 0; ok && i < sizeof queries / sizeof *queries; i++)
+        for (size_t i = 0; ok && i < (poll->no_plans ? 1 : sizeof queries / sizeof *queries); i++)
             ok = look(poll, &queries[i], &err);
+        if (!ok && err.code == ERROR_UNSUPPORTED && !poll->no_plans) {
+            log_info("orders: the FHIR server has no Appointments that lead to orders");
+            poll->no_plans = true;
+            continue;
+        }
         if (!ok && err.code != ERROR_STOPPED && !poll->away)
             log_warn("orders: not read, to be tried again: %s", err.message);
         else if (ok && poll->away)

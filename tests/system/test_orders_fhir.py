@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Orders that a real FHIR server holds become entries of the worklist: ServiceRequest, Patient, Appointment."""
+import json
 import time
 
 import fhir_proxy
@@ -12,7 +13,6 @@ from web import new_uid
 
 from pydicom.dataset import Dataset
 
-pytestmark = pytest.mark.slow
 DCM = "http://dicom.nema.org/resources/ontology/DCM"
 
 
@@ -125,3 +125,47 @@ def test_orders_wait_for_a_fhir_server_that_is_away(ordering, proxy, fhir):
     ward.patient()
     ward.order()
     wait_for(lambda: worklist(ordering, AccessionNumber="A" + ward.number))
+
+
+def posted(family="Postma", **more):
+    number = new_uid()[-10:]
+    return number, {
+        "resourceType": "ServiceRequest", "status": "active", "intent": "order", "subject": {"reference": "#p"},
+        "contained": [{"resourceType": "Patient", "id": "p", "identifier": [{"value": number}], "name": [{"family": family}]}],
+        "identifier": [{"type": {"coding": [{"code": "ACSN"}]}, "value": "A" + number}],
+        "orderDetail": [{"coding": [{"system": DCM, "code": "MR"}]}], **more}
+
+
+def post(server, body):
+    data = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return requests.post(server.fhir_view + "/ServiceRequest", data=data, headers={"Content-Type": "application/fhir+json"}, timeout=30)
+
+
+def test_an_order_that_is_posted_is_planned_once_and_revoked(server):
+    number, order = posted()
+    first = post(server, order)
+    assert first.status_code == 201 and first.json()["resourceType"] == "OperationOutcome", first.text
+    assert post(server, order).status_code == 200
+    found = worklist(server, AccessionNumber="A" + number)
+    assert len(found) == 1 and found[0].StudyInstanceUID in first.json()["issue"][0]["diagnostics"]
+    bundle = {"resourceType": "Bundle", "type": "batch", "entry": [
+        {"resource": {**order, "contained": [], "subject": {"reference": "Patient/x"}, "occurrenceDateTime": "2032-01-02"}},
+        {"resource": {**order["contained"][0], "id": "x"}}]}
+    assert post(server, bundle).status_code == 200
+    changed = worklist(server, AccessionNumber="A" + number)
+    assert [ds.ScheduledProcedureStepSequence[0].ScheduledProcedureStepStartDate for ds in changed] == ["20320102"]
+    assert post(server, {**order, "status": "revoked"}).status_code == 200
+    assert not worklist(server, AccessionNumber="A" + number)
+
+
+def test_what_is_posted_and_is_no_order_is_refused_with_the_reason(server):
+    _, order = posted()
+    without = {k: v for k, v in order.items() if k != "contained"}
+    for body, status in ((b"{", 400), (b"[" * 100 + b"]" * 100, 400), ({"resourceType": "Patient"}, 422), (without, 422),
+                         ({**order, "status": "draft"}, 422), ({**order, "orderDetail": []}, 422),
+                         ({"resourceType": "Bundle", "entry": [{"resource": order}, {"resource": order}]}, 422),
+                         (b" " * (1 << 20) + b"{}", 413)):
+        answer = post(server, body)
+        assert answer.status_code == status, (answer.status_code, answer.text)
+        assert answer.json()["resourceType"] == "OperationOutcome"
+        assert "Postma" not in answer.text
