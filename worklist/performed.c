@@ -79,7 +79,8 @@ static bool create(struct turn *turn, const struct dataset *dataset,
     memcpy(performed.key, outcome->uid, UID_SIZE);
     ok = make_dataset(dataset, &performed.dataset, err) &&
          performed_start_steps(turn, &performed, dataset, outcome, err) &&
-         patients_claim(turn, &performed, err) && turn_put(turn, &performed, 0, err);
+         performed_adopt_issuer(turn, &performed, err) && patients_claim(turn, &performed, err) &&
+         turn_put(turn, &performed, 0, err);
 out:
     object_release(&performed);
     return ok;

@@ -28,5 +28,8 @@ void performed_encode_frame(struct encoder *encoder);
 bool performed_start_steps(struct turn *turn, struct object *performed,
                            const struct dataset *dataset, struct performed_outcome *outcome,
                            struct error *err);
+/* Modalities seldom say whose a Patient ID is: without an issuer it is that of the step's patient,
+ * when that has, or had first, the same ID. */
+bool performed_adopt_issuer(struct turn *turn, struct object *performed, struct error *err);
 /* Its state has changed: so does theirs, as far as all that is performed of each says so. */
 bool performed_end_steps(struct turn *turn, const struct object *performed, struct error *err);

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* Which scheduled steps a performed one is of, and what becomes of them. */
+#include <stdio.h>
+
 #include "base/clock.h"
+#include "worklist/edit.h"
 #include "worklist/performed_parts.h"
 #include "worklist/step_parts.h"
 
@@ -84,6 +87,68 @@ bool performed_start_steps(struct turn *turn, struct object *performed,
              start_of_item(turn, performed, item, outcome, err);
         dataset_close(item);
     }
+    return ok;
+}
+
+/* The issuer of a patient's key whose ID this is; NULL when it is another one. */
+static const char *issuer_in(struct slice patient_key, const char *id, char text[OBJECT_KEY_SIZE])
+{
+    size_t size = strlen(id);
+    if (patient_key.size >= OBJECT_KEY_SIZE || patient_key.size <= size ||
+        memcmp(patient_key.data, id, size) != 0 || patient_key.data[size] != '\\')
+        return NULL;
+    struct slice issuer = slice_skip(patient_key, size + 1);
+    if (issuer.size)
+        memcpy(text, issuer.data, issuer.size);
+    text[issuer.size] = '\0';
+    return issuer.size ? text : NULL;
+}
+
+static bool write_issuer(struct object *performed, const struct dataset *dataset,
+                         const char *issuer, struct error *err)
+{
+    struct edit edit = edit_init();
+    struct buffer bytes = buffer_up_to(OBJECT_DATASET_LIMIT);
+    edit_copy_all(&edit, dataset);
+    edit_text(&edit, TAG_ISSUER_OF_PATIENT_ID, issuer);
+    bool ok = edit_write(&edit, &bytes, err);
+    if (ok) {
+        buffer_clear(&performed->dataset);
+        buffer_append(&performed->dataset, buffer_slice(&bytes));
+    }
+    buffer_release(&bytes);
+    edit_release(&edit);
+    return ok;
+}
+
+bool performed_adopt_issuer(struct turn *turn, struct object *performed, struct error *err)
+{
+    static const char links[] = { STEP_BY_FIRST_PATIENT, STEP_BY_PATIENT };
+    struct object step = object_init();
+    struct dataset *dataset = NULL;
+    struct slice key, patient;
+    char id[65] = "", issuer[OBJECT_KEY_SIZE] = "";
+    bool found = false, ok = true;
+    if (object_linked(performed, PERFORMED_OF_STEP, 0, &key)) {
+        char text[OBJECT_KEY_SIZE];
+        snprintf(text, sizeof(text), "%.*s", (int)key.size, (const char *)key.data);
+        ok = turn_get(turn, OBJECT_STEP, text, &step, &found, err);
+    }
+    ok = ok && (!found || object_dataset(performed, &dataset, err));
+    if (!ok || !found)
+        goto out;
+    if (dataset_string(dataset, TAG_ISSUER_OF_PATIENT_ID, issuer, sizeof(issuer)) ||
+        !dataset_string(dataset, TAG_PATIENT_ID, id, sizeof(id)))
+        goto out;
+    for (size_t i = 0; ok && i < sizeof(links); i++) {
+        if (object_linked(&step, links[i], 0, &patient) && issuer_in(patient, id, issuer)) {
+            ok = write_issuer(performed, dataset, issuer, err);
+            break;
+        }
+    }
+out:
+    dataset_close(dataset);
+    object_release(&step);
     return ok;
 }
 
