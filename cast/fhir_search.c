@@ -433,6 +433,7 @@ static bool walk_studies(struct search *search, const struct search_keys *keys,
 /* The least moment that _lastUpdated leaves; false when it leaves the past open. */
 static bool changed_since(const struct search_request *request, int64_t *since_ms)
 {
+    *since_ms = 0;
     bool found = false;
     for (size_t i = 0; i < request->criterion_count; i++) {
         const struct search_criterion *criterion = &request->criteria[i];
