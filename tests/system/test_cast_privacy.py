@@ -134,8 +134,14 @@ def test_FHIR_02_the_view_withholds_by_a_setting_of_its_own(start_server):
         # The links of a page repeat what was asked for.
         text = json.dumps({k: v for k, v in answer.json().items() if k != "link"})
         assert not [s for s in [*secrets_of(ds), "wado-rs"] if s in text]
-    found = requests.get(f"{server.fhir_view}/ImagingStudy", params={"identifier": ds.AccessionNumber}, timeout=60).json()
-    assert not found.get("entry")
+    # Nor can it be guessed: what is not shown is not searched.
+    for kind, query in (
+        ("ImagingStudy", {"identifier": ds.AccessionNumber}), ("ImagingStudy", {"instance": f"urn:oid:{ds.SOPInstanceUID}"}),
+        ("ImagingStudy", {"instance": ds.SOPInstanceUID}), ("Patient", {"birthdate": "1931-11-13"}), ("Patient", {"family": "Zebrowski"}),
+        ("Patient", {"name": "Ottilie"}), ("Patient", {"gender": "female"}),
+    ):
+        found = requests.get(f"{server.fhir_view}/{kind}", params=query, timeout=60)
+        assert found.status_code == 200 and not found.json().get("entry"), (kind, query, found.text[:500])
 
 
 @pytest.mark.parametrize("name,groups", [("withhold", ["names"]), ("viewWithhold", ["Patient"]), ("viewWithhold", [7])])
