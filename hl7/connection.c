@@ -159,8 +159,9 @@ static enum hl7_turn flush(struct hl7_connection *connection)
 
 /* A block, or the beginning of one that was cut. False: nothing more is to be read. */
 static bool receive(struct hl7_connection *connection, struct hl7_configuration *configuration,
-                    enum mllp_event event)
+                    struct hl7_budget *budget, enum mllp_event event)
 {
+    bool is_large = connection->mllp.content.size > FREE_HOLD;
     struct hl7_delivery delivery = {
         .bytes = buffer_slice(&connection->mllp.content),
         .damage = event == MLLP_CUT        ? "the message was cut: another one began before its end"
@@ -170,8 +171,12 @@ static bool receive(struct hl7_connection *connection, struct hl7_configuration 
         .peer = connection->peer,
         .tls = connection->tls,
     };
+    if (is_large)
+        pthread_mutex_lock(&budget->large);
     enum hl7_received received = hl7_receive(&connection->receiver, configuration, &delivery,
                                              &connection->out);
+    if (is_large)
+        pthread_mutex_unlock(&budget->large);
     connection->accepted += received == HL7_RECEIVED;
     connection->refused += received == HL7_REFUSED;
     return received != HL7_UNREADABLE || event == MLLP_CUT;
@@ -195,7 +200,7 @@ static enum hl7_turn take(struct hl7_connection *connection,
         if (event == MLLP_NOTHING)
             continue;
         atomic_store(&connection->deadline_ms, 0); /* ours is not theirs */
-        bool goes_on = receive(connection, configuration, event);
+        bool goes_on = receive(connection, configuration, budget, event);
         if (mllp_is_begun(&connection->mllp)) /* the rest of a long one */
             set_deadline(connection, configuration->options.message_timeout_ms);
         let_go(connection, budget, KEPT_CONTENT);

@@ -48,6 +48,8 @@ void hl7_connection_free(struct hl7_connection *connection);
 /* What all connections share: messages that are begun take their memory from it. */
 struct hl7_budget {
     atomic_size_t held;
+    pthread_mutex_t
+        large; /* one large message is worked on at a time: it is copied several times */
     atomic_bool is_stopping;
 };
 

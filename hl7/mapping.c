@@ -264,7 +264,7 @@ const struct hl7_segment *hl7_scope_find(const struct hl7_scope *scope, const ch
     if (scope->orc && !strcmp(name, "ORC"))
         return scope->orc;
     for (size_t i = scope->begin; i < scope->end; i++)
-        if (!strcmp(scope->message->segments[i].name, name))
+        if (hl7_is_segment(&scope->message->segments[i], name))
             return &scope->message->segments[i];
     /* Another order's is not this one's; those of the patient, and those of the site that stand at
      * the end for all, are everybody's. */
@@ -464,8 +464,9 @@ static bool set_codes(const struct work *work, const struct row *row, const stru
     unsigned from = row->kind == CODE_REST ? 4 : 1;
     unsigned item = 0;
     char text[65] = "";
-    for (unsigned i = 1; i <= hl7_repetitions(message, source->value) && i <= MAX_REPEATED; i++) {
-        struct slice code = hl7_repetition(message, source->value, i);
+    struct slice rest = source->value;
+    struct slice code;
+    while (item < MAX_REPEATED && hl7_next_repetition(message, &rest, &code)) {
         struct slice value = hl7_component(message, code, from);
         struct slice meaning = hl7_component(message, code, from + 1);
         if (!value.size && row->kind == CODE_REST)
@@ -524,7 +525,7 @@ static bool set_many(const struct work *work, const struct row *row, const struc
     size_t end = begin < work->scope->end ? work->scope->end : message->count;
     for (size_t i = begin, count = 0; i < end && count < MAX_REPEATED; i++) {
         const struct hl7_segment *segment = &message->segments[i];
-        if (strcmp(segment->name, source->path.segment) != 0)
+        if (!hl7_is_segment(segment, source->path.segment))
             continue;
         struct slice raw = value_at(message, segment, &source->path);
         count++;

@@ -204,31 +204,51 @@ static bool has_control(struct slice line)
     return false;
 }
 
-static unsigned sequence_of(const struct hl7_message *message, const char *name)
+static size_t bucket_of(const char *name)
 {
-    for (size_t i = message->count; i; i--)
-        if (memcmp(message->segments[i - 1].name, name, 3) == 0)
-            return message->segments[i - 1].sequence + 1;
-    return 1;
+    return ((unsigned char)name[0] * 31u + (unsigned char)name[1] * 7u + (unsigned char)name[2]) %
+           HL7_BUCKETS;
+}
+
+static struct hl7_segment *first_of(const struct hl7_message *message, const char *name)
+{
+    size_t number = message->buckets[bucket_of(name)];
+    while (number && memcmp(message->segments[number - 1].name, name, 3) != 0)
+        number = message->segments[number - 1].chain;
+    return number ? &message->segments[number - 1] : NULL;
+}
+
+/* Adds it to those of its name. */
+static void count_segment(struct hl7_message *message, struct hl7_segment *segment)
+{
+    struct hl7_segment *first = first_of(message, segment->name);
+    uint16_t *bucket = &message->buckets[bucket_of(segment->name)];
+    if (first) {
+        segment->sequence = ++first->count;
+        return;
+    }
+    segment->sequence = segment->count = 1;
+    segment->chain = *bucket;
+    *bucket = (uint16_t)(segment - message->segments + 1);
 }
 
 static bool add_segment(struct hl7_message *message, struct slice line, struct hl7_fault *fault)
 {
-    struct hl7_segment segment = { .name = "", .bytes = line };
+    struct hl7_segment *segment = &message->segments[message->count];
     if (!is_name(line, message->separators.field))
         return hl7_fault_set(fault, HL7_SEQUENCE_ERROR, NULL, 0, 0,
                              "line %zu is no segment: it has no name", message->count + 1);
-    memcpy(segment.name, line.data, 3);
-    segment.sequence = sequence_of(message, segment.name);
-    if (message->count && !strcmp(segment.name, "MSH"))
+    memcpy(segment->name, line.data, 3);
+    segment->bytes = line;
+    count_segment(message, segment);
+    if (message->count++ && hl7_is_segment(segment, "MSH"))
         return hl7_fault_set(fault, HL7_SEQUENCE_ERROR, "MSH", 2, 0, "a second MSH");
-    if (line.size > HL7_MAX_SEGMENT && strcmp(segment.name, "OBX") != 0)
-        return hl7_fault_set(fault, HL7_INTERNAL_ERROR, segment.name, segment.sequence, 0,
+    if (line.size > HL7_MAX_SEGMENT && !hl7_is_segment(segment, "OBX"))
+        return hl7_fault_set(fault, HL7_INTERNAL_ERROR, segment->name, segment->sequence, 0,
                              "a segment of more than %d bytes", HL7_MAX_SEGMENT);
     if (has_control(line))
-        return hl7_fault_set(fault, HL7_DATA_TYPE, segment.name, segment.sequence, 0,
+        return hl7_fault_set(fault, HL7_DATA_TYPE, segment->name, segment->sequence, 0,
                              "a control character in a segment");
-    message->segments[message->count++] = segment;
     return true;
 }
 
@@ -296,8 +316,12 @@ void hl7_message_release(struct hl7_message *message)
 const struct hl7_segment *hl7_find(const struct hl7_message *message, const char *name,
                                    const struct hl7_segment *after)
 {
-    for (size_t i = after ? (size_t)(after - message->segments) + 1 : 0; i < message->count; i++)
-        if (!strcmp(message->segments[i].name, name))
+    if (!after)
+        return first_of(message, name);
+    if (after->count == 1 && hl7_is_segment(after, name)) /* the only one */
+        return NULL;
+    for (size_t i = (size_t)(after - message->segments) + 1; i < message->count; i++)
+        if (hl7_is_segment(&message->segments[i], name))
             return &message->segments[i];
     return NULL;
 }
@@ -305,7 +329,7 @@ const struct hl7_segment *hl7_find(const struct hl7_message *message, const char
 struct slice hl7_field(const struct hl7_message *message, const struct hl7_segment *segment,
                        unsigned number)
 {
-    bool is_header = !strcmp(segment->name, "MSH");
+    bool is_header = hl7_is_segment(segment, "MSH");
     if (number == 0)
         return slice_of(NULL, 0);
     if (is_header && number == 1)
@@ -326,6 +350,18 @@ struct slice hl7_repetition(const struct hl7_message *message, struct slice fiel
     return part(field, message->separators.repetition, number);
 }
 
+bool hl7_next_repetition(const struct hl7_message *message, struct slice *rest,
+                         struct slice *repetition)
+{
+    if (!rest->size)
+        return false;
+    const uint8_t *end = memchr(rest->data, message->separators.repetition, rest->size);
+    size_t size = end ? (size_t)(end - rest->data) : rest->size;
+    *repetition = slice_take(*rest, size);
+    *rest = slice_skip(*rest, size + 1);
+    return true;
+}
+
 struct slice hl7_component(const struct hl7_message *message, struct slice repetition,
                            unsigned number)
 {
@@ -344,7 +380,7 @@ struct slice hl7_value(const struct hl7_message *message, const struct hl7_segme
     if (!segment)
         return slice_of(NULL, 0);
     struct slice value = hl7_field(message, segment, field);
-    if (field <= 2 && !strcmp(segment->name, "MSH")) /* the separators themselves */
+    if (field <= 2 && hl7_is_segment(segment, "MSH")) /* the separators themselves */
         return value;
     value = hl7_repetition(message, value, 1);
     return component ? hl7_component(message, value, component) : value;

@@ -13,6 +13,7 @@ enum {
     HL7_MAX_SEGMENTS = 10000,
     HL7_MAX_SEGMENT = 1 << 20, /* bytes, but for OBX, in which documents come */
     HL7_MAX_CONTROL_ID = 199,  /* MSH-10: 20 in v2.5.1, 199 since v2.6 */
+    HL7_BUCKETS = 64,
 };
 
 /* Message error condition codes (table 0357). */
@@ -59,7 +60,11 @@ struct hl7_separators {
 
 struct hl7_segment {
     char name[4];
-    unsigned sequence;  /* the how-many-th of this name, from 1 */
+    uint16_t sequence; /* the how-many-th of this name, from 1 */
+    /* Of the first one of a name: how many there are, and the next such one in its bucket, from 1.
+     */
+    uint16_t count;
+    uint16_t chain;
     struct slice bytes; /* with the name */
 };
 
@@ -68,6 +73,7 @@ struct hl7_message {
     struct slice text; /* all of it, UTF-8 */
     struct hl7_segment *segments;
     size_t count;
+    uint16_t buckets[HL7_BUCKETS]; /* first segments of their names, from 1; see hl7_segment */
     const struct charset *charset; /* that it came in, for \X..\ */
 
     struct buffer decoded; /* where the text stands when it had to be decoded */
@@ -91,6 +97,11 @@ void hl7_message_release(struct hl7_message *message);
 /* The value of (0008,0005) that is meant by table 0211; NULL: not known. "" is ASCII. */
 const char *hl7_character_set(struct slice name);
 
+/* Names have three characters. */
+static inline bool hl7_is_segment(const struct hl7_segment *segment, const char *name)
+{
+    return memcmp(segment->name, name, 4) == 0;
+}
 /* The segment of this name behind `after` (NULL: from the first on); NULL: no more. */
 const struct hl7_segment *hl7_find(const struct hl7_message *message, const char *name,
                                    const struct hl7_segment *after);
@@ -101,6 +112,9 @@ struct slice hl7_field(const struct hl7_message *message, const struct hl7_segme
                        unsigned number);
 unsigned hl7_repetitions(const struct hl7_message *message, struct slice field);
 struct slice hl7_repetition(const struct hl7_message *message, struct slice field, unsigned number);
+/* One after the other: false when there is no more. `rest` begins as the field. */
+bool hl7_next_repetition(const struct hl7_message *message, struct slice *rest,
+                         struct slice *repetition);
 struct slice hl7_component(const struct hl7_message *message, struct slice repetition,
                            unsigned number);
 struct slice hl7_subcomponent(const struct hl7_message *message, struct slice component,

@@ -166,7 +166,7 @@ static void make_uids(const struct hl7_message *message, const struct hl7_action
         segment = hl7_find(message, "OBR", segment);
     const struct hl7_segment *end = message->segments + message->count;
     for (const struct hl7_segment *next = segment; next && next < end; next++) {
-        if (next > segment && !strcmp(next->name, "OBR"))
+        if (next > segment && hl7_is_segment(next, "OBR"))
             break;
         buffer_append(&seed, next->bytes);
     }

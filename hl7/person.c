@@ -66,8 +66,8 @@ static unsigned choose(const struct hl7_message *message, struct slice field, co
 {
     struct identifier identifier;
     unsigned first = 0;
-    for (unsigned i = 1; i <= hl7_repetitions(message, field) && i <= MAX_IDS; i++) {
-        struct slice cx = hl7_repetition(message, field, i);
+    struct slice cx;
+    for (unsigned i = 1; i <= MAX_IDS && hl7_next_repetition(message, &field, &cx); i++) {
         if (!hl7_component(message, cx, 1).size)
             continue;
         first = first ? first : i;
@@ -133,8 +133,8 @@ static void add_others(const struct hl7_message *message, struct slice field, un
 {
     struct draft_place others = draft_at(TAG_OTHER_PATIENT_IDS_SEQUENCE);
     struct identifier identifier;
-    for (unsigned i = 1; i <= hl7_repetitions(message, field) && i <= MAX_IDS; i++) {
-        struct slice cx = hl7_repetition(message, field, i);
+    struct slice cx;
+    for (unsigned i = 1; i <= MAX_IDS && hl7_next_repetition(message, &field, &cx); i++) {
         if (i == chosen || *count == MAX_IDS ||
             read_identifier(message, cx, authority, &identifier) || !identifier.person.id[0])
             continue;

@@ -176,7 +176,7 @@ static bool plan_group(const struct hl7_planner *planner, struct group *group,
     struct hl7_action *action = action_of(planner, group);
     size_t steps = 0;
     for (size_t i = group->scope.begin; action && i < group->scope.end; i++)
-        if (!strcmp(message->segments[i].name, "IPC")) {
+        if (hl7_is_segment(&message->segments[i], "IPC")) {
             steps++;
             if (!add_step(planner, group, &message->segments[i], patient, action))
                 return false;
@@ -201,9 +201,9 @@ static size_t end_of_group(const struct hl7_message *message, size_t begin,
     *obr = NULL;
     for (; i < message->count; i++) {
         const struct hl7_segment *segment = &message->segments[i];
-        if (i > begin && !strcmp(segment->name, "ORC"))
+        if (i > begin && hl7_is_segment(segment, "ORC"))
             break;
-        if (strcmp(segment->name, "OBR") != 0)
+        if (!hl7_is_segment(segment, "OBR"))
             continue;
         if (*obr)
             break;
@@ -232,7 +232,7 @@ bool hl7_plan_orders(const struct hl7_planner *planner)
         group.scope = (struct hl7_scope){ .message = message, .begin = i, .orc = orc };
         group.scope.end = i = end_of_group(message, i, &group.obr);
         ok = plan_group(planner, &group, &patient);
-        if (i < message->count && !strcmp(message->segments[i].name, "ORC"))
+        if (i < message->count && hl7_is_segment(&message->segments[i], "ORC"))
             orc = &message->segments[i];
     }
     for (size_t i = 0; ok && i < planner->plan->count; i++)

@@ -141,8 +141,8 @@ static void append_line(const struct hl7_planner *planner, const struct hl7_segm
     struct slice unit = hl7_value(message, obx, 6, 1);
     bool is_coded = slice_equals_text(type, "CE") || slice_equals_text(type, "CWE") ||
                     slice_equals_text(type, "CNE") || slice_equals_text(type, "CF");
-    for (unsigned i = 1; i <= hl7_repetitions(message, field) && i <= 1000; i++) {
-        struct slice value = hl7_repetition(message, field, i);
+    struct slice value;
+    while (hl7_next_repetition(message, &field, &value)) {
         struct slice meaning = hl7_component(message, value, 2);
         if (text->size)
             buffer_append_byte(text, '\n');
@@ -167,11 +167,11 @@ static bool add_content(const struct hl7_planner *planner, const struct hl7_segm
     bool ok = true;
     for (const struct hl7_segment *obx = begin; ok && obx < end; obx++) {
         struct slice name = hl7_value(message, obx, 3, 0);
-        if (strcmp(obx->name, "OBX") != 0)
+        if (!hl7_is_segment(obx, "OBX"))
             continue;
         append_line(planner, obx, &text);
         const struct hl7_segment *next = obx + 1;
-        while (next < end && strcmp(next->name, "OBX") != 0)
+        while (next < end && !hl7_is_segment(next, "OBX"))
             next++;
         if (next < end && slice_equal(hl7_value(message, next, 3, 0), name))
             continue;
@@ -293,10 +293,10 @@ static bool plan_one(const struct hl7_planner *planner, const struct hl7_segment
     const struct hl7_segment *end = obr + 1;
     bool has_text = false;
     size_t count = planner->plan->count;
-    while (end < last && strcmp(end->name, "OBR") != 0 && strcmp(end->name, "ORC") != 0)
+    while (end < last && !hl7_is_segment(end, "OBR") && !hl7_is_segment(end, "ORC"))
         end++;
     for (const struct hl7_segment *obx = obr + 1; obx < end; obx++) {
-        if (strcmp(obx->name, "OBX") != 0)
+        if (!hl7_is_segment(obx, "OBX"))
             continue;
         if (is_pdf(planner, obx)) {
             if (!plan_pdf(planner, obr, orc, obx, patient))
@@ -330,9 +330,9 @@ bool hl7_plan_reports(const struct hl7_planner *planner)
     ok = ok && hl7_plan_patient(planner, pid, true, &patient, &person);
     for (size_t i = 0; ok && i < message->count; i++) {
         const struct hl7_segment *segment = &message->segments[i];
-        if (!strcmp(segment->name, "ORC"))
+        if (hl7_is_segment(segment, "ORC"))
             orc = segment;
-        if (!strcmp(segment->name, "OBR")) {
+        if (hl7_is_segment(segment, "OBR")) {
             ok = plan_one(planner, segment, orc, &patient);
             orc = NULL;
         }

@@ -316,6 +316,7 @@ bool hl7_server_open(struct archive *archive, struct worklist *worklist,
     server->worklist = worklist;
     server->listen_fds[0] = server->listen_fds[1] = -1;
     pthread_mutex_init(&server->lock, NULL);
+    pthread_mutex_init(&server->budget.large, NULL);
     server->keeper_fd = epoll_create1(EPOLL_CLOEXEC);
     server->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     server->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -381,6 +382,7 @@ void hl7_server_close(struct hl7_server *server)
     close_fd(server->stop_fd);
     hl7_configuration_release(server->configuration);
     pthread_mutex_destroy(&server->lock);
+    pthread_mutex_destroy(&server->budget.large);
     free(server->workers);
     free(server);
 }

@@ -13,6 +13,7 @@
 enum {
     NAME_GROUP = 64,        /* characters of a component group (PS3.5 6.2) */
     TEXT_LIMIT = 128 << 10, /* of one value while it is being made */
+    MAX_NAMES = 10,         /* repetitions that are looked at */
 };
 
 size_t hl7_fit_size(uint16_t vr)
@@ -237,11 +238,10 @@ enum hl7_fit hl7_fit_name(const struct hl7_message *message, struct slice field,
     bool is_there[3] = { false };
     enum hl7_fit fit = HL7_FITS;
     struct buffer groups[3];
-    unsigned count = hl7_repetitions(message, field);
+    struct slice name;
     for (size_t i = 0; i < 3; i++)
         groups[i] = buffer_up_to(TEXT_LIMIT);
-    for (unsigned i = 1; i <= count && i <= 10; i++) {
-        struct slice name = hl7_repetition(message, field, i);
+    for (unsigned i = 0; i < MAX_NAMES && hl7_next_repetition(message, &field, &name); i++) {
         size_t group = group_of(message, name, is_provider);
         if (is_there[group] || !name.size) /* the first one is the legal name */
             continue;
