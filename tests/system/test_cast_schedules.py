@@ -7,9 +7,15 @@ import time
 import fhir_proxy
 import pytest
 import requests
-from test_cast import in_step, metric, patients, proxy, studies, wait_for  # noqa: F401
+import sr_documents
+from test_cast import in_step, metric, patients, proxy, search, studies, wait_for  # noqa: F401
 from web import make, store
 
+DOCUMENTS = [
+    (sr_documents.report, "DiagnosticReport"), (sr_documents.measurements, "DiagnosticReport"), (sr_documents.ct_dose, "Observation"),
+    (sr_documents.key_objects, "DocumentReference"),
+]
+KINDS = ["Observation", "DiagnosticReport", "DocumentReference"]
 ELSEWHERE = "http://169.254.169.254/latest"
 FAULTS = {
     "412": fhir_proxy.answer(412),
@@ -60,6 +66,32 @@ def disturb(chance, proxy, count):  # noqa: F811
     return names
 
 
+def add_document(chance, server, study):
+    """Perhaps: (data set, type of what it becomes, whether it is there in the end)."""
+    if chance.random() > 0.4:
+        return None
+    make_document, kind = chance.choice(DOCUMENTS)
+    ds = make_document(study[0])
+    store(server, ds)
+    stays = chance.random() < 0.7
+    if stays:
+        study.append(ds)
+    else:
+        url = f"{server.dicomweb}/studies/{ds.StudyInstanceUID}/series/{ds.SeriesInstanceUID}/instances/{ds.SOPInstanceUID}"
+        assert requests.delete(url, timeout=60).ok
+    return ds, kind, stays
+
+
+def check_documents(fhir, documents, gone):  # noqa: F811
+    for ds, kind, stays in documents:
+        stays = stays and not (gone and gone[0].StudyInstanceUID == ds.StudyInstanceUID)
+        assert len(search(fhir, kind, f"urn:dicom:uid|urn:oid:{ds.SOPInstanceUID}")) == stays
+        held = [r for k in KINDS for r in search(fhir, k, f"urn:dicom:uid|urn:oid:{ds.StudyInstanceUID}")]
+        assert bool(held) == stays
+        names = [(r["resourceType"], r["identifier"][0]["system"], r["identifier"][0]["value"]) for r in held]
+        assert len(names) == len(set(names))
+
+
 def run_schedule(seed, server, proxy, fhir):  # noqa: F811
     chance = random.Random(seed)
     faults = disturb(chance, proxy, chance.randint(3, 8))
@@ -81,6 +113,7 @@ def run_schedule(seed, server, proxy, fhir):  # noqa: F811
         time.sleep(chance.uniform(0, 1.5))
         server.kill()
         server.start()
+    documents = [document for study in live if (document := add_document(chance, server, study))]
     if chance.random() < 0.5:
         gone = live.pop()
         assert requests.delete(f"{server.dicomweb}/studies/{gone[0].StudyInstanceUID}", timeout=60).ok
@@ -96,6 +129,7 @@ def run_schedule(seed, server, proxy, fhir):  # noqa: F811
         assert in_step(fhir, study[0], *(d.SOPInstanceUID for d in study)), (seed, faults)
     if gone:
         assert not studies(fhir, gone[0]), (seed, faults)
+    check_documents(fhir, documents, gone)
     assert not any(e.path.startswith(ELSEWHERE) for e in proxy.exchanges)
     met = [name for name, fault in zip(faults, planned) if not fault[2]]
     return met + ["killed"] * killed
