@@ -592,7 +592,7 @@ static bool go(struct search *search, struct error *err)
     const struct search_criterion *criterion;
     const struct way *way = find_way(request, &criterion);
     struct search_keys keys;
-    int64_t since_ms;
+    int64_t since_ms = 0;
     bool is_guess = way && way->go == by_document_identifier;
     if (way && !(is_guess && request->page)) {
         bool ok = go_way(search, way, criterion, err);

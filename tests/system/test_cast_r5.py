@@ -7,6 +7,7 @@ import time
 
 import fhir_proxy
 import pytest
+import report
 import requests
 from conftest import BINARY, free_port
 from fhir_proxy import Proxy
@@ -54,6 +55,13 @@ def in_step(base, ds, instances):
     return found[0] if found and found[0]["numberOfInstances"] == instances else None
 
 
+def of_study(base, ds, kind):
+    query = {"identifier": f"urn:dicom:uid|urn:oid:{ds.StudyInstanceUID}"}
+    answer = requests.get(f"{base}/{kind}", params=query, headers=FRESH, timeout=60)
+    assert answer.status_code == 200, answer.text
+    return [e["resource"] for e in answer.json().get("entry", [])]
+
+
 def read(base, reference):
     answer = requests.get(f"{base}/{reference}", headers=FRESH, timeout=60)
     assert answer.status_code == 200, answer.text
@@ -90,21 +98,24 @@ def test_FHIR_01_FHIR_02_a_server_of_R5_is_known_by_its_CapabilityStatement_and_
     assert endpoints[0]["payload"][0]["mimeType"][0] == "application/dicom"
 
     # More of the study is one more transaction, and the release is asked for once.
-    more = make(study=ds.StudyInstanceUID, PatientID=ds.PatientID, Modality="SR")
-    store(server, more)
-    grown = wait_for(lambda: in_step(proxy.url, ds, 2))
-    assert [m["coding"][0]["code"] for m in grown["modality"]] == sorted({ds.Modality, "SR"})
+    store(server, report.measurements(ds, 12.5), report.key_objects(ds))
+    grown = wait_for(lambda: in_step(proxy.url, ds, 3))
+    assert [m["coding"][0]["code"] for m in grown["modality"]] == sorted({ds.Modality, "SR", "KO"})
     assert sum(e.path.endswith("/metadata") for e in proxy.exchanges) == 1
     assert len(proxy.transactions()) == 2
+    documents = [resource for kind in ("DiagnosticReport", "Observation", "DocumentReference") for resource in of_study(proxy.url, ds, kind)]
+    assert [d["resourceType"] for d in documents] == ["DiagnosticReport", "Observation", "Observation", "DocumentReference"]
+    assert documents[0]["study"] == [{"reference": f"ImagingStudy/{grown['id']}"}] and "imagingStudy" not in documents[0]
+    assert documents[3]["content"][0]["profile"][0]["valueCoding"]["code"] == f"urn:oid:{report.KEY_OBJECTS}"
     # What is in step is not written: a comparison of everything finds nothing to do.
     command = [str(BINARY), "cast", "reconcile", "--dry-run", "--data", str(server.data_dir), "--json", "--quiet"]
     compared = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert compared.returncode == 0, compared.stdout + compared.stderr
     sent = [json.loads(e.body) for e in proxy.transactions()]
-    validate([*sent, grown, *endpoints, read(proxy.url, grown["subject"]["reference"])], tmp_path / "fhir")
+    validate([*sent, grown, *documents, *endpoints, read(proxy.url, grown["subject"]["reference"])], tmp_path / "fhir")
 
     assert requests.delete(f"{server.dicomweb}/studies/{ds.StudyInstanceUID}", timeout=60).ok
-    wait_for(lambda: not in_step(proxy.url, ds, 2))
+    wait_for(lambda: not in_step(proxy.url, ds, 3))
 
 
 def test_a_server_of_another_release_gets_nothing_and_the_log_says_why(start_server, proxy):

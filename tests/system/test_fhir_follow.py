@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Followers of the FHIR view: histories by when studies changed, searches by _lastUpdated, bulk export."""
+import hashlib
 import json
 import threading
 
@@ -151,3 +152,19 @@ def test_an_export_loses_nothing_while_others_store_and_delete(start_server):
         assert len(exported) == len(set(exported)) and {d.StudyInstanceUID for d in kept} <= set(exported)
         values = {r["identifier"][0]["value"] for r in files["Patient"]}
         assert {d.PatientID for d in kept} <= values
+
+
+def test_who_may_read_may_search_and_export_and_nobody_else(start_server, tmp_path):
+    tokens = {name: hashlib.sha256(name.encode()).hexdigest() for name in ("reader", "writer")}
+    path = tmp_path / "users.json"
+    path.write_text(json.dumps({"users": [{"name": "reader", "rights": ["read"], "tokenSha256": tokens["reader"]},
+                                          {"name": "writer", "rights": ["write"], "tokenSha256": tokens["writer"]}]}))
+    server = start_server({"http": {"usersFile": str(path)}})
+    reads = ["", "metadata", "ImagingStudy", "Patient/x", "ImagingStudy/_history", "$export", "$export-status", "$export-output/Patient"]
+    for name, expected in (("reader", None), ("writer", 403), (None, 401)):
+        headers = {"Authorization": f"Bearer {name}"} if name else {}
+        answers = [requests.get(f"{server.fhir_view}/{read}", headers=headers, timeout=60) for read in reads]
+        answers.append(requests.post(f"{server.fhir_view}/Patient/_search", data={"_id": "x"}, headers=headers, timeout=60))
+        assert {a.status_code for a in answers} == ({expected} if expected else {200, 202, 404})
+        if not expected:
+            assert answers[6].json()["requiresAccessToken"] is True
