@@ -15,7 +15,8 @@ struct map {
     struct coding_context coding;
     const char *zone; /* NULL: none is known */
     char zone_text[FHIR_TIME_SIZE];
-    cJSON *notes; /* Annotation[] */
+    cJSON *notes;      /* Annotation[] */
+    cJSON *selections; /* ImagingSelection[] */
 };
 
 void map_init(struct map *map, const struct study *study, const struct mapping_options *options);

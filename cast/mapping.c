@@ -19,6 +19,7 @@ void map_init(struct map *map, const struct study *study, const struct mapping_o
         .attributes = { study->attributes, study->header },
         .coding = { options->prefix, study->header },
         .notes = json_array(),
+        .selections = json_array(),
     };
     if ((attributes_text(&map->attributes, TAG_TIMEZONE_OFFSET_FROM_UTC, offset, sizeof offset) &&
          fhir_zone(offset, map->zone_text)) ||
@@ -124,8 +125,11 @@ static void withhold_documents(unsigned withhold, struct mapping *mapping)
     mapping->withheld_documents = json_array();
     withhold_all(withhold, mapping->devices);
     withhold_all(withhold, mapping->documents);
+    withhold_all(withhold, mapping->selections);
     for (each = json_first(mapping->documents); each; each = each->next)
         json_append_take(mapping->withheld_documents, withhold_apply(withhold, each));
+    for (each = json_first(mapping->selections); each; each = each->next)
+        cJSON_Delete(withhold_apply(withhold, each));
 }
 
 void mapping_init(struct mapping *mapping, const struct study *study,
@@ -139,6 +143,7 @@ void mapping_init(struct mapping *mapping, const struct study *study,
     mapping->imaging_study = map_imaging_study(&map);
     mapping->devices = map_devices(&map);
     mapping->documents = map_documents(&map);
+    mapping->selections = map.selections;
     mapping->note_count = (size_t)cJSON_GetArraySize(map.notes);
     json_set_take(mapping->imaging_study, "note", map.notes);
     map_former_patients(&map, mapping);
@@ -158,6 +163,7 @@ void mapping_release(struct mapping *mapping)
     cJSON_Delete(mapping->devices);
     cJSON_Delete(mapping->documents);
     cJSON_Delete(mapping->withheld_documents);
+    cJSON_Delete(mapping->selections);
     for (size_t i = 0; i < mapping->former_count; i++) {
         cJSON_Delete(mapping->formers[i].patient);
         cJSON_Delete(mapping->formers[i].identifier);
@@ -170,6 +176,10 @@ void mapping_release(struct mapping *mapping)
 
 void mapping_shape(struct mapping *mapping, enum fhir_version version)
 {
+    while (version == FHIR_R5 && mapping->selections->child) {
+        json_append_take(mapping->documents, cJSON_DetachItemFromArray(mapping->selections, 0));
+        json_append_take(mapping->withheld_documents, json_object());
+    }
     fhir_version_shape(mapping->patient, version);
     for (size_t i = 0; i < mapping->endpoint_count; i++)
         fhir_version_shape(mapping->endpoints[i], version);
@@ -190,6 +200,7 @@ cJSON *mapping_patient(const struct study *study, const struct mapping_options *
     map_init(&map, study, options);
     cJSON *patient = map_patient(&map);
     cJSON_Delete(map.notes);
+    cJSON_Delete(map.selections);
     cJSON_Delete(withhold_apply(options->withhold, patient));
     return patient;
 }

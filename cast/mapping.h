@@ -51,6 +51,9 @@ struct mapping {
      * They refer to each other, to Patient, ImagingStudy and Devices by identifier (cast/links.h).
      * Their second identifier is the Study Instance UID. */
     cJSON *documents;
+    /* Array: key objects as ImagingSelection, which R4 does not have. mapping_shape puts them among
+     * the documents of R5. */
+    cJSON *selections;
     size_t note_count;
     char *patient_id; /* as in (0010,0020); NULL when there is none */
     struct mapping_former formers[MAPPING_FORMERS];

@@ -175,6 +175,7 @@ void map_dose_report(struct map_document *document)
     size_t start = map_item_child(document, 0, NAMES({ "DCM", "113809" }));
     size_t end = map_item_child(document, 0, NAMES({ "DCM", "113810" }));
     size_t procedure = map_item_child(document, 0, NAMES({ "DCM", "121058" }));
+    json_set_take(report, "basedOn", map_orders(document->map));
     set_effective(document, start, end, report);
     if (procedure)
         map_append_component(document, procedure, report);

@@ -178,27 +178,33 @@ static bool is_finding(const struct map_document *document, size_t node, bool in
            !map_item_is(document, node, context);
 }
 
-/* Findings right below `node`. */
-static void map_values(struct map_document *document, size_t node, bool in_group, cJSON *results)
+/* Findings right below `node`. Of those in a group the group tells the orders. */
+static void map_values(struct map_document *document, size_t node, const cJSON *orders,
+                       cJSON *results)
 {
+    bool in_group = !orders;
     const struct content_node *nodes = document->tree.nodes;
     for (size_t child = nodes[node].child; child; child = nodes[child].next) {
         cJSON *value = is_finding(document, child, in_group) ? map_value(document, child) : NULL;
+        if (value && orders)
+            json_set_take(value, "basedOn", json_copy(orders));
         cJSON *reference = value ? map_document_add_take(document, value) : NULL;
         if (reference)
             json_append_take(results, reference);
     }
 }
 
-static void map_group(struct map_document *document, size_t node, cJSON *results)
+static void map_group(struct map_document *document, size_t node, const cJSON *orders,
+                      cJSON *results)
 {
     cJSON *members = json_array();
-    map_values(document, node, true, members);
+    map_values(document, node, NULL, members);
     if (!members->child) {
         cJSON_Delete(members);
         return;
     }
     cJSON *group = observation_new(document, node, map_item_concept(document, node));
+    json_set_take(group, "basedOn", json_copy(orders));
     json_set_take(group, "hasMember", members);
     cJSON *reference = map_document_add_take(document, group);
     if (reference)
@@ -207,12 +213,14 @@ static void map_group(struct map_document *document, size_t node, cJSON *results
 
 void map_measurements(struct map_document *document, cJSON *results)
 {
+    cJSON *orders = map_orders(document->map);
     for (size_t node = 0; node < document->tree.count; node++) {
         if (document->tree.nodes[node].type != CONTENT_CONTAINER)
             continue;
         if (map_item_is(document, node, group_names))
-            map_group(document, node, results);
+            map_group(document, node, orders, results);
         else
-            map_values(document, node, false, results);
+            map_values(document, node, orders, results);
     }
+    cJSON_Delete(orders);
 }

@@ -8,6 +8,9 @@
 #include "cast/identifier.h"
 #include "cast/mapping.h"
 
+/* The extension of what nobody owns. */
+#define HANDED_OVER "urn:hounsfield:handed-over"
+
 /* How an element is kept in step. */
 enum rule {
     RULE_OWN,        /* ours: as mapped, removed when not mapped */
@@ -117,6 +120,7 @@ static const struct element_rule device_elements[] = {
 static const struct element_rule observation_elements[] = {
     { "meta", RULE_META },
     { "identifier", RULE_IDENTIFIER },
+    { "basedOn", RULE_ADD },
     { "partOf", RULE_OWN },
     { "status", RULE_OWN },
     { "category", RULE_OWN },
@@ -164,6 +168,14 @@ static const struct element_rule document_reference_elements[] = {
     { "context", RULE_OWN }, { "extension", RULE_EXTENSION }, /* R5 */
 };
 
+static const struct element_rule imaging_selection_elements[] = {
+    { "meta", RULE_META },       { "identifier", RULE_IDENTIFIER },
+    { "status", RULE_OWN },      { "subject", RULE_OWN },
+    { "issued", RULE_OWN },      { "performer", RULE_OWN },
+    { "code", RULE_OWN },        { "studyUid", RULE_OWN },
+    { "derivedFrom", RULE_OWN }, { "instance", RULE_OWN },
+};
+
 static const struct rules patient_rules = RULES(patient_elements);
 static const struct rules endpoint_rules = RULES(endpoint_elements);
 static const struct rules imaging_study_rules = RULES(imaging_study_elements);
@@ -181,6 +193,7 @@ static const struct {
     { "Observation", RULES(observation_elements) },
     { "DiagnosticReport", RULES(diagnostic_report_elements) },
     { "DocumentReference", RULES(document_reference_elements) },
+    { "ImagingSelection", RULES(imaging_selection_elements) },
 };
 
 static bool merge_by(const struct rules *rules, cJSON *held, const cJSON *mapped);
@@ -466,6 +479,25 @@ static bool merge_foreign_series(cJSON *held, const cJSON *mapped)
     return changed;
 }
 
+/* Whoever owns it from now on takes the mark away. */
+static bool take_over(cJSON *held)
+{
+    cJSON *extensions = json_get(held, "extension");
+    bool changed = false;
+    cJSON *next;
+    for (cJSON *each = json_first(extensions); each; each = next) {
+        const char *url = json_text(each, "url");
+        next = each->next;
+        if (url && strcmp(url, HANDED_OVER) == 0) {
+            cJSON_Delete(cJSON_DetachItemViaPointer(extensions, each));
+            changed = true;
+        }
+    }
+    if (extensions && !extensions->child)
+        json_remove(held, "extension");
+    return changed;
+}
+
 bool merge_resource(cJSON *held, const cJSON *mapped)
 {
     if (json_is_resource(held, "Patient"))
@@ -476,8 +508,10 @@ bool merge_resource(cJSON *held, const cJSON *mapped)
         return mapping_is_ours(held) && merge_by(&device_rules, held, mapped);
     bool is_own = mapping_is_of(held, json_text(json_get(mapped, "meta"), "source"));
     for (size_t i = 0; i < sizeof document_rules / sizeof *document_rules; i++)
-        if (json_is_resource(held, document_rules[i].type))
-            return is_own && merge_by(&document_rules[i].rules, held, mapped);
+        if (json_is_resource(held, document_rules[i].type)) {
+            bool taken_over = is_own && take_over(held);
+            return (is_own && merge_by(&document_rules[i].rules, held, mapped)) || taken_over;
+        }
     if (is_own)
         return merge_by(&imaging_study_rules, held, mapped);
     bool changed = merge_by(&foreign_imaging_study_rules, held, mapped);
@@ -558,11 +592,11 @@ bool merge_withdraw(cJSON *held, const char *status)
     return changed;
 }
 
-/* A DocumentReference cannot be cancelled. */
+/* A DocumentReference or ImagingSelection cannot be cancelled. */
 bool merge_withdraw_document(cJSON *held, const char *status)
 {
     const char *present = json_text(held, "status");
-    if (json_is_resource(held, "DocumentReference"))
+    if (json_is_resource(held, "DocumentReference") || json_is_resource(held, "ImagingSelection"))
         status = "entered-in-error";
     if (present && strcmp(present, status) == 0)
         return false;
@@ -600,4 +634,13 @@ void merge_hand_over(cJSON *held)
     cJSON *meta = json_get(held, "meta");
     if (cJSON_IsObject(meta))
         json_remove(meta, "source");
+}
+
+void merge_hand_over_document(cJSON *held)
+{
+    cJSON *extension = json_object();
+    json_set_text(extension, "url", HANDED_OVER);
+    json_set_text(extension, "valueCode", "unowned");
+    merge_hand_over(held);
+    json_append_new_take(json_need_array(held, "extension"), extension);
 }

@@ -39,3 +39,6 @@ bool merge_withdraw_document(cJSON *held, const char *status);
 bool merge_detach(cJSON *held, const char *endpoint);
 /* Whose it is from now on is for the next one to say that writes it. */
 void merge_hand_over(cJSON *held);
+/* The same of what a document said. It gets an extension, which its next owner takes away: servers
+ * take what differs in its source alone for no change. */
+void merge_hand_over_document(cJSON *held);

@@ -152,7 +152,7 @@ enum round_result round_send(struct round *round, const struct fhir_request *req
 
 /* --- what the server speaks --- */
 
-static enum fhir_version known_version(struct round *round)
+enum fhir_version round_version(struct round *round)
 {
     pthread_mutex_lock(&round->shared->lock);
     enum fhir_version version = round->shared->version;
@@ -189,7 +189,7 @@ static enum round_result find_version(struct round *round, enum fhir_version *ve
                                       struct round_report *report)
 {
     struct fhir_answer answer = { 0 };
-    *version = known_version(round);
+    *version = round_version(round);
     if (*version != FHIR_UNKNOWN)
         return ROUND_DONE;
     struct fhir_request request = { .method = "GET", .path = "metadata" };

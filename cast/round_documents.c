@@ -17,8 +17,10 @@ enum {
     WITHDRAW_AFTER = 2, /* conflicts in a row that a DELETE meets */
 };
 
-static const char *const types[] = { "Observation", "DiagnosticReport", "DocumentReference" };
-enum { TYPES = sizeof types / sizeof *types };
+/* The last one is R5's. */
+static const char *const types[] = { "Observation", "DiagnosticReport", "DocumentReference",
+                                     "ImagingSelection" };
+enum { TYPES = sizeof types / sizeof *types, TYPES_R4 = TYPES - 1 };
 
 /* --- what the server holds --- */
 
@@ -132,8 +134,9 @@ static enum round_result holdings_read(struct round *round, const cJSON *study,
                                        struct holdings *holdings, struct round_report *report)
 {
     enum round_result result = ROUND_DONE;
+    size_t count = round_version(round) == FHIR_R5 ? TYPES : TYPES_R4;
     *holdings = (struct holdings){ .resources = json_array() };
-    for (size_t i = 0; i < TYPES && result == ROUND_DONE; i++)
+    for (size_t i = 0; i < count && result == ROUND_DONE; i++)
         result = search_type(round, i, study, holdings, report);
     index_holdings(holdings, study);
     return result;
@@ -230,7 +233,7 @@ enum round_result round_remove_documents(struct round *round, const char *study_
         if (mapping_is_of(each, round->mapping->source) &&
             json_text(json_get(each, "meta"), "source")) {
             cJSON *copy = json_copy(each);
-            merge_hand_over(copy);
+            merge_hand_over_document(copy);
             bundle_update_take(bundle, copy);
         }
     if (!hand_over)

@@ -20,6 +20,9 @@ enum round_result round_search(struct round *round, const cJSON *mapped,
 enum round_result round_post(struct round *round, struct bundle *bundle,
                              struct round_report *report);
 
+/* The server's; known since the round began. */
+enum fhir_version round_version(struct round *round);
+
 char *round_reference(const cJSON *resource); /* "Patient/7"; free it */
 /* Puts found->best, which was changed, into the bundle. */
 void round_plan_update(struct bundle *bundle, struct search_answer *found);

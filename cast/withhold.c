@@ -105,8 +105,10 @@ static const struct element {
     { WITHHOLD_ORDERS, "DiagnosticReport", NULL, "encounter", NULL },
     { WITHHOLD_PRACTITIONERS, "DiagnosticReport", NULL, "performer", NULL },
     { WITHHOLD_PRACTITIONERS, "DiagnosticReport", NULL, "resultsInterpreter", NULL },
+    { WITHHOLD_ORDERS, "Observation", NULL, "basedOn", NULL },
     { WITHHOLD_PRACTITIONERS, "Observation", NULL, "performer", NULL },
     { WITHHOLD_PRACTITIONERS, "DocumentReference", NULL, "author", NULL },
+    { WITHHOLD_PRACTITIONERS, "ImagingSelection", NULL, "performer", NULL },
     { WITHHOLD_DEVICES, "Observation", NULL, "device", NULL },
     { WITHHOLD_OBSERVATION, "DiagnosticReport", NULL, "result", NULL },
     { WITHHOLD_DESCRIPTIONS, "DocumentReference", NULL, "description", NULL },
@@ -186,6 +188,7 @@ bool withhold_whole(unsigned set, const cJSON *resource)
         { WITHHOLD_OBSERVATION, "Observation" },
         { WITHHOLD_DIAGNOSTIC_REPORT, "DiagnosticReport" },
         { WITHHOLD_DOCUMENT_REFERENCE, "DocumentReference" },
+        { WITHHOLD_DOCUMENT_REFERENCE, "ImagingSelection" },
     };
     const char *type = json_text(resource, "resourceType");
     for (size_t i = 0; i < sizeof types / sizeof *types; i++)

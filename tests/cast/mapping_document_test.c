@@ -290,6 +290,17 @@ TEST(key_objects_are_a_document_reference_to_the_instances)
     CHECK_JSON(sample_at(reference, "context/related/2"),
                "{'identifier':{'system':'urn:dicom:uid','value':'urn:oid:1.2.3.2'},"
                "'display':'Enhanced CT Image Storage, frames 2,5'}");
+    mapping_shape(&mapping, FHIR_R5);
+    CHECK_INT(cJSON_GetArraySize(mapping.documents), 2);
+    const cJSON *selection = made(&mapping, "ImagingSelection", NULL);
+    CHECK_TEXT(json_text(selection, "studyUid"), SAMPLE_STUDY_UID);
+    CHECK_TEXT(json_text(sample_at(selection, "code"), "text"), "Of Interest");
+    CHECK_JSON(sample_at(selection, "instance"),
+               "[{'uid':'1.2.3.1','sopClass':{'system':'urn:ietf:rfc:3986',"
+               "'code':'urn:oid:1.2.840.10008.5.1.4.1.1.2'}},"
+               "{'uid':'1.2.3.2','sopClass':{'system':'urn:ietf:rfc:3986',"
+               "'code':'urn:oid:1.2.840.10008.5.1.4.1.1.2.1'},'subset':['2','5']}]");
+    CHECK_TEXT(json_text(sample_at(selection, "derivedFrom/1"), "type"), "DocumentReference");
     mapping_release(&mapping);
     sample_free(sample);
 }

@@ -271,3 +271,18 @@ TEST(FHIR_05_a_document_that_is_gone_is_withdrawn_once)
     CHECK_TEXT(json_text(held, "status"), "entered-in-error");
     cJSON_Delete(held);
 }
+
+TEST(FHIR_05_what_is_handed_over_is_taken_over_by_the_next_writer)
+{
+    cJSON *wanted = sample_json("{'resourceType':'Observation'," RICH_META ",'status':'final'}");
+    cJSON *held = json_copy(wanted);
+    merge_hand_over_document(held);
+    CHECK_JSON(held, "{'resourceType':'Observation','meta':{'tag':[{'system':'urn:hounsfield',"
+                     "'code':'dicom-cast'}]},'status':'final','extension':[{"
+                     "'url':'urn:hounsfield:handed-over','valueCode':'unowned'}]}");
+    CHECK(merge_resource(held, wanted));
+    CHECK_JSON(held, "{'resourceType':'Observation'," RICH_META ",'status':'final'}");
+    CHECK(!merge_resource(held, wanted));
+    cJSON_Delete(held);
+    cJSON_Delete(wanted);
+}

@@ -85,6 +85,8 @@ static void map(const struct dataset *header, const char *sop_class)
     check_documents(&mapping);
     for (const cJSON *each = json_first(mapping.devices); each; each = each->next)
         check_tree(each);
+    for (const cJSON *each = json_first(mapping.selections); each; each = each->next)
+        check_tree(each);
     mapping_release(&mapping);
 }
 

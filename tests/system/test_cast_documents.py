@@ -10,7 +10,7 @@ from fhir_proxy import Proxy, answer
 from pydicom import dcmread
 from pydicom.data import get_testdata_file
 from pydicom.dataset import Dataset
-from sr_documents import ct_dose, item, key_objects, measurements, pdf, report
+from sr_documents import ct_dose, key_objects, measurements, pdf, report
 from test_cast import (  # noqa: F401
     ROOT, cast, cast_study, metric, patients, post, put, read, search, studies, wait_for
 )
@@ -363,17 +363,6 @@ def test_FHIR_02_documents_of_others_are_mapped(cast, fhir, name):  # noqa: F811
     store(server, ds)
     found = one(wait_for(lambda: of_instance(fhir, "DiagnosticReport", ds)))
     assert found["code"]["text"] == ds.ConceptNameCodeSequence[0].CodeMeaning
-
-
-def test_HOS_21_a_report_of_many_measurements_is_cut_and_told(cast, fhir):  # noqa: F811
-    server = cast()
-    image = make()
-    measured = measurements(image)
-    group = measured.ContentSequence[1].ContentSequence[0]
-    group.ContentSequence.extend(item("NUM", "118565006,SCT,Volume", (str(i), "mm3")) for i in range(1100))
-    store(server, image, measured)
-    study = cast_study(fhir, image, measured)
-    assert "content" in study["note"][0]["text"]
 
 
 def test_FHIR_02_all_that_documents_became_is_valid(fhir, tmp_path):
