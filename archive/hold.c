@@ -158,12 +158,20 @@ static bool study_is_there(struct archive *archive, struct transaction *transact
     return ok && (found || lookup_absent(archive, study, NULL, NULL, err));
 }
 
+static void put_hold(struct transaction *transaction, const struct hold *hold)
+{
+    struct buffer bytes = buffer_up_to(HOLD_SIZE);
+    struct key key;
+    hold_key(&key, hold->study);
+    encode(hold, &bytes);
+    transaction_put(transaction, TABLE_POSITION, key_slice(&key), buffer_slice(&bytes));
+    buffer_release(&bytes);
+}
+
 static bool put(struct archive *archive, struct transaction *transaction, const struct hold *hold,
                 bool *is_new, struct error *err)
 {
-    struct buffer bytes = buffer_up_to(HOLD_SIZE);
     struct hold old;
-    struct key key;
     size_t others;
     bool found;
     if (!study_is_there(archive, transaction, hold->study, err) ||
@@ -173,10 +181,7 @@ static bool put(struct archive *archive, struct transaction *transaction, const 
     *is_new = !found;
     if (others >= HOLD_MAX)
         return error_set(err, ERROR_LIMIT, "there are %d legal holds at most", HOLD_MAX);
-    hold_key(&key, hold->study);
-    encode(hold, &bytes);
-    transaction_put(transaction, TABLE_POSITION, key_slice(&key), buffer_slice(&bytes));
-    buffer_release(&bytes);
+    put_hold(transaction, hold);
     return true;
 }
 
@@ -262,7 +267,6 @@ bool hold_adopt_copy(struct archive *archive, struct error *err)
     struct buffer copy = buffer_up_to(COPY_SIZE);
     struct transaction *transaction = NULL;
     struct hold hold;
-    struct key key;
     bool found;
     bool ok = storage_note_get(archive->storage, COPY_NAME, &copy, &found, err) &&
               transaction_open(archive->storage, &transaction, err);
@@ -271,9 +275,8 @@ bool hold_adopt_copy(struct archive *archive, struct error *err)
         struct slice one = fields_bytes(&fields);
         ok = !fields.broken || error_set(err, ERROR_CORRUPT, "the copy of legal holds is broken");
         ok = ok && decode(one, &hold, err);
-        hold_key(&key, hold.study);
         if (ok)
-            transaction_put(transaction, TABLE_POSITION, key_slice(&key), one);
+            put_hold(transaction, &hold);
     }
     ok = ok && transaction_commit_unsynced(transaction, err);
     transaction_close(transaction);

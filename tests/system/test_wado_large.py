@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""Metadata of large studies and frames of large objects, CONFORMANCE WADO-15: what is not asked for is not read, and memory does
-not grow with it. How much the daemon has read is what the kernel counts; the clock decides nothing.
+"""Metadata of large studies and frames of large objects, CONFORMANCE WADO-15, and searches over very many, QIDO-12: what is not asked
+for is not read, and memory does not grow with it. How much the daemon has read is what the kernel counts; the clock decides nothing.
 
 By `tests/run --long` with 10,000 instances and 10 GB, else with fewer."""
 import http.client
@@ -20,7 +20,7 @@ import requests
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.sequence import Sequence
 
-from web import get, make, new_uid, parts_of, store, url_of
+from web import get, make, new_uid, part10, parts_of, store, url_of
 
 GIGABYTES = float(os.environ.get("HOUNSFIELD_GIGABYTES", "10"))
 JPEG = "1.2.840.10008.1.2.4.50"
@@ -166,3 +166,47 @@ def test_WADO_15_a_frame_is_read_alone_wherever_it_lies(start_server):
 @pytest.mark.long
 def test_WADO_15_frames_of_ten_gigabytes_are_read_alone_wherever_they_lie(start_server):
     check_frames(start_server, GIGABYTES * 1e9)
+
+
+def many_studies(server, count):
+    """Instances of ten in a series, without pixels to speak of, 1000 in a request."""
+    template = make(study="2.25.4000000000", series="2.25.5000000000", SOPInstanceUID="2.25.6000000000", Rows=2, Columns=2, PatientID="P4000000000")
+    one = part10(template)
+    for first in range(0, count, 1000):
+        parts = b"".join(
+            b"--b\r\nContent-Type: application/dicom\r\n\r\n"
+            + one.replace(b"4000000000", b"%d" % (4000000000 + n // 10)).replace(b"5000000000", b"%d" % (5000000000 + n // 10))
+            .replace(b"6000000000", b"%d" % (6000000000 + n)) + b"\r\n" for n in range(first, min(count, first + 1000)))
+        answer = requests.post(server.dicomweb + "/studies", data=parts + b"--b--\r\n", timeout=600, headers={
+            "Content-Type": 'multipart/related; type="application/dicom"; boundary=b', "Accept": "application/dicom+json"})
+        assert answer.status_code == 200, answer.text[:500]
+
+
+def check_search(start_server, count):
+    server = start_server({"log": "warn"})
+    many_studies(server, count)
+    get(server.dicomweb + "/instances?limit=1")
+    memory, seen = peak(server), []
+    for query in ("", "limit=1000000", "includefield=all", "Modality=CT", "PatientName=doe*"):
+        before, began = has_read(server), time.monotonic()
+        connection, answer = slow_get(server, f"/dicomweb/instances?{query}", Accept="application/dicom+json")
+        first = answer.read(1)
+        waited = time.monotonic() - began
+        assert len(json.loads(first + answer.read())) == min(count, 1000)
+        left = re.search(r"There are (?:more than )?(\d+) additional results", answer.headers["Warning"])
+        connection.close()
+        assert left and int(left.group(1)) >= min(1000, count - 1000)
+        seen.append((query or "-", waited, has_read(server) - before))
+    print(f"\n{count} instances: " + ", ".join(f"{query}: first byte {waited:.3f} s, read {read / MIB:.1f} MiB" for query, waited, read in seen)
+          + f"; memory grew {(peak(server) - memory) / MIB:.1f} MiB")
+    assert max(read for *_, read in seen) < 256 * MIB and peak(server) - memory < 96 * MIB
+    assert get(server.dicomweb + "/instances?limit=1").headers["X-Total-Count"] == str(count)
+
+
+def test_QIDO_12_a_search_of_everything_is_capped_and_reads_little(start_server):
+    check_search(start_server, 4000)
+
+
+@pytest.mark.long
+def test_QIDO_12_a_search_of_a_million_is_capped_and_reads_little(start_server):
+    check_search(start_server, int(os.environ.get("HOUNSFIELD_INSTANCES", "1000000")))
