@@ -19,6 +19,7 @@ enum {
     DEFAULT_QUERY_MS = 60 * 1000,
     DEFAULT_RETRY_MS = 10 * 1000,
     DEFAULT_FORWARD_RETRY_MS = 5 * 1000,
+    DEFAULT_QUIET_MS = 30 * 1000,
     DEFAULT_CONFLICT_STATUS = 0x0111,
     DEFAULT_OPERATIONS = 16,
 };
@@ -33,6 +34,7 @@ struct counted {
     struct user *users;
     struct forward_rule *forward_rules;
     char **calling_ae_titles;
+    char **availability_to;
     char **refused_sop_classes;
     struct tls_credentials *tls;
 };
@@ -60,6 +62,7 @@ static void complete(struct dimse_options *options)
     set_default(&options->query_timeout_ms, DEFAULT_QUERY_MS);
     set_default(&options->commitment_retry_ms, DEFAULT_RETRY_MS);
     set_default(&options->forward_retry_ms, DEFAULT_FORWARD_RETRY_MS);
+    set_default(&options->availability_quiet_ms, DEFAULT_QUIET_MS);
     if (options->conflict_status == 0)
         options->conflict_status = DEFAULT_CONFLICT_STATUS;
     if (options->operations == 0)
@@ -181,6 +184,8 @@ bool configuration_new(const struct dimse_options *options, const struct configu
     for (size_t i = 0; i < options->forward_rule_count; i++)
         copy_rule(&counted->forward_rules[i], &options->forward_rules[i]);
     copy->forward_rules = counted->forward_rules;
+    counted->availability_to = copy_list(options->availability_to);
+    copy->availability_to = (const char *const *)counted->availability_to;
     counted->calling_ae_titles = copy_list(options->calling_ae_titles);
     copy->calling_ae_titles = (const char *const *)counted->calling_ae_titles;
     counted->refused_sop_classes = copy_list(options->refused_sop_classes);
@@ -227,6 +232,7 @@ void configuration_release(const struct configuration *configuration)
         release_rule(&counted->forward_rules[i]);
     free(counted->forward_rules);
     free_list(counted->calling_ae_titles);
+    free_list(counted->availability_to);
     free_list(counted->refused_sop_classes);
     tls_credentials_free(counted->tls);
     free(counted->ae_title);

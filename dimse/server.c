@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/memory.h"
+#include "dimse/availability.h"
 #include "dimse/commitment.h"
 #include "dimse/configuration.h"
 #include "dimse/forward.h"
@@ -24,6 +25,7 @@ struct dimse_server {
     struct configuration_place *place;
     struct commitment *commitment;
     struct forward *forward;
+    struct availability *availability;
     struct ups_delivery *ups;
     struct workers *workers;
     struct listener *listener;
@@ -116,6 +118,7 @@ bool dimse_server_open(struct archive *archive, const struct dimse_options *opti
     server->workers = workers_new(archive, options->worklist, server->commitment);
     if (!open_listener(server, options, err) ||
         !forward_open(archive, server->place, &server->forward, err) ||
+        !availability_open(archive, server->place, &server->availability, err) ||
         (options->worklist &&
          !ups_delivery_open(options->worklist, server->place, &server->ups, err)))
         goto fail;
@@ -142,6 +145,7 @@ bool dimse_server_reload(struct dimse_server *server, const struct dimse_options
         return false;
     configuration_replace_take(server->place, next);
     forward_reload(server->forward);
+    availability_reload(server->availability);
     return true;
 }
 
@@ -151,6 +155,7 @@ void dimse_server_close(struct dimse_server *server, int64_t grace_ms)
         return;
     listener_close(server->listener);
     forward_close(server->forward);
+    availability_close(server->availability);
     ups_delivery_close(server->ups, grace_ms < EVENTS_GRACE_MS ? grace_ms : EVENTS_GRACE_MS);
     workers_close(server->workers, grace_ms);
     commitment_close(server->commitment);

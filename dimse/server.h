@@ -92,6 +92,9 @@ struct dimse_options {
     unsigned commitment_retry_ms; /* 0: 10 s: the first pause, each next one is twice as long */
     const struct forward_rule *forward_rules;
     size_t forward_rule_count;
+    const char *const *availability_to; /* AE titles that are told what is here, NULL-terminated; or
+                                           NULL */
+    unsigned availability_quiet_ms;     /* 0: 30 s: so long a study has not changed */
     unsigned forward_retry_ms; /* 0: 5 s: the first pause, each next one is twice as long */
 };
 

@@ -387,17 +387,29 @@ bool settings_take_coercions(struct settings *settings, const char *key, const c
     return true;
 }
 
+/* A peer that we can open associations to? */
+static bool is_called(const struct settings *settings, const char *ae_title)
+{
+    for (size_t i = 0; i < settings->peer_count; i++)
+        if (strcmp(settings->peers[i].ae_title, ae_title) == 0)
+            return settings->peers[i].host && settings->peers[i].port;
+    return false;
+}
+
 bool settings_check_forwards(const struct settings *settings, struct error *err)
 {
     for (size_t i = 0; i < settings->forward_rule_count; i++) {
         const char *to = settings->forward_rules[i].to;
-        bool found = false;
-        for (size_t j = 0; j < settings->peer_count; j++)
-            found |= !strcmp(settings->peers[j].ae_title, to) && settings->peers[j].host &&
-                     settings->peers[j].port;
-        if (!found)
+        if (!is_called(settings, to))
             return error_set(err, ERROR_INVALID,
                              "dimse.forward: %.32s is no peer with a host and a port", to);
+    }
+    for (size_t i = 0; i < settings->availability_to.count; i++) {
+        const char *to = settings->availability_to.items[i];
+        if (!is_called(settings, to))
+            return error_set(err, ERROR_INVALID,
+                             "dimse.notifyAvailability: %.32s is no peer with a host and a port",
+                             to);
     }
     return true;
 }

@@ -23,8 +23,8 @@ bool settings_take_coercions(struct settings *settings, const char *key, const c
 /* Those of a file take the place of all before. */
 bool settings_take_hl7_peers(struct settings *settings, const char *key, const cJSON *value,
                              struct error *err);
-bool settings_take_hl7_destinations(struct settings *settings, const char *key,
-                                    const cJSON *value, struct error *err);
+bool settings_take_hl7_destinations(struct settings *settings, const char *key, const cJSON *value,
+                                    struct error *err);
 bool settings_take_hl7_mapping(struct settings *settings, const char *key, const cJSON *value,
                                struct error *err);
 void settings_release_hl7(struct settings *settings);

@@ -1,10 +1,15 @@
 # SPDX-License-Identifier: MIT
 """Instance Availability Notification (PS3.4 annex R)."""
-import pytest
-from pydicom.dataset import Dataset
+import threading
 
-from upper_layer import CT, EXPLICIT, IMPLICIT, VERIFICATION, Association, encode
-from web import new_uid
+import pytest
+import requests
+from pydicom.dataset import Dataset
+from pynetdicom import AE, evt
+
+from conftest import free_port
+from upper_layer import CT, EXPLICIT, IMPLICIT, VERIFICATION, Association, encode, store_all
+from web import make, new_uid
 
 IAN = "1.2.840.10008.5.1.4.33"
 CONTEXTS = [(1, VERIFICATION, [IMPLICIT]), (3, IAN, [EXPLICIT])]
@@ -79,3 +84,108 @@ def test_HOS_15_HOS_16_commands_of_dimse_n_that_are_broken_are_refused(server):
     assert association.read_message()[1][0x0900] == 0x0110
     assert create(association, notification())[0x0900] == 0
     association.release()
+
+
+class Listener:
+    """A peer that is told what is available (pynetdicom)."""
+
+    def __init__(self, port, statuses=()):
+        self.port, self.statuses, self.told = port, list(statuses), []
+        self.changed = threading.Condition()
+        self.ae = AE(ae_title="LISTENER")
+        self.ae.add_supported_context(IAN)
+
+    def _create(self, event):
+        ds = event.attribute_list
+        with self.changed:
+            self.told.append(ds)
+            self.changed.notify_all()
+        return (self.statuses.pop(0) if self.statuses else 0), ds
+
+    def wait(self, count, seconds=30):
+        with self.changed:
+            assert self.changed.wait_for(lambda: len(self.told) >= count, seconds), f"{len(self.told)} were told"
+            return list(self.told)
+
+    def __enter__(self):
+        self.scp = self.ae.start_server(("127.0.0.1", self.port), block=False, evt_handlers=[(evt.EVT_N_CREATE, self._create)])
+        return self
+
+    def __exit__(self, *_):
+        self.scp.shutdown()
+
+
+def settings_of(port):
+    return {"dimse": {"peers": [{"aeTitle": "LISTENER", "host": "127.0.0.1", "port": port}], "notifyAvailability": ["LISTENER"],
+                      "notifyQuietSeconds": 0.5, "forwardRetrySeconds": 0.2, "connectTimeoutSeconds": 1}}
+
+
+def availability_of(ds):
+    """{(series, SOP class, instance): availability}; each is named once."""
+    found = {}
+    assert len({one.SeriesInstanceUID for one in ds.ReferencedSeriesSequence}) == len(ds.ReferencedSeriesSequence)
+    for series in ds.ReferencedSeriesSequence:
+        for one in series.ReferencedSOPSequence:
+            assert one.RetrieveAETitle == "HOUNSFIELD"
+            key = (series.SeriesInstanceUID, one.ReferencedSOPClassUID, one.ReferencedSOPInstanceUID)
+            assert key not in found
+            found[key] = one.InstanceAvailability
+    return found
+
+
+def place(ds):
+    return ds.SeriesInstanceUID, ds.SOPClassUID, ds.SOPInstanceUID
+
+
+def test_IAN_01_who_is_named_hears_of_a_study_when_it_is_quiet(start_server):
+    port, step = free_port(), new_uid()
+    reference = Dataset()
+    reference.ReferencedSOPClassUID, reference.ReferencedSOPInstanceUID = "1.2.840.10008.3.1.2.3.3", step
+    study = new_uid()
+    datasets = [make(study=study, series=series, ReferencedPerformedProcedureStepSequence=[reference])
+                for series in (new_uid(), new_uid()) for _ in range(3)]
+    daemon = start_server(settings=settings_of(port))
+    with Listener(port) as listener:
+        store_all(daemon, datasets)
+        told, = listener.wait(1)
+        assert told.StudyInstanceUID == study
+        assert availability_of(told) == {place(ds): "ONLINE" for ds in datasets}
+        one, = told.ReferencedPerformedProcedureStepSequence
+        assert one.ReferencedSOPInstanceUID == step and not one.PerformedWorkitemCodeSequence
+        # a study without a step, and nothing else than the standard has
+        other = make()
+        store_all(daemon, [other])
+        told = listener.wait(2)[1]
+        assert not told.ReferencedPerformedProcedureStepSequence and availability_of(told) == {place(other): "ONLINE"}
+        assert {element.keyword for element in told} <= {
+            "ReferencedPerformedProcedureStepSequence", "ReferencedSeriesSequence", "StudyInstanceUID"}
+
+
+def test_IAN_01_who_is_down_is_told_later_over_a_restart(start_server):
+    port = free_port()
+    daemon = start_server(settings=settings_of(port))
+    ds = make()
+    store_all(daemon, [ds])
+    daemon.kill()
+    daemon.start()
+    with Listener(port, statuses=[0x0110]) as listener:
+        told = listener.wait(2)
+        assert [one.StudyInstanceUID for one in told] == [ds.StudyInstanceUID] * 2
+    assert "availability refused to=LISTENER" in daemon.log()
+
+
+def test_IAN_02_what_is_deleted_is_unavailable(start_server):
+    port = free_port()
+    daemon = start_server(settings=settings_of(port))
+    study = new_uid()
+    datasets = [make(study=study) for _ in range(2)]
+    with Listener(port) as listener:
+        store_all(daemon, datasets)
+        listener.wait(1)
+        gone = datasets[0]
+        url = f"{daemon.dicomweb}/studies/{study}/series/{gone.SeriesInstanceUID}/instances/{gone.SOPInstanceUID}"
+        assert requests.delete(url, timeout=60).status_code == 204
+        told = listener.wait(2)[1]
+        assert availability_of(told) == {place(gone): "UNAVAILABLE", place(datasets[1]): "ONLINE"}
+        assert requests.delete(f"{daemon.dicomweb}/studies/{study}", timeout=60).status_code == 204
+        assert availability_of(listener.wait(3)[2])[place(datasets[1])] == "UNAVAILABLE"
