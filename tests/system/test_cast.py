@@ -111,9 +111,9 @@ def in_step(base, ds, *uids):
     return None
 
 
-def cast_study(base, *datasets):
+def cast_study(base, *datasets, timeout=60):
     uids = [d.SOPInstanceUID for d in datasets]
-    return wait_for(lambda: in_step(base, datasets[0], *uids))
+    return wait_for(lambda: in_step(base, datasets[0], *uids), timeout)
 
 
 def metric(server, name):

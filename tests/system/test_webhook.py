@@ -114,11 +114,13 @@ def test_what_came_while_a_receiver_or_we_were_away_is_told_later(hooked):
     port = free_port()
     server = hooked(f"http://127.0.0.1:{port}/hook?key=a")
     stored = [make() for _ in range(5)]
-    store(server, *stored[:3])
+    for ds in stored[:3]:
+        store(server, ds)
     wait_for(lambda: metric(server, "webhook_lag") == 3)
     server.kill()
     server.start()
-    store(server, *stored[3:])
+    for ds in stored[3:]:
+        store(server, ds)
     receiver = Receiver(port)
     wait_for(lambda: len(receiver.events()) == 5)
     assert [e["instance"] for e in receiver.events()] == [ds.SOPInstanceUID for ds in stored]
