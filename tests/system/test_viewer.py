@@ -19,9 +19,11 @@ import requests
 from PIL import Image
 from pydicom.data import get_testdata_file
 from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.encaps import encapsulate
 from pydicom.sequence import Sequence
-from pydicom.uid import ExplicitVRLittleEndian, generate_uid
+from pydicom.uid import MPEG4HP41, ExplicitVRLittleEndian, HTJ2KLossless, generate_uid
 
+import tiny_video
 from browser import Browser, find_chromium
 from conftest import BUILD, Server, unavailable
 
@@ -65,6 +67,7 @@ def archive(ohif, session_folder, sample_data):
     server = Server(session_folder / "viewer", {"http": {"viewerDirectory": str(ohif)}}).start()
     store(server, [path.read_bytes() for path in sorted(sample_data.rglob("*.dcm"))])
     store(server, formats())
+    server.formats = [*FORMATS, *store_as_htj2k(server)]
     yield server
     assert server.stop() == 0
     assert "Sanitizer" not in server.log() and "runtime error" not in server.log()
@@ -113,6 +116,26 @@ def formats():
             file = io.BytesIO()
             dataset.save_as(file)
         yield file.getvalue()
+
+
+def store_as_htj2k(server):
+    """What the server itself makes of one of them: that the viewer decodes it shows that it is what it says."""
+    study = study_of(server, "Many formats")
+    instance = instances_of(server, study, series_of(server, study, "RLE"))[0]
+    answer = requests.get(f"{server.dicomweb}/{instance}", timeout=60,
+                          headers={"Accept": f"application/dicom; transfer-syntax={HTJ2KLossless}"})
+    if answer.status_code == 406:  # a build without OpenJPH
+        return []
+    assert answer.status_code == 200, answer.text
+    dataset = pydicom.dcmread(io.BytesIO(answer.content))
+    assert dataset.file_meta.TransferSyntaxUID == HTJ2KLossless
+    dataset.SeriesInstanceUID = generate_uid(entropy_srcs=["formats", "HTJ2K"])
+    dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = generate_uid(entropy_srcs=["one", "HTJ2K"])
+    dataset.SeriesNumber, dataset.SeriesDescription = len(FORMATS) + 1, "HTJ2K"
+    file = io.BytesIO()
+    dataset.save_as(file)
+    store(server, [file.getvalue()])
+    return ["HTJ2K"]
 
 
 def store(server, files):
@@ -249,7 +272,7 @@ def test_a_sample_study_is_painted(archive, browser, study, series):
 def test_a_format_is_painted(archive, browser):
     study = study_of(archive, "Many formats")
     open_study(browser, archive, study)
-    for description in FORMATS:
+    for description in archive.formats:
         show_series(browser, description)
         browser.wait_text(description)
         assert_painted(browser, rendered(archive, instances_of(archive, study, series_of(archive, study, description))[0]))
@@ -390,6 +413,115 @@ def test_a_segmentation_lies_over_its_images(archive, browser, sample_data):
         browser.evaluate("new Promise(done => setTimeout(done, 250))")
     assert share > 0.2, browser.story()
     assert_no_complaint(browser)
+
+
+def structure_set(images):
+    """The outline of a square in the middle of each of these images, as an RT Structure Set (PS3.3 A.19)."""
+    first = images[0]
+    new = Dataset()
+    for keyword in ("PatientID", "PatientName", "PatientBirthDate", "PatientSex", "StudyInstanceUID", "StudyID", "StudyDate",
+                    "StudyTime", "AccessionNumber", "ReferringPhysicianName", "FrameOfReferenceUID"):
+        if keyword in first:
+            new[keyword] = first[keyword]
+    new.SOPClassUID, new.SOPInstanceUID = "1.2.840.10008.5.1.4.1.1.481.3", generate_uid()
+    new.SeriesInstanceUID, new.Modality, new.SeriesNumber, new.InstanceNumber = generate_uid(), "RTSTRUCT", 51, 1
+    new.SeriesDescription, new.Manufacturer, new.StructureSetLabel = "An outline", "Test", "OUTLINE"
+    new.StructureSetDate, new.StructureSetTime = "20260101", "120000"
+
+    def item(**attributes):
+        dataset = Dataset()
+        for keyword, value in attributes.items():
+            setattr(dataset, keyword, value)
+        return dataset
+
+    def image_item(image):
+        return item(ReferencedSOPClassUID=image.SOPClassUID, ReferencedSOPInstanceUID=image.SOPInstanceUID)
+
+    def corners(image):
+        """In millimetres of the patient, of an axial image."""
+        left, top, height = (float(v) for v in image.ImagePositionPatient)
+        down, across = (float(v) for v in image.PixelSpacing)
+        x = [left + across * image.Columns * share for share in (0.3, 0.7)]
+        y = [top + down * image.Rows * share for share in (0.3, 0.7)]
+        # Only points that are close together stay one line.
+        steps = 40
+        edge = [(x[0] + (x[1] - x[0]) * i / steps, y[0]) for i in range(steps)]
+        edge += [(x[1], y[0] + (y[1] - y[0]) * i / steps) for i in range(steps)]
+        edge += [(x[1] - (x[1] - x[0]) * i / steps, y[1]) for i in range(steps)]
+        edge += [(x[0], y[1] - (y[1] - y[0]) * i / steps) for i in range(steps)]
+        return [f"{v:.3f}" for point in edge for v in (*point, height)]
+
+    new.ReferencedFrameOfReferenceSequence = [item(
+        FrameOfReferenceUID=first.FrameOfReferenceUID,
+        RTReferencedStudySequence=[item(
+            ReferencedSOPClassUID="1.2.840.10008.3.1.2.3.1", ReferencedSOPInstanceUID=first.StudyInstanceUID,
+            RTReferencedSeriesSequence=[item(SeriesInstanceUID=first.SeriesInstanceUID,
+                                             ContourImageSequence=[image_item(image) for image in images])])])]
+    new.StructureSetROISequence = [item(ROINumber=1, ReferencedFrameOfReferenceUID=first.FrameOfReferenceUID, ROIName="Outline",
+                                        ROIGenerationAlgorithm="MANUAL")]
+    new.ROIContourSequence = [item(
+        ROIDisplayColor=[255, 0, 0], ReferencedROINumber=1,
+        ContourSequence=[item(ContourImageSequence=[image_item(image)], ContourGeometricType="CLOSED_PLANAR",
+                              NumberOfContourPoints=160, ContourData=corners(image)) for image in images])]
+    new.RTROIObservationsSequence = [item(ObservationNumber=1, ReferencedROINumber=1, RTROIInterpretedType="ORGAN", ROIInterpreter="")]
+    new.file_meta = FileMetaDataset()
+    new.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    new.file_meta.MediaStorageSOPClassUID, new.file_meta.MediaStorageSOPInstanceUID = new.SOPClassUID, new.SOPInstanceUID
+    file = io.BytesIO()
+    pydicom.dcmwrite(file, new, enforce_file_format=True)
+    return file.getvalue()
+
+
+def test_a_structure_set_is_drawn_over_its_images(archive, browser, sample_data):
+    files = [pydicom.dcmread(path) for path in sorted((sample_data / "ct-head").rglob("*.dcm"))]
+    images = [file for file in files if file.get("SeriesDescription") == "Head axial"]
+    store(archive, [structure_set(images)])
+    study = images[0].StudyInstanceUID
+    open_study(browser, archive, study)
+    show_series(browser, "Head axial")
+    assert_painted(browser, rendered(archive, instances_of(archive, study, images[0].SeriesInstanceUID)[0]))
+    box = [round(edge) for edge in canvas_box(browser)]
+    assert coloured(browser.screenshot().crop(box)) < 0.001
+    show_series(browser, "An outline")
+    for _ in range(160):
+        share = coloured(browser.screenshot().crop(box))
+        if share > 0.002:
+            break
+        browser.evaluate("[...document.querySelectorAll('button')].filter(e => e.innerText.trim() == 'Yes').map(e => e.click())")
+        browser.evaluate("new Promise(done => setTimeout(done, 250))")
+    assert share > 0.002, browser.story()
+    assert_no_complaint(browser)
+
+
+def test_a_video_is_played_as_it_is_stored(archive, browser):
+    dataset = pydicom.dcmread(get_testdata_file("SC_rgb_rle.dcm", download=False))
+    dataset.SOPClassUID, dataset.Modality = "1.2.840.10008.5.1.4.1.1.77.1.4.1", "XC"
+    dataset.StudyInstanceUID, dataset.SeriesInstanceUID, dataset.SOPInstanceUID = (generate_uid() for _ in range(3))
+    dataset.PatientID, dataset.PatientName, dataset.StudyDescription = "VIDEO", "Video^A", "A video"
+    dataset.StudyDate, dataset.SeriesDescription, dataset.SeriesNumber, dataset.InstanceNumber = "20260102", "Dark then light", 1, 1
+    dataset.Rows = dataset.Columns = tiny_video.SIDE
+    dataset.NumberOfFrames, dataset.PhotometricInterpretation, dataset.FrameTime = 20, "YBR_PARTIAL_420", "100"
+    dataset.PixelData = encapsulate([tiny_video.mp4([60] * 10 + [180] * 10)], has_bot=False)
+    dataset["PixelData"].is_undefined_length = True
+    dataset.file_meta.TransferSyntaxUID = MPEG4HP41
+    dataset.file_meta.MediaStorageSOPClassUID, dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPClassUID, dataset.SOPInstanceUID
+    file = io.BytesIO()
+    dataset.save_as(file)
+    store(archive, [file.getvalue()])
+    browser.open(f"{archive.url}/viewer/viewer?StudyInstanceUIDs={dataset.StudyInstanceUID}")
+    browser.wait("!!document.querySelector('[data-cy^=\"study-browser-thumbnail\"]')")
+    browser.evaluate("document.querySelectorAll('[data-cy=\"confirm-and-hide-button\"]').forEach(e => e.click())")
+    browser.wait("!!document.querySelector('canvas.cornerstone-canvas')")
+    left, top, right, bottom = (round(edge) for edge in canvas_box(browser))
+    for _ in range(160):
+        shown = browser.screenshot().crop((left, top, right, bottom)).getpixel(((right - left) // 2, (bottom - top) // 2))
+        if max(shown[:3]) > 30:
+            break
+        browser.evaluate("new Promise(done => setTimeout(done, 250))")
+    # The first half of it has Y = 60, which is 51 in R, G and B; the second half, if it plays, 191.
+    assert all(40 < value < 62 for value in shown[:3]) or all(180 < value < 202 for value in shown[:3]), (shown, browser.story())
+    refused = [answer for answer in browser.responses if answer[0] >= 400]
+    assert all("/thumbnail" in answer[2] for answer in refused), browser.story()
 
 
 def button(text):
