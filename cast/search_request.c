@@ -380,8 +380,7 @@ static bool read_pair(const struct search_input *input, const struct query_pair 
         if (!result->read(request, pair->value, &why)) {
             if (why.code == ERROR_UNSUPPORTED)
                 return ignore(input, why.message, err);
-            *err = why;
-            return false;
+            return error_set(err, why.code, "%s", why.message);
         }
     } else if (!read_criterion(request, pair, &known, err)) {
         return false;
