@@ -17,6 +17,7 @@ import requests
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
+import tiny_video
 from web import MULTIPART_DICOM, SC, get, make, new_uid, part10, parts_of, store, url_of, value
 
 OCTETS = "application/octet-stream"
@@ -362,6 +363,16 @@ def test_STOW_13_an_mp4_says_its_size_its_frames_and_its_transfer_syntax(server)
     assert (got.Rows, got.Columns, got.NumberOfFrames, got.SamplesPerPixel) == (1080, 1920, 75, 3)
     assert (got.PhotometricInterpretation, got.BitsAllocated, got.HighBit) == ("YBR_PARTIAL_420", 8, 7)
     assert got.file_meta.TransferSyntaxUID == "1.2.840.10008.1.2.4.104" and stream in got.PixelData
+
+    ready = make(PixelData=b"")
+    for keyword in ("Rows", "Columns", "SamplesPerPixel", "PhotometricInterpretation", "BitsAllocated", "BitsStored", "HighBit"):
+        delattr(ready, keyword)
+    file = tiny_video.mp4([60] * 12)  # tables first, and one that plays
+    send(server, [to_json(ready, PixelData="v")], [("v", "video/mp4", file)])
+    got = stored(server, ready)
+    assert (got.Rows, got.Columns, got.NumberOfFrames) == (tiny_video.SIDE, tiny_video.SIDE, 12)
+    assert got.file_meta.TransferSyntaxUID == "1.2.840.10008.1.2.4.102"
+    assert get(url_of(server, ready) + "/rendered", "video/mp4").content.startswith(file)
 
     other = make(PixelData=b"", Rows=100, Columns=100, SamplesPerPixel=3, PhotometricInterpretation="YBR_PARTIAL_420",
                  BitsAllocated=8, BitsStored=8, HighBit=7)
