@@ -35,6 +35,7 @@ struct counted {
     struct forward_rule *forward_rules;
     char **calling_ae_titles;
     char **availability_to;
+    char **performed_to;
     char **refused_sop_classes;
     struct tls_credentials *tls;
 };
@@ -184,6 +185,8 @@ bool configuration_new(const struct dimse_options *options, const struct configu
     for (size_t i = 0; i < options->forward_rule_count; i++)
         copy_rule(&counted->forward_rules[i], &options->forward_rules[i]);
     copy->forward_rules = counted->forward_rules;
+    counted->performed_to = copy_list(options->performed_to);
+    copy->performed_to = (const char *const *)counted->performed_to;
     counted->availability_to = copy_list(options->availability_to);
     copy->availability_to = (const char *const *)counted->availability_to;
     counted->calling_ae_titles = copy_list(options->calling_ae_titles);
@@ -233,6 +236,7 @@ void configuration_release(const struct configuration *configuration)
     free(counted->forward_rules);
     free_list(counted->calling_ae_titles);
     free_list(counted->availability_to);
+    free_list(counted->performed_to);
     free_list(counted->refused_sop_classes);
     tls_credentials_free(counted->tls);
     free(counted->ae_title);

@@ -14,6 +14,7 @@
 #include "dimse/configuration.h"
 #include "dimse/forward.h"
 #include "dimse/listener.h"
+#include "dimse/notify.h"
 #include "dimse/ups_deliver.h"
 
 enum { EVENTS_GRACE_MS = 1500 /* to tell subscribers that we are going down */ };
@@ -27,6 +28,7 @@ struct dimse_server {
     struct forward *forward;
     struct availability *availability;
     struct ups_delivery *ups;
+    struct notify *notify;
     struct workers *workers;
     struct listener *listener;
     uint16_t port;
@@ -120,7 +122,8 @@ bool dimse_server_open(struct archive *archive, const struct dimse_options *opti
         !forward_open(archive, server->place, &server->forward, err) ||
         !availability_open(archive, server->place, &server->availability, err) ||
         (options->worklist &&
-         !ups_delivery_open(options->worklist, server->place, &server->ups, err)))
+         (!notify_open(archive, options->worklist, server->place, &server->notify, err) ||
+          !ups_delivery_open(options->worklist, server->place, &server->ups, err))))
         goto fail;
     *out = server;
     return true;
@@ -156,6 +159,7 @@ void dimse_server_close(struct dimse_server *server, int64_t grace_ms)
     listener_close(server->listener);
     forward_close(server->forward);
     availability_close(server->availability);
+    notify_close(server->notify);
     ups_delivery_close(server->ups, grace_ms < EVENTS_GRACE_MS ? grace_ms : EVENTS_GRACE_MS);
     workers_close(server->workers, grace_ms);
     commitment_close(server->commitment);

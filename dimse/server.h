@@ -92,6 +92,8 @@ struct dimse_options {
     unsigned commitment_retry_ms; /* 0: 10 s: the first pause, each next one is twice as long */
     const struct forward_rule *forward_rules;
     size_t forward_rule_count;
+    const char *const *performed_to; /* AE titles that are told what becomes of performed procedure
+                                        steps, NULL-terminated; or NULL */
     const char *const *availability_to; /* AE titles that are told what is here, NULL-terminated; or
                                            NULL */
     unsigned availability_quiet_ms;     /* 0: 30 s: so long a study has not changed */

@@ -79,6 +79,7 @@ static const struct setting table[] = {
     { "dimse.users", USERS, AT(users), 0, 0, NULL, NULL, NULL },
     { "dimse.forward", FORWARDS, AT(forward_rules), 0, 0, NULL, NULL, NULL },
     { "dimse.notifyAvailability", TITLES, AT(availability_to), 0, 0, NULL, NULL, NULL },
+    { "dimse.notifyPerformed", TITLES, AT(performed_to), 0, 0, NULL, NULL, NULL },
     { "dimse.notifyQuietSeconds", NUMBER, AT(availability_quiet_seconds), 0.01, 86400, NULL, NULL,
       NULL },
     { "dimse.forwardRetrySeconds", NUMBER, AT(forward_retry_seconds), 0.01, 3600, NULL, NULL,
@@ -544,6 +545,7 @@ void settings_free(struct settings *settings)
             free(*(char **)((char *)settings + table[i].offset));
     clear_list(&settings->calling_ae_titles);
     clear_list(&settings->availability_to);
+    clear_list(&settings->performed_to);
     clear_list(&settings->refused_sop_classes);
     clear_list(&settings->cors_origins);
     clear_list(&settings->trusted_proxies);

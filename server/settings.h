@@ -61,6 +61,7 @@ struct settings {
     bool require_user;
     struct forward_rule forward_rules[SETTINGS_MAX_FORWARDS];
     size_t forward_rule_count;
+    struct text_list performed_to;
     struct text_list availability_to;
     double availability_quiet_seconds;
     double forward_retry_seconds;

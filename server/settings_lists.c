@@ -396,6 +396,17 @@ static bool is_called(const struct settings *settings, const char *ae_title)
     return false;
 }
 
+static bool check_titles(const struct settings *settings, const struct text_list *titles,
+                         const char *key, struct error *err)
+{
+    for (size_t i = 0; i < titles->count; i++) {
+        if (!is_called(settings, titles->items[i]))
+            return error_set(err, ERROR_INVALID, "%s: %.32s is no peer with a host and a port", key,
+                             titles->items[i]);
+    }
+    return true;
+}
+
 bool settings_check_forwards(const struct settings *settings, struct error *err)
 {
     for (size_t i = 0; i < settings->forward_rule_count; i++) {
@@ -404,14 +415,8 @@ bool settings_check_forwards(const struct settings *settings, struct error *err)
             return error_set(err, ERROR_INVALID,
                              "dimse.forward: %.32s is no peer with a host and a port", to);
     }
-    for (size_t i = 0; i < settings->availability_to.count; i++) {
-        const char *to = settings->availability_to.items[i];
-        if (!is_called(settings, to))
-            return error_set(err, ERROR_INVALID,
-                             "dimse.notifyAvailability: %.32s is no peer with a host and a port",
-                             to);
-    }
-    return true;
+    return check_titles(settings, &settings->availability_to, "dimse.notifyAvailability", err) &&
+           check_titles(settings, &settings->performed_to, "dimse.notifyPerformed", err);
 }
 
 void settings_release_lists(struct settings *settings)

@@ -415,16 +415,18 @@ static bool choose_index(struct search *search, struct worklist *worklist, struc
 {
     struct object_range range, best = search->range;
     size_t fewest = PROBES, count;
+    bool has_dates = best.first || best.last;
     best.shelf = search->range.shelf = search->shelves[0];
-    if (best.first && !object_walk_count(worklist, &best, PROBES, &fewest, err))
+    if (has_dates && !object_walk_count(worklist, &best, PROBES, &fewest, err))
         return false;
     for (size_t i = 0; i < search->count && fewest > 1; i++) {
         if (!range_of_key(search, &search->keys[i], &range))
             continue;
         if (!object_walk_count(worklist, &range, fewest, &count, err))
             return false;
-        /* Of several that have too many to count, one that matches exactly. */
-        if (count < fewest || (!best.index && !range.prefix)) {
+        /* Of several that have too many to count, one that matches exactly; names that begin so
+         * rather than all, but not rather than a range of dates. */
+        if (count < fewest || (!best.index && (!range.prefix || !has_dates))) {
             best = range;
             fewest = count;
         }

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: MIT */
+/* The Modality Performed Procedure Step Notification as SCP (PS3.4 F.9). */
+#include <stdio.h>
+
+#include "base/log.h"
+#include "dimse/notify_parts.h"
+#include "dimse/status.h"
+#include "worklist/performed.h"
+
+enum { EVENT_IN_PROGRESS = 1, EVENT_COMPLETED, EVENT_DISCONTINUED, EVENT_UPDATED, EVENT_DELETED };
+
+static uint16_t event_of(const struct object_change *change)
+{
+    if (change->action == OBJECT_DELETED)
+        return EVENT_DELETED;
+    if (change->action == OBJECT_CREATED)
+        return EVENT_IN_PROGRESS;
+    if (change->state != change->state_before)
+        return change->state == PERFORMED_COMPLETED ? EVENT_COMPLETED : EVENT_DISCONTINUED;
+    return EVENT_UPDATED;
+}
+
+static bool tell(struct notifier *notifier, const struct object_change *change, struct error *err)
+{
+    struct command command = { .field = N_EVENT_REPORT_RQ,
+                               .sop_class = UID_MPPS_NOTIFICATION,
+                               .type_id = event_of(change) };
+    uint16_t status;
+    snprintf(command.sop_instance, sizeof(command.sop_instance), "%.64s", change->key);
+    if (!notifier_send(notifier, &command, NULL, NULL, &status, err))
+        return false;
+    if (status != STATUS_SUCCESS && !status_is_warning(status))
+        log_warn("dimse: event refused called_ae=%s type=%u instance=%s status=%04X",
+                 notifier->title, command.type_id, command.sop_instance, status);
+    return true;
+}
+
+/* All that there is to tell. */
+static bool tell_all(struct notifier *notifier, struct error *err)
+{
+    struct object_changes *changes = NULL;
+    struct object_change change;
+    bool found = true;
+    uint64_t saved = notifier->position;
+    bool ok = object_changes_open(notifier->notify->worklist, notifier->position, &changes, err);
+    while (ok && !notifier_is_over(notifier) &&
+           (ok = object_changes_next(changes, &change, &found, err)) && found) {
+        if (change.kind == OBJECT_PERFORMED && change.action != OBJECT_TOLD)
+            ok = tell(notifier, &change, err);
+        if (ok)
+            notifier->position = change.sequence;
+    }
+    object_changes_close(changes);
+    struct error why = { .code = ERROR_NONE };
+    if (notifier->position != saved &&
+        !follower_save(notifier->notify->archive, notifier->follower, notifier->position, &why))
+        log_error("dimse: the position of notifications is not saved why=\"%s\"", why.message);
+    return ok;
+}
+
+void *notify_performed(void *context)
+{
+    struct notifier *notifier = context;
+    struct worklist *worklist = notifier->notify->worklist;
+    while (!notifier_is_over(notifier) && notifier_is_wanted(notifier)) {
+        struct error err = { .code = ERROR_NONE };
+        if (!tell_all(notifier, &err)) {
+            notifier_back_off(notifier, &err);
+            continue;
+        }
+        notifier->failures = 0;
+        if (!object_changes_wait(worklist, notifier->position, NOTIFY_LOOK_MS))
+            notifier_hang_up(notifier);
+    }
+    notifier_hang_up(notifier);
+    atomic_store(&notifier->ended, true);
+    return NULL;
+}
