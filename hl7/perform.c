@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "hl7/perform.h"
 
-#include <stdio.h>
-
+#include "base/log.h"
 #include "dicom/tag.h"
 
 /* What the layers below say, in the words of table 0357. */
@@ -11,17 +10,17 @@ static bool blame(const struct hl7_action *action, const struct error *err, stru
     static const struct {
         enum error_code error;
         enum hl7_code code;
-        bool is_transient;
     } codes[] = {
-        { ERROR_INVALID, HL7_DATA_TYPE, false },      { ERROR_MISMATCH, HL7_DUPLICATE_KEY, false },
-        { ERROR_NOT_FOUND, HL7_UNKNOWN_KEY, false },  { ERROR_GONE, HL7_UNKNOWN_KEY, false },
-        { ERROR_CONFLICT, HL7_RECORD_LOCKED, false }, { ERROR_LIMIT, HL7_DATA_TYPE, false },
-        { ERROR_UNSUPPORTED, HL7_DATA_TYPE, false },
+        { ERROR_INVALID, HL7_DATA_TYPE },      { ERROR_MISMATCH, HL7_DUPLICATE_KEY },
+        { ERROR_NOT_FOUND, HL7_UNKNOWN_KEY },  { ERROR_GONE, HL7_UNKNOWN_KEY },
+        { ERROR_CONFLICT, HL7_RECORD_LOCKED }, { ERROR_LIMIT, HL7_DATA_TYPE },
+        { ERROR_UNSUPPORTED, HL7_DATA_TYPE },
     };
     for (size_t i = 0; i < sizeof(codes) / sizeof(codes[0]); i++)
         if (codes[i].error == err->code)
             return hl7_fault_set(fault, codes[i].code, action->segment, action->sequence, 0, "%s",
                                  err->message);
+    log_error("hl7: not done code=%s why=\"%s\"", error_name(err->code), err->message);
     hl7_fault_set(fault, HL7_INTERNAL_ERROR, NULL, 0, 0, "%s: send it again later",
                   error_name(err->code));
     fault->is_transient = true;

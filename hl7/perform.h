@@ -10,9 +10,7 @@
 struct archive;
 struct worklist;
 
-/* Durable when it returns. False with a fault. `ae_title` of the sender is for File Meta of
- * reports.
- */
+/* Durable when it returns. False with a fault. */
 bool hl7_perform(struct archive *archive, struct worklist *worklist, const struct hl7_plan *plan,
                  const struct hl7_message *message, struct hl7_fault *fault);
 

@@ -9,7 +9,7 @@
 struct archive;
 struct worklist;
 
-/* What messages are done to, and numbers for our own MSH-10. One thread at a time. */
+/* What messages are done to. */
 struct hl7_receiver {
     struct archive *archive;
     struct worklist *worklist;

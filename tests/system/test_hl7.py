@@ -288,6 +288,17 @@ def test_HL7_06_merged_patients_are_found_by_the_id_that_survives(site):
     assert worklist(site, PatientID=ids[0]) == [] and worklist(site, PatientID=ids[1]) == []
 
 
+def test_patients_that_were_merged_by_mistake_are_two_again(site):
+    gone, survivor = unique("P"), unique("P")
+    with Sender(site.hl7_port) as sender:
+        accepted(sender.send(orm(unique("O"), patient=pid(gone, "DOE^GONE"), at=stamp(-60))))
+        accepted(sender.send(msh("ADT^A40", at=stamp(-40)) + pid(survivor, "DOE^STAYS") + f"MRG|{gone}^^^HOSP\r"))
+        assert only(site, PatientID=survivor)[0].PatientName == "DOE^STAYS"
+        accepted(sender.send(msh("ADT^A37", at=stamp(-20)) + pid(survivor, "DOE^STAYS") + pid(gone, "DOE^GONE")))
+    assert only(site, PatientID=gone)[0].PatientName == "DOE^GONE"
+    assert worklist(site, PatientID=survivor) == []
+
+
 def test_HL7_07_the_same_number_of_two_authorities_is_two_patients(site):
     number = unique("P")
     with Sender(site.hl7_port) as sender:
@@ -530,6 +541,28 @@ def test_HL7_11_a_destination_that_is_away_hears_all_of_it_later_in_order_and_on
         with Sender(server.hl7_port) as sender:
             tell(sender, "O4")
         assert [orc(m)[1] for m in ris.wait(1)] == ["O4"]
+
+
+def test_HL7_11_destinations_are_told_over_TLS_and_verified(start_server, tmp_path):
+    authority, other = Authority(tmp_path, "ca"), Authority(tmp_path, "other")
+    identity, wrong = authority.issue("localhost", "server"), other.issue("localhost", "server")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    stranger = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*identity)
+    stranger.load_cert_chain(*wrong)
+    port, strange = free_port(), free_port()
+    pinned = {"tls": True, "host": "127.0.0.1", "certificate": authority.fingerprint(identity[0])}
+    with Receiver(port, wrap=lambda s: context.wrap_socket(s, server_side=True)) as ris, \
+            Receiver(strange, wrap=lambda s: stranger.wrap_socket(s, server_side=True)) as nobody:
+        listening, destinations = free_port(), [{**pinned, "port": port}, {**pinned, "port": strange}]
+        server = start_server(settings={"dimse": {"tlsCa": str(authority.certificate)},
+                                        "hl7": {"port": listening, "retrySeconds": 0.1, "destinations": destinations}})
+        with Sender(listening) as sender:
+            accepted(sender.send(orm("O1")))
+            accepted(sender.send(orm("O1", "CA")))
+        assert orc(ris.wait(1)[0])[1] == "O1"
+        assert eventually(lambda: f"not sent destination=hl7:127.0.0.1:{strange}" in server.log())
+        assert not nobody.messages
 
 
 # Reports.
