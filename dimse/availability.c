@@ -223,7 +223,7 @@ static void work(struct receiver *receiver, const struct dimse_options *options)
     int64_t now_ms = clock_monotonic_ms();
     struct waiting *waiting = receiver->waiting;
     struct error err = { .code = ERROR_NONE };
-    uint16_t status;
+    uint16_t status = 0; /* a release build does not see that it is told */
     size_t count = 0;
     while (waiting && now_ms - waiting->quiet_ms < options->availability_quiet_ms)
         waiting = waiting->next;
