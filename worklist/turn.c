@@ -177,7 +177,10 @@ bool turn_delete(struct turn *turn, enum object_kind kind, const char *key, bool
 
 bool turn_commit(struct turn *turn, struct error *err)
 {
-    return transaction_commit(turn->transaction, err);
+    FAULT_POINT("worklist-before-commit");
+    bool ok = transaction_commit(turn->transaction, err);
+    FAULT_POINT("worklist-after-commit");
+    return ok;
 }
 
 void turn_close(struct turn *turn)
