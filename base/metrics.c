@@ -56,6 +56,8 @@ static const struct {
     [METRIC_FORWARD_PARKED] = { "hounsfield_forward_parked", "gauge",
                                 "Refused instances that are tried again at the next start or "
                                 "reload" },
+    [METRIC_WORKITEM_EVENTS] = { "hounsfield_workitem_events_total", "counter",
+                                 "Events of work items that subscribers were told" },
     [METRIC_AVAILABILITY_SENT] = { "hounsfield_availability_sent_total", "counter",
                                    "Instance availability notifications that were taken" },
     [METRIC_FORWARD_LAG] = { "hounsfield_forward_lag", "gauge",

@@ -32,6 +32,7 @@ enum metric {
     METRIC_FORWARD_SENT,
     METRIC_FORWARD_FAILED, /* that a peer refused for good */
     METRIC_FORWARD_PARKED, /* gauge: of those, the ones that were not sent since */
+    METRIC_WORKITEM_EVENTS,
     METRIC_AVAILABILITY_SENT,
     METRIC_FORWARD_LAG, /* gauge: feed entries not yet looked at, of all destinations */
     METRIC_HTTP_REQUESTS,

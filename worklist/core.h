@@ -8,6 +8,7 @@
 
 struct worklist {
     struct storage *storage;
+    _Atomic int64_t subscriptions; /* how many there are, about; -1: to be counted */
     struct worklist_options options;
 };
 

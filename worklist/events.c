@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/memory.h"
+#include "base/metrics.h"
 #include "worklist/changes.h"
 
 enum {
@@ -158,6 +159,7 @@ bool event_follower_next(struct event_follower *follower, struct workitem_heard 
 bool event_follower_take(struct event_follower *follower, struct error *err)
 {
     follower->position = follower->seen;
+    metric_add(METRIC_WORKITEM_EVENTS, 1);
     return save(follower, err);
 }
 

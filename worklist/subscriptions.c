@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 #include "worklist/subscriptions.h"
 
+#include <stdatomic.h>
 #include <stdio.h>
 
 #include "base/clock.h"
 #include "base/fields.h"
 #include "worklist/changes.h"
+#include "worklist/core.h"
 #include "worklist/events.h"
 #include "worklist/notices.h"
 #include "worklist/search.h"
@@ -378,11 +380,16 @@ static bool begin_to_follow(struct worklist *worklist, const char *subscriber, s
     return exists || events_begin(worklist, subscriber, err);
 }
 
+/* One that is replaced is counted twice: near the limit they are counted anew, as they are behind a
+ * removal. */
 static bool has_room(struct worklist *worklist, bool *room, struct error *err)
 {
     const struct object_range range = { .kind = OBJECT_SUBSCRIPTION, .shelf = OBJECT_LIVE };
-    size_t count = 0;
-    bool ok = object_walk_count(worklist, &range, SUBSCRIPTIONS_MAX, &count, err);
+    int64_t known = atomic_load(&worklist->subscriptions);
+    size_t count = known < 0 ? 0 : (size_t)known;
+    bool ok = known >= 0 || object_walk_count(worklist, &range, SUBSCRIPTIONS_MAX, &count, err);
+    if (ok)
+        atomic_store(&worklist->subscriptions, (int64_t)count + 1);
     *room = count < SUBSCRIPTIONS_MAX;
     return ok;
 }
@@ -418,6 +425,28 @@ static bool check_filter(const struct dataset *filter, struct workitem_outcome *
     return false;
 }
 
+/* One that is there goes on from its own beginning, so that what was not delivered of it yet still
+ * is. *repeated: it is to all, and nothing but its lock changes. */
+static bool take_over(struct turn *turn, bool general, struct object *object, bool *repeated,
+                      struct error *err)
+{
+    struct object before = object_init();
+    struct subscription old = { .since = 0 };
+    struct subscription own = { .since = 0 };
+    bool found = false;
+    *repeated = false;
+    bool ok = turn_get(turn, OBJECT_SUBSCRIPTION, object->key, &before, &found, err) &&
+              (!found || read_own(&before, &old, err)) && read_own(object, &own, err);
+    if (ok && found && old.subscribed) {
+        own.since = old.since;
+        write_own(&own, object);
+        *repeated = general && !old.suspended &&
+                    slice_equal(buffer_slice(&before.dataset), buffer_slice(&object->dataset));
+    }
+    object_release(&before);
+    return ok;
+}
+
 bool subscription_add(struct worklist *worklist, const char *subscriber, const char *uid, bool lock,
                       const struct dataset *filter, struct workitem_outcome *outcome,
                       struct error *err)
@@ -430,12 +459,15 @@ bool subscription_add(struct worklist *worklist, const char *subscriber, const c
     bool granted = lock && !worklist_options(worklist)->refuse_deletion_locks;
     bool found = true;
     bool room = false;
+    bool repeated = false;
     *outcome = (struct workitem_outcome){ .code = WORKITEM_OK };
     snprintf(outcome->uid, sizeof(outcome->uid), "%.64s", uid);
     bool ok = true;
     if (is_filtered && !check_filter(filter, outcome))
         goto out;
     ok = has_room(worklist, &room, err) && begin_to_follow(worklist, subscriber, err);
+    if (ok && !room)
+        atomic_store(&worklist->subscriptions, -1);
     if (ok && !room)
         ok = error_set(err, ERROR_LIMIT, "there are too many subscriptions");
     ok = ok && turn_open(worklist, &turn, err) &&
@@ -446,9 +478,11 @@ bool subscription_add(struct worklist *worklist, const char *subscriber, const c
             goto out;
     }
     ok = ok && compose(subscriber, uid, granted, is_filtered ? filter : NULL, &object, err) &&
+         take_over(turn, general, &object, &repeated, err) &&
          note_subscriber(turn, subscriber, err) && turn_put(turn, &object, 0, err) &&
-         (general ? tell_states(turn, subscriber, &object, err)
-                  : tell_state(turn, subscriber, &item, err)) &&
+         (repeated  ? true
+          : general ? tell_states(turn, subscriber, &object, err)
+                    : tell_state(turn, subscriber, &item, err)) &&
          turn_commit(turn, err);
     if (lock && !granted)
         outcome->code = WORKITEM_LOCK_NOT_GRANTED;
@@ -496,6 +530,7 @@ static bool remove_all(struct turn *turn, char index, const char *value, bool *f
     struct buffer keys = buffer_up_to((size_t)SUBSCRIPTIONS_MAX * 100);
     bool was_there = false;
     bool ok = gather(turn_worklist(turn), index, value, &keys, err);
+    atomic_store(&turn_worklist(turn)->subscriptions, -1);
     *found = keys.size > 0;
     for (size_t at = 0; ok && at < keys.size; at += strlen((char *)keys.data + at) + 1)
         ok = turn_delete(turn, OBJECT_SUBSCRIPTION, (char *)keys.data + at, &was_there, err);

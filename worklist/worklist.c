@@ -19,6 +19,7 @@ bool worklist_open(struct storage *storage, const struct worklist_options *optio
         return error_set(err, ERROR_INVALID, "a worklist without a storage");
     struct worklist *worklist = mem_alloc(sizeof(*worklist));
     worklist->storage = storage;
+    worklist->subscriptions = -1;
     if (options)
         worklist->options = *options;
     if (worklist->options.keep_done_ms <= 0)

@@ -2,8 +2,10 @@
 """UPS-RS (PS3.18 clause 11): work items over HTTP, and their events over WebSockets."""
 import base64
 import concurrent.futures
+import hashlib
 import json
 import os
+import signal
 import socket
 import struct
 import threading
@@ -14,6 +16,7 @@ import requests
 import websocket
 from pydicom.dataset import Dataset
 
+from certificates import Authority
 from conftest import Server, free_port
 from ups import (
     ASSIGNED, CANCEL_REQUESTED, FILTERED, GLOBAL, PROGRESS, PULL, PUSH, SCP_STATUS, STATE, Client, Watcher, code, dataset,
@@ -443,6 +446,55 @@ def test_a_state_that_was_acknowledged_is_there_after_a_kill(start_server):
         assert state == "IN PROGRESS" if uid in done else state in ("SCHEDULED", "IN PROGRESS")
     for uid, transaction in list(done.items())[:3]:
         assert web.update(uid, dataset(ProcedureStepLabel="mine"), transaction).status_code == 200
+
+
+def test_UPR_07_a_subscriber_is_the_users_who_subscribed_first(start_server, tmp_path):
+    users = tmp_path / "users.json"
+    tokens = {name: f"{name}-token-of-some-length" for name in ("anna", "bert", "carl")}
+    rights = {"anna": ["read", "write"], "bert": ["read", "write"], "carl": ["write"]}
+    users.write_text(json.dumps({"users": [
+        {"name": name, "tokenSha256": hashlib.sha256(token.encode()).hexdigest(), "rights": rights[name]}
+        for name, token in tokens.items()]}))
+    daemon = start_server(settings={"http": {"usersFile": str(users)}})
+    webs = {}
+    for name, token in tokens.items():
+        webs[name] = Web(daemon)
+        webs[name].session.headers["Authorization"] = f"Bearer {token}"
+    uid = webs["anna"].scheduled()
+    assert Web(daemon).subscribe(uid, "MINE").status_code == 401
+    assert webs["anna"].subscribe(uid, "MINE").status_code == 201
+    assert webs["bert"].subscribe(uid, "MINE").status_code == 403
+    assert webs["bert"].send("DELETE", f"/workitems/{uid}/subscribers/MINE").status_code == 403
+    for name, status in (("anna", 101), ("bert", 403), ("carl", 403), (None, 401)):
+        headers = {"Authorization": f"Bearer {tokens[name]}"} if name else {}
+        with Raw(daemon, "/subscribers/MINE", **headers) as raw:
+            assert raw.status == status, name
+            if status == 101:
+                assert raw.frame()[0] == 1
+    with Raw(daemon, "/subscribers/MINE", Authorization=f"Bearer {tokens['anna']}") as raw:
+        users.write_text(users.read_text().replace("anna", "anton"))
+        os.kill(daemon.process.pid, signal.SIGHUP)
+        assert raw.close_code() == 1001
+
+
+def test_UPR_08_events_are_heard_over_HTTPS(start_server, tmp_path):
+    ca = Authority(tmp_path, "ca")
+    certificate, key = ca.issue("first", "server")
+    daemon = start_server(settings={"http": {"tlsPort": free_port(), "tlsCertificate": str(certificate), "tlsKey": str(key)}})
+    web = Web(daemon)
+    web.url = f"https://localhost:{daemon.settings['http']['tlsPort']}/dicomweb"
+    web.session.trust_env, web.session.verify = False, str(ca.certificate)
+    uid = web.scheduled()
+    url = web.subscribe(uid, "SECURE").headers["Content-Location"]
+    assert url == web.url.replace("https:", "wss:") + "/subscribers/SECURE"
+    with Ear(url, sslopt={"ca_certs": str(ca.certificate)}) as ear:
+        assert ear.hear() == [(STATE, uid, "SCHEDULED")]
+        assert web.state(uid, "IN PROGRESS", new_uid()).status_code == 200
+        assert ear.hear() == [(STATE, uid, "IN PROGRESS")]
+        daemon.stop()
+        assert ear.hear() == [(SCP_STATUS, GLOBAL, "GOING DOWN")]
+        kind, data = ear.socket.recv_data()
+        assert kind == websocket.ABNF.OPCODE_CLOSE and struct.unpack(">H", data[:2])[0] == 1001
 
 
 # --- what is hostile -------------------------------------------------------------------------------------------------

@@ -289,6 +289,22 @@ TEST(UPS_10_a_subscription_to_all_covers_what_is_here_and_what_comes_until_it_is
     fixture_close(&fixture);
 }
 
+TEST(UPS_09_a_subscription_that_is_repeated_loses_nothing_that_was_not_told)
+{
+    struct fixture fixture;
+    fixture_open(&fixture, true);
+    create(&fixture, NEW_ITEM, UID);
+    subscribe(&fixture, WATCHER, UID, false, NULL);
+    subscribe(&fixture, "w\\OTHER", UID_UPS_GLOBAL, false, NULL);
+    change(&fixture, WORKITEM_IN_PROGRESS, LOCK);
+    subscribe(&fixture, WATCHER, UID, true, NULL);
+    subscribe(&fixture, "w\\OTHER", UID_UPS_GLOBAL, false, NULL);
+    CHECK_TEXT(hear(&fixture, WATCHER),
+               "1 " UID " SCHEDULED;1 " UID " IN PROGRESS;1 " UID " IN PROGRESS;");
+    CHECK_TEXT(hear(&fixture, "w\\OTHER"), "1 " UID " SCHEDULED;1 " UID " IN PROGRESS;");
+    fixture_close(&fixture);
+}
+
 TEST(UPS_10_a_filtered_subscription_covers_what_matches_its_keys)
 {
     struct fixture fixture;
