@@ -99,7 +99,7 @@ static void set_device_identifier(const char *udi, cJSON *carrier)
         issuer = "http://hl7.org/fhir/NamingSystem/gs1-di";
     } else if (*udi == '+') {
         snprintf(identifier, sizeof identifier, "%.*s", (int)strcspn(udi, "/"), udi);
-        issuer = "http://hl7.org/fhir/NamingSystem/hibcc-di";
+        issuer = "http://hl7.org/fhir/NamingSystem/hibcc-dI";
     } else if (*udi == '=') {
         snprintf(identifier, sizeof identifier, "%.*s", (int)strcspn(udi + 1, "=") + 1, udi);
         issuer = "http://hl7.org/fhir/NamingSystem/iccbba-other-di";

@@ -197,10 +197,17 @@ bool round_has_documents(const struct round *round, const cJSON *imaging_study)
 
 /* --- what goes --- */
 
+/* What others refer to was withdrawn before: it stays so. */
+static bool is_withdrawn(const cJSON *held)
+{
+    const char *status = json_text(held, "status");
+    return status && (!strcmp(status, "entered-in-error") || !strcmp(status, "cancelled"));
+}
+
 static void remove_held(struct round *round, struct bundle *bundle, cJSON *held, unsigned attempt)
 {
     const char *status = round->removal == REMOVAL_CANCELLED ? "cancelled" : "entered-in-error";
-    if (!mapping_is_of(held, round->mapping->source))
+    if (!mapping_is_of(held, round->mapping->source) || is_withdrawn(held))
         return;
     if (round->removal == REMOVAL_DELETE && attempt < WITHDRAW_AFTER) {
         bundle_delete(bundle, held);

@@ -217,7 +217,7 @@ def test_FHIR_05_documents_are_kept_with_a_status_where_that_is_the_policy(cast,
     wait_for(lambda: {o["status"] for o in of_study(fhir, "Observation", image)} == {"final"})
 
 
-def test_FHIR_05_what_others_refer_to_is_withdrawn(cast, fhir):  # noqa: F811
+def test_FHIR_05_what_others_refer_to_is_withdrawn(cast, proxy, fhir):  # noqa: F811
     server = cast()
     image = make()
     dose = ct_dose(image)
@@ -227,6 +227,12 @@ def test_FHIR_05_what_others_refer_to_is_withdrawn(cast, fhir):  # noqa: F811
                 "derivedFrom": [{"reference": reference(summary)}]})
     delete(server, dose)
     wait_for(lambda: one(of_instance(fhir, "Observation", dose))["status"] == "entered-in-error")
+    before = len(proxy.transactions())
+    store(server, make(study=image.StudyInstanceUID, PatientID=image.PatientID, AccessionNumber=image.AccessionNumber))
+    wait_for(lambda: studies(fhir, image)[0]["numberOfInstances"] == 2)
+    # It is not tried again.
+    after = [entry for t in proxy.transactions()[before:] for entry in json.loads(t.body)["entry"]]
+    assert [entry["request"]["method"] for entry in after] == ["PUT"]
 
 
 def test_FHIR_04_what_others_wrote_of_a_report_stays(cast, fhir):  # noqa: F811
