@@ -204,8 +204,9 @@ enum round_result round_plan_patient(struct round *round, struct bundle *bundle,
     if (result == ROUND_DONE && !withheld)
         result = find_gone(round, mapping, &gone, report);
     if (result == ROUND_DONE) {
-        changed = revive(found.best, &gone);
+        const cJSON *revived = revive(found.best, &gone) ? found.best : NULL;
         result = follow_survivors(round, &found, report);
+        changed = revived && found.best == revived;
     }
     if (result == ROUND_DONE)
         *reference = withheld ? plan_without_patient(bundle, &found, mapping)
