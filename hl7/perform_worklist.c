@@ -42,13 +42,55 @@ static enum step_state status_of(const struct hl7_action *action)
     return states[action->status];
 }
 
+/* The first step that has this number, on the list or done. */
+static bool find_step(struct worklist *worklist, enum step_link link, struct slice value,
+                      struct object *step, bool *found, struct error *err)
+{
+    static const enum object_shelf shelves[] = { OBJECT_LIVE, OBJECT_DONE };
+    bool ok = true;
+    *found = false;
+    for (size_t i = 0; ok && value.size && !*found && i < 2; i++) {
+        const struct object_range range = {
+            .kind = OBJECT_STEP, .shelf = shelves[i], .index = (char)link, .value = value
+        };
+        struct object_walk *walk = NULL;
+        ok = object_walk_open(worklist, &range, &walk, err) &&
+             object_walk_next(walk, step, found, err);
+        object_walk_close(walk);
+    }
+    return ok;
+}
+
+/* An order that is cancelled or followed by its number alone: is it this patient's? Where entries
+ * are told, steps_apply compares. */
+static bool check_patient(struct worklist *worklist, const struct hl7_action *action,
+                          struct error *err)
+{
+    struct object step = object_init();
+    char key[OBJECT_KEY_SIZE];
+    char current[OBJECT_KEY_SIZE];
+    struct slice owner;
+    bool found = false;
+    bool ok = find_step(worklist, STEP_BY_PLACER, slice_text(action->placer), &step, &found, err) &&
+              (found ||
+               find_step(worklist, STEP_BY_FILLER, slice_text(action->filler), &step, &found, err));
+    if (ok && found && object_linked(&step, STEP_BY_PATIENT, 0, &owner))
+        ok = patient_key_make(slice_text(action->person.id), slice_text(action->person.issuer), key,
+                              err) &&
+             patients_resolve(worklist, key, current, err) &&
+             (slice_equals_text(owner, current) ||
+              error_set(err, ERROR_MISMATCH, "the order is another patient's"));
+    object_release(&step);
+    return ok;
+}
+
 bool hl7_perform_order(struct worklist *worklist, const struct hl7_plan *plan,
                        const struct hl7_action *action, struct error *err)
 {
     struct buffer *bytes = mem_alloc_array(action->step_count + 1, sizeof(*bytes));
     struct dataset **steps = mem_alloc_array(action->step_count + 1, sizeof(*steps));
     struct step_outcome outcome;
-    bool ok = true;
+    bool ok = action->step_count || check_patient(worklist, action, err);
     for (size_t i = 0; ok && i < action->step_count; i++)
         ok = open_draft(&action->steps[i], &bytes[i], &steps[i], err);
     const struct step_order order = {
@@ -112,28 +154,18 @@ bool hl7_perform_unmerge(struct worklist *worklist, const struct hl7_plan *plan,
            patients_unmerge(worklist, other, plan->message_us, source_name, &outcome, err);
 }
 
-/* The study of the first step that has this number. */
+/* The study of the first step that has this number, unless one was found already. */
 static bool find_study(struct worklist *worklist, enum step_link link, struct slice value,
                        char study_uid[UID_SIZE], struct error *err)
 {
-    static const enum object_shelf shelves[] = { OBJECT_LIVE, OBJECT_DONE };
     struct object step = object_init();
-    bool ok = true;
-    for (size_t i = 0; ok && value.size && !study_uid[0] && i < 2; i++) {
-        const struct object_range range = {
-            .kind = OBJECT_STEP, .shelf = shelves[i], .index = (char)link, .value = value
-        };
-        struct object_walk *walk = NULL;
-        struct dataset *dataset = NULL;
-        bool found = false;
-        ok = object_walk_open(worklist, &range, &walk, err) &&
-             object_walk_next(walk, &step, &found, err) &&
-             (!found || object_dataset(&step, &dataset, err));
-        if (ok && found)
-            dataset_uid(dataset, TAG_STUDY_INSTANCE_UID, study_uid);
-        dataset_close(dataset);
-        object_walk_close(walk);
-    }
+    struct dataset *dataset = NULL;
+    bool found = false;
+    bool ok = study_uid[0] || (find_step(worklist, link, value, &step, &found, err) &&
+                               (!found || object_dataset(&step, &dataset, err)));
+    if (ok && found)
+        dataset_uid(dataset, TAG_STUDY_INSTANCE_UID, study_uid);
+    dataset_close(dataset);
     object_release(&step);
     return ok;
 }

@@ -205,6 +205,26 @@ TEST(HL7_04_orders_are_changed_followed_and_cancelled_and_come_once)
     close_site(&site);
 }
 
+TEST(an_order_is_not_cancelled_for_another_patient)
+{
+    struct site site;
+    open_site(&site, NULL);
+    CHECK_TEXT(tell(&site, MSH("ORM^O01") ORDER("NW")), "AA");
+    CHECK_TEXT(tell(&site, MSH("ORM^O01") "PID|1||P2^^^HOSP||ROE^JOHN\rORC|CA|O1^HIS\r"),
+               "AE 205 ORC^1");
+    CHECK_TEXT(tell(&site, MSH("ORM^O01") "PID|1||P2^^^HOSP||ROE^JOHN\rORC|SC|O1^HIS|||CM\r"),
+               "AE 205 ORC^1");
+    CHECK_TEXT(tell(&site, MSH("ORM^O01") "PID|1||P2^^^HOSP||ROE^JOHN\rORC|XO|O1^HIS\r"
+                                          "OBR|1|O1^HIS||X^Y\r"),
+               "AE 205 ORC^1");
+    CHECK_TEXT(step(&site, "SPS1", 0x00400020), "SCHEDULED");
+    /* Whose ID was merged is the same patient. */
+    CHECK_TEXT(tell(&site, MSH("ADT^A40") "PID|1||P2^^^HOSP||ROE^JOHN\rMRG|P1^^^HOSP\r"), "AA");
+    CHECK_TEXT(tell(&site, MSH("ORM^O01") "PID|1||P1^^^HOSP||DOE^JANE\rORC|CA|O1^HIS\r"), "AA");
+    CHECK_INT(steps_on(&site, OBJECT_LIVE), 0);
+    close_site(&site);
+}
+
 TEST(HL7_05_demographics_flow_into_steps_and_a_late_message_does_not_win)
 {
     struct site site;

@@ -851,8 +851,8 @@ def hapi_sender():
     source = folder / "src" / "main" / "java" / "hl7test" / "Send.java"
     try:
         if not jar.exists() or jar.stat().st_mtime < source.stat().st_mtime:
-            for offline in (["-o"], []):
-                built = subprocess.run(["mvn", "-B", "-q", *offline, "package"], cwd=folder, capture_output=True, timeout=280)
+            for offline, limit in ((["-o"], 80), ([], 200)):
+                built = subprocess.run(["mvn", "-B", "-q", *offline, "package"], cwd=folder, capture_output=True, timeout=limit)
                 if built.returncode == 0:
                     break
             else:
