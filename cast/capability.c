@@ -79,7 +79,9 @@ static cJSON *describe_rest(enum fhir_version version, bool orders)
                   "The studies of an imaging archive, read-only and as they are now. Of each "
                   "resource there is the present version only.");
     for (size_t i = 0; i < search_type_count; i++)
-        json_append_take(json_need_array(rest, "resource"), describe(&search_types[i], version));
+        if (search_type_is_of(&search_types[i], version))
+            json_append_take(json_need_array(rest, "resource"),
+                             describe(&search_types[i], version));
     cJSON *operation = json_object();
     json_set_text(operation, "name", "export");
     json_set_text(operation, "definition",

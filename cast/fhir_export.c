@@ -35,13 +35,13 @@ static bool is_wanted(const char *types, const char *type)
     return !types || !*types;
 }
 
-static bool check_types(const char *types, struct error *err)
+static bool check_types(const char *types, enum fhir_version version, struct error *err)
 {
     for (const char *at = types; at && *at;) {
         size_t length = strcspn(at, ",");
         char name[64];
         snprintf(name, sizeof name, "%.*s", (int)(length < 63 ? length : 63), at);
-        if (!search_type_find(name))
+        if (!search_type_find(name, version))
             return error_set(err, ERROR_INVALID, "_type names a type that is not here");
         at += length + (at[length] == ',');
     }
@@ -49,7 +49,7 @@ static bool check_types(const char *types, struct error *err)
            error_set(err, ERROR_INVALID, "_type is too long");
 }
 
-static bool check(const struct request *request, struct error *err)
+static bool check(const struct request *request, enum fhir_version version, struct error *err)
 {
     const char *since = request_query_value(request, "_since");
     const char *format = request_query_value(request, "_outputFormat");
@@ -58,7 +58,7 @@ static bool check(const struct request *request, struct error *err)
         return error_set(err, ERROR_INVALID, "_since is no instant");
     if (format && !strstr(format, "ndjson"))
         return error_set(err, ERROR_INVALID, "_outputFormat is application/fhir+ndjson");
-    return check_types(request_query_value(request, "_type"), err);
+    return check_types(request_query_value(request, "_type"), version, err);
 }
 
 static void append_parameter(struct buffer *url, char separator, const char *name,
@@ -68,13 +68,14 @@ static void append_parameter(struct buffer *url, char separator, const char *nam
     text_percent_encode(slice_text(value), url);
 }
 
-void fhir_export_begin(struct request *request, struct response *response, const char *base)
+void fhir_export_begin(struct request *request, struct response *response, const char *base,
+                       enum fhir_version version)
 {
     struct buffer url = buffer_up_to(URL_MAX);
     struct error err = { 0 };
     char now[CLOCK_TEXT_SIZE];
     const char *names[] = { "_type", "_since" };
-    if (!check(request, &err)) {
+    if (!check(request, version, &err)) {
         view_answer_error(request, response, &err);
         return;
     }
@@ -104,7 +105,8 @@ static void add_output(cJSON *list, const char *base, const char *type, const ch
     buffer_release(&url);
 }
 
-void fhir_export_status(struct request *request, struct response *response, const char *base)
+void fhir_export_status(struct request *request, struct response *response, const char *base,
+                        enum fhir_version version)
 {
     const char *types = request_query_value(request, "_type");
     const char *since = request_query_value(request, "_since");
@@ -113,7 +115,7 @@ void fhir_export_status(struct request *request, struct response *response, cons
     struct time_span span;
     struct error err = { 0 };
     char now[CLOCK_TEXT_SIZE];
-    if (!check(request, &err)) {
+    if (!check(request, version, &err)) {
         view_answer_error(request, response, &err);
         return;
     }
@@ -128,7 +130,7 @@ void fhir_export_status(struct request *request, struct response *response, cons
     json_set_text(manifest, "request", buffer_text(&asked));
     json_set_take(manifest, "requiresAccessToken", json_boolean(*request_user(request)));
     for (size_t i = 0; i < search_type_count; i++)
-        if (is_wanted(types, search_types[i].name))
+        if (is_wanted(types, search_types[i].name) && search_type_is_of(&search_types[i], version))
             add_output(json_need_array(manifest, "output"), base, search_types[i].name, since);
     json_need_array(manifest, "error");
     json_print(manifest, &body);
@@ -257,7 +259,7 @@ static void close_output(void *state)
 void fhir_export_output(const struct view_source *source, enum fhir_version version,
                         struct request *request, struct response *response)
 {
-    const struct search_type *type = search_type_find(request_parameter(request, "kind"));
+    const struct search_type *type = search_type_find(request_parameter(request, "kind"), version);
     const char *since = request_query_value(request, "_since");
     struct time_span span = { INT64_MIN / 2, 0 };
     if (!type) {

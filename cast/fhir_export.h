@@ -8,7 +8,9 @@
 #include "cast/view_source.h"
 #include "http/server.h"
 
-void fhir_export_begin(struct request *request, struct response *response, const char *base);
-void fhir_export_status(struct request *request, struct response *response, const char *base);
+void fhir_export_begin(struct request *request, struct response *response, const char *base,
+                       enum fhir_version version);
+void fhir_export_status(struct request *request, struct response *response, const char *base,
+                        enum fhir_version version);
 void fhir_export_output(const struct view_source *source, enum fhir_version version,
                         struct request *request, struct response *response);

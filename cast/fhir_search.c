@@ -263,6 +263,13 @@ static bool by_study_reference(struct search *search, const struct search_value 
     return value->whole_type || offer_study(search, value->text, err);
 }
 
+static bool by_study_uid(struct search *search, const struct search_value *value, struct error *err)
+{
+    static const char oid[] = "urn:oid:";
+    bool has_oid = strncmp(value->text, oid, sizeof oid - 1) == 0;
+    return offer_study(search, has_oid ? value->text + sizeof oid - 1 : value->text, err);
+}
+
 static bool by_document_id(struct search *search, const struct search_value *value,
                            struct error *err)
 {
@@ -316,6 +323,7 @@ static const struct way {
     { NULL, "_id", false, by_document_id },
     { NULL, "derived-from", false, by_study_reference },
     { NULL, "part-of", false, by_study_reference },
+    { NULL, "study-uid", false, by_study_uid },
     { NULL, "study", false, by_study_reference },
     { NULL, "patient", false, by_patient },
     { NULL, "subject", false, by_patient },

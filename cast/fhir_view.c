@@ -98,8 +98,9 @@ static void welcome(struct request *request, struct response *response)
                              "metadata</a>: what can be asked",
                              number, view->prefix);
         for (size_t i = 0; i < search_type_count; i++)
-            buffer_append_format(&page, "<li><a href=\"%s/%s?_pretty=true\">%s</a>", view->prefix,
-                                 search_types[i].name, search_types[i].name);
+            if (search_type_is_of(&search_types[i], view->version))
+                buffer_append_format(&page, "<li><a href=\"%s/%s?_pretty=true\">%s</a>",
+                                     view->prefix, search_types[i].name, search_types[i].name);
         buffer_append_text(&page, "</ul></html>\n");
         response_status(response, 200);
         response_content_type(response, "text/html; charset=utf-8");
@@ -110,10 +111,17 @@ static void welcome(struct request *request, struct response *response)
     char *base = view_base(view, request);
     buffer_append_format(&text, "FHIR %s, read-only. What can be asked: %s/metadata", number, base);
     for (size_t i = 0; i < search_type_count; i++)
-        buffer_append_format(&text, ", %s/%s", base, search_types[i].name);
+        if (search_type_is_of(&search_types[i], view->version))
+            buffer_append_format(&text, ", %s/%s", base, search_types[i].name);
     view_answer_outcome(request, response, 200, "informational", buffer_text(&text));
     buffer_release(&text);
     free(base);
+}
+
+static void unknown(struct request *request, struct response *response)
+{
+    view_answer_outcome(request, response, 404, "not-supported",
+                        "there is nothing of this kind here; /metadata says what there is");
 }
 
 /* --- read and vread --- */
@@ -136,6 +144,12 @@ static bool read_document(const struct view_source *source, const char *id, cJSO
     return view_document(source, "DocumentReference", id, out, err);
 }
 
+static bool read_selection(const struct view_source *source, const char *id, cJSON **out,
+                           struct error *err)
+{
+    return view_document(source, "ImagingSelection", id, out, err);
+}
+
 static const struct reader {
     const char *type;
     bool (*read)(const struct view_source *source, const char *id, cJSON **out, struct error *err);
@@ -143,6 +157,7 @@ static const struct reader {
     { "ImagingStudy", view_imaging_study }, { "Patient", view_patient },
     { "Endpoint", view_endpoint },          { "Observation", read_observation },
     { "DiagnosticReport", read_report },    { "DocumentReference", read_document },
+    { "ImagingSelection", read_selection },
 };
 
 static bool read_one(const struct fhir_view *view, const char *type, const char *id, cJSON **out,
@@ -167,7 +182,7 @@ static bool read_form(const struct request *request, struct search_request *form
             pairs[count++] = (struct query_pair){ .name = names[i], .value = value };
     }
     const struct search_input input = {
-        .type = search_type_find(type),
+        .type = search_type_find(type, version),
         .version = version,
         .base = "",
         .pairs = pairs,
@@ -186,6 +201,10 @@ static void read_resource(struct request *request, struct response *response, co
     cJSON *resource = NULL;
     if (!view_negotiate(request, response, view->version, &version))
         return;
+    if (!search_type_find(type, version)) { /* not in this release */
+        unknown(request, response);
+        return;
+    }
     if (!read_form(request, &form, version, type, &err) ||
         !read_one(view, type, request_parameter(request, "id"), &resource, &err)) {
         view_answer_error(request, response, &err);
@@ -224,9 +243,13 @@ static void search(struct request *request, struct response *response, const cha
     enum fhir_version version;
     if (!view_negotiate(request, response, view->version, &version))
         return;
+    if (!search_type_find(type, version)) {
+        unknown(request, response);
+        return;
+    }
     char *base = view_base(view, request);
     const struct search_input input = {
-        .type = search_type_find(type),
+        .type = search_type_find(type, version),
         .version = version,
         .base = base,
         .pairs = pairs,
@@ -359,7 +382,7 @@ static void export_begin(struct request *request, struct response *response)
 {
     const struct fhir_view *view = request_context(request);
     char *base = view_base(view, request);
-    fhir_export_begin(request, response, base);
+    fhir_export_begin(request, response, base, view->version);
     free(base);
 }
 
@@ -367,7 +390,7 @@ static void export_status(struct request *request, struct response *response)
 {
     const struct fhir_view *view = request_context(request);
     char *base = view_base(view, request);
-    fhir_export_status(request, response, base);
+    fhir_export_status(request, response, base, view->version);
     free(base);
 }
 
@@ -384,12 +407,6 @@ static void export_end(struct request *request, struct response *response)
 }
 
 /* --- what is not done --- */
-
-static void unknown(struct request *request, struct response *response)
-{
-    view_answer_outcome(request, response, 404, "not-supported",
-                        "there is nothing of this kind here; /metadata says what there is");
-}
 
 static void refuse_write(struct request *request, struct response *response)
 {
@@ -423,6 +440,7 @@ TYPE("Endpoint", endpoint)
 TYPE("Observation", an_observation)
 TYPE("DiagnosticReport", a_report)
 TYPE("DocumentReference", a_document)
+TYPE("ImagingSelection", a_selection)
 
 #define FHIR     .produces = "application/fhir+json"
 #define OF_READ  "_summary,_elements,_format,_pretty"
@@ -636,6 +654,36 @@ static const struct route routes[] = {
       .pattern = "/DocumentReference/{id}/_history/{version}",
       .respond = vread_a_document,
       .summary = "A DocumentReference, if it is of this version",
+      .query = OF_READ,
+      FHIR },
+    { .method = "GET",
+      .pattern = "/ImagingSelection",
+      .respond = search_a_selection,
+      .summary = "Key object selections as ImagingSelection (R5)",
+      .query = "identifier,patient,subject,status,code,issued,study-uid,derived-from,patient."
+               "identifier,_include," OF_TYPES,
+      FHIR },
+    { .method = "POST",
+      .pattern = "/ImagingSelection/_search",
+      .respond = search_a_selection_by_form,
+      .open = form_open,
+      .body = form_body,
+      .close = form_close,
+      .right = HTTP_READ,
+      .summary = "Key object selections as ImagingSelection (R5), asked for by a form",
+      .query = "_format,_pretty",
+      .consumes = "application/x-www-form-urlencoded",
+      FHIR },
+    { .method = "GET",
+      .pattern = "/ImagingSelection/{id}",
+      .respond = read_a_selection,
+      .summary = "An ImagingSelection (R5)",
+      .query = OF_READ,
+      FHIR },
+    { .method = "GET",
+      .pattern = "/ImagingSelection/{id}/_history/{version}",
+      .respond = vread_a_selection,
+      .summary = "An ImagingSelection (R5), if it is of this version",
       .query = OF_READ,
       FHIR },
     { .method = "GET",

@@ -112,6 +112,15 @@ static const struct search_parameter document_parameters[] = {
     { "format", SEARCH_TOKEN, "content.format", "SOP Class UID of the document", NULL, FHIR_R4 },
 };
 
+static const struct search_parameter selection_parameters[] = {
+    OF_DOCUMENT,
+    { "code", SEARCH_TOKEN, "code", "Why these were chosen", NULL, FHIR_UNKNOWN },
+    { "issued", SEARCH_DATE, "issued", "When they were chosen", NULL, FHIR_UNKNOWN },
+    { "study-uid", SEARCH_TOKEN, "studyUid", "Study Instance UID", NULL, FHIR_UNKNOWN },
+    { "derived-from", SEARCH_REFERENCE, "derivedFrom", "The ImagingStudy", "ImagingStudy",
+      FHIR_UNKNOWN },
+};
+
 #define PARAMETERS(table) table, sizeof(table) / sizeof *(table)
 
 const struct search_type search_types[] = {
@@ -121,21 +130,24 @@ const struct search_type search_types[] = {
       { NULL },
       " status subject ",
       " ",
-      false },
+      false,
+      FHIR_UNKNOWN },
     { "Patient",
       PARAMETERS(patient_parameters),
       { NULL },
       { "ImagingStudy:patient", "ImagingStudy:subject" },
       " ",
       " extension ",
-      false },
+      false,
+      FHIR_UNKNOWN },
     { "Endpoint",
       PARAMETERS(endpoint_parameters),
       { NULL },
       { NULL },
       " status connectionType payloadType address ",
       " ",
-      false },
+      false,
+      FHIR_UNKNOWN },
     { "Observation",
       PARAMETERS(observation_parameters),
       { "Observation:patient", "Observation:subject" },
@@ -143,28 +155,44 @@ const struct search_type search_types[] = {
       " status code ",
       " category dataAbsentReason interpretation note bodySite method specimen device "
       "referenceRange ",
-      true },
+      true,
+      FHIR_UNKNOWN },
     { "DiagnosticReport",
       PARAMETERS(report_parameters),
       { "DiagnosticReport:patient", "DiagnosticReport:subject" },
       { NULL },
       " status code ",
       " specimen result imagingStudy study conclusion conclusionCode presentedForm ",
-      true },
+      true,
+      FHIR_UNKNOWN },
     { "DocumentReference",
       PARAMETERS(document_parameters),
       { "DocumentReference:patient", "DocumentReference:subject" },
       { NULL },
       " status content ",
       " extension ",
-      true },
+      true,
+      FHIR_UNKNOWN },
+    { "ImagingSelection",
+      PARAMETERS(selection_parameters),
+      { "ImagingSelection:patient", "ImagingSelection:subject" },
+      { NULL },
+      " status code ",
+      " extension ",
+      true,
+      FHIR_R5 },
 };
 const size_t search_type_count = sizeof search_types / sizeof *search_types;
 
-const struct search_type *search_type_find(const char *name)
+bool search_type_is_of(const struct search_type *type, enum fhir_version version)
+{
+    return type->version == FHIR_UNKNOWN || type->version == version;
+}
+
+const struct search_type *search_type_find(const char *name, enum fhir_version version)
 {
     for (size_t i = 0; i < search_type_count; i++)
-        if (strcmp(search_types[i].name, name) == 0)
+        if (strcmp(search_types[i].name, name) == 0 && search_type_is_of(&search_types[i], version))
             return &search_types[i];
     return NULL;
 }

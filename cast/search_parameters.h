@@ -30,15 +30,17 @@ struct search_type {
     size_t parameter_count;
     const char *includes[SEARCH_INCLUDES]; /* "ImagingStudy:patient" */
     const char *revincludes[SEARCH_INCLUDES];
-    const char *mandatory;   /* elements that _elements never leaves out, with spaces around */
-    const char *not_summary; /* elements that _summary leaves out */
-    bool is_document;        /* what documents of a study say */
+    const char *mandatory;     /* elements that _elements never leaves out, with spaces around */
+    const char *not_summary;   /* elements that _summary leaves out */
+    bool is_document;          /* what documents of a study say */
+    enum fhir_version version; /* that has it; FHIR_UNKNOWN: every one */
 };
 
 extern const struct search_type search_types[];
 extern const size_t search_type_count;
-/* NULL when there is none of that name. */
-const struct search_type *search_type_find(const char *name);
+bool search_type_is_of(const struct search_type *type, enum fhir_version version);
+/* NULL when the release has none of that name. */
+const struct search_type *search_type_find(const char *name, enum fhir_version version);
 /* `size` bytes of a name. NULL when the release does not know it. */
 const struct search_parameter *search_parameter_find(const struct search_type *type,
                                                      const char *name, size_t size,

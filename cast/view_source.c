@@ -134,6 +134,9 @@ static void set_documents(const struct view_source *source, const struct study *
     struct links *links = links_new();
     char reference[2 * FHIR_ID_SIZE], id[FHIR_ID_SIZE];
     cJSON *documents = mapping->documents;
+    /* Only who asks for R5 is shown them. */
+    while (mapping->selections->child)
+        json_append_take(documents, cJSON_DetachItemFromArray(mapping->selections, 0));
     snprintf(reference, sizeof reference, "Patient/%s", json_text(mapping->patient, "id"));
     links_add(links, "Patient", identifier_of_resource(mapping->patient), reference, true);
     snprintf(reference, sizeof reference, "ImagingStudy/%s", study->uid);

@@ -73,7 +73,7 @@ TEST(a_prefix_says_how_two_spans_lie)
 static bool fits(const char *type, const char *name, const char *value, const char *resource_text)
 {
     const struct query_pair pair = { .name = name, .value = value };
-    const struct search_input input = { .type = search_type_find(type),
+    const struct search_input input = { .type = search_type_find(type, FHIR_R4),
                                         .version = FHIR_R4,
                                         .base = "http://h/fhir",
                                         .pairs = &pair,
@@ -92,7 +92,7 @@ static bool fits(const char *type, const char *name, const char *value, const ch
 static bool refused(const char *type, const char *name, const char *value, enum error_code code)
 {
     const struct query_pair pair = { .name = name, .value = value };
-    const struct search_input input = { .type = search_type_find(type),
+    const struct search_input input = { .type = search_type_find(type, FHIR_R4),
                                         .version = FHIR_R4,
                                         .base = "",
                                         .pairs = &pair,

@@ -93,6 +93,30 @@ def test_documents_are_found_by_what_they_say(server, study):
     assert not {"result", "imagingStudy", "presentedForm"} & set(summary) and summary["code"] == reports[0]["code"]
 
 
+def test_key_objects_are_an_ImagingSelection_in_R5(server, study):
+    image, _, ko, _ = study
+    strict = {**R5, **STRICT}
+    page = requests.get(f"{server.fhir_view}/ImagingSelection", headers=strict, timeout=60,
+                        params={"study-uid": str(image.StudyInstanceUID), "code": "113000"}).json()
+    assert page["total"] == 1
+    selection = page["entry"][0]["resource"]
+    assert [i["uid"] for i in selection["instance"]] == [image.SOPInstanceUID]
+    sources = [s["reference"].split("/")[0] for s in selection["derivedFrom"]]
+    assert sources == ["ImagingStudy", "DocumentReference"]
+    url = f"{server.fhir_view}/ImagingSelection/{selection['id']}"
+    assert requests.get(url, headers=R5, timeout=60).json() == selection
+    statement = requests.get(f"{server.fhir_view}/metadata", headers=R5, timeout=60).json()
+    listed = {r["type"]: r for r in statement["rest"][0]["resource"]}
+    for parameter in listed["ImagingSelection"]["searchParam"]:
+        value = "2026" if parameter["type"] == "date" else "x"
+        answer = requests.get(f"{server.fhir_view}/ImagingSelection", params={parameter["name"]: value}, headers=strict, timeout=60)
+        assert answer.status_code == 200, parameter
+    # R4 has none.
+    refused(server, f"ImagingSelection/{selection['id']}", 404, "not-supported")
+    refused(server, "ImagingSelection", 404, "not-supported")
+    refused(server, "$export?_type=ImagingSelection", 400, "invalid")
+
+
 def test_pages_may_end_within_a_study(start_server):
     server = start_server()
     images = [make() for _ in range(3)]
@@ -124,7 +148,7 @@ def test_FHIR_02_everything_that_the_view_shows_is_valid_in_both_releases(server
                      for path in ("", "metadata", "Endpoint", "$versions", "ImagingStudy/1.2.3", "Observation?date=x")]
         resources.append(requests.get(f"{server.fhir_view}/ImagingStudy/{nobody.StudyInstanceUID}", headers=headers, timeout=60).json())
         for ds in stored:
-            for kind in kinds:
+            for kind in (*kinds, "ImagingSelection") if headers else kinds:
                 parameters = {("identifier" if kind == "Patient" else "patient.identifier"): str(ds.PatientID)}
                 for more in ({}, {"_include": f"{kind}:patient"}, {"_summary": "count"}):
                     answer = requests.get(f"{server.fhir_view}/{kind}", headers=headers, params={**parameters, **more}, timeout=60)
