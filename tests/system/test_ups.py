@@ -2,9 +2,11 @@
 """Unified procedure steps over DIMSE (PS3.4 annex CC): what is scheduled, claimed, performed and heard of."""
 import concurrent.futures
 import threading
+import time
 
 import pytest
 from pydicom.tag import Tag
+from pynetdicom import AE
 
 from conftest import Server, free_port
 from ups import (
@@ -299,10 +301,11 @@ def test_UPS_11_a_final_item_stays_while_it_is_held(start_server):
     port = free_port()
     daemon = start_server(settings={"dimse": {"peers": [{"aeTitle": "WATCHER", "host": "127.0.0.1", "port": port}]},
                                     "worklist": {"keepDoneDays": 0.00001}})
-    with Watcher(port), Client(daemon) as client:
-        uid = client.scheduled()
-        assert client.subscribe(uid, "WATCHER", lock="TRUE") == 0
-        assert client.cancel(uid) == 0
+    with Watcher(port):
+        with Client(daemon) as client:
+            uid = client.scheduled()
+            assert client.subscribe(uid, "WATCHER", lock="TRUE") == 0
+            assert client.cancel(uid) == 0
         daemon.restart()
         with Client(daemon) as again:
             assert again.get(uid)[0] == 0
@@ -336,6 +339,36 @@ def test_UPS_12_of_a_hundred_who_claim_an_item_at_once_one_gets_it(daemon, clien
     with concurrent.futures.ThreadPoolExecutor(count) as pool:
         statuses = [status for one in pool.map(claim, range(count), timeout=100) for status in one]
     assert statuses.count(0) == 1 and set(statuses) <= {0, 0xC301, 0xC302}
+
+
+def test_a_foreign_client_works_an_item_off(daemon):
+    ae = AE(ae_title="FOREIGN")
+    for uid in (PUSH, PULL):
+        ae.add_requested_context(uid)
+    association = ae.associate("127.0.0.1", daemon.dimse_port, ae_title=daemon.ae_title)
+    assert association.is_established
+
+    def calmly(send, *values, **more):
+        # its reactor must really stand still before it is asked for an answer
+        association._reactor_checkpoint.clear()
+        still = 0
+        while still < 10:
+            still = still + 1 if association._is_paused else 0
+            time.sleep(0.02)
+        return send(*values, **more)[0].Status
+
+    uid, transaction = new_uid(), new_uid()
+    assert calmly(association.send_n_create, item(), PUSH, uid) == 0
+    change = dataset(ProcedureStepState="IN PROGRESS", TransactionUID=transaction)
+    assert calmly(association.send_n_action, change, 1, PUSH, uid, meta_uid=PULL) == 0
+    changes = results()
+    changes.TransactionUID = transaction
+    assert calmly(association.send_n_set, changes, PUSH, uid, meta_uid=PULL) == 0
+    change.ProcedureStepState = "COMPLETED"
+    assert calmly(association.send_n_action, change, 1, PUSH, uid, meta_uid=PULL) == 0
+    association.release()
+    with Client(daemon) as client:
+        assert client.get(uid)[1].ProcedureStepState == "COMPLETED"
 
 
 def test_ASC_16_the_role_of_who_sends_events_is_granted(daemon):

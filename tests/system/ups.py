@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: MIT
 """What the tests of unified procedure steps share: data sets, a client by pynetdicom, one who hears events."""
-import contextlib
+import struct
 import threading
-import time
 
 from pydicom.dataset import Dataset
 from pynetdicom import AE, evt
@@ -10,10 +9,12 @@ from pynetdicom.sop_class import (
     UnifiedProcedureStepEvent as EVENT, UnifiedProcedureStepPull as PULL, UnifiedProcedureStepPush as PUSH,
     UnifiedProcedureStepQuery as QUERY, UnifiedProcedureStepWatch as WATCH)
 
+from upper_layer import EXPLICIT, Association, decode, encode
 from web import new_uid
 
 GLOBAL, FILTERED = "1.2.840.10008.5.1.4.34.5", "1.2.840.10008.5.1.4.34.5.1"
 CHANGE_STATE, REQUEST_CANCEL, SUBSCRIBE, UNSUBSCRIBE, SUSPEND = range(1, 6)
+N_GET, N_SET, N_ACTION, N_CREATE = 0x0110, 0x0120, 0x0130, 0x0140
 STATE, CANCEL_REQUESTED, PROGRESS, SCP_STATUS, ASSIGNED = range(1, 6)
 
 
@@ -50,15 +51,12 @@ def results():
 
 
 class Client:
-    """All roles of one who asks, over one association."""
+    """All roles of one who asks, over one association. By hand: pynetdicom's requestor now and then loses an answer to its
+    own reactor when the machine is busy."""
 
-    def __init__(self, server, title="TEST", context=None):
-        ae = AE(ae_title=title)
-        for uid in (PUSH, PULL, WATCH, QUERY) if context is None else (context,):
-            ae.add_requested_context(uid)
-        ae.acse_timeout = ae.dimse_timeout = ae.network_timeout = 20
-        self.association = ae.associate("127.0.0.1", server.dimse_port, ae_title=server.ae_title)
-        assert self.association.is_established
+    def __init__(self, server, title="TEST"):
+        self.numbers = {uid: 2 * at + 1 for at, uid in enumerate((PUSH, PULL, WATCH, QUERY))}
+        self.association = Association(server, [(number, uid, [EXPLICIT]) for uid, number in self.numbers.items()], calling=title)
 
     def __enter__(self):
         return self
@@ -66,11 +64,22 @@ class Client:
     def __exit__(self, *_):
         self.association.release()
 
+    def ask(self, meta, field, uid, ds=None, **more):
+        """(status, data set or None). DIMSE-N in the context of the class `meta`."""
+        number, identity = self.numbers[meta], self.association.next_id()
+        created = field == N_CREATE
+        elements = {0x0002 if created else 0x0003: PUSH, 0x0100: field, 0x0110: identity, 0x0800: 0x0101 if ds is None else 1,
+                    0x1000 if created else 0x1001: uid}
+        elements.update({int(name[1:], 16): value for name, value in more.items()})
+        self.association.send_message(number, elements, None if ds is None else encode(ds, EXPLICIT))
+        _, answer, content = self.association.read_message()
+        assert answer[0x0100] == field | 0x8000 and answer[0x0120] == identity
+        return answer[0x0900], None if content is None else decode(content, EXPLICIT)
+
     def create(self, ds, uid=None):
         """(status, UID) of the new item."""
         uid = uid or new_uid()
-        status, _ = self.association.send_n_create(ds, PUSH, uid)
-        return status.Status, uid
+        return self.ask(PUSH, N_CREATE, uid, ds)[0], uid
 
     def scheduled(self, **attributes):
         status, uid = self.create(item(**attributes))
@@ -78,8 +87,7 @@ class Client:
         return uid
 
     def action(self, kind, uid, meta, ds=None):
-        status, _ = self.association.send_n_action(ds, kind, PUSH, uid, meta_uid=meta)
-        return status.Status
+        return self.ask(meta, N_ACTION, uid, ds, t1008=kind)[0]
 
     def change(self, uid, state, transaction=None):
         ds = dataset(ProcedureStepState=state)
@@ -95,16 +103,15 @@ class Client:
     def set(self, uid, ds, transaction=None):
         if transaction:
             ds.TransactionUID = transaction
-        status, _ = self.association.send_n_set(ds, PUSH, uid, meta_uid=PULL)
-        return status.Status
+        return self.ask(PULL, N_SET, uid, ds)[0]
 
     def completed(self, uid, transaction):
         assert self.set(uid, results(), transaction) == 0
         return self.change(uid, "COMPLETED", transaction)
 
     def get(self, uid, tags=None, meta=PULL):
-        status, ds = self.association.send_n_get(tags, PUSH, uid, meta_uid=meta)
-        return status.Status, ds
+        listed = {"t1005": b"".join(struct.pack("<HH", tag >> 16, tag & 0xFFFF) for tag in tags)} if tags else {}
+        return self.ask(meta, N_GET, uid, **listed)
 
     def cancel(self, uid, meta=PUSH, **reasons):
         return self.action(REQUEST_CANCEL, uid, meta, dataset(**reasons) if reasons else None)
@@ -120,13 +127,10 @@ class Client:
 
     def find(self, model=PULL, **keys):
         """The matches; the final status must be success."""
-        found = []
-        for status, ds in self.association.send_c_find(dataset(**keys), model):
-            if status.Status in (0xFF00, 0xFF01):
-                found.append(ds)
-            else:
-                assert status.Status == 0, hex(status.Status)
-        return found
+        self.association.request(self.numbers[model], 0x0020, model, dataset(**keys))
+        *found, (answer, _) = self.association.answers(self.numbers[model])
+        assert answer[0x0900] == 0, hex(answer[0x0900])
+        return [ds for _, ds in found]
 
 
 class Watcher:
@@ -180,14 +184,3 @@ class Watcher:
 def told(kind, uid, ds):
     """An event in short."""
     return kind, uid, str(ds.get("ProcedureStepState", ds.get("SCPStatus", "")))
-
-
-@contextlib.contextmanager
-def soon(seconds=20):
-    """For loops that wait: raises when it takes too long."""
-    deadline = time.monotonic() + seconds
-
-    def check():
-        assert time.monotonic() < deadline, "it does not happen"
-        time.sleep(0.05)
-    yield check
