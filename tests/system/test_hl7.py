@@ -351,7 +351,10 @@ def test_HL7_06_every_event_of_a_merge_merges(site, event):
     ("8859/7", "iso8859-7", "Διονυσιος^Α"),
     ("UNICODE UTF-8", "utf-8", "Wang^小东"),
     ("GB 18030-2000", "gb18030", "Wang^乗东"),
+    ("KS X 1001", "euc_kr", "Hong^길동"),
     ("ASCII~ISO IR87", "iso2022_jp", "山田^太郎"),
+    ("", "latin-1", "MÜLLER^OHNE ANGABE"),
+    ("", "utf-8", "Люкceмбypг^Иван"),
 ])
 def test_HL7_08_names_of_all_character_sets_are_right_in_the_worklist(site, name, encoding, text):
     patient = unique("P")
