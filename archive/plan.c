@@ -5,11 +5,11 @@
 #include <stdlib.h>
 
 #include "archive/lookup.h"
+#include "archive/plan_source.h"
 #include "archive/resume.h"
 #include "archive/tag_terms.h"
 #include "archive/terms.h"
 #include "base/memory.h"
-#include "dicom/date_time.h"
 #include "storage/feed.h"
 
 enum {
@@ -20,27 +20,6 @@ enum {
     SKIP_STEP_FAR = 10000,
     SKIP_FAR = 20000,
     RESUME_LEAST = 200, /* what stands nearer to the beginning is soon found again */
-};
-
-enum source_kind {
-    SOURCE_ALL,     /* every study by date, or every patient */
-    SOURCE_DATES,   /* a range of days, in order */
-    SOURCE_TERM,    /* one value, in order */
-    SOURCE_TERMS,   /* several values or a prefix: to be gathered */
-    SOURCE_TAG,     /* one value of an extended query tag, in order */
-    SOURCE_TAGS,    /* several, a prefix or a range: to be gathered */
-    SOURCE_STUDIES, /* UIDs: to be gathered */
-    SOURCE_SERIES,
-    SOURCE_INSTANCES,
-};
-
-/* A way to the candidates. */
-struct source {
-    enum source_kind kind;
-    const struct query_key *key;
-    char field;
-    uint16_t number; /* of an extended query tag */
-    uint64_t cost;   /* candidates, as far as they were counted */
 };
 
 /* A gathered candidate: what it is sorted by, and its place. */
@@ -71,193 +50,6 @@ struct plan {
     size_t position;
 };
 
-/* Sources. */
-
-static bool single(const struct query_key *key)
-{
-    return match_key_kind(key->match) == MATCH_SINGLE && match_key_count(key->match) == 1;
-}
-
-static bool has_members(const struct query_key *key)
-{
-    return match_key_count(key->match) > 0;
-}
-
-static bool text_source(const struct query_key *key, char field, struct source *source)
-{
-    source->key = key;
-    source->field = field;
-    source->kind = single(key) ? SOURCE_TERM : SOURCE_TERMS;
-    return has_members(key) ||
-           (match_key_kind(key->match) == MATCH_WILDCARD && match_key_prefix(key->match).size);
-}
-
-static bool uid_source(const struct query_key *key, enum source_kind kind, struct source *source)
-{
-    source->key = key;
-    source->kind = kind;
-    source->cost = match_key_count(key->match);
-    return has_members(key);
-}
-
-static bool date_source(const struct query_key *key, struct source *source)
-{
-    enum match_kind kind = match_key_kind(key->match);
-    source->key = key;
-    source->kind = SOURCE_DATES;
-    return kind == MATCH_RANGE || single(key);
-}
-
-/* False for a key that no built-in index helps with. */
-static bool built_in_source(const struct query_key *key, enum level level, struct source *source)
-{
-    uint32_t tag = key->path[0];
-    *source = (struct source){ 0 };
-    if (key->depth != 1 || !query_key_is_filter(key))
-        return false;
-    if (level == LEVEL_PATIENT && tag != TAG_PATIENT_ID && tag != TAG_PATIENT_NAME)
-        return false;
-    const struct term_index *index = term_index_find(tag);
-    if (index)
-        return text_source(key, index->field, source);
-    switch (tag) {
-    case TAG_STUDY_INSTANCE_UID:
-        return uid_source(key, SOURCE_STUDIES, source);
-    case TAG_SERIES_INSTANCE_UID:
-        return level >= LEVEL_SERIES && uid_source(key, SOURCE_SERIES, source);
-    case TAG_SOP_INSTANCE_UID:
-        return level == LEVEL_INSTANCE && uid_source(key, SOURCE_INSTANCES, source);
-    case TAG_STUDY_DATE:
-        return date_source(key, source);
-    case TAG_MODALITY:
-        return level >= LEVEL_SERIES && single(key) && text_source(key, TERM_MODALITY, source);
-    case TAG_MODALITIES_IN_STUDY:
-        return single(key) && text_source(key, TERM_MODALITY, source);
-    default:
-        return false;
-    }
-}
-
-static bool is_range(const struct query_key *key)
-{
-    return match_key_kind(key->match) == MATCH_RANGE;
-}
-
-/* The ranges of times are matched together with their dates, and days lie elsewhere in other zones.
- */
-static bool tag_source(const struct plan *plan, const struct query_key *key, struct source *source)
-{
-    bool is_of_zones = key->has_zone &&
-                       (match_key_vr(key->match) == VR_DA || match_key_vr(key->match) == VR_TM ||
-                        match_key_vr(key->match) == VR_DT);
-    if (!query_key_is_filter(key) || key->in_span || is_of_zones)
-        return false;
-    for (size_t i = 0; i < plan->tag_count; i++) {
-        const struct query_tag *tag = &plan->tags[i];
-        if (!tag_serves(tag, plan->level, key->path, key->depth) ||
-            !slice_equal(slice_text(tag->creator), key->creator))
-            continue;
-        *source = (struct source){ .number = tag->number };
-        bool helps = text_source(key, TERM_TAG, source);
-        source->kind = helps && single(key) ? SOURCE_TAG : SOURCE_TAGS;
-        return helps || is_range(key);
-    }
-    return false;
-}
-
-/* False for a key that no index helps with. */
-static bool source_of(const struct plan *plan, const struct query_key *key, struct source *source)
-{
-    return built_in_source(key, plan->level, source) || tag_source(plan, key, source);
-}
-
-/* Ranges of keys. */
-
-/* The day that is so many days later; an open end stays open. */
-static struct slice other_day(struct slice day, int days, char text[DATE_TEXT_SIZE])
-{
-    struct time_span span;
-    if (!date_parse(day, &span))
-        return day;
-    date_format(span.first_us + days * DAY_US, text);
-    return slice_text(text);
-}
-
-/* Zones lie up to 26 hours apart, and the index has the dates as they are stored. */
-static void date_range(const struct query_key *key, struct key *lower, struct key *upper)
-{
-    enum { DAYS_APART = 2 };
-    char texts[2][DATE_TEXT_SIZE];
-    bool is_single = single(key);
-    struct slice first = is_single ? match_key_member(key->match, 0) : match_key_lower(key->match);
-    struct slice last = is_single ? first : match_key_upper(key->match);
-    if (key->has_zone) {
-        first = other_day(first, -DAYS_APART, texts[0]);
-        last = other_day(last, DAYS_APART, texts[1]);
-    }
-    term_date_range(first, last, lower, upper);
-}
-
-/* Places with more values than the index takes are candidates of every key. */
-static size_t tag_range_count(const struct source *source)
-{
-    return (has_members(source->key) ? match_key_count(source->key->match) : 1) + 1;
-}
-
-static void tag_range(const struct source *source, size_t index, struct key *lower,
-                      struct key *upper)
-{
-    const struct match_key *match = source->key->match;
-    uint16_t number = source->number;
-    if (index + 1 == tag_range_count(source)) {
-        tag_value_key(lower, number, slice_text(TAG_MANY));
-    } else if (has_members(source->key)) {
-        tag_value_key(lower, number, match_key_member(match, index));
-    } else if (is_range(source->key)) {
-        tag_prefix_key(lower, number, match_key_upper(match));
-        key_after_prefix(upper, key_slice(lower));
-        tag_prefix_key(lower, number, match_key_lower(match));
-        return;
-    } else {
-        tag_prefix_key(lower, number, match_key_prefix(match));
-    }
-    key_after_prefix(upper, key_slice(lower));
-}
-
-static size_t range_count(const struct source *source)
-{
-    if (source->kind == SOURCE_TAG || source->kind == SOURCE_TAGS)
-        return tag_range_count(source);
-    return source->kind == SOURCE_TERMS && has_members(source->key)
-               ? match_key_count(source->key->match)
-               : 1;
-}
-
-static void source_range(const struct source *source, size_t index, struct key *lower,
-                         struct key *upper)
-{
-    switch (source->kind) {
-    case SOURCE_TAG:
-    case SOURCE_TAGS:
-        tag_range(source, index, lower, upper);
-        return;
-    case SOURCE_DATES:
-        date_range(source->key, lower, upper);
-        return;
-    case SOURCE_TERM:
-    case SOURCE_TERMS:
-        if (has_members(source->key))
-            term_value_key(lower, source->field, match_key_member(source->key->match, index));
-        else
-            term_prefix_key(lower, source->field, match_key_prefix(source->key->match));
-        break;
-    default:
-        key_start(lower, TERM_DATE);
-        break;
-    }
-    key_after_prefix(upper, key_slice(lower));
-}
-
 /* The walk over one range that gives the candidates in order. Its points to resume from hold for
  * what is there before the cursor is opened. */
 static bool open_walk(struct plan *plan, enum table table, const struct key *lower,
@@ -271,20 +63,20 @@ static bool open_walk(struct plan *plan, enum table table, const struct key *low
                                &plan->cursor, err);
 }
 
-static bool open_range(struct plan *plan, const struct source *source, size_t index,
+static bool open_range(struct plan *plan, const struct plan_source *source, size_t index,
                        struct storage_cursor **cursor, struct error *err)
 {
     struct key lower, upper;
-    source_range(source, index, &lower, &upper);
+    plan_source_range(source, index, &lower, &upper);
     return storage_cursor_open(plan->archive->storage, TABLE_TERM, key_slice(&lower),
                                key_slice(&upper), cursor, err);
 }
 
 /* Counts the terms of a source, up to `most`. */
-static bool probe(struct plan *plan, struct source *source, uint64_t most, struct error *err)
+static bool probe(struct plan *plan, struct plan_source *source, uint64_t most, struct error *err)
 {
     bool ok = true;
-    for (size_t i = 0; ok && i < range_count(source) && source->cost < most; i++) {
+    for (size_t i = 0; ok && i < plan_source_ranges(source) && source->cost < most; i++) {
         struct storage_cursor *cursor = NULL;
         bool found = true;
         ok = open_range(plan, source, i, &cursor, err);
@@ -297,42 +89,23 @@ static bool probe(struct plan *plan, struct source *source, uint64_t most, struc
     return ok;
 }
 
-/* With equal costs the more telling attribute is taken. */
-static int preference(const struct source *source)
-{
-    static const char fields[] = { TERM_PATIENT_ID,   TERM_ACCESSION_NUMBER,    TERM_STUDY_ID,
-                                   TERM_PATIENT_NAME, TERM_REFERRING_PHYSICIAN, 0,
-                                   TERM_MODALITY };
-    if (source->kind >= SOURCE_STUDIES)
-        return SOURCE_STUDIES - (int)source->kind;
-    for (size_t i = 0; i < sizeof(fields); i++) {
-        if (fields[i] == source->field)
-            return (int)i + 1;
-    }
-    return (int)sizeof(fields) + 1;
-}
-
-static bool is_better(const struct source *a, const struct source *b)
-{
-    return a->cost < b->cost || (a->cost == b->cost && preference(a) < preference(b));
-}
-
 /* UIDs first, whose candidates are known without a look; of the others no more are counted than it
  * takes to see that they are not better. */
-static bool choose(struct plan *plan, const struct query_keys *keys, struct source *chosen,
+static bool choose(struct plan *plan, const struct query_keys *keys, struct plan_source *chosen,
                    struct error *err)
 {
-    struct source source;
-    *chosen = (struct source){ .kind = SOURCE_ALL, .cost = UINT64_MAX };
+    struct plan_source source;
+    *chosen = (struct plan_source){ .kind = SOURCE_ALL, .cost = UINT64_MAX };
     for (size_t i = 0; i < 2 * keys->count; i++) {
         bool of_uids = i < keys->count;
-        if (!source_of(plan, &keys->keys[i % keys->count], &source) ||
+        if (!plan_source_find(&keys->keys[i % keys->count], plan->level, plan->tags,
+                              plan->tag_count, &source) ||
             (source.kind >= SOURCE_STUDIES) != of_uids)
             continue;
         uint64_t most = chosen->cost < PROBE_MAX ? chosen->cost + 1 : PROBE_MAX;
         if (!of_uids && !probe(plan, &source, most, err))
             return false;
-        if (is_better(&source, chosen))
+        if (plan_source_is_better(&source, chosen))
             *chosen = source;
     }
     return true;
@@ -370,7 +143,7 @@ static void copy_uid(struct slice uid, char text[UID_SIZE])
         memcpy(text, uid.data, uid.size);
 }
 
-static bool gather_terms(struct plan *plan, const struct source *source, size_t index,
+static bool gather_terms(struct plan *plan, const struct plan_source *source, size_t index,
                          struct error *err)
 {
     struct storage_cursor *cursor = NULL;
@@ -428,7 +201,7 @@ static bool gather_instance(struct plan *plan, struct slice uid, bool is_only, s
     return !found || gather_study(plan, &place, err);
 }
 
-static bool gather_uid(struct plan *plan, const struct source *source, size_t index,
+static bool gather_uid(struct plan *plan, const struct plan_source *source, size_t index,
                        struct error *err)
 {
     struct slice uid = match_key_member(source->key->match, index);
@@ -491,11 +264,11 @@ static void sort_candidates(struct plan *plan)
 }
 
 /* False in *fits when there are more than memory is given for. */
-static bool gather_all(struct plan *plan, const struct source *source, bool *fits,
+static bool gather_all(struct plan *plan, const struct plan_source *source, bool *fits,
                        struct error *err)
 {
     size_t count = source->kind >= SOURCE_STUDIES ? match_key_count(source->key->match)
-                                                  : range_count(source);
+                                                  : plan_source_ranges(source);
     bool ok = true;
     plan->gathered = buffer_up_to(plan->gather_max * sizeof(struct candidate));
     for (size_t i = 0; ok && !plan->gathered.overflowed && i < count; i++)
@@ -589,7 +362,7 @@ static bool filters(const struct query_keys *keys, const struct query_key *excep
 
 /* In order of the index: all studies, or a range of days. */
 static bool open_ordered(struct plan *plan, const struct query_keys *keys,
-                         const struct source *source, struct error *err)
+                         const struct plan_source *source, struct error *err)
 {
     if (plan->level == LEVEL_PATIENT) {
         plan->exact = !filters(keys, NULL);
@@ -598,28 +371,30 @@ static bool open_ordered(struct plan *plan, const struct query_keys *keys,
     bool answers_key = source->kind == SOURCE_DATES && !source->key->time && !source->key->has_zone;
     struct key lower, upper;
     plan->exact = !filters(keys, answers_key ? source->key : NULL);
-    source_range(source, 0, &lower, &upper);
+    plan_source_range(source, 0, &lower, &upper);
     return open_walk(plan, TABLE_TERM, &lower, &upper, err);
 }
 
 /* What is too much to be sorted is walked by date. */
 static bool open_fallback(struct plan *plan, const struct query_keys *keys, struct error *err)
 {
-    struct source source = { .kind = SOURCE_ALL };
+    struct plan_source source = { .kind = SOURCE_ALL };
     for (size_t i = 0; i < keys->count && source.kind == SOURCE_ALL; i++) {
-        struct source other;
-        if (source_of(plan, &keys->keys[i], &other) && other.kind == SOURCE_DATES)
+        struct plan_source other;
+        if (plan_source_find(&keys->keys[i], plan->level, plan->tags, plan->tag_count, &other) &&
+            other.kind == SOURCE_DATES)
             source = other;
     }
     return open_ordered(plan, keys, &source, err);
 }
 
 /* *none false: there are places of which the index does not have all values. */
-static bool has_many(struct plan *plan, const struct source *source, bool *none, struct error *err)
+static bool has_many(struct plan *plan, const struct plan_source *source, bool *none,
+                     struct error *err)
 {
     struct storage_cursor *cursor = NULL;
     bool found = false;
-    bool ok = open_range(plan, source, tag_range_count(source) - 1, &cursor, err) &&
+    bool ok = open_range(plan, source, plan_source_ranges(source) - 1, &cursor, err) &&
               storage_cursor_next(cursor, NULL, NULL, &found, err);
     storage_cursor_close(cursor);
     *none = !found;
@@ -627,7 +402,7 @@ static bool has_many(struct plan *plan, const struct source *source, bool *none,
 }
 
 static bool open_source(struct plan *plan, const struct query_keys *keys,
-                        const struct source *source, struct error *err)
+                        const struct plan_source *source, struct error *err)
 {
     bool fits;
     bool is_ordered = (source->kind <= SOURCE_TERM || source->kind == SOURCE_TAG) &&
@@ -648,11 +423,11 @@ static bool open_source(struct plan *plan, const struct query_keys *keys,
 /* As the archive had them when the query began: their terms are those of that moment. */
 static bool read_tags(struct plan *plan, const struct query_keys *keys, struct error *err)
 {
-    struct source source;
+    struct plan_source source;
     bool is_wanted = false;
     for (size_t i = 0; i < keys->count && !is_wanted; i++)
         is_wanted = query_key_is_filter(&keys->keys[i]) &&
-                    !built_in_source(&keys->keys[i], plan->level, &source);
+                    !plan_source_find(&keys->keys[i], plan->level, NULL, 0, &source);
     if (!is_wanted || plan->level == LEVEL_PATIENT)
         return true;
     plan->tags = mem_alloc_array(QUERY_TAG_MAX, sizeof(*plan->tags));
@@ -663,7 +438,7 @@ bool plan_open(struct archive *archive, const struct query_keys *keys, enum leve
                size_t gather_max, struct plan **out, struct error *err)
 {
     struct plan *plan = mem_alloc(sizeof(*plan));
-    struct source source = { .kind = SOURCE_ALL };
+    struct plan_source source = { .kind = SOURCE_ALL };
     plan->archive = archive;
     plan->level = level;
     plan->gather_max = gather_max;
