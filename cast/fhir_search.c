@@ -11,8 +11,9 @@
 #include "cast/search_keys.h"
 #include "cast/view_changes.h"
 
-/* What one walk may look at before the page ends, full or not; a link leads on. */
-enum { MOST_CANDIDATES = 2000 };
+/* What one walk may look at before the page ends, full or not; a link leads on. A large study
+ * counts as several. */
+enum { MOST_CANDIDATES = 2000, INSTANCES_OF_CANDIDATE = 100 };
 /* Likewise of one that only counts. */
 enum { MOST_COUNTED = 20 * 1000 };
 
@@ -41,6 +42,13 @@ static bool is_absence(const struct error *err)
 
 /* --- candidates --- */
 
+static unsigned weight_of(const cJSON *imaging_study)
+{
+    const cJSON *count = json_get(imaging_study, "numberOfInstances");
+    unsigned long instances = cJSON_IsRaw(count) ? strtoul(count->valuestring, NULL, 10) : 0;
+    return 1 + (unsigned)(instances / INSTANCES_OF_CANDIDATE);
+}
+
 static void offer_documents(struct search *search, struct mapping *mapping)
 {
     const char *type = search->request->type->name;
@@ -63,13 +71,13 @@ static bool offer_study(struct search *search, const char *uid, struct error *er
     bool documents = search->request->type->is_document;
     if (search->entries.more || (!documents && search_entries_seen(&search->entries, uid)))
         return true;
-    search->candidates++;
     if (!view_study(search->source, uid, &mapping, &why)) {
         if (is_absence(&why))
             return true;
         *err = why;
         return false;
     }
+    search->candidates += weight_of(mapping.imaging_study);
     if (documents)
         offer_documents(search, &mapping);
     else
