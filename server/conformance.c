@@ -13,6 +13,8 @@
 #include "dicom/tag.h"
 #include "dimse/negotiate.h"
 #include "dimse/status.h"
+#include "hl7/mapping.h"
+#include "hl7/plan.h"
 
 enum { DOCUMENT_LIMIT = 4 << 20, TABLES_MAX = 32 };
 
@@ -178,6 +180,25 @@ static void write_resources(const struct conformance *conformance, struct buffer
     }
 }
 
+/* --- HL7 --- */
+
+static void write_hl7(const struct settings *running, struct buffer *text)
+{
+    const struct hl7_type *type;
+    buffer_append_text(text, "\n## 8 HL7 v2\n\nVersions 2.1 to 2.9 over MLLP.");
+    if (running->hl7_port > 0)
+        buffer_append_format(text, " Port %d.", (int)running->hl7_port);
+    if (running->hl7_tls_port > 0)
+        buffer_append_format(text, " Port with TLS %d.", (int)running->hl7_tls_port);
+    buffer_append_text(text, "\n\n| message | what it does |\n| --- | --- |\n");
+    for (size_t i = 0; (type = hl7_type_at(i)); i++)
+        buffer_append_format(text, "| %s%s%s | %s |\n", hl7_type_code(type),
+                             *hl7_type_event(type) ? "^" : "", hl7_type_event(type),
+                             hl7_type_effect(type));
+    buffer_append_text(text, "\nFields and attributes; rules of the site come before these:\n\n");
+    hl7_mapping_describe(text);
+}
+
 /* --- the document --- */
 
 static void write_document(const struct conformance *conformance, const struct settings *settings,
@@ -214,6 +235,8 @@ static void write_document(const struct conformance *conformance, const struct s
     write_resources(conformance, text);
     buffer_append_text(text, "\n## 7 Character sets\n\nAll of PS3.3 C.12.1.1.2 are read; what is "
                              "sent over HTTP is UTF-8 (ISO_IR 192).\n");
+    if (running->hl7_port > 0 || running->hl7_tls_port > 0)
+        write_hl7(running, text);
 }
 
 static void answer(struct request *request, struct response *response)

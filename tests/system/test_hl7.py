@@ -4,6 +4,7 @@ import concurrent.futures
 import json
 import os
 import pathlib
+import re
 import signal
 import socket
 import ssl
@@ -482,6 +483,15 @@ def test_HL7_11_the_table_of_the_manual_is_the_one_that_is_used():
     table = subprocess.run([BINARY, "hl7", "mapping"], capture_output=True, text=True, timeout=60).stdout
     manual = (ROOT / "docs" / "hl7.md").read_text()
     assert len(table.splitlines()) > 40 and table in manual
+
+
+def test_the_statement_of_the_server_tells_of_HL7_where_it_is_listened_for(site, server):
+    told, silent = (web.get(s.url + "/conformance").text for s in (site, server))
+    assert "## 8 HL7" in told and f"Port {site.hl7_port}." in told and "| ADT^A40 |" in told and "| ZDS-1.1 IPC-3.1 |" in told
+    assert "HL7" not in silent
+    manual = (ROOT / "docs" / "hl7.md").read_text()
+    for code, event in re.findall(r"^\| ([A-Z]{3})\^(\w{3}) \|", told, re.M):
+        assert event in manual and code in manual, (code, event)
 
 
 # What others are told.
