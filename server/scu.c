@@ -187,6 +187,8 @@ static const struct flag flags[] = {
       .help = "PATIENT, STUDY, SERIES or IMAGE; else that of the lowest UID with a value" },
     { "--patient-root", NULL, SCU_QUERY, AT(patient_root),
       .help = "the Patient Root model, not Study Root" },
+    { "--worklist", NULL, SCU_LIMIT, AT(worklist),
+      .help = "the Modality Worklist: what is planned; no level" },
     { "--limit", "N", SCU_LIMIT, .set = set_limit, .takes = "a whole number above 0",
       .help = "cancel after so many matches" },
     { "--json", NULL, SCU_LIMIT, AT(json), .help = "matches in the DICOM JSON model" },

@@ -17,6 +17,7 @@ struct scu {
     struct tls_credentials *tls;
     bool use_tls;
     bool patient_root;
+    bool worklist;
     bool json;
     bool quiet;
     bool help;

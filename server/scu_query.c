@@ -26,12 +26,42 @@ static const char *level_of(const struct client_keys *keys)
     return NULL;
 }
 
+/* What of an entry is returned, asked for or not (PS3.4 table K.6-1). */
+static bool add_worklist_keys(struct client_keys *keys, struct error *err)
+{
+#define STEP "ScheduledProcedureStepSequence."
+    static const char *const wanted[] = {
+        "AccessionNumber",
+        "PatientName",
+        "PatientID",
+        "StudyInstanceUID",
+        "RequestedProcedureDescription",
+        "RequestedProcedureID",
+        STEP "Modality",
+        STEP "ScheduledStationAETitle",
+        STEP "ScheduledProcedureStepStartDate",
+        STEP "ScheduledProcedureStepStartTime",
+        STEP "ScheduledProcedureStepDescription",
+        STEP "ScheduledProcedureStepID",
+        STEP "ScheduledProcedureStepStatus",
+    };
+#undef STEP
+    for (size_t i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++) {
+        struct error why; /* it was given */
+        if (!client_keys_add(keys, wanted[i], &why) && why.code == ERROR_LIMIT)
+            return error_set(err, ERROR_LIMIT, "too many keys");
+    }
+    return true;
+}
+
 bool scu_query_keys(struct scu *scu, struct scu_query *query, struct error *err)
 {
     struct client_keys *keys = &query->keys;
     for (size_t i = 0; i < scu->word_count; i++)
         if (!client_keys_add(keys, scu->words[i], err))
             return false;
+    if (scu->worklist)
+        return add_worklist_keys(keys, err);
     const char *given = client_keys_value(keys, TAG_QUERY_RETRIEVE_LEVEL);
     if (given)
         scu->level = given;
@@ -50,7 +80,7 @@ static const char *model_of(const struct scu *scu, enum scu_service service)
         { UID_STUDY_ROOT_FIND, UID_STUDY_ROOT_MOVE, UID_STUDY_ROOT_GET },
         { UID_PATIENT_ROOT_FIND, UID_PATIENT_ROOT_MOVE, UID_PATIENT_ROOT_GET },
     };
-    return models[scu->patient_root][service];
+    return scu->worklist ? UID_MODALITY_WORKLIST_FIND : models[scu->patient_root][service];
 }
 
 bool scu_query_begin(struct scu *scu, struct scu_query *query, enum scu_service service,
@@ -72,8 +102,11 @@ bool scu_query_begin(struct scu *scu, struct scu_query *query, enum scu_service 
         return false;
     query->context = client_context(query->association, model, NULL, ROLE_SCU);
     if (!query->context)
-        return error_set(err, ERROR_UNSUPPORTED, "the peer does not take %s of the %s Root model",
-                         scu->command->name, scu->patient_root ? "Patient" : "Study");
+        return error_set(err, ERROR_UNSUPPORTED, "the peer does not take %s of the %s model",
+                         scu->command->name,
+                         scu->worklist       ? "Modality Worklist"
+                         : scu->patient_root ? "Patient Root"
+                                             : "Study Root");
     bool explicit_vr = strcmp(query->context->transfer_syntax, UID_IMPLICIT_LITTLE_ENDIAN) != 0;
     if (!client_keys_encode(&query->keys, explicit_vr, &query->identifier, err))
         return false;

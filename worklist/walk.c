@@ -16,6 +16,8 @@ struct object_walk {
     char first[STAMP_SIZE + 1]; /* where the terms differ, stamps are looked at one by one */
     char last[STAMP_SIZE + 1];
     char key[OBJECT_KEY_SIZE];
+    struct buffer record_key; /* used for every object again */
+    struct buffer record;
 };
 
 struct bound {
@@ -88,6 +90,8 @@ bool object_walk_open(struct worklist *worklist, const struct object_range *rang
     struct bound lower, upper;
     walk->worklist = worklist;
     walk->kind = range->kind;
+    walk->record_key = buffer_up_to(2 + OBJECT_KEY_SIZE);
+    walk->record = buffer_up_to(OBJECT_RECORD_LIMIT);
     take_stamp(range->first, walk->first);
     take_stamp(range->last, walk->last);
     make_bounds(range, walk, &lower, &upper);
@@ -105,6 +109,8 @@ void object_walk_close(struct object_walk *walk)
     if (!walk)
         return;
     storage_cursor_close(walk->cursor);
+    buffer_release(&walk->record_key);
+    buffer_release(&walk->record);
     free(walk);
 }
 
@@ -140,6 +146,18 @@ bool object_walk_next_key(struct object_walk *walk, const char **key, struct err
     return false;
 }
 
+static bool load(struct object_walk *walk, const char *key, struct object *object, bool *found,
+                 struct error *err)
+{
+    object_record_key(walk->kind, key, &walk->record_key);
+    if (!storage_get(walk->worklist->storage, TABLE_RECORD, buffer_slice(&walk->record_key),
+                     &walk->record, found, err))
+        return false;
+    object_clear(object);
+    return !*found ||
+           object_record_decode(buffer_slice(&walk->record), walk->kind, key, object, err);
+}
+
 bool object_walk_next(struct object_walk *walk, struct object *object, bool *found,
                       struct error *err)
 {
@@ -149,7 +167,7 @@ bool object_walk_next(struct object_walk *walk, struct object *object, bool *fou
         if (!object_walk_next_key(walk, &key, err))
             return false;
         /* Deleted since the walk began: passed over. */
-        if (key && !object_get(walk->worklist, walk->kind, key, object, found, err))
+        if (key && !load(walk, key, object, found, err))
             return false;
     } while (key && !*found);
     return true;

@@ -12,6 +12,7 @@ from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 from pydicom.uid import UID
 
+from conftest import BINARY
 from upper_layer import EXPLICIT, IMPLICIT, Association, item, user_information
 from web import JSON
 
@@ -89,7 +90,7 @@ def ids(server, keys, **more):
 
 @pytest.fixture(scope="module")
 def day(server):
-    """Six steps of one day and its neighbours at an AE of their own: AE title, and Patient IDs by name."""
+    """Steps of one day and its neighbours at an AE of their own, and one elsewhere: AE title, and Patient IDs by name."""
     ae, other = "CT" + token(), "MR" + token()
     plan = {
         "early": entry(ae, "20300501", "073000", PatientName="Adams^John"),
@@ -102,7 +103,7 @@ def day(server):
     }
     for ds in plan.values():
         order(server, ds)
-    return {"ae": ae, "other": other, **{name: ds.PatientID for name, ds in plan.items()}}
+    return {"ae": ae, **{name: ds.PatientID for name, ds in plan.items()}}
 
 
 def test_MWL_01_one_response_per_step_with_exactly_one_item(server, day):
@@ -408,3 +409,18 @@ def test_order_over_http_survives_a_kill(start_server):
     server.start()
     for key in made:
         assert requests.get(url(server, key), timeout=30).status_code == 200
+
+
+def test_MWL_is_asked_by_our_own_command(server, day):
+    step = STEP + "."
+    run = subprocess.run([str(BINARY), "find", "127.0.0.1", str(server.dimse_port), "--called", server.ae_title, "--worklist",
+                          "--json", step + "ScheduledStationAETitle=" + day["ae"],
+                          step + "ScheduledProcedureStepStartDate=20300501", "PatientComments"],
+                         capture_output=True, text=True, timeout=60)
+    assert run.returncode == 0, run.stderr
+    found = [Dataset.from_json(one) for one in json.loads(run.stdout)]
+    assert [ds.PatientID for ds in found] == [day["early"], day["noon"], day["late"]]
+    assert all(ds.ScheduledProcedureStepSequence[0].ScheduledProcedureStepStatus == "SCHEDULED" for ds in found)
+    run = subprocess.run([str(BINARY), "find", "127.0.0.1", str(server.dimse_port), "--called", server.ae_title, "--worklist",
+                          "PatientID=" + day["other"]], capture_output=True, text=True, timeout=60)
+    assert run.returncode == 0 and day["other"] in run.stdout and day["early"] not in run.stdout
