@@ -15,7 +15,7 @@ struct rebuild_report {
                            read: left out, kept */
     uint64_t refused;   /* that are no DICOM any more for us, or a second one of the same UID: left
                            out, kept */
-    uint64_t others; /* records and terms of the worklist, taken over from the old index */
+    uint64_t others;    /* records and terms of the worklist, taken over from the old index */
     uint64_t bytes;
     int64_t milliseconds;
 };

@@ -143,7 +143,7 @@ def test_an_export_loses_nothing_while_others_store_and_delete(start_server):
             delete(server, ds)
             store(server, make())
 
-    thread = threading.Thread(target=disturb)
+    thread = threading.Thread(target=disturb, daemon=True)
     thread.start()
     seen = [export(server, _type="ImagingStudy,Patient")[0] for _ in range(3)]
     thread.join(timeout=120)
