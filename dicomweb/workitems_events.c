@@ -8,7 +8,10 @@
 #include "worklist/changes.h"
 #include "worklist/events.h"
 
-enum { LOOK_MS = 20 /* between two looks whether something has happened */ };
+enum {
+    LOOK_MS = 20, /* between two looks whether something has happened */
+    TELL_MAX = 256,
+};
 
 /* The command set's attributes of PS3.4 table CC.2.4-1, and the event information. */
 static bool write_event(const struct workitem_heard *heard, struct buffer *text, struct error *err)
@@ -50,13 +53,16 @@ static bool tell_one(struct event_follower *follower, struct channel *channel,
     return ok;
 }
 
-static bool tell_all(struct event_follower *follower, struct channel *channel, struct error *err)
+/* As many as there are, or so many that the client and the server should be looked after between.
+ */
+static bool tell_some(struct event_follower *follower, struct channel *channel, bool *more,
+                      struct error *err)
 {
     struct workitem_heard heard = { .bytes = buffer_up_to(0) };
-    bool found = true;
     bool ok = true;
-    while (ok && found)
-        ok = tell_one(follower, channel, &heard, &found, err);
+    *more = true;
+    for (size_t i = 0; ok && *more && i < TELL_MAX; i++)
+        ok = tell_one(follower, channel, &heard, more, err);
     workitem_heard_release(&heard);
     return ok;
 }
@@ -66,7 +72,7 @@ static bool hear(struct request *request, struct channel *channel, struct workli
                  const struct hearing *hearing, struct event_follower *follower, struct error *err)
 {
     uint64_t seen = 0;
-    bool is_first = true;
+    bool more = true;
     for (;;) {
         bool is_wanted = request_is_wanted(request);
         uint64_t latest = object_changes_latest(worklist);
@@ -74,17 +80,16 @@ static bool hear(struct request *request, struct channel *channel, struct workli
             channel_close(channel, WEBSOCKET_POLICY, "another channel of this subscriber is open");
             return true;
         }
-        if (is_first || latest != seen || !is_wanted) {
-            if (!tell_all(follower, channel, err))
+        if (more || latest != seen || !is_wanted) {
+            if (!tell_some(follower, channel, &more, err))
                 return false;
             seen = latest;
-            is_first = false;
         }
         if (!is_wanted) {
             channel_close(channel, WEBSOCKET_GOING_AWAY, "the server stops");
             return true;
         }
-        if (!channel_poll(channel, LOOK_MS, err))
+        if (!channel_poll(channel, more ? 0 : LOOK_MS, err))
             return false;
     }
 }

@@ -23,7 +23,7 @@ struct notice {
 };
 bool notice_read(const struct object *object, struct notice *notice, struct error *err);
 
-/* Is there anybody to tell? As of the last commit. */
+/* Is there anybody to tell? As of the last commit: asked in a turn, nothing comes between. */
 bool notices_are_wanted(struct worklist *worklist, bool *wanted, struct error *err);
 
 /* What the data set of an item says for an event of this type. `reasons`: of a cancel request. */

@@ -68,8 +68,9 @@ static bool work_open(struct worklist *worklist, const char *uid, struct work *w
 {
     bool found = false;
     *work = (struct work){ .object = object_init() };
-    if (!notices_are_wanted(worklist, &work->wanted, err) ||
-        !turn_open(worklist, &work->turn, err) ||
+    /* Whether anybody is to be told is asked in the turn: a subscription before it must hear. */
+    if (!turn_open(worklist, &work->turn, err) ||
+        !notices_are_wanted(worklist, &work->wanted, err) ||
         !turn_get(work->turn, OBJECT_WORKITEM, uid, &work->object, &found, err))
         return false;
     if (!found)
