@@ -156,7 +156,8 @@ static void gather_modalities(cJSON *imaging_study)
     }
     while (modalities->child && count < JSON_MAX_NEW)
         sorted[count++] = cJSON_DetachItemFromArray(modalities, 0);
-    qsort(sorted, count, sizeof *sorted, compare_code);
+    if (count)
+        qsort(sorted, count, sizeof *sorted, compare_code);
     for (size_t i = 0; i < count; i++)
         json_append_take(modalities, sorted[i]);
     if (count)

@@ -323,11 +323,13 @@ static void take_modality(const cJSON *request, struct entry *entry)
     cJSON_ArrayForEach(detail, json_get(request, "orderDetail"))
     {
         take_modality_of(detail, entry);
-        cJSON_ArrayForEach(parameter, json_get(detail, "parameter"))
+        for (parameter = json_first(json_get(detail, "parameter")); parameter;
+             parameter = parameter->next)
             take_modality_of(json_get(parameter, "valueCodeableConcept"), entry);
     }
     take_modality_of(entry->code, entry);
-    cJSON_ArrayForEach(category, json_get(request, "category")) take_modality_of(category, entry);
+    for (category = json_first(json_get(request, "category")); category; category = category->next)
+        take_modality_of(category, entry);
 }
 
 static bool is_imaging(const cJSON *request)
