@@ -49,8 +49,7 @@ static uint16_t port_of(const struct sockaddr *address)
 }
 
 struct hl7_connection *hl7_connection_new_take(int fd, const struct sockaddr *address,
-                                               const struct hl7_configuration *configuration,
-                                               bool secure)
+                                               struct hl7_configuration *configuration, bool secure)
 {
     struct hl7_connection *connection = mem_alloc(sizeof(*connection));
     char host[ADDRESS_TEXT_SIZE];
@@ -64,6 +63,8 @@ struct hl7_connection *hl7_connection_new_take(int fd, const struct sockaddr *ad
     connection->out = buffer_up_to(OUT_LIMIT);
     mllp_init(&connection->mllp, configuration->options.message_limit);
     prepare(fd);
+    /* A reload puts other credentials in their place; the session keeps these. */
+    connection->credentials = secure ? hl7_configuration_hold(configuration) : NULL;
     if (secure && !tls_new_server(configuration->tls, fd, &connection->tls, NULL)) {
         hl7_connection_free(connection);
         return NULL;
@@ -76,6 +77,7 @@ void hl7_connection_free(struct hl7_connection *connection)
     if (!connection)
         return;
     tls_free(connection->tls);
+    hl7_configuration_release(connection->credentials);
     close(connection->fd);
     pthread_mutex_destroy(&connection->turn);
     mllp_release(&connection->mllp);

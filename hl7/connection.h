@@ -22,8 +22,9 @@ struct hl7_connection {
     struct hl7_connection *next;
     pthread_mutex_t turn; /* held from being woken to being armed again */
     int fd;
-    struct tls *tls; /* NULL: plain */
-    bool is_shaken;  /* the handshake is done */
+    struct tls *tls;                       /* NULL: plain */
+    struct hl7_configuration *credentials; /* that the session's are of; NULL: plain */
+    bool is_shaken;                        /* the handshake is done */
     struct address address;
     char peer[ADDRESS_TEXT_SIZE + 8]; /* with the port, for logs */
     /* When the server ends it, CLOCK_MONOTONIC; 0: never. Written by who has the turn. */
@@ -41,7 +42,7 @@ struct hl7_connection {
 
 /* Takes the socket. NULL when TLS cannot be begun. */
 struct hl7_connection *hl7_connection_new_take(int fd, const struct sockaddr *address,
-                                               const struct hl7_configuration *configuration,
+                                               struct hl7_configuration *configuration,
                                                bool secure);
 void hl7_connection_free(struct hl7_connection *connection);
 

@@ -647,6 +647,9 @@ def test_TLS_as_for_DICOM(start_server, tmp_path):
         data = b"".join(frame(adt("A08", control_id=f"S{i}")) for i in range(50))
         sender.write(data)
         assert [sender.read().control_id for _ in range(50)] == [f"S{i}" for i in range(50)]
+        server.process.send_signal(signal.SIGHUP)  # other credentials are loaded; the session keeps its own
+        assert eventually(lambda: "settings reloaded" in server.log())
+        accepted(sender.send(adt("A08")))
     with Sender(port) as sender:  # in plain
         sender.write(frame(adt("A08")))
         sender.socket.shutdown(socket.SHUT_WR)
