@@ -40,6 +40,10 @@ enum metric {
     METRIC_PICTURE_CACHE_HITS,
     METRIC_PICTURE_CACHE_MISSES,
     METRIC_PICTURE_CACHE_BYTES, /* gauge */
+    METRIC_WORKLIST_QUERIES,
+    METRIC_WORKLIST_ORDERS, /* messages of them that were applied, of all sources */
+    METRIC_PERFORMED_BEGUN,
+    METRIC_PERFORMED_ENDED,
     METRIC_HL7_ACCEPTED,
     METRIC_HL7_FAILED,      /* answered AE or CE */
     METRIC_HL7_REJECTED,    /* answered AR or CR, or not readable */

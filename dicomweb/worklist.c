@@ -254,6 +254,9 @@ static void answer_applied(struct request *request, struct response *response,
 {
     struct dicomweb *dicomweb = request_context(request);
     struct buffer url = buffer_up_to(4096);
+    log_info("worklist: order result=%s step=%s created=%zu updated=%zu cancelled=%zu kept=%zu",
+             result_text(outcome->result), outcome->key, outcome->created, outcome->updated,
+             outcome->cancelled, outcome->kept);
     dicomweb_base_url(dicomweb, request, &url);
     buffer_append_format(&url, "/worklist/%s", outcome->key);
     response_header(response, "Location", buffer_text(&url));

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* C-FIND as SCP of the Modality Worklist (PS3.4 annex K). */
 #include "base/log.h"
+#include "base/metrics.h"
 #include "dicom/match.h"
 #include "dimse/find_answer.h"
 #include "dimse/identifier.h"
@@ -161,6 +162,7 @@ bool c_find_worklist(struct session *session, struct message *request, struct er
     struct status status;
     bool ok = false;
     session->queries++;
+    metric_add(METRIC_WORKLIST_QUERIES, 1);
     if (identifier_receive_keys(request, &find.identifier, &refusal, err)) {
         ok = run(&find, &status, err);
     } else if (!association_has_ended(session->association)) {

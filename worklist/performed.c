@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "worklist/performed.h"
 
+#include "base/metrics.h"
 #include "dicom/fold.h"
 #include "worklist/edit.h"
 #include "worklist/patients.h"
@@ -98,6 +99,8 @@ bool performed_create(struct worklist *worklist, const struct dataset *dataset, 
         uid_make(outcome->uid);
     bool ok = turn_open(worklist, &turn, err) && create(turn, dataset, outcome, err) &&
               (outcome->code != PERFORMED_OK || turn_commit(turn, err));
+    if (ok && outcome->code == PERFORMED_OK)
+        metric_add(METRIC_PERFORMED_BEGUN, 1);
     turn_close(turn);
     return ok;
 }
@@ -170,6 +173,8 @@ static bool set(struct turn *turn, const struct dataset *changes, struct perform
              (performed.state == PERFORMED_IN_PROGRESS ||
               performed_end_steps(turn, &performed, err)) &&
              turn_commit(turn, err);
+    if (ok && outcome->code == PERFORMED_OK && performed.state != PERFORMED_IN_PROGRESS)
+        metric_add(METRIC_PERFORMED_ENDED, 1);
     object_release(&performed);
     return ok;
 }

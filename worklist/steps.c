@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/memory.h"
+#include "base/metrics.h"
 #include "worklist/demographics.h"
 #include "worklist/edit.h"
 #include "worklist/step_parts.h"
@@ -511,6 +512,8 @@ bool steps_apply(struct worklist *worklist, const struct step_order *order,
     struct apply apply;
     bool ok = begin(worklist, order, outcome, &apply, err) && apply_in_turn(&apply, err) &&
               turn_commit(apply.turn, err);
+    if (ok)
+        metric_add(METRIC_WORKLIST_ORDERS, 1);
     release(&apply);
     return ok;
 }
