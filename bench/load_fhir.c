@@ -177,7 +177,7 @@ int main(int argc, char **argv)
     }
     int listening = load_listen(argv[1]);
     for (;;) {
-        pthread_t thread;
+        pthread_t thread = 0;
         int fd = accept(listening, NULL, NULL);
         if (fd < 0 || pthread_create(&thread, NULL, serve, (void *)(intptr_t)fd))
             load_fail("accept");
