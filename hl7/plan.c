@@ -275,6 +275,9 @@ static bool plan_merge(const struct hl7_planner *planner)
                             planner->fault) ||
             !hl7_person_read(message, merge, 1, authority, &action->gone, planner->fault))
             return false;
+        /* One sender's numbers are of one authority, unless it says otherwise. */
+        if (!action->gone.issuer[0])
+            memcpy(action->gone.issuer, action->person.issuer, sizeof(action->gone.issuer));
         if (!strcmp(action->person.id, action->gone.id) &&
             !strcmp(action->person.issuer, action->gone.issuer))
             return hl7_fault_set(planner->fault, HL7_DUPLICATE_KEY, "MRG", merge->sequence, 1,

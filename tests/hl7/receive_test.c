@@ -268,6 +268,17 @@ TEST(HL7_06_merges_end_at_the_last_of_a_chain_and_may_be_repeated)
     close_site(&site);
 }
 
+TEST(HL7_06_an_ID_that_goes_without_an_authority_is_of_that_which_stays)
+{
+    struct site site;
+    open_site(&site, NULL);
+    CHECK_TEXT(tell(&site, MSH("ORM^O01") ORDER("NW")), "AA");
+    CHECK_TEXT(tell(&site, MSH("ADT^A40") "PID|1||P2^^^HOSP||DOE^TWO\rMRG|P1\r"), "AA");
+    CHECK_TEXT(step(&site, "SPS1", TAG_PATIENT_ID), "P2");
+    CHECK_TEXT(tell(&site, MSH("ADT^A40") "PID|1||P2^^^HOSP\rMRG|P2\r"), "AE 205 MRG^1^1");
+    close_site(&site);
+}
+
 TEST(HOS_47_merges_that_cannot_be_are_refused)
 {
     struct site site;
