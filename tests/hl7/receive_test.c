@@ -156,6 +156,54 @@ TEST(HL7_02_a_new_order_becomes_a_scheduled_step)
     close_site(&site);
 }
 
+TEST(HL7_02_orders_of_one_message_have_what_stands_with_them)
+{
+    struct site site;
+    open_site(&site, NULL);
+    CHECK_TEXT(tell(&site, MSH("OMG^O19^OMG_O19") PID
+                    "NTE|1||of the patient\rPV1|1|I|WARD|||||5^SMITH^ANN\r"
+                    "AL1|1||N^Nuts\rAL1|2||L^Latex\r"
+                    "ORC|NW|O1|F1\rTQ1|1||||||20300102103000||R\r"
+                    "OBR|1|O1|F1|A^FIRST^L^P1^PROTOCOL ONE^L||||||||||||||A1||S1||||CT\r"
+                    "NTE|1||line one\rNTE|2||line two\rZDS|1.2.3.1\r"
+                    "ORC|NW|O2|F2\rTQ1|1||||||20300103103000||S\r"
+                    "OBR|1|O2|F2|B^SECOND^L||||||||||||||A2||S2||||MR\rZDS|1.2.3.2\r"),
+               "AA");
+    CHECK_INT(steps_on(&site, OBJECT_LIVE), 2);
+    CHECK_TEXT(step(&site, "S1", 0x00401400), "line one\r\nline two");
+    CHECK_TEXT(step(&site, "S2", 0x00401400), "");
+    CHECK_TEXT(step(&site, "S1", 0x00102110), "Nuts");
+    CHECK_TEXT(step(&site, "S2", TAG_REFERRING_PHYSICIAN_NAME), "SMITH^ANN");
+    CHECK_TEXT(step(&site, "S1", TAG_STUDY_INSTANCE_UID), "1.2.3.1");
+    CHECK_TEXT(step(&site, "S2", TAG_STUDY_INSTANCE_UID), "1.2.3.2");
+    CHECK_TEXT(step(&site, "S1", 0x00400007), "PROTOCOL ONE");
+    CHECK_TEXT(step(&site, "S2", 0x00400007), "SECOND");
+    CHECK_TEXT(step(&site, "S1", 0x00400002), "20300102");
+    CHECK_TEXT(step(&site, "S2", 0x00400002), "20300103");
+    CHECK_TEXT(step(&site, "S2", 0x00401003), "STAT");
+    CHECK_TEXT(step(&site, "S2", TAG_ACCESSION_NUMBER), "A2");
+    CHECK_TEXT(step(&site, "S2", 0x00402017), "F2");
+    close_site(&site);
+}
+
+TEST(HL7_02_ORC_and_OBR_of_one_number_are_steps_of_one_order)
+{
+    struct site site;
+    open_site(&site, NULL);
+    CHECK_TEXT(tell(&site, MSH("ORM^O01") PID
+                    "ORC|NW|O1\rOBR|1|O1||A^FIRST^L||||||||||||||A1|RP1|S1||||CT\r"
+                    "ORC|NW|O1\rOBR|2|O1||A^FIRST^L||||||||||||||A1|RP1|S2||||MR\r"
+                    "ZDS|1.2.3.4^HIS^Application^DICOM\r"),
+               "AA");
+    CHECK_INT(steps_on(&site, OBJECT_LIVE), 2);
+    CHECK_TEXT(step(&site, "S1", TAG_STUDY_INSTANCE_UID), "1.2.3.4");
+    CHECK_TEXT(step(&site, "S2", TAG_STUDY_INSTANCE_UID), "1.2.3.4");
+    CHECK_TEXT(step(&site, "S2", TAG_MODALITY), "MR");
+    CHECK_TEXT(tell(&site, MSH("ORM^O01") PID "ORC|CA|O1\r"), "AA");
+    CHECK_INT(steps_on(&site, OBJECT_LIVE), 0);
+    close_site(&site);
+}
+
 TEST(HL7_03_each_IPC_of_an_imaging_order_becomes_a_step_of_one_procedure)
 {
     struct site site;
