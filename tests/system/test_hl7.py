@@ -499,6 +499,28 @@ def test_the_statement_of_the_server_tells_of_HL7_where_it_is_listened_for(site,
         assert event in manual and code in manual, (code, event)
 
 
+@pytest.mark.parametrize("hl7,word", [
+    ({"port": 11112}, "port of its own"),
+    ({"tlsPort": 2576}, "tlsCertificate"),
+    ({"peers": [{"host": "his.example.org"}]}, "address or network"),
+    ({"peers": [{"host": "10.0.0.1", "name": "HIS"}]}, "name"),
+    ({"mapping": {"ZXX": "PatientName"}}, "ZXX"),
+    ({"mapping": {"ZXX-1": "PatientID"}}, "PatientID"),
+    ({"mapping": {"ZXX-1": 7}}, "ZXX-1"),
+    ({"processingIds": "PX"}, "processingIds"),
+    ({"stationAeTitle": "LONGER THAN SIXTEEN"}, "stationAeTitle"),
+    ({"destinations": [{"host": "10.0.0.1"}]}, "port"),
+    ({"destinations": [{"host": "ris.example.org", "port": 1}]}, "address"),
+])
+def test_settings_that_cannot_be_are_refused_and_named(tmp_path, hl7, word):
+    config = tmp_path / "hl7.json"
+    config.write_text(json.dumps({"hl7": hl7}))
+    shown = subprocess.run([BINARY, "serve", "--config", str(config), "--data", str(tmp_path / "d")], capture_output=True, text=True,
+                           timeout=60)
+    assert shown.returncode == 2 and "hl7" in shown.stderr and word in shown.stderr, shown.stderr
+    assert not (tmp_path / "d").exists()
+
+
 # What others are told.
 
 
