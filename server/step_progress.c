@@ -87,7 +87,11 @@ static bool tell_steps(struct step_progress *progress, struct error *err)
 {
     char accession[ACCESSION_SIZE];
     uint64_t instances;
-    for (size_t i = 0; i < progress->study_count; i++) {
+    bool any;
+    /* An archive without a worklist is not asked for its studies. */
+    if (!steps_exist(progress->worklist, &any, err))
+        return false;
+    for (size_t i = 0; any && i < progress->study_count; i++) {
         if (!look_up(progress, progress->studies[i], &instances, accession, err) ||
             !steps_count_instances(progress->worklist, progress->studies[i], accession, instances,
                                    clock_unix_ms(), err))

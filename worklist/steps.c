@@ -618,6 +618,19 @@ bool steps_delete(struct worklist *worklist, const char *key, bool *found, struc
     return ok;
 }
 
+bool steps_exist(struct worklist *worklist, bool *any, struct error *err)
+{
+    struct object_range range = { .kind = OBJECT_STEP, .shelf = OBJECT_LIVE };
+    size_t live, done = 0;
+    if (!object_walk_count(worklist, &range, 1, &live, err))
+        return false;
+    range.shelf = OBJECT_DONE;
+    if (!live && !object_walk_count(worklist, &range, 1, &done, err))
+        return false;
+    *any = live || done;
+    return true;
+}
+
 /* Most studies that are stored were not ordered here: they cost no write turn. */
 static bool has_steps(struct worklist *worklist, char link, const char *value, bool *any,
                       struct error *err)

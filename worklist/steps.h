@@ -128,6 +128,9 @@ bool step_facts(const struct object *step, struct step_facts *facts, struct erro
  * *found false: none. ERROR_CONFLICT when it is being performed. */
 bool steps_delete(struct worklist *worklist, const char *key, bool *found, struct error *err);
 
+/* Is there any step, planned or over? */
+bool steps_exist(struct worklist *worklist, bool *any, struct error *err);
+
 /* Instances of a study came or went: the number that the archive holds now, told to the steps of
  * the study. `accession` (may be NULL) finds the steps when the modality made a Study Instance UID
  * of its own. */
