@@ -224,8 +224,10 @@ static void remove_rest(struct round *round, struct bundle *bundle, struct holdi
                         unsigned attempt)
 {
     cJSON *each;
+    /* Of a type whose search failed in the middle not all is known, and nothing is too much. */
     for (each = json_first(holdings->resources); each; each = each->next)
-        remove_held(round, bundle, each, attempt);
+        if (holdings->known[type_of(each)])
+            remove_held(round, bundle, each, attempt);
 }
 
 enum round_result round_remove_documents(struct round *round, const char *study_uid, bool hand_over,

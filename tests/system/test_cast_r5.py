@@ -131,15 +131,15 @@ def test_FHIR_02_what_documents_say_is_said_in_R5(start_server, proxy, tmp_path)
     ds = make(Manufacturer="ACME", DeviceSerialNumber="SN-1", StationName="CT1")
     store(server, ds, ct_dose(ds), measurements(ds), report(ds), key_objects(ds))
     imaging_study = wait_for(lambda: in_step(proxy.url, ds, 5))
-    kinds = ("Observation", "DiagnosticReport", "DocumentReference", "ImagingSelection")
+    # The test server is one that has no ImagingSelection: it is not sent one.
+    kinds = ("Observation", "DiagnosticReport", "DocumentReference")
     resources = [resource for kind in kinds for resource in of_study(proxy.url, ds, kind)]
     entries = [entry for t in proxy.transactions() for entry in json.loads(t.body)["entry"]]
     made = [e["resource"]["resourceType"] for e in entries if e["request"]["method"] == "POST"]
     assert sorted(r["resourceType"] for r in resources) == sorted(kind for kind in made if kind in kinds)
+    assert "ImagingSelection" not in made
     devices = requests.get(f"{proxy.url}/Device", params={"identifier": "SN-1"}, headers=FRESH, timeout=60).json()
     resources += [entry["resource"] for entry in devices["entry"]]
-    selection = next(r for r in resources if r["resourceType"] == "ImagingSelection")
-    assert [i["uid"] for i in selection["instance"]] == [ds.SOPInstanceUID]
     reports = [r for r in resources if r["resourceType"] == "DiagnosticReport"]
     assert [r["study"] for r in reports] == [[{"reference": f"ImagingStudy/{imaging_study['id']}"}]] * 2
     validate(resources, tmp_path / "read")
