@@ -42,6 +42,8 @@ struct search {
     size_t shelf_count;
     size_t shelf;
     struct object_walk *walk;
+    const struct match_key *uids; /* the objects are asked for by their keys; or NULL */
+    size_t uid;                   /* of them: the next */
     struct buffer text;
     struct buffer bytes;
     struct dataset *match;
@@ -446,9 +448,39 @@ static bool begin(struct search *search, struct worklist *worklist, struct error
     return choose_index(search, worklist, err);
 }
 
+/* A work item and a performed step are known by their SOP Instance UID: it is the object's key. */
+static const struct match_key *find_uids(const struct search *search)
+{
+    if (search->kind != OBJECT_WORKITEM && search->kind != OBJECT_PERFORMED)
+        return NULL;
+    for (size_t i = 0; i < search->count; i++) {
+        const struct search_key *key = &search->keys[i];
+        if (key->depth == 1 && key->path[0] == TAG_SOP_INSTANCE_UID && key->match &&
+            match_key_count(key->match) > 0)
+            return key->match;
+    }
+    return NULL;
+}
+
+static bool next_by_uid(struct search *search, struct worklist *worklist, struct object *object,
+                        bool *found, struct error *err)
+{
+    *found = false;
+    while (!*found && search->uid < match_key_count(search->uids)) {
+        struct slice member = match_key_member(search->uids, search->uid++);
+        char key[UID_SIZE];
+        if (uid_copy(member, key) && !object_get(worklist, search->kind, key, object, found, err))
+            return false;
+        *found = *found && (!search->one_shelf || object->shelf == search->one_shelf);
+    }
+    return true;
+}
+
 static bool next_object(struct search *search, struct worklist *worklist, struct object *object,
                         bool *found, struct error *err)
 {
+    if (search->uids)
+        return next_by_uid(search, worklist, object, found, err);
     for (;;) {
         if (!search->walk) {
             *found = false;
@@ -472,6 +504,8 @@ bool search_next(struct search *search, struct worklist *worklist, struct object
 {
     bool found = true;
     *match = NULL;
+    if (!search->begun)
+        search->uids = find_uids(search);
     if (!search->begun && !begin(search, worklist, err))
         return false;
     for (size_t seen = 1; !*match; seen++) {

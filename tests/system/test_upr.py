@@ -639,3 +639,17 @@ def test_HOS_31_more_than_a_work_item_may_be_is_refused(daemon, web):
     assert association.read_message()[1][0x0900] == 0x0213
     association.release()
     assert web.send("GET", f"/workitems/{web.scheduled()}").status_code == 200
+
+
+def test_HOS_19_work_items_that_are_nested_too_deep_are_refused(daemon, web):
+    for depth in (100, 100000):
+        body = '[{"00404018":{"vr":"SQ","Value":[' + '{"00404018":{"vr":"SQ","Value":[' * depth + "]}}" * depth + "]}}]"
+        answer = web.send("POST", "/workitems", data=body, headers=TYPE)
+        assert answer.status_code in (400, 413), answer.text
+    begin, end = b"\x40\x00\x18\x40SQ\0\0\xff\xff\xff\xff\xfe\xff\x00\xe0\xff\xff\xff\xff", b"\xfe\xff\x0d\xe0\0\0\0\0\xfe\xff\xdd\xe0\0\0\0\0"
+    association = Association(daemon, [(1, PUSH, [EXPLICIT])])
+    for content in (begin * 100 + end * 100, begin * 3, b"\x40\x00\x18\x40SQ\0\0\xff", b"\0" * 7, b"\xff" * 1000):
+        elements = {0x0002: PUSH, 0x0100: 0x0140, 0x0110: association.next_id(), 0x0800: 1, 0x1000: new_uid()}
+        association.send_message(1, elements, content)
+        assert association.read_message()[1][0x0900] in (0x0110, 0x0115, 0x0213)
+    association.release()

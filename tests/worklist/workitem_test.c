@@ -6,6 +6,7 @@
 
 #include "tests/worklist/fixture.h"
 #include "worklist/events.h"
+#include "worklist/search.h"
 #include "worklist/subscriptions.h"
 #include "worklist/workitem_tags.h"
 
@@ -399,4 +400,28 @@ TEST(UPS_12_of_many_who_claim_an_item_at_once_one_gets_it)
         pthread_barrier_destroy(&barrier);
         fixture_close(&fixture);
     }
+}
+
+TEST(UPS_07_items_are_found_by_their_uids)
+{
+    struct fixture fixture;
+    struct object object = object_init();
+    struct search *search = search_new(OBJECT_WORKITEM);
+    const struct dataset *match = NULL;
+    const uint32_t path[] = { TAG_SOP_INSTANCE_UID };
+    struct error err;
+    size_t count = 0;
+    fixture_open(&fixture, true);
+    create(&fixture, NEW_ITEM, UID);
+    create(&fixture, NEW_ITEM, "1.2.3.5");
+    create(&fixture, NEW_ITEM, "1.2.3.6");
+    CHECK_OK(search_add_key(search, path, 1, slice_text("1.2.3.6\\1.2.3.7\\" UID), &err), err);
+    do {
+        CHECK_OK(search_next(search, fixture.worklist, &object, &match, &err), err);
+        count += match != NULL;
+    } while (match);
+    CHECK_INT(count, 2);
+    search_free(search);
+    object_release(&object);
+    fixture_close(&fixture);
 }
