@@ -51,6 +51,17 @@ bool model_reader_next(struct model_reader *reader, enum model_event *event,
     return true;
 }
 
+bool model_reader_next_of_all(struct model_reader *reader, enum model_event *event,
+                              struct model_dataset *dataset, struct error *err)
+{
+    if (!model_reader_next(reader, event, dataset, err))
+        return false;
+    if (*event != MODEL_MORE)
+        return true;
+    model_reader_finish(reader);
+    return model_reader_next(reader, event, dataset, err);
+}
+
 size_t model_reader_memory(const struct model_reader *reader)
 {
     return model_builder_memory(&reader->builder) + reader->format->memory(reader);

@@ -96,5 +96,9 @@ enum model_event {
 bool model_reader_next(struct model_reader *reader, enum model_event *event,
                        struct model_dataset *dataset, struct error *err);
 
+/* The same when the whole document was fed: never MODEL_MORE. */
+bool model_reader_next_of_all(struct model_reader *reader, enum model_event *event,
+                              struct model_dataset *dataset, struct error *err);
+
 /* Bytes that the reader holds by now, which grow with what it reads. */
 size_t model_reader_memory(const struct model_reader *reader);

@@ -63,17 +63,6 @@ void commitment_request_close(struct request *request, bool complete)
     free(body);
 }
 
-static bool next_event(struct model_reader *reader, enum model_event *event,
-                       struct model_dataset *model, struct error *err)
-{
-    if (!model_reader_next(reader, event, model, err))
-        return false;
-    if (*event != MODEL_MORE)
-        return true;
-    model_reader_finish(reader);
-    return model_reader_next(reader, event, model, err);
-}
-
 static bool read_references(const struct model_dataset *model, struct buffer *references,
                             size_t *count, struct error *err)
 {
@@ -99,12 +88,12 @@ static bool read_request(struct commitment_body *body, struct buffer *references
     if (body->bytes.overflowed)
         return error_set(err, ERROR_LIMIT, "the request is too long");
     model_reader_feed(body->reader, buffer_slice(&body->bytes));
-    if (!next_event(body->reader, &event, &model, err))
+    if (!model_reader_next_of_all(body->reader, &event, &model, err))
         return false;
     if (event != MODEL_DATASET)
         return error_set(err, ERROR_INVALID, "the request has no data set");
     if (!read_references(&model, references, count, err) ||
-        !next_event(body->reader, &event, &model, err))
+        !model_reader_next_of_all(body->reader, &event, &model, err))
         return false;
     return event == MODEL_END || error_set(err, ERROR_INVALID, "more than one data set");
 }

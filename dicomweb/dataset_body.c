@@ -59,17 +59,6 @@ void dataset_body_close(struct request *request, bool complete)
     free(body);
 }
 
-static bool next_event(struct model_reader *reader, enum model_event *event,
-                       struct model_dataset *model, struct error *err)
-{
-    if (!model_reader_next(reader, event, model, err))
-        return false;
-    if (*event != MODEL_MORE)
-        return true;
-    model_reader_finish(reader);
-    return model_reader_next(reader, event, model, err);
-}
-
 static bool take(struct dataset_body *body, const struct model_dataset *model, struct error *err)
 {
     if (model->error.code != ERROR_NONE) {
@@ -90,11 +79,11 @@ static bool read_one(struct dataset_body *body, struct model_reader *reader, str
     enum model_event event;
     struct model_dataset model;
     model_reader_feed(reader, buffer_slice(&body->bytes));
-    if (!next_event(reader, &event, &model, err))
+    if (!model_reader_next_of_all(reader, &event, &model, err))
         return false;
     if (event != MODEL_DATASET)
         return error_set(err, ERROR_INVALID, "the request has no data set");
-    if (!take(body, &model, err) || !next_event(reader, &event, &model, err))
+    if (!take(body, &model, err) || !model_reader_next_of_all(reader, &event, &model, err))
         return false;
     return event == MODEL_END || error_set(err, ERROR_INVALID, "more than one data set");
 }

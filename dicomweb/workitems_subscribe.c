@@ -195,7 +195,11 @@ static void answer_end(struct request *request, struct response *response, const
         response_status(response, 200);
 }
 
-void workitems_unsubscribe(struct request *request, struct response *response)
+typedef bool subscription_end(struct worklist *worklist, const char *subscriber, const char *uid,
+                              bool *found, struct workitem_outcome *outcome, struct error *err);
+
+static void end_subscription(struct request *request, struct response *response,
+                             subscription_end *end)
 {
     struct dicomweb *dicomweb = request_context(request);
     struct workitem_outcome outcome;
@@ -207,26 +211,18 @@ void workitems_unsubscribe(struct request *request, struct response *response)
     const char *uid = workitems_uid(request, response);
     if (!uid || !workitems_subscriber(request, response, false, subscriber))
         return;
-    if (subscription_remove(dicomweb->worklist, subscriber, uid, &found, &outcome, &err))
+    if (end(dicomweb->worklist, subscriber, uid, &found, &outcome, &err))
         answer_end(request, response, uid, &outcome, found);
     else
         workitems_fail(request, response, &err);
 }
 
+void workitems_unsubscribe(struct request *request, struct response *response)
+{
+    end_subscription(request, response, subscription_remove);
+}
+
 void workitems_suspend(struct request *request, struct response *response)
 {
-    struct dicomweb *dicomweb = request_context(request);
-    struct workitem_outcome outcome;
-    char subscriber[SUBSCRIBER_SIZE];
-    bool found = false;
-    struct error err;
-    if (!workitems_are_there(request, response))
-        return;
-    const char *uid = workitems_uid(request, response);
-    if (!uid || !workitems_subscriber(request, response, false, subscriber))
-        return;
-    if (subscription_suspend(dicomweb->worklist, subscriber, uid, &found, &outcome, &err))
-        answer_end(request, response, uid, &outcome, found);
-    else
-        workitems_fail(request, response, &err);
+    end_subscription(request, response, subscription_suspend);
 }
