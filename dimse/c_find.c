@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "dimse/find_answer.h"
 #include "dimse/identifier.h"
+#include "dimse/identifier_keys.h"
 
 enum {
     KEY_LIMIT = 4 << 20,
@@ -17,15 +18,6 @@ struct find {
     struct identifier identifier;
     struct query *query;
     struct find_answer answer;
-};
-
-/* Where the walk through the identifier stands: the open sequences, and whether each has had an
- * item and a key. */
-struct key_path {
-    uint32_t tags[QUERY_MAX_DEPTH];
-    bool has_item[QUERY_MAX_DEPTH];
-    bool has_key[QUERY_MAX_DEPTH];
-    size_t depth;
 };
 
 /* Attributes of the identifier that are no keys, or only ask to be returned (PS3.4 C.4.1.1.3). */
@@ -44,92 +36,38 @@ static bool add_return(struct find *find, uint32_t tag, struct error *err)
     return true;
 }
 
-static bool add_key(struct find *find, struct key_path *path, const struct element *element,
-                    struct error *err)
+static bool add_key(void *context, const uint32_t *path, size_t depth,
+                    const struct element *element, struct error *err)
 {
-    uint32_t tags[QUERY_MAX_DEPTH];
-    if (path->depth)
-        path->has_key[path->depth - 1] = true;
+    struct find *find = context;
     if (is_no_key(element->tag))
         return true;
-    if (path->depth == 0 && (element->tag == TAG_INSTANCE_AVAILABILITY || element->vr == VR_SQ))
+    if (depth == 1 && (element->tag == TAG_INSTANCE_AVAILABILITY || element->vr == VR_SQ))
         return add_return(find, element->tag, err);
-    memcpy(tags, path->tags, path->depth * sizeof(tags[0]));
-    tags[path->depth] = element->tag;
-    if (!query_supports(find->identifier.level, tags, path->depth + 1)) {
+    if (!query_supports(find->identifier.level, path, depth)) {
         find->answer.has_unsupported = true;
         return true;
     }
     struct buffer value = buffer_up_to(KEY_LIMIT);
     dataset_element_text(find->identifier.dataset, element, &value);
     bool ok = buffer_check(&value, "key", err) &&
-              query_add_key(find->query, tags, path->depth + 1, buffer_slice(&value), err);
+              query_add_key(find->query, path, depth, buffer_slice(&value), err);
     buffer_release(&value);
     return ok;
 }
 
-static bool open_sequence(struct key_path *path, uint32_t tag, struct error *err)
+static bool add_sequence(void *context, const uint32_t *path, size_t depth, bool *is_key,
+                         struct error *err)
 {
-    /* The last place is for the attribute in the innermost item. */
-    if (path->depth == QUERY_MAX_DEPTH - 1)
-        return error_set_tag(err, ERROR_MISMATCH, tag, "sequence keys nested too deep");
-    path->tags[path->depth] = tag;
-    path->has_item[path->depth] = false;
-    path->has_key[path->depth] = false;
-    path->depth++;
-    return true;
-}
-
-/* A sequence key without keys in it is universal: the sequence is returned (PS3.4 C.2.2.2.6). */
-static bool close_sequence(struct find *find, struct key_path *path, struct error *err)
-{
-    path->depth--;
-    if (path->has_key[path->depth]) {
-        if (path->depth)
-            path->has_key[path->depth - 1] = true;
-        return true;
-    }
-    return path->depth > 0 || add_return(find, path->tags[0], err);
-}
-
-static bool open_item(struct key_path *path, struct error *err)
-{
-    if (path->depth == 0)
-        return true;
-    bool *has_item = &path->has_item[path->depth - 1];
-    if (*has_item)
-        return error_set_tag(err, ERROR_MISMATCH, path->tags[path->depth - 1],
-                             "sequence key with more than one item");
-    *has_item = true;
-    return true;
+    *is_key = false; /* the sequence around it is returned whole, and this one with it */
+    return depth > 1 || add_return(context, path[0], err);
 }
 
 static bool add_keys(struct find *find, struct error *err)
 {
-    struct walk walk = dataset_walk(find->identifier.dataset);
-    struct key_path path = { .depth = 0 };
-    struct element element;
-    for (bool ok = true; ok;) {
-        switch (walk_next(&walk, &element)) {
-        case WALK_END:
-            return query_add_return(find->query, TAG_RETRIEVE_AE_TITLE, err);
-        case WALK_ELEMENT:
-            ok = add_key(find, &path, &element, err);
-            break;
-        case WALK_SEQUENCE:
-            ok = open_sequence(&path, element.tag, err);
-            break;
-        case WALK_SEQUENCE_END:
-            ok = close_sequence(find, &path, err);
-            break;
-        case WALK_ITEM:
-            ok = open_item(&path, err);
-            break;
-        case WALK_ITEM_END:
-            break;
-        }
-    }
-    return false;
+    const struct key_visitor visitor = { find, QUERY_MAX_DEPTH, add_key, add_sequence };
+    return identifier_keys(find->identifier.dataset, &visitor, err) &&
+           query_add_return(find->query, TAG_RETRIEVE_AE_TITLE, err);
 }
 
 /* What was agreed for this context (PS3.4 C.5.1.1). */

@@ -5,6 +5,7 @@
 #include "dicom/match.h"
 #include "dimse/find_answer.h"
 #include "dimse/identifier.h"
+#include "dimse/identifier_keys.h"
 #include "worklist/search.h"
 #include "worklist/steps.h"
 
@@ -20,14 +21,6 @@ struct find {
     bool asks_for_status; /* by a key, so that steps out of the list are meant too */
 };
 
-/* Where the walk through the identifier stands. */
-struct key_path {
-    uint32_t tags[SEARCH_DEPTH];
-    bool has_item[SEARCH_DEPTH]; /* each open sequence: it has had an item, */
-    bool has_key[SEARCH_DEPTH];  /* and a key */
-    size_t depth;
-};
-
 static bool is_no_key(uint32_t tag)
 {
     return (tag & 0xFFFF) == 0 || tag == TAG_SPECIFIC_CHARACTER_SET ||
@@ -40,94 +33,42 @@ static bool is_status(const uint32_t *tags, size_t depth)
            tags[1] == TAG_SCHEDULED_PROCEDURE_STEP_STATUS;
 }
 
-static bool add_key(struct find *find, struct key_path *path, const struct element *element,
-                    struct error *err)
+static bool add_key(void *context, const uint32_t *path, size_t depth,
+                    const struct element *element, struct error *err)
 {
-    uint32_t tags[SEARCH_DEPTH];
-    struct buffer value = buffer_up_to(KEY_LIMIT);
-    if (path->depth)
-        path->has_key[path->depth - 1] = true;
+    struct find *find = context;
     if (is_no_key(element->tag))
         return true;
     if (tag_is_private(element->tag) || !match_is_by_value(element->tag)) {
         find->answer.has_unsupported = true;
         return true;
     }
-    memcpy(tags, path->tags, path->depth * sizeof(tags[0]));
-    tags[path->depth] = element->tag;
+    struct buffer value = buffer_up_to(KEY_LIMIT);
     dataset_element_text(find->identifier.dataset, element, &value);
-    if (is_status(tags, path->depth + 1) && value.size &&
-        !slice_equals_text(buffer_slice(&value), "*"))
+    if (is_status(path, depth) && value.size && !slice_equals_text(buffer_slice(&value), "*"))
         find->asks_for_status = true;
     bool ok = buffer_check(&value, "key", err) &&
-              search_add_key(find->search, tags, path->depth + 1, buffer_slice(&value), err);
+              search_add_key(find->search, path, depth, buffer_slice(&value), err);
     buffer_release(&value);
     return ok;
 }
 
-static bool open_sequence(struct key_path *path, uint32_t tag, struct error *err)
+/* All of it is returned. */
+static bool add_sequence(void *context, const uint32_t *path, size_t depth, bool *is_key,
+                         struct error *err)
 {
-    /* The last place is for the attribute in the innermost item. */
-    if (path->depth == SEARCH_DEPTH - 1)
-        return error_set_tag(err, ERROR_MISMATCH, tag, "sequence keys nested too deep");
-    path->tags[path->depth] = tag;
-    path->has_item[path->depth] = false;
-    path->has_key[path->depth] = false;
-    path->depth++;
-    return true;
-}
-
-/* Without keys in it a sequence is universal: all of it is returned (PS3.4 C.2.2.2.6). */
-static bool close_sequence(struct find *find, struct key_path *path, struct error *err)
-{
-    path->depth--;
-    if (path->depth)
-        path->has_key[path->depth - 1] = true;
-    if (path->has_key[path->depth])
-        return true;
-    if (tag_is_private(path->tags[path->depth])) {
-        find->answer.has_unsupported = true;
-        return true;
-    }
-    return search_add_key(find->search, path->tags, path->depth + 1, slice_of(NULL, 0), err);
-}
-
-static bool open_item(struct key_path *path, struct error *err)
-{
-    bool *has_item = &path->has_item[path->depth - 1];
-    if (*has_item)
-        return error_set_tag(err, ERROR_MISMATCH, path->tags[path->depth - 1],
-                             "sequence key with more than one item");
-    *has_item = true;
+    struct find *find = context;
+    *is_key = true;
+    if (!tag_is_private(path[depth - 1]))
+        return search_add_key(find->search, path, depth, slice_of(NULL, 0), err);
+    find->answer.has_unsupported = true;
     return true;
 }
 
 static bool add_keys(struct find *find, struct error *err)
 {
-    struct walk walk = dataset_walk(find->identifier.dataset);
-    struct key_path path = { .depth = 0 };
-    struct element element;
-    for (bool ok = true; ok;) {
-        switch (walk_next(&walk, &element)) {
-        case WALK_END:
-            return !walk.broken || error_set(err, ERROR_MISMATCH, "the identifier is broken");
-        case WALK_ELEMENT:
-            ok = add_key(find, &path, &element, err);
-            break;
-        case WALK_SEQUENCE:
-            ok = open_sequence(&path, element.tag, err);
-            break;
-        case WALK_SEQUENCE_END:
-            ok = close_sequence(find, &path, err);
-            break;
-        case WALK_ITEM:
-            ok = open_item(&path, err);
-            break;
-        case WALK_ITEM_END:
-            break;
-        }
-    }
-    return false;
+    const struct key_visitor visitor = { find, SEARCH_DEPTH, add_key, add_sequence };
+    return identifier_keys(find->identifier.dataset, &visitor, err);
 }
 
 static bool next_match(void *context, const struct dataset **match, struct error *err)
