@@ -10,7 +10,7 @@
 #include "dicom/encode.h"
 #include "worklist/workitem_tags.h"
 
-enum { NOTICE_VERSION = 1, FORGET_MAX = 1000 };
+enum { NOTICE_VERSION = 1, FORGET_MAX = 200 /* in a turn */ };
 
 bool notice_read(const struct object *object, struct notice *notice, struct error *err)
 {
@@ -129,7 +129,7 @@ bool notice_write_status(struct turn *turn, const char *status, struct error *er
 }
 
 /* The keys of the first of them, one after the other with their NULs. */
-static bool gather(struct worklist *worklist, uint64_t up_to, struct buffer *keys,
+static bool gather(struct worklist *worklist, uint64_t up_to, struct buffer *keys, size_t *count,
                    struct error *err)
 {
     const struct object_range range = { .kind = OBJECT_NOTICE, .shelf = OBJECT_LIVE };
@@ -137,7 +137,7 @@ static bool gather(struct worklist *worklist, uint64_t up_to, struct buffer *key
     struct object object = object_init();
     bool found = false;
     bool ok = object_walk_open(worklist, &range, &walk, err);
-    for (size_t i = 0; ok && i < FORGET_MAX; i++) {
+    for (*count = 0; ok && *count < FORGET_MAX; ++*count) {
         ok = object_walk_next(walk, &object, &found, err);
         if (!ok || !found || object.revision > up_to)
             break;
@@ -148,12 +148,13 @@ static bool gather(struct worklist *worklist, uint64_t up_to, struct buffer *key
     return ok;
 }
 
-bool notices_forget(struct worklist *worklist, uint64_t up_to, struct error *err)
+/* In one turn, which is short: *count tells how many. */
+static bool forget_some(struct worklist *worklist, uint64_t up_to, size_t *count, struct error *err)
 {
     struct buffer keys = buffer_up_to(FORGET_MAX * OBJECT_KEY_SIZE);
     struct turn *turn = NULL;
     bool found = false;
-    bool ok = gather(worklist, up_to, &keys, err);
+    bool ok = gather(worklist, up_to, &keys, count, err);
     if (!ok || !keys.size)
         goto out;
     ok = turn_open(worklist, &turn, err);
@@ -164,4 +165,13 @@ out:
     turn_close(turn);
     buffer_release(&keys);
     return ok;
+}
+
+bool notices_forget(struct worklist *worklist, uint64_t up_to, struct error *err)
+{
+    size_t count = FORGET_MAX;
+    while (count == FORGET_MAX)
+        if (!forget_some(worklist, up_to, &count, err))
+            return false;
+    return true;
 }

@@ -80,7 +80,7 @@ static bool unsubscribe(struct fixture *fixture, const char *who, const char *ui
 /* What a subscriber hears by now and takes, "1 1.2.3.4 SCHEDULED;..." */
 static const char *hear(struct fixture *fixture, const char *who)
 {
-    static char text[4096];
+    static char text[64 << 10];
     struct event_follower *follower = NULL;
     struct workitem_heard heard = { .type = 0 };
     struct error err;
@@ -423,5 +423,28 @@ TEST(UPS_07_items_are_found_by_their_uids)
     CHECK_INT(count, 2);
     search_free(search);
     object_release(&object);
+    fixture_close(&fixture);
+}
+
+TEST(UPS_09_events_that_all_have_heard_are_forgotten_however_many_there_are)
+{
+    struct fixture fixture;
+    struct error err;
+    fixture_open(&fixture, true);
+    create(&fixture, NEW_ITEM, UID);
+    subscribe(&fixture, WATCHER, UID, false, NULL);
+    subscribe(&fixture, "w\\SLOW", UID, false, NULL);
+    for (int i = 0; i < 450; i++)
+        set(&fixture, i % 2 ? "00404041 READY\n" : "00404041 UNAVAILABLE\n");
+    const struct object_range range = { .kind = OBJECT_NOTICE, .shelf = OBJECT_LIVE };
+    size_t count = 0;
+    hear(&fixture, WATCHER);
+    CHECK_OK(events_tidy(fixture.worklist, &err), err);
+    CHECK_OK(object_walk_count(fixture.worklist, &range, 1000, &count, &err), err);
+    CHECK(count >= 450);
+    hear(&fixture, "w\\SLOW");
+    CHECK_OK(events_tidy(fixture.worklist, &err), err);
+    CHECK_OK(object_walk_count(fixture.worklist, &range, 1000, &count, &err), err);
+    CHECK_INT(count, 0);
     fixture_close(&fixture);
 }
