@@ -270,7 +270,7 @@ def test_SCM_06_unreachable_or_unwilling_is_tried_again_and_survives_a_restart(s
     deadline = time.monotonic() + 10
     while "commitment not reported" not in server.log() and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert f"commitment not reported transaction={transaction} requester=REQUESTER" in server.log()
+    assert f"commitment not reported transaction={transaction} requester=\"REQUESTER\"" in server.log()
     server.kill()
     server.start()
     # first it answers with an error, twice
