@@ -309,6 +309,7 @@ def test_FHIR_04_a_conflict_is_read_again(cast, proxy, fhir, status):
     ds = make()
     store(server, ds)
     cast_study(fhir, ds)
+    idle(server)
     assert [e.status for e in proxy.transactions()] == [status, status, status, 200]
     # Everything was read again before each try.
     assert len([e for e in proxy.exchanges if "/ImagingStudy?" in e.path]) >= 4

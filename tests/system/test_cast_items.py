@@ -30,18 +30,20 @@ def test_FHIR_01_what_is_refused_in_one_entry_is_written_in_none(cast, proxy, fh
     server = cast()
     ds = make()
 
-    def spoil(exchange):
-        if exchange.is_transaction:
-            exchange.body = exchange.body.replace(b'"resourceType":"ImagingStudy"', b'"resourceType":"ImagingStudx"')
+    def spoil(handler, exchange):
+        whole = exchange.body
+        exchange.body = whole.replace(b'"resourceType":"ImagingStudy"', b'"resourceType":"ImagingStudx"')
+        handler.reply(exchange, *handler.pass_on(exchange))
+        exchange.body = whole  # that is what was sent
 
     own = f"{PATIENT_SYSTEM}/endpoint|wado-rs:http://127.0.0.1:{server.http_port}/dicomweb"
     before = len(search(fhir, "Endpoint", own))  # a FHIR server that runs for long may know the port
-    proxy.before.append(spoil)
+    proxy.fault(spoil, times=-1, when=is_transaction)
     store(server, ds)
     wait_for(lambda: metric(server, "cast_parked") == 1)
     assert not patients(fhir, ds) and not studies(fhir, ds)
     assert len(search(fhir, "Endpoint", own)) == before
-    proxy.before.clear()
+    proxy.heal()
     assert requests.post(server.url + "/operations", json={"type": "cast-replay"}, timeout=60).status_code == 202
     cast_study(fhir, ds)
     assert len(patients(fhir, ds)) == 1
