@@ -108,7 +108,7 @@ static void serve(struct request *request, struct channel *channel)
         channel_close(channel, WEBSOCKET_POLICY, "events cannot be heard now");
     else if (!hear(request, channel, dicomweb->worklist, hearing, follower, &err))
         channel_close(channel, WEBSOCKET_INTERNAL_ERROR, "");
-    log_info("dicomweb: events are no longer heard subscriber=%s why=\"%s\"", subscriber + 2,
+    log_info("dicomweb: events are no longer heard subscriber=\"%s\" why=\"%s\"", subscriber + 2,
              err.code == ERROR_NONE ? "" : err.message);
     event_follower_close(follower);
     hearing_close(hearing);

@@ -190,11 +190,11 @@ static bool conclude(struct receiver *receiver, struct waiting *waiting, uint16_
                     status == STATUS_DUPLICATE_INSTANCE;
     if (is_taken) {
         metric_add(METRIC_AVAILABILITY_SENT, count > 0);
-        log_info("dimse: availability told to=%s study=%s instances=%zu", receiver->to,
+        log_info("dimse: availability told to=\"%s\" study=%s instances=%zu", receiver->to,
                  waiting->study, count);
         return true;
     }
-    log_warn("dimse: availability refused to=%s study=%s status=%04X attempts=%u", receiver->to,
+    log_warn("dimse: availability refused to=\"%s\" study=%s status=%04X attempts=%u", receiver->to,
              waiting->study, status, waiting->attempts + 1);
     return ++waiting->attempts >= ATTEMPTS;
 }
@@ -231,7 +231,7 @@ static void work(struct receiver *receiver, const struct dimse_options *options)
         return;
     if (!tell(receiver, options, waiting, &status, &count, &err)) {
         if (!is_stopping(receiver->availability))
-            log_warn("dimse: availability waits to=%s studies=%zu why=\"%s\"", receiver->to,
+            log_warn("dimse: availability waits to=\"%s\" studies=%zu why=\"%s\"", receiver->to,
                      receiver->waiting_count, err.message);
         back_off(receiver, options);
         return;
@@ -255,7 +255,7 @@ static void *run(void *context)
             if (read_feed(receiver, &err))
                 work(receiver, &configuration->options);
             if (err.code != ERROR_NONE || !save(receiver, &err))
-                log_error("dimse: availability to=%s why=\"%s\"", receiver->to, err.message);
+                log_error("dimse: availability to=\"%s\" why=\"%s\"", receiver->to, err.message);
         }
         configuration_release(configuration);
         changes_wait(availability->archive, receiver->read, LOOK_MS);

@@ -134,7 +134,7 @@ static bool send_event(struct receiver *receiver, const struct workitem_heard *h
                        err) &&
          message_drain(&answer, err);
     if (ok && answer.command.status != STATUS_SUCCESS && !status_is_warning(answer.command.status))
-        log_warn("dimse: event refused subscriber=%s type=%u instance=%s status=%04X",
+        log_warn("dimse: event refused subscriber=\"%s\" type=%u instance=%s status=%04X",
                  title_of(receiver), heard->type, heard->uid, answer.command.status);
 out:
     buffer_release(&bytes);
@@ -206,7 +206,7 @@ static void *run_receiver(void *context)
             hang_up(receiver);
             if (is_over(receiver) || atomic_load(&receiver->delivery->draining))
                 break;
-            log_warn("dimse: event not delivered subscriber=%s attempts=%u why=\"%s\"",
+            log_warn("dimse: event not delivered subscriber=\"%s\" attempts=%u why=\"%s\"",
                      title_of(receiver), receiver->pauses + 1, err.message);
             back_off(receiver, retry_ms);
             continue;

@@ -171,7 +171,7 @@ def test_IAN_01_who_is_down_is_told_later_over_a_restart(start_server):
     with Listener(port, statuses=[0x0110]) as listener:
         told = listener.wait(2)
         assert [one.StudyInstanceUID for one in told] == [ds.StudyInstanceUID] * 2
-    assert "availability refused to=LISTENER" in daemon.log()
+    assert 'availability refused to="LISTENER"' in daemon.log()
 
 
 def test_IAN_02_what_is_deleted_is_unavailable(start_server):
