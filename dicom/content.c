@@ -218,7 +218,7 @@ const struct dataset *content_item(const struct content_tree *tree, size_t node)
 
 void content_path(const struct content_tree *tree, size_t node, char path[CONTENT_PATH_SIZE])
 {
-    unsigned numbers[DATASET_MAX_DEPTH];
+    unsigned numbers[DATASET_MAX_DEPTH] = { 0 }; /* cppcheck does not see what the loops share */
     size_t depth = 0, used = 0;
     for (; node && depth < DATASET_MAX_DEPTH; node = tree->nodes[node].parent)
         numbers[depth++] = tree->nodes[node].number;
