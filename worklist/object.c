@@ -112,10 +112,13 @@ static bool link_next(struct slice *links, char *index, struct slice *value)
 bool object_linked(const struct object *object, char index, size_t number, struct slice *value)
 {
     struct slice links = buffer_slice(&object->links);
+    struct slice present_value;
     char present;
-    while (link_next(&links, &present, value)) {
-        if (present == index && number-- == 0)
+    while (link_next(&links, &present, &present_value)) {
+        if (present == index && number-- == 0) {
+            *value = present_value;
             return true;
+        }
     }
     return false;
 }

@@ -80,7 +80,7 @@ bool object_dataset(const struct object *object, struct dataset **out, struct er
  * value that is too long, or too many. An empty value is left out. */
 bool object_link(struct object *object, char index, struct slice value, struct error *err);
 void object_unlink(struct object *object, char index); /* all of this index */
-/* By number from 0; false when there is none. Borrowed. */
+/* By number from 0; false when there is none, and `value` stays as it was. Borrowed. */
 bool object_linked(const struct object *object, char index, size_t number, struct slice *value);
 bool object_is_linked(const struct object *object, char index, struct slice value);
 

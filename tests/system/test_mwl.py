@@ -379,6 +379,25 @@ def test_order_over_http_is_seen_changed_and_taken_away(server):
     assert requests.delete(url(server, made["key"]), timeout=30).status_code == 404
 
 
+def test_change_over_http_keeps_orders_without_numbers_of_one_patient_apart(server):
+    """An order that is known by its accession number alone gets no placer's or filler's number by a PUT, so two of one patient stay two."""
+    first, second = entry(), entry()
+    second.PatientID = first.PatientID
+    keys = [order(server, ds)["key"] for ds in (first, second)]
+    for key, description in zip(keys, ("knee", "hip")):
+        change = Dataset()
+        change.RequestedProcedureDescription = description
+        answer = requests.put(url(server, key), data=change.to_json(),
+                              headers={"Content-Type": "application/dicom+json"}, timeout=30)
+        assert answer.status_code == 200, answer.text
+        assert answer.json()["key"] == key
+        assert "placerOrderNumbers" not in answer.json() and "fillerOrderNumbers" not in answer.json()
+    for key, ds, description in zip(keys, (first, second), ("knee", "hip")):
+        now = Dataset.from_json(requests.get(url(server, key), headers=JSON, timeout=30).json())
+        assert (now.AccessionNumber, now.RequestedProcedureDescription) == (ds.AccessionNumber, description)
+        assert not now.get("PlacerOrderNumberImagingServiceRequest") and not now.get("FillerOrderNumberImagingServiceRequest")
+
+
 def test_order_over_http_list_by_attributes_and_pages(server, day):
     params = {"ScheduledStationAETitle": day["ae"], "ScheduledProcedureStepStartDate": "20300501-20300502"}
     answer = requests.get(url(server), params=params, timeout=30).json()
