@@ -108,23 +108,43 @@ static bool tell(struct archive *archive, struct transaction *transaction,
     return ok;
 }
 
+/* Does the chain of merges of `from` come by another patient? */
+static bool chain_passes(struct archive *archive, struct transaction *transaction,
+                         const struct patient_identifier *from,
+                         const struct patient_identifier *patient, bool *passes, struct error *err)
+{
+    struct patient_state at = patient_state_init();
+    bool found;
+    bool ok = patient_state_get(archive, transaction, from, &at, &found, err);
+    *passes = false;
+    for (int i = 0; ok && !*passes && patient_state_is_merged(&at); i++) {
+        struct patient_state next = patient_state_init();
+        const struct patient_identifier survivor = { buffer_slice(&at.survivor_id),
+                                                     buffer_slice(&at.survivor_issuer) };
+        *passes = is_same(&survivor, patient);
+        ok = (i < PATIENT_CHAIN_MAX ||
+              error_set(err, ERROR_LIMIT, "a chain of more than %d merges", PATIENT_CHAIN_MAX)) &&
+             patient_state_get(archive, transaction, &survivor, &next, &found, err);
+        patient_state_release(&at);
+        at = next;
+    }
+    patient_state_release(&at);
+    return ok;
+}
+
 /* A merge that was the other way round before is taken back, so that no chain comes back to where
  * it began. */
 static bool open_circle(struct archive *archive, struct transaction *transaction,
                         const struct patient_change *change, bool *stale, struct error *err)
 {
     struct patient_state survivor = patient_state_init();
-    struct patient_state end = patient_state_init();
-    bool found, merged = false;
+    bool found, circle = false;
     *stale = false;
     bool ok = patient_state_get(archive, transaction, &change->survivor, &survivor, &found, err) &&
-              patient_state_get(archive, transaction, &change->survivor, &end, &found, err) &&
-              patient_state_follow(archive, transaction, &end, &merged, err);
-    if (ok && merged) {
-        const struct patient_identifier last = { buffer_slice(&end.id), buffer_slice(&end.issuer) };
-        bool circle = is_same(&last, &change->patient);
-        *stale = circle && survivor.merged_at_ms > change->at_ms;
-        if (circle && !*stale) {
+              chain_passes(archive, transaction, &change->survivor, &change->patient, &circle, err);
+    if (ok && circle) {
+        *stale = survivor.merged_at_ms > change->at_ms;
+        if (!*stale) {
             buffer_clear(&survivor.survivor_id);
             buffer_clear(&survivor.survivor_issuer);
             survivor.merged_at_ms = change->at_ms;
@@ -132,7 +152,6 @@ static bool open_circle(struct archive *archive, struct transaction *transaction
         }
     }
     patient_state_release(&survivor);
-    patient_state_release(&end);
     return ok;
 }
 
@@ -191,6 +210,40 @@ bool patients_change(struct archive *archive, const struct patient_change *chang
     transaction_close(transaction);
     if (ok && *outcome == PATIENT_CHANGED)
         patients_wake(archive);
+    return ok;
+}
+
+static bool separate(struct archive *archive, struct transaction *transaction,
+                     const struct patient_identifier *patient, int64_t at_ms,
+                     enum patient_outcome *outcome, struct error *err)
+{
+    struct patient_state state = patient_state_init();
+    bool found;
+    bool ok = patient_state_get(archive, transaction, patient, &state, &found, err);
+    *outcome = PATIENT_SAME;
+    if (ok && patient_state_is_merged(&state))
+        *outcome = state.merged_at_ms > at_ms ? PATIENT_STALE : PATIENT_CHANGED;
+    if (*outcome == PATIENT_CHANGED) {
+        buffer_clear(&state.survivor_id);
+        buffer_clear(&state.survivor_issuer);
+        state.merged_at_ms = at_ms;
+        ok = patient_state_put(archive, transaction, &state, err);
+    }
+    patient_state_release(&state);
+    return ok;
+}
+
+bool patients_separate(struct archive *archive, const struct patient_identifier *patient,
+                       int64_t at_ms, enum patient_outcome *outcome, struct error *err)
+{
+    struct transaction *transaction = NULL;
+    const struct patient_change only = { .patient = trimmed(*patient) };
+    *outcome = PATIENT_SAME;
+    if (!check(&only, err) || !transaction_open(archive->storage, &transaction, err))
+        return false;
+    bool ok = separate(archive, transaction, &only.patient, at_ms, outcome, err) &&
+              (*outcome == PATIENT_STALE || transaction_commit(transaction, err));
+    transaction_close(transaction);
     return ok;
 }
 

@@ -45,6 +45,12 @@ enum patient_outcome {
 bool patients_change(struct archive *archive, const struct patient_change *change,
                      enum patient_outcome *outcome, struct error *err);
 
+/* A merge was a mistake (ADT^A37): what comes of this patient from now on is its own again. What
+ * was amended already stays as it is. PATIENT_SAME when it was not merged; PATIENT_STALE when it
+ * was merged later. Durable when it returns. */
+bool patients_separate(struct archive *archive, const struct patient_identifier *patient,
+                       int64_t at_ms, enum patient_outcome *outcome, struct error *err);
+
 /* Whom this patient was merged into, at the end of the chain: fills `id` and `issuer` (cleared
  * first). *merged false: nobody, and they stay empty. */
 struct buffer;

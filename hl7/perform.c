@@ -41,7 +41,8 @@ static bool perform(struct archive *archive, struct worklist *worklist, const st
         return hl7_perform_merge(worklist, plan, action, err) &&
                hl7_tell_archive(archive, plan, action, err);
     case HL7_DO_UNMERGE:
-        return hl7_perform_unmerge(worklist, plan, action, err);
+        return hl7_perform_unmerge(worklist, plan, action, err) &&
+               hl7_separate_in_archive(archive, plan, action, err);
     case HL7_DO_REPORT:
         return hl7_store_report(archive, worklist, message, action, err);
     }

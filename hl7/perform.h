@@ -30,6 +30,8 @@ bool hl7_find_ordered_study(struct worklist *worklist, const struct hl7_action *
 
 bool hl7_tell_archive(struct archive *archive, const struct hl7_plan *plan,
                       const struct hl7_action *action, struct error *err);
+bool hl7_separate_in_archive(struct archive *archive, const struct hl7_plan *plan,
+                             const struct hl7_action *action, struct error *err);
 bool hl7_store_report(struct archive *archive, struct worklist *worklist,
                       const struct hl7_message *message, const struct hl7_action *action,
                       struct error *err);

@@ -37,6 +37,20 @@ bool hl7_tell_archive(struct archive *archive, const struct hl7_plan *plan,
     return patients_change(archive, &change, &outcome, err);
 }
 
+bool hl7_separate_in_archive(struct archive *archive, const struct hl7_plan *plan,
+                             const struct hl7_action *action, struct error *err)
+{
+    const struct hl7_person *persons[] = { &action->person, &action->gone };
+    bool ok = true;
+    for (size_t i = 0; ok && i < 2; i++) {
+        const struct patient_identifier patient = { slice_text(persons[i]->id),
+                                                    slice_text(persons[i]->issuer) };
+        enum patient_outcome outcome;
+        ok = patients_separate(archive, &patient, plan->message_us / 1000, &outcome, err);
+    }
+    return ok;
+}
+
 /* Reports. */
 
 /* What the archive has of the study that a key names: its UID, and what the report must agree with.

@@ -255,6 +255,64 @@ TEST(HOS_47_a_merge_back_takes_the_first_one_back_and_one_into_itself_is_refused
     fixture_close(&fixture);
 }
 
+/* B was merged on since A came to it: who survives then is merged into A, and nothing goes round.
+ */
+TEST(HOS_47_a_merge_into_one_of_its_own_chain_leaves_no_circle)
+{
+    struct fixture fixture;
+    struct error err = { 0 };
+    struct object late = object_of("1.2", "1.2.1", "1.2.1.1", "B", "UNKNOWN^TRAUMA");
+    fixture_open(&fixture, true);
+    store(&fixture, &ct);
+    CHECK_INT(change(&fixture, "B", "", "C", "", 1000), PATIENT_CHANGED);
+    CHECK_INT(change(&fixture, "TEMP1", "", "B", "", 2000), PATIENT_CHANGED);
+    CHECK_INT(change(&fixture, "B", "", "TEMP1", "", 1500), PATIENT_STALE);
+    CHECK_INT(change(&fixture, "B", "", "TEMP1", "", 3000), PATIENT_CHANGED);
+    store(&fixture, &late);
+    settle(&fixture);
+    CHECK_TEXT(studies_of(&fixture, "TEMP1"), "1.1,1.2");
+    struct buffer id = buffer_up_to(100), issuer = buffer_up_to(100);
+    const struct patient_identifier patient = { slice_text("B"), slice_text("") };
+    bool merged;
+    CHECK_OK(patients_survivor(fixture.archive, &patient, &id, &issuer, &merged, &err), err);
+    CHECK(merged && slice_equal(buffer_slice(&id), slice_text("TEMP1")));
+    buffer_release(&id);
+    buffer_release(&issuer);
+    fixture_close(&fixture);
+}
+
+static enum patient_outcome separate(struct fixture *fixture, const char *id, int64_t at_ms)
+{
+    struct error err = { 0 };
+    enum patient_outcome outcome;
+    const struct patient_identifier patient = { slice_text(id), slice_text("") };
+    CHECK_OK(patients_separate(fixture->archive, &patient, at_ms, &outcome, &err), err);
+    return outcome;
+}
+
+TEST(HL7_11_what_comes_of_a_patient_after_the_merge_was_undone_is_its_own)
+{
+    struct fixture fixture;
+    struct object late = object_of("1.2", "1.2.1", "1.2.1.1", "TEMP1", "DOE^GONE");
+    fixture_open(&fixture, true);
+    store(&fixture, &ct);
+    CHECK_INT(separate(&fixture, "TEMP1", 500), PATIENT_SAME);
+    CHECK_INT(change(&fixture, "TEMP1", "", "B", "ROE^STAYS", 1000), PATIENT_CHANGED);
+    CHECK_INT(settle(&fixture), 1);
+    CHECK_INT(separate(&fixture, "TEMP1", 900), PATIENT_STALE);
+    CHECK_INT(separate(&fixture, "TEMP1", 2000), PATIENT_CHANGED);
+    CHECK_INT(separate(&fixture, "TEMP1", 2000), PATIENT_SAME);
+    store(&fixture, &late);
+    CHECK_INT(settle(&fixture), 0);
+    CHECK_TEXT(studies_of(&fixture, "TEMP1"), "1.2");
+    CHECK_TEXT(name_in(&fixture, "1.2"), "DOE^GONE");
+    CHECK_TEXT(studies_of(&fixture, "B"), "1.1"); /* as it was amended */
+    /* The merge, heard late, is older. */
+    CHECK_INT(change(&fixture, "TEMP1", "", "B", "", 1000), PATIENT_STALE);
+    CHECK_INT(settle(&fixture), 0);
+    fixture_close(&fixture);
+}
+
 TEST(HL7_07_one_number_of_two_authorities_stays_two_patients)
 {
     struct fixture fixture;

@@ -305,6 +305,20 @@ def test_patients_that_were_merged_by_mistake_are_two_again(site):
     assert worklist(site, PatientID=survivor) == []
 
 
+def test_images_after_a_merge_was_undone_are_not_the_other_patients(site):
+    gone, survivor, fence = unique("P"), unique("P"), unique("P")
+    with Sender(site.hl7_port) as sender:
+        accepted(sender.send(orm(unique("O"), patient=pid(gone, "DOE^GONE"), at=stamp(-60))))
+        accepted(sender.send(msh("ADT^A40", at=stamp(-40)) + pid(survivor, "DOE^STAYS") + f"MRG|{gone}^^^HOSP\r"))
+        accepted(sender.send(msh("ADT^A37", at=stamp(-20)) + pid(survivor, "DOE^STAYS") + pid(gone, "DOE^GONE")))
+        web.store(site, web.make(PatientID=gone, IssuerOfPatientID="HOSP", PatientName="DOE^GONE", study="1.2.99.1"))
+        # Studies are worked off by their UIDs: when this one has changed, the other one was looked at.
+        accepted(sender.send(adt("A08", pid(fence, "ROE^NEW"))))
+        web.store(site, web.make(PatientID=fence, IssuerOfPatientID="HOSP", PatientName="ROE^OLD", study="2.99.9"))
+    assert eventually(lambda: found(site, fence)[0]["00100010"]["Value"][0]["Alphabetic"] == "ROE^NEW")
+    assert found(site, gone) and not found(site, survivor)
+
+
 def test_HL7_07_the_same_number_of_two_authorities_is_two_patients(site):
     number = unique("P")
     with Sender(site.hl7_port) as sender:
