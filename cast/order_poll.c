@@ -37,6 +37,9 @@ enum {
     LINK_SIZE = 4096,
 };
 
+/* That a clock may be ahead of ours. */
+#define AHEAD_US ((int64_t)24 * 60 * 60 * 1000000)
+
 struct order_poll {
     struct archive *archive;
     struct worklist *worklist;
@@ -50,6 +53,12 @@ struct order_poll {
     bool away;     /* the server did not answer: said once */
     bool no_plans; /* it has no Appointments */
 };
+
+/* Of a clock that is far ahead: nothing that comes later would be heard. */
+static bool is_far_ahead(int64_t at_us)
+{
+    return at_us > clock_unix_us() + AHEAD_US;
+}
 
 /* One order. */
 
@@ -80,7 +89,7 @@ bool order_apply(struct worklist *worklist, const struct service_request_parts *
         .placer = request->placer,
         .filler = request->filler,
         .source = "fhir",
-        .message_us = request->message_us,
+        .message_us = is_far_ahead(request->message_us) ? 0 : request->message_us,
         .status = request->status,
         .steps = steps,
         .step_count = entry ? 1 : 0,
@@ -199,7 +208,7 @@ static bool take_page(struct order_poll *poll, const struct query *query, const 
             !take_request(poll, entries, resource, err))
             return false;
         if (at && json_is_resource(resource, query->type) && strlen(at) < INSTANT_SIZE &&
-            service_request_instant(at, &at_us) && at_us > latest_us) {
+            service_request_instant(at, &at_us) && at_us > latest_us && !is_far_ahead(at_us)) {
             latest_us = at_us;
             snprintf(newest, INSTANT_SIZE, "%s", at);
         }
@@ -261,12 +270,15 @@ static bool load_since(struct order_poll *poll, const struct query *query, char 
                        struct error *err)
 {
     struct buffer value = buffer_up_to(INSTANT_SIZE);
+    int64_t at_us;
     bool found;
     since[0] = '\0';
     bool ok = follower_get(poll->archive, FOLLOWER, query->type, &value, &found, err);
     if (ok && found && value.size < INSTANT_SIZE) {
         memcpy(since, value.data, value.size);
         since[value.size] = '\0';
+        if (service_request_instant(since, &at_us) && is_far_ahead(at_us))
+            since[0] = '\0';
     }
     buffer_release(&value);
     return ok;

@@ -1,7 +1,12 @@
 # SPDX-License-Identifier: MIT
 """Orders that a real FHIR server holds become entries of the worklist: ServiceRequest, Patient, Appointment."""
+import contextlib
+import datetime
+import http.server
 import json
+import threading
 import time
+import urllib.parse
 
 import fhir_proxy
 import pytest
@@ -169,3 +174,55 @@ def test_what_is_posted_and_is_no_order_is_refused_with_the_reason(server):
         assert answer.status_code == status, (answer.status_code, answer.text)
         assert answer.json()["resourceType"] == "OperationOutcome"
         assert "Postma" not in answer.text
+
+
+def test_an_order_of_a_clock_that_is_far_ahead_can_be_revoked_all_the_same(server):
+    number, body = posted()
+    post(server, {**body, "meta": {"lastUpdated": "2999-01-01T00:00:00Z"}})
+    assert len(worklist(server, AccessionNumber="A" + number)) == 1
+    post(server, {**body, "status": "revoked"})
+    assert not worklist(server, AccessionNumber="A" + number)
+
+
+@contextlib.contextmanager
+def ordering_system(orders):
+    """A FHIR server of our own, whose times are as we like: the address, and what was asked for."""
+    asked = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            url = urllib.parse.urlsplit(self.path)
+            since = urllib.parse.parse_qs(url.query).get("_lastUpdated", ["ge"])[0][2:]
+            is_search = url.path.endswith("/ServiceRequest")
+            if is_search:
+                asked.append(since)
+            found = [o for o in orders if is_search and o["meta"]["lastUpdated"] >= since]
+            body = json.dumps({"resourceType": "Bundle", "entry": [{"resource": o} for o in found]}).encode()
+            self.send_response(200)
+            self.send_header("Content-Type", "application/fhir+json")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as system:
+        threading.Thread(target=system.serve_forever, daemon=True).start()
+        try:
+            yield f"http://127.0.0.1:{system.server_port}/fhir", asked
+        finally:
+            system.shutdown()
+
+
+def test_one_order_of_a_clock_that_is_far_ahead_does_not_hide_those_that_come(start_server):
+    (first, ahead), (second, later) = posted(), posted()
+    orders = [{**ahead, "id": "ahead", "meta": {"lastUpdated": "2999-01-01T00:00:00Z"}}]
+    with ordering_system(orders) as (url, asked):
+        server = start_server({"fhir": {"url": url, "orders": {"everySeconds": 0.2}}})
+        wait_for(lambda: worklist(server, AccessionNumber="A" + first))
+        now = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+        orders.append({**later, "id": "later", "meta": {"lastUpdated": now}})
+        wait_for(lambda: worklist(server, AccessionNumber="A" + second))
+        wait_for(lambda: now in asked)
+        server.stop()
