@@ -120,6 +120,7 @@ struct object_range {
     bool prefix;        /* all values that begin with `value` */
     const char *first;  /* "YYYYMMDD[HHMMSS]" or NULL: not before; both included, "20260102" as */
     const char *last;   /* `last` means all of that day. Objects without a date are outside. */
+    const char *after;  /* of one value, and a kind without a date: the keys behind this one */
 };
 
 struct object_walk;

@@ -259,12 +259,12 @@ bool subscriber_next(struct worklist *worklist, enum subscriber_door door, const
     const struct object_range range = { .kind = OBJECT_SUBSCRIPTION,
                                         .shelf = OBJECT_DONE,
                                         .index = BY_DOOR,
-                                        .value = slice_of(name, sizeof(name)) };
+                                        .value = slice_of(name, sizeof(name)),
+                                        .after = after };
     struct object_walk *walk = NULL;
     const char *key = NULL;
-    bool ok = object_walk_open(worklist, &range, &walk, err);
-    while (ok && (ok = object_walk_next_key(walk, &key, err)) && key && strcmp(key, after) <= 0)
-        continue;
+    bool ok = object_walk_open(worklist, &range, &walk, err) &&
+              object_walk_next_key(walk, &key, err);
     *found = ok && key;
     if (*found)
         snprintf(subscriber, SUBSCRIBER_SIZE, "%s", key);
@@ -394,6 +394,26 @@ static bool has_room(struct worklist *worklist, bool *room, struct error *err)
     return ok;
 }
 
+/* Each is matched while an item that somebody wants cancelled has the write turn. */
+static bool has_room_for_filter(struct worklist *worklist, const char *subscriber, bool *room,
+                                struct error *err)
+{
+    const struct object_range range = { .kind = OBJECT_SUBSCRIPTION,
+                                        .shelf = OBJECT_LIVE,
+                                        .index = BY_ITEM,
+                                        .value = slice_text(UID_UPS_FILTERED) };
+    struct object object = object_init();
+    struct subscription own;
+    bool exists = false;
+    size_t count = 0;
+    bool ok = get(worklist, subscriber, UID_UPS_FILTERED, &object, &own, &exists, err) &&
+              (exists ||
+               object_walk_count(worklist, &range, SUBSCRIPTION_FILTERS_MAX, &count, err));
+    *room = count < SUBSCRIPTION_FILTERS_MAX;
+    object_release(&object);
+    return ok;
+}
+
 /* As it is to stand. */
 static bool compose(const char *subscriber, const char *uid, bool lock,
                     const struct dataset *filter, struct object *object, struct error *err)
@@ -465,12 +485,14 @@ bool subscription_add(struct worklist *worklist, const char *subscriber, const c
     bool ok = true;
     if (is_filtered && !check_filter(filter, outcome))
         goto out;
-    ok = has_room(worklist, &room, err) && begin_to_follow(worklist, subscriber, err);
+    ok = has_room(worklist, &room, err);
     if (ok && !room)
         atomic_store(&worklist->subscriptions, -1);
+    if (ok && room && is_filtered)
+        ok = has_room_for_filter(worklist, subscriber, &room, err);
     if (ok && !room)
         ok = error_set(err, ERROR_LIMIT, "there are too many subscriptions");
-    ok = ok && turn_open(worklist, &turn, err) &&
+    ok = ok && begin_to_follow(worklist, subscriber, err) && turn_open(worklist, &turn, err) &&
          (general || turn_get(turn, OBJECT_WORKITEM, uid, &item, &found, err));
     if (ok && (!found || item.state == WORKITEM_GONE)) {
         outcome->code = general ? WORKITEM_OK : WORKITEM_UNKNOWN;

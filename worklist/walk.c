@@ -71,6 +71,12 @@ static void make_bounds(const struct object_range *range, struct object_walk *wa
     else if (exact && walk->last[0])
         bound_add_byte(lower, '0');
     bound_pass(upper);
+    if (exact && range->after) {
+        for (size_t i = 0; i < STAMP_SIZE; i++)
+            bound_add_byte(lower, '~');
+        bound_add(lower, slice_text(range->after));
+        bound_add_byte(lower, 0);
+    }
 }
 
 static void take_stamp(const char *given, char stamp[STAMP_SIZE + 1])

@@ -448,3 +448,51 @@ TEST(UPS_09_events_that_all_have_heard_are_forgotten_however_many_there_are)
     CHECK_INT(count, 0);
     fixture_close(&fixture);
 }
+
+TEST(subscriptions_with_a_filter_are_a_thousand_at_most_and_each_can_be_changed)
+{
+    static const char filter[] = "00741204 READERS\n";
+    struct fixture fixture;
+    struct workitem_outcome outcome;
+    struct error err;
+    char name[SUBSCRIBER_SIZE];
+    fixture_open(&fixture, true);
+    for (int i = 0; i < SUBSCRIPTION_FILTERS_MAX; i++) {
+        snprintf(name, sizeof(name), "w\\S%d", i);
+        CHECK_INT(subscribe(&fixture, name, UID_UPS_FILTERED, false, filter), 0);
+    }
+    CHECK(!subscription_add(fixture.worklist, "w\\MORE", UID_UPS_FILTERED, false,
+                            dataset_of(filter), &outcome, &err));
+    CHECK_INT(err.code, ERROR_LIMIT);
+    CHECK_INT(subscribe(&fixture, "w\\S7", UID_UPS_FILTERED, true, filter), 0);
+    CHECK_INT(subscribe(&fixture, "w\\MORE", UID_UPS_GLOBAL, false, NULL), 0);
+    CHECK(unsubscribe(&fixture, "w\\S7", UID_UPS_FILTERED));
+    CHECK_INT(subscribe(&fixture, "w\\MORE", UID_UPS_FILTERED, false, filter), 0);
+    fixture_close(&fixture);
+}
+
+TEST(subscribers_of_a_door_are_gone_through_one_by_one)
+{
+    static const char *const names[] = { "d\\A", "d\\AA", "d\\B", "w\\A", "w\\C" };
+    struct fixture fixture;
+    struct error err;
+    char next[SUBSCRIBER_SIZE];
+    bool found;
+    fixture_open(&fixture, true);
+    for (int i = 0; i < 5; i++)
+        CHECK_INT(subscribe(&fixture, names[i], UID_UPS_GLOBAL, false, NULL), 0);
+    const char *after = "";
+    for (int i = 0; i < 3; i++) {
+        CHECK_OK(subscriber_next(fixture.worklist, SUBSCRIBER_DIMSE, after, next, &found, &err),
+                 err);
+        CHECK(found);
+        CHECK_TEXT(next, names[i]);
+        after = names[i];
+    }
+    CHECK_OK(subscriber_next(fixture.worklist, SUBSCRIBER_DIMSE, after, next, &found, &err), err);
+    CHECK(!found);
+    CHECK_OK(subscriber_next(fixture.worklist, SUBSCRIBER_WEB, "w\\B", next, &found, &err), err);
+    CHECK(found);
+    CHECK_TEXT(next, "w\\C"); /* behind one that is gone */
+    fixture_close(&fixture);
+}
