@@ -59,6 +59,22 @@ void dataset_body_close(struct request *request, bool complete)
     free(body);
 }
 
+bool dataset_body_wrap(struct buffer *bytes, size_t limit, struct error *err)
+{
+    struct slice rest = buffer_slice(bytes);
+    while (rest.size && memchr(" \t\r\n", rest.data[0], 4))
+        rest = slice_skip(rest, 1);
+    if (!rest.size || rest.data[0] != '{')
+        return true;
+    struct buffer array = buffer_up_to(limit + 2);
+    buffer_append_byte(&array, '[');
+    buffer_append(&array, rest);
+    buffer_append_byte(&array, ']');
+    buffer_release(bytes);
+    *bytes = array;
+    return buffer_check(bytes, "the body", err);
+}
+
 static bool take(struct dataset_body *body, const struct model_dataset *model, struct error *err)
 {
     if (model->error.code != ERROR_NONE) {
@@ -99,6 +115,8 @@ bool dataset_body_read(struct request *request, const struct dataset **dataset, 
         return true;
     if (!body->has_type)
         return error_set(err, ERROR_INVALID, "Content-Type is missing");
+    if (!body->is_xml && !dataset_body_wrap(&body->bytes, DATASET_BODY_SIZE, err))
+        return false;
     struct model_reader *reader = model_reader_new(body->is_xml ? MODEL_XML : MODEL_JSON, &limits);
     bool ok = read_one(body, reader, err);
     model_reader_free(reader);

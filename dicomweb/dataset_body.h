@@ -14,6 +14,10 @@ bool dataset_body_open(struct request *request, struct response *response);
 bool dataset_body_piece(struct request *request, struct slice piece);
 void dataset_body_close(struct request *request, bool complete);
 
+/* JSON that is one data set, not in the array that PS3.18 F.2 wants, as it is answered to people
+ * and written by them: put into one. `limit` is that of the bytes. */
+bool dataset_body_wrap(struct buffer *bytes, size_t limit, struct error *err);
+
 /* The data set, which lives as long as the request; *dataset NULL when there was no body.
  * ERROR_INVALID for anything else than one data set, ERROR_LIMIT. Once. */
 bool dataset_body_read(struct request *request, const struct dataset **dataset, struct error *err);

@@ -14,6 +14,7 @@
 #include "dicom/match.h"
 #include "dicom/model_reader.h"
 #include "dicomweb/attribute_path.h"
+#include "dicomweb/dataset_body.h"
 #include "dicomweb/routes.h"
 #include "http/media_type.h"
 #include "worklist/steps.h"
@@ -110,30 +111,14 @@ static bool read_datasets(struct model_reader *reader, struct worklist_body *bod
     return false;
 }
 
-/* One entry may stand for itself, as it is answered. */
-static bool make_array(struct worklist_body *body, struct error *err)
-{
-    struct slice bytes = buffer_slice(&body->bytes);
-    while (bytes.size && strchr(" \t\r\n", bytes.data[0]))
-        bytes = slice_skip(bytes, 1);
-    if (!bytes.size || bytes.data[0] != '{')
-        return true;
-    struct buffer array = buffer_up_to(BODY_LIMIT + 2);
-    buffer_append_byte(&array, '[');
-    buffer_append(&array, bytes);
-    buffer_append_byte(&array, ']');
-    buffer_release(&body->bytes);
-    body->bytes = array;
-    return buffer_check(&body->bytes, "the body", err);
-}
-
 static bool read_body(struct worklist_body *body, struct error *err)
 {
     const struct transfer_syntax *syntax = transfer_syntax_find(
         slice_text(UID_EXPLICIT_LITTLE_ENDIAN));
     const struct model_limits limits = { .dataset_size = BODY_LIMIT };
     size_t ends[STEPS_MAX];
-    if (!buffer_check(&body->bytes, "the body", err) || !make_array(body, err))
+    if (!buffer_check(&body->bytes, "the body", err) ||
+        !dataset_body_wrap(&body->bytes, BODY_LIMIT, err))
         return false;
     struct model_reader *reader = model_reader_new(MODEL_JSON, &limits);
     bool ok = read_datasets(reader, body, ends, err);

@@ -143,6 +143,10 @@ def test_UPR_01_an_item_is_created_and_where_it_is_is_told(web):
         assert web.send("POST", "/workitems", ds).status_code == 400
     for body in (b"", b"[", b"[]", b"[{},{}]", b'[{"00741204":{"vr":"LO","Value":[{}]}}]'):
         assert web.send("POST", "/workitems", data=body, headers=TYPE).status_code == 400
+    for body in (b"{}", b"\0{}", b"{},{}"):
+        assert web.send("POST", "/workitems", data=body, headers=TYPE).status_code == 400
+    alone = web.send("POST", "/workitems", data=b"\n " + item().to_json().encode(), headers=TYPE)
+    assert alone.status_code == 201, "a data set that is in no array is taken too"
     assert web.send("POST", "/workitems?not-a-uid", item()).status_code == 400
     assert web.send("POST", "/workitems", data=b"x", headers={"Content-Type": "text/plain"}).status_code == 415
 
