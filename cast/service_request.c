@@ -609,7 +609,9 @@ bool service_request_read(const struct service_request_parts *parts,
     if (!patient && !is_new)
         return true; /* its numbers are enough */
     if (!patient)
-        return error_set(err, ERROR_INVALID, "ServiceRequest.subject: no Patient that can be read");
+        return error_set(err, ERROR_INVALID,
+                         "ServiceRequest.subject: the Patient is neither contained nor in the "
+                         "Bundle, or cannot be read");
     if (!take_patient(patient, options, &entry, err))
         return false;
     take_when(parts, &entry);

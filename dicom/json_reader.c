@@ -98,7 +98,7 @@ static void begin_attribute(struct json_reader *reader, struct slice key)
     /* A key that is none makes an attribute of group 0000, which is left out. */
     model_builder_begin(builder, is_tag ? tag : 0);
     if (!is_tag)
-        model_builder_fail(builder, "a key is no tag");
+        model_builder_fail(builder, "a key is no tag (8 hexadecimal digits)");
     reader->key = KEY_NONE;
 }
 
@@ -173,7 +173,7 @@ static void misplaced(struct json_reader *reader)
 {
     switch (frame_of(reader)) {
     case FRAME_DOCUMENT:
-        broken(reader, "the document is an array of data sets");
+        broken(reader, "the document is no array of data sets");
         break;
     case FRAME_DATASET:
         model_builder_fail(&reader->base.builder, "an attribute is no object");
@@ -216,7 +216,7 @@ static void take_scalar(struct json_reader *reader, enum model_token kind, struc
 {
     reader->expect = EXPECT_COMMA_OR_END;
     if (!reader->depth) {
-        broken(reader, "the document is an array of data sets");
+        broken(reader, "the document is no array of data sets");
         return;
     }
     enum frame frame = frame_of(reader);
@@ -236,7 +236,7 @@ static void open_object(struct json_reader *reader)
 {
     enum frame frame = reader->depth ? frame_of(reader) : FRAME_SKIPPED_OBJECT;
     if (!reader->depth) {
-        broken(reader, "the document is an array of data sets");
+        broken(reader, "the document is no array of data sets");
     } else if (frame == FRAME_DOCUMENT) {
         open_frame(reader, FRAME_DATASET);
     } else if (frame == FRAME_DATASET) {

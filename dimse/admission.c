@@ -114,14 +114,34 @@ static void note_rejection(struct rejection rejection, const char *address, cons
                    "too many associations");
 }
 
+static const char *reason_text(struct rejection rejection)
+{
+    static const struct {
+        struct rejection rejection;
+        const char *text;
+    } texts[] = {
+        { { 1, 1, 2 }, "the application context is not DICOM's" },
+        { { 1, 1, 3 }, "the calling AE title may not call, or not from there" },
+        { { 1, 1, 7 }, "the called AE title is not ours" },
+        { { 1, 2, 1 }, "the user identity is missing or wrong" },
+        { { 1, 2, 2 }, "the protocol version is not 1" },
+    };
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+        if (is_same(texts[i].rejection, rejection))
+            return texts[i].text;
+    }
+    return rejection.result == 2 ? "too many associations" : "";
+}
+
 void admission_note(struct rejection rejection, const struct sockaddr_storage *address,
                     const char *called_ae, const char *calling_ae)
 {
     char text[TRANSPORT_ADDRESS_SIZE];
     transport_format_address(address, text);
-    log_warn(
-        "dimse: association rejected peer=%s calling_ae=\"%s\" called_ae=\"%s\" result=%u/%u/%u",
-        text, calling_ae, called_ae, rejection.result, rejection.source, rejection.reason);
+    log_warn("dimse: association rejected peer=%s calling_ae=\"%s\" called_ae=\"%s\" "
+             "result=%u/%u/%u why=\"%s\"",
+             text, calling_ae, called_ae, rejection.result, rejection.source, rejection.reason,
+             reason_text(rejection));
     note_rejection(rejection, text, calling_ae);
     metric_add(METRIC_ASSOCIATIONS_REJECTED, 1);
 }

@@ -27,6 +27,8 @@ void session_note_refusal(const struct session *session, const struct message *r
 {
     const struct service_row *row = find_row(request->command.field, request->context->service);
     uint32_t tag = status->offending_element;
+    if (!tag && status->attribute_count) /* the first of the list that DIMSE-N has instead */
+        tag = status->attributes[0];
     log_warn("dimse: request refused operation=%s calling_ae=\"%s\" status=%04X attribute=%04X%04X "
              "reason=\"%s\"",
              row ? row->name : "unknown", association_calling_ae(session->association),

@@ -154,6 +154,18 @@ static void describe(const struct hl7_header *header, char type[24])
     snprintf(type, 24, "%.*s", (int)text.size, (const char *)text.data);
 }
 
+static void note_acceptance(const struct hl7_header *header, const struct hl7_delivery *delivery,
+                            const struct hl7_notes *notes)
+{
+    char type[24];
+    struct slice control_id = slice_take(header->fields[10], 64);
+    describe(header, type);
+    log_debug("hl7: message accepted peer=%s type=\"%s\" control_id=\"%.*s\" bytes=%zu notes=%zu",
+              delivery->peer, type, (int)control_id.size, (const char *)control_id.data,
+              delivery->bytes.size, notes->count);
+    metric_add(METRIC_HL7_ACCEPTED, 1);
+}
+
 static void note_refusal(const struct hl7_header *header, const struct hl7_delivery *delivery,
                          enum hl7_answer answer, const struct hl7_fault *fault)
 {
@@ -184,7 +196,9 @@ enum hl7_received hl7_receive(struct hl7_receiver *receiver,
     struct hl7_notes notes = { .count = 0 };
     struct hl7_fault fault = { .code = HL7_ACCEPTED };
     if (!hl7_header_read(delivery->bytes, &header) || !header.fields[10].size) {
-        log_warn("hl7: unreadable message peer=%s bytes=%zu", delivery->peer, delivery->bytes.size);
+        log_warn(
+            "hl7: unreadable message peer=%s bytes=%zu why=\"no MSH with a control ID (MSH-10)\"",
+            delivery->peer, delivery->bytes.size);
         metric_add(METRIC_HL7_REJECTED, 1);
         return HL7_UNREADABLE;
     }
@@ -200,13 +214,10 @@ enum hl7_received hl7_receive(struct hl7_receiver *receiver,
         fault.is_rejected = true;
     ok = ok && carry_out(receiver, configuration, delivery, &message, &notes, &fault);
     enum hl7_answer answer = append_answers(&header, ok ? NULL : &fault, &notes, true, out);
-    if (ok) {
-        metric_add(METRIC_HL7_ACCEPTED, 1);
-        log_debug("hl7: message accepted peer=%s bytes=%zu notes=%zu", delivery->peer,
-                  delivery->bytes.size, notes.count);
-    } else {
+    if (ok)
+        note_acceptance(&header, delivery, &notes);
+    else
         note_refusal(&header, delivery, answer, &fault);
-    }
     hl7_message_release(&message);
     return ok ? HL7_RECEIVED : HL7_REFUSED;
 }

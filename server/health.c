@@ -116,11 +116,15 @@ static void answer_page(struct request *request, struct response *response)
         "href=\"%s/studies?limit=25&amp;accept=application/json\"><code>%s%s</code></a>"
         "<li>FHIR view: <a href=\"%s/ImagingStudy\"><code>%s%s</code></a>"
         "<li>Change feed: <a href=\"%s/changefeed\"><code>%s%s/changefeed</code></a>"
-        "%s<li><a href=\"/health\">Health</a>, <a href=\"/metrics\">metrics</a></ul>"
+        "<li>Worklist: <a href=\"%s/worklist\"><code>%s%s/worklist</code></a>"
+        "%s<li><a href=\"/health\">Health</a>, <a href=\"/metrics\">metrics</a>"
+        "<li>What there is: <a href=\"/conformance\">DICOM conformance</a>, "
+        "<a href=\"/openapi.json\">OpenAPI</a></ul>"
         "<p>Send a first image: <code>dcmsend -aec %s HOST %d FILE.dcm</code></p></html>\n",
         HOUNSFIELD_VERSION, settings->ae_title, (int)settings->dimse_port,
         settings->dicomweb_prefix, base, settings->dicomweb_prefix, settings->fhir_prefix, base,
         settings->fhir_prefix, settings->dicomweb_prefix, base, settings->dicomweb_prefix,
+        settings->dicomweb_prefix, base, settings->dicomweb_prefix,
         *settings->viewer_directory ? "<li><a href=\"/viewer\">Viewer</a>" : "", settings->ae_title,
         (int)settings->dimse_port);
     response_status(response, 200);

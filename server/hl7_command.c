@@ -167,7 +167,8 @@ static void print_text(const struct hl7_rehearsal *rehearsal)
         printf("note: %s\n", rehearsal->plan->notes.items[i].text);
     if (!rehearsal->plan)
         printf("refused: %d %s\n", (int)rehearsal->fault.code, rehearsal->fault.text);
-    printf("answer %s\n", answer_of(rehearsal, code));
+    const char *answer = answer_of(rehearsal, code);
+    printf("answer %s\n", *answer ? answer : "none");
     print_lines(buffer_slice(&rehearsal->answers));
 }
 

@@ -172,7 +172,7 @@ static const char a_title[] = "an AE title of 1 to 16 characters";
 static const struct flag flags[] = {
     { "--aet", "TITLE", 0, .set = set_aet, .takes = a_title, .help = "our AE title (HOUNSFIELD)" },
     { "--called", "TITLE", 0, .set = set_called, .takes = a_title,
-      .help = "the peer's AE title (ANY-SCP)" },
+      .help = "the peer's AE title (ANY-SCP); most want to hear it" },
     { "--count", "N", SCU_COUNT, .set = set_count, .takes = "a whole number",
       .help = "so many times, a second apart; 0: until Ctrl-C" },
     { "--jobs", "N", SCU_JOBS, .set = set_jobs, .takes = "1 to 64",
@@ -317,11 +317,20 @@ static void heed_signals(void)
     signal(SIGPIPE, SIG_IGN);
 }
 
+const char *scu_advice(const struct error *err)
+{
+    if (strstr(err->message, "called AE title not recognized"))
+        return " (--called TITLE names the peer)";
+    if (strstr(err->message, "calling AE title not recognized"))
+        return " (--aet TITLE is who we are)";
+    return "";
+}
+
 int scu_fail(struct scu *scu, const struct error *err)
 {
     progress_end(&scu->progress);
-    fprintf(stderr, "hounsfield: %s: %s\n", scu->command->name,
-            interrupted_by ? "interrupted" : err->message);
+    fprintf(stderr, "hounsfield: %s: %s%s\n", scu->command->name,
+            interrupted_by ? "interrupted" : err->message, interrupted_by ? "" : scu_advice(err));
     return SCU_FAILED;
 }
 

@@ -49,6 +49,9 @@ const struct scu_command *scu_find(const char *name); /* NULL: there is none */
 void scu_print_list(FILE *out);
 void scu_print_help(const struct scu_command *command, FILE *out);
 /* The exit status. */
+/* What to do about a rejected association, to stand behind the message; else "". */
+const char *scu_advice(const struct error *err);
+
 int scu_run(const struct scu_command *command, int argument_count, char **arguments);
 
 /* For the commands. */

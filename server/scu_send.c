@@ -146,7 +146,7 @@ static void note(struct send *send, const struct scu_file *file, bool ok, uint16
     } else {
         send->failed++;
         progress_end(&send->scu->progress);
-        fprintf(stderr, "%s: %s\n", file->path, err->message);
+        fprintf(stderr, "%s: %s%s\n", file->path, err->message, scu_advice(err));
     }
     progress_show(&send->scu->progress, "sending", "bytes", send->done_bytes, send->files.bytes);
 }

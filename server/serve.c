@@ -495,11 +495,11 @@ bool serve(const struct settings *settings, int flag_count, char **flags, struct
         !open_dimse(&server, settings, err) || !open_hl7(&server, settings, err))
         goto out;
     log_info("server: ready version=%s ae_title=\"%s\" dimse=%s:%d http=%s:%d dicomweb=%s fhir=%s "
-             "data=%s cast=%s ms=%d",
+             "hl7_port=%d data=%s cast=%s ms=%d",
              HOUNSFIELD_VERSION, settings->ae_title, settings->bind, (int)settings->dimse_port,
              settings->bind, (int)settings->http_port, settings->dicomweb_prefix,
-             settings->fhir_prefix, settings->data_directory, *settings->fhir_url ? "on" : "off",
-             (int)(clock_monotonic_ms() - began_ms));
+             settings->fhir_prefix, (int)settings->hl7_port, settings->data_directory,
+             *settings->fhir_url ? "on" : "off", (int)(clock_monotonic_ms() - began_ms));
     if (*settings->fhir_url && !*settings->base_url)
         log_warn("server: http.baseUrl is not set, so Endpoint resources say %s",
                  server.dicomweb_url);

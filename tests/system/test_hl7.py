@@ -455,6 +455,16 @@ def explain(*arguments, data=None):
     return subprocess.run([BINARY, "hl7", "explain", *arguments], input=data, capture_output=True, timeout=60)
 
 
+def test_what_is_taken_is_named_in_the_log_for_who_asks_for_it(start_server):
+    port = free_port()
+    server = start_server(settings={"log": "debug", "hl7": {"port": port}})
+    with Sender(port) as sender:
+        accepted(sender.send(adt("A08", pid("L1", name="Quiet^Quentin"), control_id="C77")))
+    assert f"hl7_port={port} " in server.log()
+    line, = [line for line in server.log().splitlines() if "hl7: message accepted" in line]
+    assert 'type="ADT^A08' in line and 'control_id="C77"' in line and "uiet" not in line
+
+
 def test_HL7_11_a_dry_run_shows_the_entry_and_the_answer(tmp_path):
     file = tmp_path / "order.hl7"
     file.write_text(orm("O1", accession="A1", step_id="S1", study="1.2.3"), newline="")
@@ -470,6 +480,8 @@ def test_HL7_11_a_dry_run_shows_the_entry_and_the_answer(tmp_path):
     assert json.loads(refused.stdout)[0]["errors"][0]["segment"] == "PID"
     several = explain("-", "--json", data=frame(adt("A08")) + frame(adt("A40")))
     assert [m["answer"] for m in json.loads(several.stdout)] == ["AA", "AE"]
+    unreadable = explain("-", data=b"ORM|no header")
+    assert unreadable.returncode == 3 and b"answer none" in unreadable.stdout
     assert explain("-", data=b"").returncode == 1
     assert explain().returncode == 2
 

@@ -150,7 +150,7 @@ def test_MPP_01_a_step_is_created_under_its_uid_or_one_of_ours(server):
             assert modality.get(answer[STEP_UID])[0][0x0900] == 0
 
 
-def test_MPP_02_what_cannot_be_a_new_step_is_refused(modality):
+def test_MPP_02_what_cannot_be_a_new_step_is_refused(server, modality):
     for status in ("COMPLETED", "DISCONTINUED", "BEGUN"):
         answer = modality.create(performed(PerformedProcedureStepStatus=status), new_uid())
         assert answer[0x0900] == 0x0106, status
@@ -162,6 +162,7 @@ def test_MPP_02_what_cannot_be_a_new_step_is_refused(modality):
         assert modality.get(uid)[0][0x0900] == 0x0112, "nothing was created"
         if keyword != "ScheduledStepAttributesSequence":
             assert modality.create(performed(**{keyword: ""}), uid)[0x0900] == 0x0121, keyword
+    assert "status=0121 attribute=00080060 " in server.log(), "the log says which"
     ds = performed()
     del ds.ScheduledStepAttributesSequence[0].StudyInstanceUID
     assert modality.create(ds, new_uid())[0x0900] == 0x0120

@@ -87,7 +87,8 @@ def test_echo_tells_why_there_is_no_answer(server):
     refused = run("echo", "127.0.0.1", port, status=1).stderr
     assert f"127.0.0.1 port {port}" in refused and "refused" in refused
     rejected = run("echo", "--called", "SOMEBODY", "127.0.0.1", server.dimse_port, status=1).stderr
-    assert "rejected 1/1/7: called AE title not recognized" in rejected
+    assert "rejected 1/1/7: called AE title not recognized (--called TITLE" in rejected
+    assert 'result=1/1/7 why="the called AE title is not ours"' in server.log()
 
 
 def test_find_says_when_there_is_nothing(server):

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """The daemon itself: settings, flags, start, stop, health, metrics."""
+import html
 import json
 import os
 import re
@@ -234,6 +235,9 @@ def test_metrics_are_prometheus_text_and_count(start_server):
 def test_the_front_page_says_where_everything_is(start_server):
     server = start_server()
     page = requests.get(server.url + "/", timeout=10)
+    for link in re.findall(r'href="(/[^"]*)"', page.text):
+        assert requests.get(server.url + html.unescape(link), timeout=10).status_code in (200, 204), link
+    assert "/conformance" in page.text and "/dicomweb/worklist" in page.text
     assert page.headers["Content-Type"].startswith("text/html")
     for words in ("/dicomweb", "/fhir", "HOUNSFIELD", str(server.dimse_port)):
         assert words in page.text
