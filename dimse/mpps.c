@@ -66,7 +66,7 @@ bool mpps_create(struct session *session, struct message *request, struct error 
                                &outcome, &failure);
     if (ok && outcome.code == PERFORMED_OK) {
         memcpy(request->command.sop_instance, outcome.uid, UID_SIZE);
-        log_info("dimse: performed step begun instance=%s calling_ae=%s steps=%zu", outcome.uid,
+        log_info("dimse: performed step begun instance=%s calling_ae=\"%s\" steps=%zu", outcome.uid,
                  association_calling_ae(session->association), outcome.steps);
     }
     ok = answer(session, request, &outcome, ok ? NULL : &failure, err);

@@ -116,7 +116,7 @@ void notifier_back_off(struct notifier *notifier, const struct error *why)
     if (pause_ms > MAX_PAUSE_MS)
         pause_ms = MAX_PAUSE_MS;
     notifier->failures++;
-    log_warn("dimse: not notified of performed steps called_ae=%s attempts=%u why=\"%s\"",
+    log_warn("dimse: not notified of performed steps called_ae=\"%s\" attempts=%u why=\"%s\"",
              notifier->title, notifier->failures, why->message);
     int64_t until_ms = clock_monotonic_ms() + pause_ms;
     while (!notifier_is_over(notifier) && clock_monotonic_ms() < until_ms)

@@ -30,7 +30,7 @@ static bool tell(struct notifier *notifier, const struct object_change *change, 
     if (!notifier_send(notifier, &command, NULL, NULL, &status, err))
         return false;
     if (status != STATUS_SUCCESS && !status_is_warning(status))
-        log_warn("dimse: event refused called_ae=%s type=%u instance=%s status=%04X",
+        log_warn("dimse: event refused called_ae=\"%s\" type=%u instance=%s status=%04X",
                  notifier->title, command.type_id, command.sop_instance, status);
     return true;
 }
