@@ -116,6 +116,11 @@ static void append_component(char *out, size_t size, const char *text)
     size_t at = strlen(out);
     for (; text && *text && at + 2 < size; text++)
         out[at++] = strchr("^=\\", *text) || (unsigned char)*text < ' ' ? ' ' : *text;
+    if (text && ((unsigned char)*text & 0xC0) == 0x80) { /* not within a character */
+        while (at && ((unsigned char)out[at - 1] & 0xC0) == 0x80)
+            at--;
+        at -= at > 0;
+    }
     out[at] = '\0';
 }
 
@@ -232,7 +237,8 @@ static bool take_patient(const cJSON *patient, const struct service_request_opti
     take_names(patient, entry->name, sizeof entry->name);
     if (!entry->name[0])
         return error_set(err, ERROR_INVALID, "Patient.name: there is none");
-    if (birth && strlen(birth) == 10)
+    if (birth && strlen(birth) == 10 && strspn(birth, "0123456789") == 4 &&
+        strspn(birth + 5, "0123456789") == 2 && strspn(birth + 8, "0123456789") == 2)
         snprintf(entry->birth_date, sizeof entry->birth_date, "%.4s%.2s%.2s", birth, birth + 5,
                  birth + 8);
     if (gender)

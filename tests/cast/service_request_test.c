@@ -202,6 +202,25 @@ TEST(what_cannot_be_an_entry_is_refused_and_never_cut)
     release(&read);
 }
 
+TEST(a_name_that_is_too_long_is_cut_between_characters_and_a_birth_date_is_digits)
+{
+    char patient[1024];
+    snprintf(
+        patient, sizeof(patient),
+        "{\"resourceType\":\"Patient\",\"identifier\":[{\"value\":\"1\"}],"
+        "\"birthDate\":\"19\\\\0-01-\\\\1\",\"name\":[{\"text\":\"x%s\"}]}",
+        "\u5c71\u5c71\u5c71\u5c71\u5c71\u5c71\u5c71\u5c71\u5c71\u5c71\u5c71\u5c71\u5c71\u5c71"
+        "\u5c71\u5c71\u5c71\u5c71\u5c71\u5c71\u5c71\u5c71\u5c71\u5c71\u5c71\u5c71\u5c71\u5c71");
+    struct read read = read_with(request_text, patient, NULL);
+    char text[200] = "";
+    CHECK(read.ok);
+    CHECK(dataset_string(read.dataset, TAG_PATIENT_NAME, text, sizeof(text)));
+    CHECK(!strstr(text, "\xEF\xBF\xBD")); /* no U+FFFD */
+    CHECK(strlen(text) > 50);
+    CHECK(!dataset_string(read.dataset, TAG_PATIENT_BIRTH_DATE, text, sizeof(text)));
+    release(&read);
+}
+
 TEST(instants_are_read_with_their_zones)
 {
     int64_t a, b;
