@@ -339,7 +339,7 @@ static bool answer(struct request *request, struct response *response, struct ur
     struct instance *instance;
     const struct dataset *header;
     struct slice table;
-    enum form form;
+    enum form form = FORM_DICOM;
     uri->options.followed = picture_cache_follow(dicomweb->picture_cache);
     if (!instance_open(dicomweb->archive, uri->uids.study, uri->uids.series, uri->uids.instance,
                        &instance, err))

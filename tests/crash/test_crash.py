@@ -49,8 +49,8 @@ def fault_points(*folders):
 
 
 # Those of backup, restore and rebuild are met in tests/storage/backup_test.c and tests/archive/rebuild_test.c, those of
-# query tags and legal holds in tests/system/test_query_tags.py and test_hold.py.
-ELSEWHERE = ("backup-", "restore-", "rebuild_", "reindex_", "untag_", "hold_")
+# query tags, legal holds and amendments in tests/system/test_query_tags.py, test_hold.py and test_pir.py.
+ELSEWHERE = ("backup-", "restore-", "rebuild_", "reindex_", "untag_", "hold_", "amended")
 POINTS = [name for name in fault_points("storage", "archive") if not name.startswith(ELSEWHERE)]
 
 

@@ -23,7 +23,7 @@ from web import make, new_uid
 
 ECHO = [(1, VERIFICATION, [IMPLICIT])]
 ECHO_COMMAND = command({0x0002: VERIFICATION, 0x0100: 0x30, 0x0110: 1, 0x0800: 0x0101})
-WORKLIST = "1.2.840.10008.5.1.4.31"  # known, and not a storage class
+PRINT = "1.2.840.10008.5.1.1.9"  # known, and not a service here
 
 
 def request(contexts=ECHO, **more):
@@ -122,7 +122,7 @@ def test_ASC_07_every_presentation_context_is_answered(server):
     assert association.accepted.contexts == {number: (0, [IMPLICIT]) for number in range(1, 256, 2)}
     assert association.echo(255) == 0
     association.release()
-    mixed = [(1, WORKLIST, [IMPLICIT]), (3, VERIFICATION, [JPEG]), (5, CT, ["not.a.uid"])]
+    mixed = [(1, PRINT, [IMPLICIT]), (3, VERIFICATION, [JPEG]), (5, CT, ["not.a.uid"])]
     association = Association(server, mixed)
     results = {number: result for number, (result, _) in association.accepted.contexts.items()}
     assert results == {1: 3, 3: 4, 5: 4}

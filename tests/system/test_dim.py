@@ -159,7 +159,7 @@ def test_HOS_12_pdv_lengths_that_cannot_be(server, length):
 
 @pytest.mark.parametrize("number", [0, 2, 7, 9, 255])
 def test_HOS_12_contexts_that_were_not_accepted(server, number):
-    association = Association(server, [(1, VERIFICATION, [IMPLICIT]), (7, "1.2.840.10008.5.1.4.31", [IMPLICIT])])
+    association = Association(server, [(1, VERIFICATION, [IMPLICIT]), (7, "1.2.840.10008.5.1.1.9", [IMPLICIT])])
     association.send(fragments(number, COMMAND, command(ECHO), 500))
     assert_aborted(association, 6, 2)
     association.close()

@@ -651,15 +651,19 @@ class Silent(Receiver):
     """Takes all that is sent and answers nothing of it."""
 
     def __init__(self, port):
-        self.taken = 0
+        self.pieces = []  # appended to by a thread for each association
         super().__init__(port)
+
+    @property
+    def taken(self):
+        return sum(self.pieces)
 
     def _serve(self, wire):
         answer, _ = self._negotiate(wire.read()[1])
         wire.send(answer)
         try:
             while got := wire.sock.recv(1 << 16):
-                self.taken += len(got)
+                self.pieces.append(len(got))
             self.ended.append("closed")
         except ConnectionResetError:
             self.ended.append("reset")

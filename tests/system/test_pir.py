@@ -6,7 +6,7 @@ import pytest
 import requests
 from pydicom.dataset import Dataset
 
-from conftest import Server, free_port
+from conftest import BINARY, free_port
 from mllp import Sender, adt, msh, orm, pid, stamp
 from test_mpp import Modality, ending, performed
 from test_mwl import WORKLIST, ask, query, token
@@ -125,3 +125,26 @@ def test_IHE_02_what_was_done_under_a_temporary_id_is_reconciled_and_can_be_trac
     tell(site, orm(placer, "SC", patient=pid(final_id, "DOE^JANE", birth="19700102"), study=study, status="CM"))
     assert loop_of(site, "A" + placer[-10:])["entry"]["0020000D"]["Value"] == [study]
     assert listed(site, AccessionNumber="A" + placer[-10:]) == []
+
+
+@pytest.mark.skipif(b"HOUNSFIELD_FAULT" not in BINARY.read_bytes(), reason="fault points are not compiled in")
+def test_HOS_49_a_crash_between_an_amendment_and_its_end_amends_once(start_server):
+    port, temporary, real = free_port(), "T" + token(), "P" + token()
+    server = start_server(settings={"hl7": {"port": port}}, env={"HOUNSFIELD_FAULT": "amended:1"})
+    server.hl7_port = port
+    images = [make(PatientName="TRAUMA^ONE", PatientID=temporary, IssuerOfPatientID="HOSP")]
+    images.append(make(images[0].StudyInstanceUID, images[0].SeriesInstanceUID, PatientName="TRAUMA^ONE", PatientID=temporary,
+                       IssuerOfPatientID="HOSP"))
+    association = Association(server, [(1, CT, [EXPLICIT])])
+    for ds in images:
+        assert association.store(ds, 1)[0x0900] == 0
+    association.release()
+    tell(server, adt("A40", patient=pid(real, "DOE^JANE"), extra=f"MRG|{temporary}^^^HOSP^MR\r"))
+    server.process.wait(60)
+    del server.env["HOUNSFIELD_FAULT"]
+    server.start()
+    eventually(lambda: studies(server, PatientID=real), "the study follows its patient")
+    url = f"{server.dicomweb}/studies/{images[0].StudyInstanceUID}/metadata"
+    eventually(lambda: all(one["00100020"]["Value"] == [real] for one in requests.get(url, headers=JSON, timeout=30).json()), "all follow")
+    for one in requests.get(url, headers=JSON, timeout=30).json():
+        assert len(one["04000561"]["Value"]) == 1, "what was done before the crash is not done again"
