@@ -83,6 +83,13 @@ static bool look_up(struct step_progress *progress, const char *study_uid, uint6
     return ok;
 }
 
+/* More steps than an order has may share a number that stands for none, such as "0". It would be
+ * the same the next time, and others wait. */
+static bool is_of_the_study(const struct error *err)
+{
+    return err->code == ERROR_LIMIT || err->code == ERROR_INVALID || err->code == ERROR_CORRUPT;
+}
+
 static bool tell_steps(struct step_progress *progress, struct error *err)
 {
     char accession[ACCESSION_SIZE];
@@ -92,10 +99,18 @@ static bool tell_steps(struct step_progress *progress, struct error *err)
     if (!steps_exist(progress->worklist, &any, err))
         return false;
     for (size_t i = 0; any && i < progress->study_count; i++) {
-        if (!look_up(progress, progress->studies[i], &instances, accession, err) ||
-            !steps_count_instances(progress->worklist, progress->studies[i], accession, instances,
-                                   clock_unix_ms(), err))
+        struct error reason = { 0 };
+        if (!look_up(progress, progress->studies[i], &instances, accession, err))
             return false;
+        if (steps_count_instances(progress->worklist, progress->studies[i], accession, instances,
+                                  clock_unix_ms(), &reason))
+            continue;
+        if (!is_of_the_study(&reason)) {
+            *err = reason;
+            return false;
+        }
+        log_warn("worklist: instances are not counted study=%s why=\"%s\"", progress->studies[i],
+                 reason.message);
     }
     return true;
 }

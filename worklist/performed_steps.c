@@ -24,16 +24,21 @@ static bool names_step(const struct object *step, void *context)
 }
 
 /* By the study first, which we gave; then by the accession number, for a modality that made a Study
- * Instance UID of its own. An item without a step's id is of the one step that there is. */
+ * Instance UID of its own. An item without a step's id is of the one step that there is; of more
+ * than an order has, none is meant: they share a number that stands for none. */
 static bool find_steps(struct turn *turn, struct reference *reference, struct step_list *found,
                        struct error *err)
 {
-    if (!step_list_load(turn, found, STEP_BY_STUDY, reference->study_uid, names_step, reference,
-                        err) ||
-        (!found->count && !step_list_load(turn, found, STEP_BY_ACCESSION, reference->accession,
-                                          names_step, reference, err)))
+    struct error reason = { 0 };
+    bool ok = step_list_load(turn, found, STEP_BY_STUDY, reference->study_uid, names_step,
+                             reference, &reason) &&
+              (found->count || step_list_load(turn, found, STEP_BY_ACCESSION, reference->accession,
+                                              names_step, reference, &reason));
+    if (!ok && reason.code != ERROR_LIMIT) {
+        *err = reason;
         return false;
-    if (!reference->step_id[0] && found->count > 1)
+    }
+    if (!ok || (!reference->step_id[0] && found->count > 1))
         step_list_release(found);
     return true;
 }

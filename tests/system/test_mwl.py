@@ -14,7 +14,7 @@ from pydicom.uid import UID
 
 from conftest import BINARY
 from upper_layer import EXPLICIT, IMPLICIT, Association, item, user_information
-from web import JSON
+from web import JSON, make, store
 
 MWL = "1.2.840.10008.5.1.4.31"
 WORKLIST = "/dicomweb/worklist"
@@ -443,3 +443,21 @@ def test_MWL_is_asked_by_our_own_command(server, day):
     run = subprocess.run([str(BINARY), "find", "127.0.0.1", str(server.dimse_port), "--called", server.ae_title, "--worklist",
                           "PatientID=" + day["other"]], capture_output=True, text=True, timeout=60)
     assert run.returncode == 0 and day["other"] in run.stdout and day["early"] not in run.stdout
+
+
+def test_a_number_that_very_many_orders_share_does_not_keep_other_studies_from_being_counted(server):
+    shared = "N" + token()
+    patient = "W" + token()
+    for _ in range(2):
+        placer = "P" + token()
+        order(server, *[entry(PatientID=patient, AccessionNumber=shared, PlacerOrderNumberImagingServiceRequest=placer)
+                        for _ in range(150)])
+    made = order(server, entry())
+    study = made["entry"]["0020000D"]["Value"][0]
+    store(server, make(AccessionNumber=shared))
+    time.sleep(0.5)  # so that it is a round of its own
+    store(server, make(study=study))
+    deadline = time.monotonic() + 20
+    while requests.get(url(server, made["key"]), timeout=30).json()["instances"] != 1:
+        assert time.monotonic() < deadline, "it is not counted"
+        time.sleep(0.1)

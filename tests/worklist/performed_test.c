@@ -82,6 +82,34 @@ TEST(performed_step_moves_the_step_that_was_scheduled_in_one_transaction)
     fixture_close(&fixture);
 }
 
+TEST(performed_step_with_a_number_that_very_many_orders_share_is_of_none_of_them)
+{
+    struct fixture fixture;
+    struct error err = { 0 };
+    struct step_outcome made;
+    struct performed_outcome outcome;
+    char placer[16];
+    const struct dataset *steps[] = {
+        dataset_of("00080050 NONE\n" PATIENT "00400100 [\n00400001 CT1\n00400002 20260101\n]"),
+    };
+    fixture_open(&fixture, true);
+    for (int i = 0; i <= STEPS_MAX; i++) {
+        snprintf(placer, sizeof(placer), "P%d", i);
+        const struct step_order told = {
+            .control = STEP_NEW, .placer = placer, .steps = steps, .step_count = 1
+        };
+        CHECK_OK(steps_apply(fixture.worklist, &told, &made, &err), err);
+    }
+    CHECK_OK(performed_create(fixture.worklist,
+                              dataset_of(BEGIN_ITEM "\n00080050 NONE\n0020000D 1.2.7\n]"), "1.2.1",
+                              &outcome, &err),
+             err);
+    CHECK_INT(outcome.code, PERFORMED_OK);
+    CHECK_INT(outcome.steps, 0);
+    CHECK_INT(state_of(&fixture, OBJECT_STEP, made.key), STEP_SCHEDULED);
+    fixture_close(&fixture);
+}
+
 TEST(performed_step_that_is_refused_changes_nothing)
 {
     struct fixture fixture;
