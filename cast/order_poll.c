@@ -157,7 +157,8 @@ static const cJSON *find_appointment(const cJSON *entries, const cJSON *request)
 static bool is_its_own(const struct error *err)
 {
     return err->code == ERROR_INVALID || err->code == ERROR_MISMATCH || err->code == ERROR_LIMIT ||
-           err->code == ERROR_CONFLICT || err->code == ERROR_NOT_FOUND;
+           err->code == ERROR_CONFLICT || err->code == ERROR_NOT_FOUND ||
+           err->code == ERROR_UNSUPPORTED;
 }
 
 static bool take_request(struct order_poll *poll, const cJSON *entries, const cJSON *resource,
@@ -216,17 +217,28 @@ static bool take_page(struct order_poll *poll, const struct query *query, const 
     return true;
 }
 
-/* The path of the next page below the base; only there our credentials go. */
+/* What stands behind the host of a URL. */
+static const char *behind_host(const char *url)
+{
+    const char *host = strstr(url, "://");
+    return host ? host + 3 + strcspn(host + 3, "/?") : "";
+}
+
+/* The path of the next page below the base. A server behind a proxy may call itself otherwise; it
+ * is asked where we know it, and only there our credentials go. */
 static bool next_page(const struct order_poll *poll, const cJSON *bundle, char path[LINK_SIZE])
 {
-    const char *base = fhir_client_base(poll->client);
+    const char *base = behind_host(fhir_client_base(poll->client));
     size_t size = strlen(base);
     const cJSON *link;
     cJSON_ArrayForEach(link, json_get(bundle, "link"))
     {
         const char *relation = json_text(link, "relation"), *url = json_text(link, "url");
-        if (!relation || !url || strcmp(relation, "next") != 0 || strncmp(url, base, size) != 0 ||
-            strlen(url + size) >= LINK_SIZE)
+        if (!relation || !url || strcmp(relation, "next") != 0)
+            continue;
+        url = behind_host(url);
+        if (strncmp(url, base, size) != 0 || strlen(url + size) >= LINK_SIZE ||
+            !strchr("/?", url[size]))
             continue;
         url += size;
         snprintf(path, LINK_SIZE, "%s", *url == '/' ? url + 1 : url);

@@ -226,3 +226,17 @@ def test_one_order_of_a_clock_that_is_far_ahead_does_not_hide_those_that_come(st
         wait_for(lambda: worklist(server, AccessionNumber="A" + second))
         wait_for(lambda: now in asked)
         server.stop()
+
+
+def test_more_orders_of_one_moment_than_a_page_holds_all_come(ordering, fhir):
+    """One transaction: all of them have the same time; the proxy stands between us and the server's own links."""
+    ward = Ward(fhir)
+    ward.patient()
+    entries = [{"resource": {"resourceType": "ServiceRequest", "status": "active", "intent": "order",
+                             "subject": {"reference": f"Patient/patient-{ward.number}"},
+                             "identifier": [{"type": {"coding": [{"code": "ACSN"}]}, "value": f"{ward.number}-{n}"}],
+                             "orderDetail": [{"coding": [{"system": DCM, "code": "CT"}]}]},
+                "request": {"method": "POST", "url": "ServiceRequest"}} for n in range(120)]
+    answer = requests.post(fhir, json={"resourceType": "Bundle", "type": "transaction", "entry": entries}, timeout=60)
+    assert answer.status_code == 200, answer.text
+    wait_for(lambda: len(worklist(ordering, PatientID=ward.number)) == 120)
