@@ -114,6 +114,12 @@ static bool deliver(struct lane *lane, struct slice message, const char *control
     return false;
 }
 
+/* What is wrong with this one step, and would be with the next try: others are told of theirs. */
+static bool is_of_the_step(const struct error *err)
+{
+    return err->code == ERROR_LIMIT || err->code == ERROR_CORRUPT || err->code == ERROR_INVALID;
+}
+
 /* One change that others hear of. What stands in the step now may be newer than the change. */
 static bool tell(struct lane *lane, const struct object_change *change, const char *status,
                  struct error *err)
@@ -134,6 +140,12 @@ static bool tell(struct lane *lane, const struct object_change *change, const ch
         ok = buffer_check(&message, "a status update", err);
         if (ok && !deliver(lane, buffer_slice(&message), control_id))
             ok = error_set(err, ERROR_STOPPED, "the server stops");
+    }
+    if (!ok && is_of_the_step(err)) {
+        log_error("hl7: status update left out destination=%s change=%llu why=\"%s\"",
+                  lane->follower, (unsigned long long)change->sequence, err->message);
+        metric_add(METRIC_HL7_UPDATES_REFUSED, 1);
+        ok = true;
     }
     dataset_close(dataset);
     object_release(&step);

@@ -186,6 +186,7 @@ void hl7_update_write(const struct hl7_update *update, struct buffer *out)
     buffer_append_format(out, "|%s||ORM^O01|%s|P|2.3.1%s\r", stamp, update->control_id,
                          is_ascii(buffer_slice(&body)) ? "" : "||||||UNICODE UTF-8");
     buffer_append(out, buffer_slice(&body));
+    out->overflowed = out->overflowed || body.overflowed;
     dataset_close(item);
     buffer_release(&body);
 }
