@@ -274,7 +274,7 @@ bool commitment_work_result(struct commitment_work *work, const char *transactio
 {
     struct timespec deadline = clock_deadline(timeout_ms);
     int failure = 0;
-    struct job *job;
+    struct job *job = NULL;
     *result = (struct commitment_result){ .references = buffer_up_to(COMMITMENT_REFERENCES_SIZE) };
     pthread_mutex_lock(&work->lock);
     bool ok = begin(work, err);

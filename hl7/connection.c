@@ -234,7 +234,7 @@ static enum hl7_turn read_and_take(struct hl7_connection *connection,
                                    struct hl7_budget *budget)
 {
     uint8_t chunk[CHUNK];
-    enum hl7_turn turn;
+    enum hl7_turn turn = HL7_TURN_READ;
     do {
         ssize_t size = read_some(connection, chunk, sizeof(chunk));
         if (size < 0 && errno == EINTR)
