@@ -238,15 +238,6 @@ static bool encode_tag(struct answer *answer, struct encoder *encoder, struct ro
     return true;
 }
 
-static bool is_ascii(struct slice bytes)
-{
-    for (size_t i = 0; i < bytes.size; i++) {
-        if (bytes.data[i] & 0x80)
-            return false;
-    }
-    return true;
-}
-
 /* All attributes of an instance: what was asked for, and what its header has at the top. Group
  * lengths and padding say nothing, and what was elided is no value to answer with. */
 static void add_header_tags(struct answer *tags, const struct dataset *header)
@@ -309,7 +300,7 @@ bool answer_write(struct answer *answer, struct row *row, enum level level,
         !buffer_check(&answer->bytes, "match", err))
         return false;
     struct slice bytes = slice_skip(buffer_slice(&answer->bytes), charset_size);
-    if (!is_ascii(bytes))
+    if (!slice_is_ascii(bytes))
         bytes = buffer_slice(&answer->bytes);
     return dataset_open(bytes, transfer_syntax_find(slice_text(UID_EXPLICIT_LITTLE_ENDIAN)), NULL,
                         0, &answer->dataset, err);

@@ -55,6 +55,14 @@ static inline bool slice_equals_text(struct slice slice, const char *text)
     return slice_equal(slice, slice_text(text));
 }
 
+static inline bool slice_is_ascii(struct slice slice)
+{
+    uint8_t any = 0;
+    for (size_t i = 0; i < slice.size; i++)
+        any |= slice.data[i];
+    return any < 0x80;
+}
+
 static inline bool slice_starts_with(struct slice slice, struct slice prefix)
 {
     return slice.size >= prefix.size && slice_equal(slice_take(slice, prefix.size), prefix);

@@ -226,14 +226,6 @@ static bool append_text(uint16_t vr, enum model_kind kind, const struct token *t
     return refuse(why, "a value is neither text nor number");
 }
 
-static bool is_ascii(struct slice text)
-{
-    uint8_t any = 0;
-    for (size_t i = 0; i < text.size; i++)
-        any |= text.data[i];
-    return any < 0x80;
-}
-
 static bool encode_texts(uint16_t vr, enum model_kind kind, struct slice tokens,
                          struct buffer *value, const char **why)
 {
@@ -266,7 +258,7 @@ bool model_values_encode(uint16_t vr, struct slice tokens, struct buffer *value,
         ok = encode_texts(vr, kind, tokens, value, why);
     if (!ok && !*why)
         *why = "its values are too long";
-    *beyond_ascii |= ok && vr_is_text(vr) && !is_ascii(buffer_slice(value));
+    *beyond_ascii |= ok && vr_is_text(vr) && !slice_is_ascii(buffer_slice(value));
     return ok;
 }
 

@@ -116,14 +116,6 @@ void draft_merge(struct draft *draft, const struct draft *from)
     draft->overflowed |= from->overflowed;
 }
 
-static bool is_ascii(struct slice text)
-{
-    for (size_t i = 0; i < text.size; i++)
-        if (text.data[i] >= 0x80)
-            return false;
-    return true;
-}
-
 /* How many sequences two places are in together, in the same items. */
 static unsigned shared_depth(const struct draft_place *a, const struct draft_place *b)
 {
@@ -168,7 +160,7 @@ bool draft_encode(const struct draft *draft, struct buffer *out)
 {
     struct encoder encoder = { .out = out, .explicit_vr = true };
     const struct draft_place *before = NULL;
-    if (!is_ascii(buffer_slice(&draft->texts)))
+    if (!slice_is_ascii(buffer_slice(&draft->texts)))
         encode_text(&encoder, TAG_SPECIFIC_CHARACTER_SET, VR_CS, "ISO_IR 192");
     for (size_t i = 0; i < draft->count; i++) {
         const struct draft_place *place = &draft->values[i].place;

@@ -158,14 +158,6 @@ static void append_segments(const struct writer *writer, const struct hl7_update
     buffer_append_text(out, "^HOUNSFIELD^Application^DICOM\r");
 }
 
-static bool is_ascii(struct slice text)
-{
-    for (size_t i = 0; i < text.size; i++)
-        if (text.data[i] >= 0x80)
-            return false;
-    return true;
-}
-
 void hl7_update_write(const struct hl7_update *update, struct buffer *out)
 {
     struct buffer body = buffer_up_to(MESSAGE_LIMIT);
@@ -184,7 +176,7 @@ void hl7_update_write(const struct hl7_update *update, struct buffer *out)
     buffer_append_byte(out, '|');
     append_escaped(out, slice_text(update->facility), '^');
     buffer_append_format(out, "|%s||ORM^O01|%s|P|2.3.1%s\r", stamp, update->control_id,
-                         is_ascii(buffer_slice(&body)) ? "" : "||||||UNICODE UTF-8");
+                         slice_is_ascii(buffer_slice(&body)) ? "" : "||||||UNICODE UTF-8");
     buffer_append(out, buffer_slice(&body));
     out->overflowed = out->overflowed || body.overflowed;
     dataset_close(item);

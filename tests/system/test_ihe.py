@@ -1,19 +1,19 @@
 # SPDX-License-Identifier: MIT
 """IHE scheduled workflow (SWF.b) as one story: order, worklist, performed step, images, commitment, query and retrieve, with
 a patient update and a merge in the middle; every hop is checked."""
-import time
 
 import pytest
 import requests
 from pydicom.dataset import Dataset
 
 from conftest import Server, free_port
-from mllp import Sender, adt, msh, orm, pid, stamp
+from mllp import adt, msh, orm, pid, stamp
 from test_mpp import Modality, ending, performed
-from test_mwl import WORKLIST, ask, query, token
+from test_mwl import token
 from test_scm import ask as ask_commitment, hear
-from upper_layer import CT, EXPLICIT, Association, find, keys, role, user_information
+from upper_layer import CT, EXPLICIT, Association, role, user_information
 from web import JSON, make
+from workflow_steps import eventually, listed, loop_of, reference_of, series_of, studies, tell
 
 COMMITMENT = "1.2.840.10008.1.20.1"
 
@@ -28,42 +28,6 @@ def site(session_folder):
     yield daemon
     assert daemon.stop() == 0, daemon.log()[-4000:]
     assert "Sanitizer" not in daemon.log() and "runtime error" not in daemon.log()
-
-
-def eventually(condition, what, timeout=30):
-    deadline = time.monotonic() + timeout
-    while True:
-        value = condition()
-        if value:
-            return value
-        assert time.monotonic() < deadline, what
-        time.sleep(0.05)
-
-
-def tell(site, message):
-    with Sender(site.hl7_port) as sender:
-        answer = sender.send(message)
-        assert answer.code == "AA", answer
-    return answer
-
-
-def listed(site, **wanted):
-    matches, statuses, _ = ask(site, query(wanted))
-    assert statuses[-1] == 0
-    return matches
-
-
-def loop_of(site, accession):
-    found = requests.get(site.url + WORKLIST, params={"AccessionNumber": accession, "all": "true"}, timeout=30).json()
-    assert len(found) == 1
-    return found[0]
-
-
-def studies(site, **wanted):
-    asked = dict.fromkeys(("StudyInstanceUID", "PatientID", "PatientName", "AccessionNumber", "NumberOfStudyRelatedInstances"), "")
-    found, final = find(site, keys(**{**asked, "QueryRetrieveLevel": "STUDY", **wanted}))
-    assert final[0x0900] == 0
-    return found
 
 
 def images_of(entry, count):
@@ -143,16 +107,3 @@ def test_IHE_01_the_scheduled_workflow_from_order_to_query_with_a_merge_in_the_m
     assert len(answer) == 3
     for one in answer:
         assert one["00100020"]["Value"] == [final_id] and one["00080050"]["Value"] == [accession]
-
-
-def reference_of(ds):
-    item = Dataset()
-    item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = ds.SOPClassUID, ds.SOPInstanceUID
-    return item
-
-
-def series_of(images):
-    series = ending().PerformedSeriesSequence
-    series[0].SeriesInstanceUID = images[0].SeriesInstanceUID
-    series[0].ReferencedImageSequence = [reference_of(ds) for ds in images]
-    return series

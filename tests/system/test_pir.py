@@ -1,17 +1,16 @@
 # SPDX-License-Identifier: MIT
 """Patient information reconciliation (IHE PIR): what was done for somebody whom nobody knew."""
-import time
 
 import pytest
 import requests
-from pydicom.dataset import Dataset
 
 from conftest import BINARY, free_port
-from mllp import Sender, adt, msh, orm, pid, stamp
+from mllp import adt, msh, orm, pid, stamp
 from test_mpp import Modality, ending, performed
-from test_mwl import WORKLIST, ask, query, token
-from upper_layer import CT, EXPLICIT, Association, find, keys
+from test_mwl import token
+from upper_layer import CT, EXPLICIT, Association
 from web import JSON, make
+from workflow_steps import eventually, listed, loop_of, series_of, studies, tell
 
 pytestmark = pytest.mark.filterwarnings("ignore:Invalid value", "ignore:The value")
 
@@ -22,55 +21,6 @@ def site(start_server):
     daemon = start_server(settings={"hl7": {"port": port}})
     daemon.hl7_port = port
     return daemon
-
-
-def eventually(condition, what, timeout=30):
-    deadline = time.monotonic() + timeout
-    while True:
-        value = condition()
-        if value:
-            return value
-        assert time.monotonic() < deadline, what
-        time.sleep(0.05)
-
-
-def tell(site, message):
-    with Sender(site.hl7_port) as sender:
-        answer = sender.send(message)
-        assert answer.code == "AA", answer
-    return answer
-
-
-def listed(site, **wanted):
-    matches, statuses, _ = ask(site, query(wanted))
-    assert statuses[-1] == 0
-    return matches
-
-
-def loop_of(site, accession):
-    found = requests.get(site.url + WORKLIST, params={"AccessionNumber": accession, "all": "true"}, timeout=30).json()
-    assert len(found) == 1
-    return found[0]
-
-
-def studies(site, **wanted):
-    asked = dict.fromkeys(("StudyInstanceUID", "PatientID", "PatientName", "AccessionNumber", "NumberOfStudyRelatedInstances"), "")
-    found, final = find(site, keys(**{**asked, "QueryRetrieveLevel": "STUDY", **wanted}))
-    assert final[0x0900] == 0
-    return found
-
-
-def reference_of(ds):
-    item = Dataset()
-    item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = ds.SOPClassUID, ds.SOPInstanceUID
-    return item
-
-
-def series_of(images):
-    series = ending().PerformedSeriesSequence
-    series[0].SeriesInstanceUID = images[0].SeriesInstanceUID
-    series[0].ReferencedImageSequence = [reference_of(ds) for ds in images]
-    return series
 
 
 def test_IHE_02_what_was_done_under_a_temporary_id_is_reconciled_and_can_be_traced(site):
