@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include <pthread.h>
 #include <rocksdb/c.h>
 #include <stdlib.h>
 #include <string.h>
@@ -58,6 +59,10 @@ struct rocks {
     rocksdb_readoptions_t *read_options;
     rocksdb_writeoptions_t *write_options;
     const rocksdb_snapshot_t *snapshot; /* of a view; else NULL */
+    /* Held by a write, and by a sync before it begins: a sync of a log that a write has failed on
+     * ends the process. */
+    pthread_mutex_t log_lock;
+    bool log_failed;
 };
 
 struct rocks_cursor {
@@ -96,6 +101,7 @@ static void rocks_close(struct keyvalue *keyvalue)
         rocksdb_close(rocks->db);
     rocksdb_readoptions_destroy(rocks->read_options);
     rocksdb_writeoptions_destroy(rocks->write_options);
+    pthread_mutex_destroy(&rocks->log_lock);
     free(rocks);
 }
 
@@ -137,17 +143,28 @@ static bool rocks_write(struct keyvalue *keyvalue, const struct keyvalue_write *
                                       (const char *)write->key.data, write->key.size,
                                       (const char *)write->value.data, write->value.size);
     }
+    struct error why = { 0 };
+    pthread_mutex_lock(&rocks->log_lock);
     UNSEEN_WRITES_BEGIN();
     rocksdb_write(rocks->db, rocks->write_options, batch, &message);
     UNSEEN_WRITES_END();
+    bool ok = !message || failed(message, "write", &why);
+    if (!ok && why.code != ERROR_NO_SPACE)
+        rocks->log_failed = true;
+    pthread_mutex_unlock(&rocks->log_lock);
     rocksdb_writebatch_destroy(batch);
-    return message ? failed(message, "write", err) : true;
+    return ok || error_set(err, why.code, "%s", why.message);
 }
 
 static bool rocks_sync(struct keyvalue *keyvalue, struct error *err)
 {
     struct rocks *rocks = (struct rocks *)keyvalue;
     char *message = NULL;
+    pthread_mutex_lock(&rocks->log_lock);
+    bool log_failed = rocks->log_failed;
+    pthread_mutex_unlock(&rocks->log_lock);
+    if (log_failed)
+        return error_set(err, ERROR_IO, "index: sync: a write to the log has failed");
     rocksdb_flush_wal(rocks->db, 1, &message);
     return message ? failed(message, "sync", err) : true;
 }
@@ -373,6 +390,7 @@ bool rocks_open(const char *path, struct keyvalue **out, struct error *err)
     rocksdb_cache_t *cache = rocksdb_cache_create_lru_opts(cache_options);
     rocksdb_lru_cache_options_destroy(cache_options);
     char *message = NULL;
+    pthread_mutex_init(&rocks->log_lock, NULL);
     for (int i = 0; i < FAMILY_COUNT; i++)
         family_options[i] = table_options((enum table)i, cache);
     rocks->base.operations = &operations;

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "storage/keyvalue.h"
 
+#include <signal.h>
+#include <sys/resource.h>
+
 #include "tests/storage/support.h"
 
 /* Runs a test on both backends. */
@@ -225,6 +228,33 @@ TEST(rocks_that_cannot_open_says_so_and_holds_nothing)
     CHECK(!rocks_open("/proc/nothing/here", &keyvalue, &err));
     CHECK_INT(err.code, ERROR_IO);
     CHECK(!keyvalue);
+}
+
+/* HOS-49: another thread's write may be on its way to the disk when the log fails. */
+TEST(a_sync_behind_a_write_that_failed_fails_and_does_not_end_the_process)
+{
+    struct error err = { 0 };
+    struct keyvalue *keyvalue = NULL;
+    struct rlimit whole;
+    CHECK_OK(rocks_open(test_folder(), &keyvalue, &err), err);
+    put(keyvalue, "a", "1");
+    CHECK_OK(keyvalue->operations->sync(keyvalue, &err), err);
+    put(keyvalue, "b", "2");
+
+    uint8_t *large = make_bytes(100000, 3);
+    struct keyvalue_write write = { TABLE_RECORD, false, slice_text("c"), slice_of(large, 100000) };
+    signal(SIGXFSZ, SIG_IGN);
+    getrlimit(RLIMIT_FSIZE, &whole);
+    setrlimit(RLIMIT_FSIZE, &(struct rlimit){ 50000, whole.rlim_max });
+    CHECK(!keyvalue->operations->write(keyvalue, &write, 1, &err));
+    CHECK_INT(err.code, ERROR_IO);
+    setrlimit(RLIMIT_FSIZE, &whole);
+
+    CHECK(!keyvalue->operations->sync(keyvalue, &err));
+    CHECK_INT(err.code, ERROR_IO);
+    CHECK_TEXT(drain(open_cursor(keyvalue, "", "", false)), "a=1 b=2 ");
+    keyvalue->operations->close(keyvalue);
+    free(large);
 }
 
 static void check_figures(struct keyvalue *keyvalue)
