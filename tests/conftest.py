@@ -5,6 +5,7 @@
 directory and free ports, and stops it at the end of the test. `fhir` is a real FHIR server, `sample_data` the folder
 of generated studies. The daemon's log is kept beside its data and shown when it dies.
 """
+import datetime
 import itertools
 import json
 import os
@@ -213,7 +214,10 @@ def sample_data(session_folder):
 
 
 def pytest_collection_modifyitems(items):
+    today = datetime.date.today().strftime("%Y%m%d")
     for item in items:
+        if today in item.nodeid:
+            raise pytest.UsageError(f"{item.nodeid!r} holds the time, so the processes that share the tests do not agree on it: give it ids=")
         if "fhir" in item.fixturenames or "fhir_r5" in item.fixturenames:
             item.add_marker(pytest.mark.slow)
 

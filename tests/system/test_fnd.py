@@ -426,7 +426,7 @@ def test_FND_23_cancel_amid_100000_matches(server):
     began = time.monotonic()
     answers = association.answers(1)
     assert answers[-1][0][0x0900] == 0xFE00 and len(answers) < 50001
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 10
     association.request(1, 0x20, STUDY_FIND, query, message_id=6)
     count = 0
     while association.read_message()[1][0x0900] == 0xFF00:

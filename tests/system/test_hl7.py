@@ -410,7 +410,7 @@ def test_HL7_08_escapes_and_other_separators(site):
     (msh("ORM^O01") + pid() + "ORC|NW|1\rOBR|1|1\r", "AE", ("OBR^1^4", "101")),
     (msh("ORM^O01") + pid() + "ORC|QQ|1\rOBR|1|1||X\r", "AE", ("ORC^1^1", "103")),
     (msh("SIU^S13") + pid(), "AE", ("SCH^1", "100")),
-])
+], ids=["type", "event", "version", "no PID", "no patient", "no MRG", "no ORC", "no service", "control code", "no SCH"])  # a message holds the time
 def test_HL7_09_what_is_wrong_is_told_by_segment_field_and_code(site, message, code, error):
     with Sender(site.hl7_port) as sender:
         answer = sender.send(message)
