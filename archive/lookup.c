@@ -5,6 +5,7 @@
 
 #include "archive/keys.h"
 #include "archive/terms.h"
+#include "archive/tombstone.h"
 
 static bool get_record(struct archive *archive, const struct key *key, struct buffer *bytes,
                        bool *found, struct error *err)
@@ -88,17 +89,12 @@ bool lookup_absent(struct archive *archive, const char *study, const char *serie
 bool lookup_gone(struct archive *archive, const char *study, int64_t *at_ms, bool *found,
                  struct error *err)
 {
-    enum { VERSION = 1, TIME = 8 };
     struct buffer bytes = buffer_up_to(RECORD_SIZE);
     struct key key;
     key_place(&key, RECORD_TOMBSTONE, study, NULL, NULL);
-    bool ok = get_record(archive, &key, &bytes, found, err);
-    if (ok && *found && bytes.size < VERSION + TIME)
-        ok = error_set(err, ERROR_CORRUPT, "the tombstone of study %s cannot be read", study);
-    uint64_t time = 0;
-    for (size_t i = TIME; ok && *found && i > 0; i--)
-        time = time << 8 | bytes.data[VERSION + i - 1];
-    *at_ms = (int64_t)time;
+    *at_ms = 0;
+    bool ok = get_record(archive, &key, &bytes, found, err) &&
+              (!*found || tombstone_decode(buffer_slice(&bytes), at_ms, err));
     buffer_release(&bytes);
     return ok;
 }

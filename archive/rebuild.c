@@ -10,6 +10,7 @@
 #include "archive/keys.h"
 #include "archive/prepare.h"
 #include "archive/tag_set.h"
+#include "archive/tombstone.h"
 #include "archive/versions.h"
 #include "base/clock.h"
 #include "base/fault.h"
@@ -49,17 +50,19 @@ struct rebuild {
 struct outcome {
     uint64_t instances;
     uint64_t versions;
+    uint64_t deleted;
     uint64_t corrupt;
     uint64_t refused;
 };
 
-/* The worklist is of no blob. */
+/* The worklist is of no blob, nor is what was deleted. */
 static bool carry_over(struct rebuild *rebuild, struct error *err)
 {
     const uint8_t others = KEY_OTHERS;
     bool whole;
     if (!storage_carry_over(rebuild->storage, slice_of(&others, 1), &rebuild->report->others,
-                            &whole, err))
+                            &whole, err) ||
+        !tombstones_take_over(rebuild->storage, &rebuild->report->tombstones, err))
         return false;
     if (!whole)
         log_warn("rebuild: the worklist is not whole any more keys=%llu",
@@ -243,13 +246,30 @@ static bool find_rival(const struct find *find, const struct prepared *prepared,
     return ok;
 }
 
+/* Its instance was deleted when it stood there already: a store that a crash cut off, or a deletion
+ * that had not come to the segment yet. */
+static bool was_deleted(const struct find *find, const struct prepared *prepared,
+                        struct transaction *transaction, bool *deleted, struct error *err)
+{
+    int64_t at_ms = 0;
+    bool ok = tombstone_get(transaction, &prepared->identity, &at_ms, deleted, err);
+    *deleted = ok && *deleted && find->stored_at_us / 1000 <= at_ms;
+    return ok;
+}
+
 static bool add_instance(struct rebuild *rebuild, const struct find *find,
                          struct prepared *prepared, struct transaction *transaction,
                          struct tree *tree, bool *open, struct outcome *outcome, struct error *err)
 {
     struct identity place;
     struct instance_record rival;
-    bool taken, may = false;
+    bool deleted, taken, may = false;
+    if (!was_deleted(find, prepared, transaction, &deleted, err))
+        return false;
+    if (deleted) {
+        outcome->deleted++;
+        return true;
+    }
     if (!prepared_is_taken(prepared, transaction, &place, &taken, err))
         return false;
     instance_record_init(&rival);
@@ -307,6 +327,7 @@ static bool index_batch(struct rebuild *rebuild, size_t *next, size_t most, stru
     *next = at;
     rebuild->report->instances += outcome.instances;
     rebuild->report->versions += outcome.versions;
+    rebuild->report->deleted += outcome.deleted;
     rebuild->report->corrupt += outcome.corrupt;
     rebuild->report->refused += outcome.refused;
     return true;

@@ -7,6 +7,7 @@
 #include "archive/feed_entry.h"
 #include "archive/tag_terms.h"
 #include "archive/tally.h"
+#include "archive/tombstone.h"
 #include "archive/versions.h"
 #include "base/bytes.h"
 #include "base/clock.h"
@@ -16,16 +17,6 @@ static void put_record(struct tree *tree, const struct key *key, struct buffer *
 {
     transaction_put(tree->transaction, TABLE_RECORD, key_slice(key), buffer_slice(bytes));
     buffer_release(bytes);
-}
-
-static void put_tombstone(struct tree *tree, const struct identity *place, int64_t at_ms)
-{
-    struct key key;
-    struct buffer value = buffer_up_to(16);
-    key_place(&key, RECORD_TOMBSTONE, place->study, place->series, place->instance);
-    buffer_append_byte(&value, 1);
-    buffer_append_u64le(&value, (uint64_t)at_ms);
-    put_record(tree, &key, &value);
 }
 
 static uint64_t append_change(struct tree *tree, const struct identity *identity,
@@ -506,7 +497,7 @@ bool tree_remove(struct tree *tree, const struct identity *identity,
     term_instance_key(&term, identity->instance);
     transaction_delete(tree->transaction, TABLE_TERM, key_slice(&term));
     transaction_delete_blob(tree->transaction, &instance->blob);
-    put_tombstone(tree, identity, at_ms);
+    tombstone_put(tree->transaction, identity, at_ms);
 
     tree->series.changed = sequence;
     tree->series.instances--;
@@ -523,12 +514,12 @@ bool tree_remove(struct tree *tree, const struct identity *identity,
     if (!tree->series.instances) {
         struct identity series = *identity;
         series.instance[0] = '\0';
-        put_tombstone(tree, &series, at_ms);
+        tombstone_put(tree->transaction, &series, at_ms);
     }
     if (!tree->study.instances) {
         struct identity study = { 0 };
         memcpy(study.study, identity->study, UID_SIZE);
-        put_tombstone(tree, &study, at_ms);
+        tombstone_put(tree->transaction, &study, at_ms);
     }
     return true;
 }

@@ -15,6 +15,7 @@ bool operation_rebuild(const struct operation_place *place, const struct operati
     cJSON_AddNumberToObject(result, "records", (double)report.records);
     cJSON_AddNumberToObject(result, "instances", (double)report.instances);
     cJSON_AddNumberToObject(result, "versions", (double)report.versions);
+    cJSON_AddNumberToObject(result, "deleted", (double)report.deleted);
     cJSON_AddNumberToObject(result, "corrupt", (double)report.corrupt);
     cJSON_AddNumberToObject(result, "refused", (double)report.refused);
     cJSON_AddNumberToObject(result, "worklistKeys", (double)report.others);
@@ -40,6 +41,9 @@ void operation_rebuild_print(const cJSON *result, FILE *out)
     if (operation_number(result, "versions") > 0)
         fprintf(out, "%.0f records are older versions of them\n",
                 operation_number(result, "versions"));
+    if (operation_number(result, "deleted") > 0)
+        fprintf(out, "records of instances that were deleted since, left out: %.0f\n",
+                operation_number(result, "deleted"));
     if (operation_number(result, "corrupt") > 0)
         fprintf(out, "records that do not fit their checksum, left out and kept: %.0f\n",
                 operation_number(result, "corrupt"));

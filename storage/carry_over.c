@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/memory.h"
 #include "storage/index_swap.h"
 #include "storage/store.h"
 
@@ -42,19 +43,40 @@ static bool copy_table(struct storage *storage, struct keyvalue *old, enum table
     return ok;
 }
 
+/* NULL where there is none, or with `why`. */
+static struct keyvalue *open_old(const struct storage *storage, struct error *why)
+{
+    struct keyvalue *old = NULL;
+    char path[PATH_SIZE];
+    if (faccessat(storage->folder_fd, INDEX_FOLDER "/CURRENT", F_OK, 0) != 0)
+        return NULL;
+    snprintf(path, sizeof(path), "%s/" INDEX_FOLDER, storage->path);
+    return rocks_open(path, &old, why) ? old : NULL;
+}
+
+struct storage *storage_old_view_open(struct storage *storage)
+{
+    struct error why = { .code = ERROR_NONE };
+    struct keyvalue *old = open_old(storage, &why);
+    if (!old && why.code != ERROR_NONE)
+        log_warn("storage: the old index cannot be read: %s", why.message);
+    if (!old)
+        return NULL;
+    struct storage *view = mem_alloc(sizeof(*view));
+    view->keyvalue = old;
+    pthread_mutex_init(&view->feed_lock, NULL);
+    return view;
+}
+
 bool storage_carry_over(struct storage *storage, struct slice from, uint64_t *count, bool *whole,
                         struct error *err)
 {
-    struct keyvalue *old = NULL;
     struct error why = { .code = ERROR_NONE };
-    char path[PATH_SIZE];
     *count = 0;
     *whole = true;
-    if (faccessat(storage->folder_fd, INDEX_FOLDER "/CURRENT", F_OK, 0) != 0)
-        return true;
-    snprintf(path, sizeof(path), "%s/" INDEX_FOLDER, storage->path);
     bool ok = true;
-    if (rocks_open(path, &old, &why)) {
+    struct keyvalue *old = open_old(storage, &why);
+    if (old) {
         ok = copy_table(storage, old, TABLE_RECORD, from, count, &why, err) &&
              copy_table(storage, old, TABLE_TERM, from, count, &why, err);
         old->operations->close(old);

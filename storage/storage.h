@@ -43,6 +43,9 @@ bool storage_close_rebuilt(struct storage *storage, struct error *err);
  * they are of no blob. *whole tells whether all of them could; else the reason is logged. */
 bool storage_carry_over(struct storage *storage, struct slice from, uint64_t *count, bool *whole,
                         struct error *err);
+/* Of the same: the index that is there, which the new one replaces, to be read with storage_get and
+ * cursors and nothing else. NULL when there is none; one that cannot be opened is logged. */
+struct storage *storage_old_view_open(struct storage *storage);
 
 /* Reads what is committed. *found tells whether it is there; `value` is filled (not appended to).
  */

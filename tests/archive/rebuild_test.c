@@ -16,6 +16,7 @@
 #include "archive/delete.h"
 #include "archive/records.h"
 #include "archive/retrieve.h"
+#include "archive/tombstone.h"
 #include "base/clock.h"
 #include "dicom/encode.h"
 #include "storage/blob.h"
@@ -465,6 +466,101 @@ TEST(of_two_records_of_one_instance_the_first_is_taken)
     struct blob_id id = blob_of(&fixture, "1.1.1.1");
     CHECK_INT(id.offset, first.offset);
     CHECK_TEXT(counts_text(&fixture), "1 1 1 1");
+    fixture_close(&fixture);
+}
+
+/* A store of 1.1.1.1 with other pixels, whole in its segment, that a crash cut off a while ago. */
+static void leave_cut_off(struct fixture *fixture)
+{
+    struct key key;
+    const struct identity place = { .study = "1.1", .series = "1.1.1", .instance = "1.1.1.1" };
+    const struct blob_facts facts = { .stored_at_us = clock_unix_us() - 10000000 };
+    struct buffer bytes = file_of(fixture, "1.1.1.1");
+    bytes.data[bytes.size - 1] ^= 1;
+    blob_key_encode(&key, &place, &facts);
+    write_blob(fixture, key_slice(&key), buffer_slice(&bytes));
+    buffer_release(&bytes);
+}
+
+static enum error_code code_of(struct fixture *fixture)
+{
+    struct error err = { 0 };
+    struct instance *instance = NULL;
+    instance_open(fixture->archive, "1.1", "1.1.1", "1.1.1.1", &instance, &err);
+    instance_close(instance);
+    return err.code;
+}
+
+/* HOS-49 */
+TEST(what_was_deleted_stays_deleted_though_a_store_of_it_was_cut_off_before)
+{
+    struct fixture fixture;
+    struct rebuild_report report;
+    fixture_open(&fixture, false);
+    store_ct(&fixture, "1.1.1.1", 5000);
+    store_ct(&fixture, "1.1.1.2", 5000);
+    leave_cut_off(&fixture);
+    remove_place(&fixture, "1.1", "1.1.1", "1.1.1.1");
+    for (int round = 0; round < 2; round++) {
+        close_archive(&fixture);
+        rebuild(&fixture, &report);
+        CHECK_INT(report.instances, 1);
+        CHECK_INT(report.deleted, 1);
+        CHECK_INT(report.tombstones, 1);
+        fixture_reopen(&fixture);
+        CHECK_TEXT(counts_text(&fixture), "1 1 1 1");
+        CHECK_INT(code_of(&fixture), ERROR_GONE);
+    }
+    /* What is stored after that is there, and not the bytes from before the deletion. */
+    for (int64_t now = clock_unix_ms(); clock_unix_ms() == now;)
+        ;
+    store_ct(&fixture, "1.1.1.1", 5000);
+    struct blob_id id = blob_of(&fixture, "1.1.1.1");
+    close_archive(&fixture);
+    rebuild(&fixture, &report);
+    CHECK_INT(report.instances, 2);
+    CHECK_INT(report.deleted, 1);
+    CHECK_INT(report.refused, 0);
+    fixture_reopen(&fixture);
+    CHECK_INT(blob_of(&fixture, "1.1.1.1").offset, id.offset);
+    /* A study that is gone is so as a whole. */
+    remove_place(&fixture, "1.1", NULL, NULL);
+    close_archive(&fixture);
+    rebuild(&fixture, &report);
+    CHECK_INT(report.instances, 0);
+    CHECK_INT(report.tombstones, 4);
+    fixture_reopen(&fixture);
+    struct error err = { 0 };
+    CHECK(!archive_find(fixture.archive, "1.1", NULL, &err));
+    CHECK_INT(err.code, ERROR_GONE);
+    fixture_close(&fixture);
+}
+
+static void bury(struct fixture *fixture, int64_t at_ms)
+{
+    const struct identity place = { .study = "1.1", .series = "1.1.1", .instance = "1.1.1.1" };
+    struct error err = { 0 };
+    struct transaction *transaction = NULL;
+    CHECK_OK(transaction_open(fixture->storage, &transaction, &err), err);
+    tombstone_put(transaction, &place, at_ms);
+    CHECK_OK(transaction_commit(transaction, &err), err);
+    transaction_close(transaction);
+}
+
+TEST(an_instance_that_is_there_stays_though_the_clock_was_set_back_after_a_deletion)
+{
+    struct fixture fixture;
+    struct rebuild_report report;
+    fixture_open(&fixture, false);
+    store_ct(&fixture, "1.1.1.1", 5000);
+    bury(&fixture, clock_unix_ms() + 3600000); /* of what stood there an hour ago, or so it says */
+    close_archive(&fixture);
+    rebuild(&fixture, &report);
+    CHECK_INT(report.instances, 1);
+    CHECK_INT(report.deleted, 0);
+    CHECK_INT(report.tombstones, 0);
+    fixture_reopen(&fixture);
+    CHECK_INT(code_of(&fixture), ERROR_NONE);
     fixture_close(&fixture);
 }
 

@@ -151,6 +151,27 @@ def test_HOS_49_no_index_is_made_anew_under_a_running_server(start_server):
     store(daemon, make())
 
 
+@pytest.mark.skipif(b"HOUNSFIELD_FAULT" not in BINARY.read_bytes(), reason="a build with fault points is needed")
+def test_HOS_49_a_store_that_a_crash_cut_off_does_not_bring_back_what_was_deleted_later(start_server):
+    daemon = start_server(env={"HOUNSFIELD_FAULT": "after-segment-sync:1"})
+    deleted, kept = make(), make()
+    with pytest.raises(requests.ConnectionError):
+        store(daemon, deleted)  # its record is whole, and no index knows of it
+    daemon.process.wait(60)
+    daemon.env.pop("HOUNSFIELD_FAULT")
+    daemon.start()
+    store(daemon, deleted)
+    store(daemon, kept)
+    assert requests.delete(url_of(daemon, deleted, "study"), timeout=30).status_code in (200, 204)
+    daemon.stop()
+    rebuild(daemon)
+    daemon.start()
+    assert {value(i, "00080018") for i in pages(f"{daemon.dicomweb}/instances")} == {kept.SOPInstanceUID}
+    assert requests.get(url_of(daemon, deleted), timeout=30).status_code == 410
+    store(daemon, deleted)  # which is allowed
+    assert len(pages(f"{daemon.dicomweb}/instances")) == 2
+
+
 def rebuild_on_failing_disk(daemon, after):
     """What it tells, and whether it met the error: the read of a segment that comes after so many fails with EIO."""
     rules = daemon.folder / "disk"
