@@ -6,6 +6,7 @@
 
 #include "base/memory.h"
 #include "storage/keyvalue.h"
+#include "storage/rocks_log.h"
 
 enum {
     FAMILY_COUNT = TABLE_COUNT + 1, /* RocksDB insists on a family named "default" */
@@ -332,8 +333,7 @@ static rocksdb_options_t *database_options(void)
     rocksdb_options_set_max_total_wal_size(options, WAL_SIZE);
     rocksdb_options_set_max_open_files(options, OPEN_FILES);
     rocksdb_options_set_max_background_jobs(options, 2);
-    rocksdb_options_set_keep_log_file_num(options, 4);
-    rocksdb_options_set_info_log_level(options, 2); /* warnings */
+    rocks_log_silence(options);
     return options;
 }
 

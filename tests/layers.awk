@@ -15,7 +15,7 @@ BEGIN {
     allowed["cast"] = "cast archive worklist dicom http base"
     allowed["server"] = "server dimse dicomweb hl7 cast archive worklist storage http dicom base"
 
-    door["rocksdb/"] = "^storage/rocks\\.c$"
+    door["rocksdb/"] = "^storage/rocks(\\.c|_[a-z]*\\.cc)$"
     door["microhttpd.h"] = "^http/(server\\.c|front\\.[ch])$"
     door["gnutls/"] = "^base/(tls|digest|signature)\\.c$"
     door["curl/"] = "^cast/fhir_client\\.c$"

@@ -3,6 +3,7 @@
 
 #include <signal.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include "tests/storage/support.h"
 
@@ -255,6 +256,41 @@ TEST(a_sync_behind_a_write_that_failed_fails_and_does_not_end_the_process)
     CHECK_TEXT(drain(open_cursor(keyvalue, "", "", false)), "a=1 b=2 ");
     keyvalue->operations->close(keyvalue);
     free(large);
+}
+
+/* HOS-49: RocksDB keeps a log of what it does, and a second line behind one that failed ended it.
+ */
+TEST(an_index_on_a_disk_that_takes_nothing_fails_and_does_not_end_the_process)
+{
+    struct error err = { 0 };
+    struct keyvalue *keyvalue = NULL;
+    struct rlimit whole;
+    char folder[100], path[200];
+    snprintf(folder, sizeof(folder), "%s", test_folder());
+    CHECK_OK(rocks_open(folder, &keyvalue, &err), err);
+    put(keyvalue, "a", "1");
+    CHECK_OK(keyvalue->operations->sync(keyvalue, &err), err);
+    signal(SIGXFSZ, SIG_IGN);
+    getrlimit(RLIMIT_FSIZE, &whole);
+    setrlimit(RLIMIT_FSIZE, &(struct rlimit){ 10, whole.rlim_max });
+    CHECK(!keyvalue->operations->flush(keyvalue, &err));
+    for (int i = 0; i < 3; i++) {
+        struct keyvalue_write write = { TABLE_RECORD, false, slice_text("b"), slice_text("2") };
+        CHECK(!keyvalue->operations->write(keyvalue, &write, 1, &err));
+        CHECK(!keyvalue->operations->flush(keyvalue, &err));
+        snprintf(path, sizeof(path), "%s/copy%d", folder, i);
+        keyvalue->operations->checkpoint(keyvalue, path, &err);
+    }
+    CHECK_TEXT(drain(open_cursor(keyvalue, "", "", false)), "a=1 ");
+    keyvalue->operations->close(keyvalue);
+    snprintf(path, sizeof(path), "%s/LOG", folder);
+    CHECK(access(path, F_OK) != 0);
+    keyvalue = NULL;
+    CHECK(!rocks_open(folder, &keyvalue, &err));
+    setrlimit(RLIMIT_FSIZE, &whole);
+    CHECK_OK(rocks_open(folder, &keyvalue, &err), err);
+    CHECK_TEXT(drain(open_cursor(keyvalue, "", "", false)), "a=1 ");
+    keyvalue->operations->close(keyvalue);
 }
 
 static void check_figures(struct keyvalue *keyvalue)
