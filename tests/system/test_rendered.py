@@ -76,6 +76,15 @@ def test_REN_01_jpeg_is_the_default_and_png_comes_on_request(server, gradient):
     rendered(server, gradient, accept="image/bmp", expected=406)
 
 
+@pytest.mark.parametrize("columns, rows", [(1, 1), (8, 8), (7, 9), (16, 3), (33, 18)])
+def test_REN_01_a_grey_jpeg_is_near_its_image_up_to_the_edges(server, columns, rows):
+    dataset = grey([[(x * 97 + y * 57) % 256 for x in range(columns)] for y in range(rows)])
+    store(server, part10(dataset))
+    shown = picture(rendered(server, dataset, accept="image/jpeg", quality=100))
+    assert (shown.size, shown.mode) == ((columns, rows), "L")
+    assert max(abs(a - b) for a, b in zip(shown.tobytes(), dataset.PixelData)) <= 3
+
+
 def test_REN_01_a_gif_comes_on_request_and_loses_nothing_of_grey(server, gradient):
     noise = grey([[(x * 7919 + y * 104729 + x * y) % 256 for x in range(301)] for y in range(211)])
     smooth = grey([[(x + y) % 256 for x in range(400)] for y in range(300)])
