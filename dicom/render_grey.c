@@ -206,12 +206,11 @@ bool render_float(const struct render_input *input, bool is_double, struct raste
     const uint8_t *pixels = input->pixels.data;
     double lowest = DBL_MAX;
     double highest = -DBL_MAX;
-    struct voi voi;
+    struct voi voi = { 0 };
     if (input->pixels.size < count * unit)
         return error_set(err, ERROR_INVALID, "the frame is shorter than its rows and columns");
-    if (!voi_find(input, &voi, err))
-        return false;
-    bool ok = raster_init(raster, input->format->rows, input->format->columns, 1, err);
+    bool ok = voi_find(input, &voi, err) &&
+              raster_init(raster, input->format->rows, input->format->columns, 1, err);
     for (size_t i = 0; ok && i < count && !voi.has_window && !voi.lut; i++) {
         double value = real_value(pixels + i * unit, is_double);
         if (value < lowest && value > -DBL_MAX)

@@ -18,7 +18,8 @@ struct picture {
     struct slice pixels;
     uint32_t frame;
     const struct voi_window *window;
-    bool indexed; /* its functional groups are */
+    bool indexed;                /* its functional groups are */
+    const struct dataset *state; /* that it is shown by */
 };
 
 static struct picture picture_of(uint32_t columns, uint16_t bits, const char *photometric,
@@ -70,7 +71,10 @@ static bool draw(struct picture *picture, struct raster *raster, struct error *e
                                         .pixels = picture->pixels,
                                         .frame = picture->frame,
                                         .window = picture->window,
-                                        .frame_groups = groups };
+                                        .frame_groups = groups,
+                                        .state = picture->state,
+                                        .state_source = &source,
+                                        .instance = "1.2" };
     bool ok = render_frame(&input, raster, err);
     item_index_free(groups);
     dataset_close(dataset);
@@ -372,6 +376,43 @@ TEST(REN_02_a_table_of_real_values_has_an_answer_to_all_of_them)
     encode_sequence_end(encoder);
     encode_bytes(encoder, TAG_DOUBLE_FLOAT_PIXEL_DATA, VR_OD, slice_of(values, sizeof(values)));
     CHECK_TEXT(drawn(&picture), "5 64 255 255 5 0");
+}
+
+/* A table of a sequence. */
+static void add_table(struct encoder *encoder, uint32_t sequence_tag, struct slice descriptor)
+{
+    encode_sequence_begin(encoder, sequence_tag);
+    encode_item_begin(encoder);
+    encode_bytes(encoder, TAG_LUT_DESCRIPTOR, VR_US, descriptor);
+    encode_bytes(encoder, TAG_LUT_DATA, VR_OW, BYTES("\x05\x00\x40\x00\xFF\x00"));
+    encode_item_end(encoder);
+    encode_sequence_end(encoder);
+}
+
+TEST(REN_10_a_state_whose_second_table_is_broken_is_refused_and_leaves_nothing_of_the_first)
+{
+    static const float values[] = { 0, 1, 2 };
+    struct buffer bytes = buffer_up_to(1 << 10);
+    struct encoder encoder = { &bytes, .explicit_vr = true };
+    struct dataset *state;
+    struct error err;
+    encode_sequence_begin(&encoder, TAG_SOFTCOPY_VOI_LUT_SEQUENCE);
+    encode_item_begin(&encoder);
+    add_table(&encoder, TAG_VOI_LUT_SEQUENCE, BYTES("\x03\x00\x00\x00\x08\x00"));
+    encode_item_end(&encoder);
+    encode_sequence_end(&encoder);
+    add_table(&encoder, TAG_PRESENTATION_LUT_SEQUENCE, BYTES("\x03\x00"));
+    CHECK_OK(dataset_open(buffer_slice(&bytes), EXPLICIT, NULL, 0, &state, &err), err);
+    for (int real = 0; real < 2; real++) {
+        struct picture picture = picture_of(3, 8, "MONOCHROME2", slice_of(values, sizeof(values)));
+        picture.state = state;
+        if (real)
+            encode_bytes(encoder_of(&picture), TAG_FLOAT_PIXEL_DATA, VR_OF,
+                         slice_of(values, sizeof(values)));
+        CHECK_TEXT(drawn(&picture), "invalid");
+    }
+    dataset_close(state);
+    buffer_release(&bytes);
 }
 
 TEST(REN_02_a_frame_that_is_too_short_is_refused)
