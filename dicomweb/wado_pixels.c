@@ -58,6 +58,16 @@ static void align_bits(struct buffer *bytes, unsigned shift)
     }
 }
 
+static uint32_t tag_of_pixels(const struct dataset *header)
+{
+    static const uint32_t tags[] = { TAG_FLOAT_PIXEL_DATA, TAG_DOUBLE_FLOAT_PIXEL_DATA };
+    struct element element;
+    for (size_t i = 0; i < sizeof(tags) / sizeof(tags[0]); i++)
+        if (dataset_find(header, tags[i], &element))
+            return tags[i];
+    return TAG_PIXEL_DATA;
+}
+
 bool pixels_read(struct instance *instance, const struct dataset *header,
                  const struct buffer *fragments, unsigned bit_shift, bool decode,
                  struct pixel_format *format, struct buffer *bytes, struct error *err)
@@ -69,6 +79,6 @@ bool pixels_read(struct instance *instance, const struct dataset *header,
     if (bit_shift)
         align_bits(bytes, bit_shift);
     if (instance_syntax(instance)->big_endian)
-        value_swap(bytes->data, bytes->size, pixel_unit_size(header, TAG_PIXEL_DATA));
+        value_swap(bytes->data, bytes->size, pixel_unit_size(header, tag_of_pixels(header)));
     return true;
 }

@@ -12,7 +12,7 @@ import requests
 from PIL import Image, ImageCms
 from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate
-from pydicom.uid import MPEG2MPML, MPEG4HP41
+from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, MPEG2MPML, MPEG4HP41
 
 from web import get, make, new_uid, parts_of, part10, store, url_of
 
@@ -125,6 +125,16 @@ def test_REN_03_all_frames_are_an_animated_gif_on_request(server):
     many.PixelData = bytes(2002)
     store(server, part10(many))
     rendered(server, many, accept="image/gif", expected=406)
+
+
+def test_REN_02_real_values_are_read_in_the_byte_order_of_the_file(server):
+    attributes = {"Rows": 1, "Columns": 3, "BitsAllocated": 32, "BitsStored": 32, "HighBit": 31}
+    for order, syntax in (("<", ExplicitVRLittleEndian), (">", ExplicitVRBigEndian)):
+        dataset = make(PixelData=b"", **attributes)
+        del dataset.PixelData, dataset.BitsStored, dataset.HighBit, dataset.PixelRepresentation
+        dataset.FloatPixelData = struct.pack(f"{order}3f", -1.5, 0, 1.5)
+        store(server, part10(dataset, syntax))
+        assert list(picture(rendered(server, dataset)).tobytes()) == [0, 128, 255]
 
 
 def test_REN_01_a_series_and_a_study_are_a_part_for_each_instance(server):
