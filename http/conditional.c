@@ -46,6 +46,9 @@ static bool matches(const char *field, const char *etag)
 bool response_etag(struct response *response, const struct request *request, const char *etag)
 {
     const char *known = request_header(request, "If-None-Match");
+    /* Of what came to nothing, and had another instead. */
+    response_drop_header(response, "ETag");
+    response_drop_header(response, "Cache-Control");
     response_header(response, "ETag", etag);
     response_header(response, "Cache-Control", "private, no-cache");
     if (!known || !matches(known, etag))

@@ -259,8 +259,7 @@ void response_stream_take(struct response *response, const struct body_source *s
     response->source_size = size;
 }
 
-/* What was said of the answer that was to be. */
-static void drop_header(struct response *response, const char *name)
+void response_drop_header(struct response *response, const char *name)
 {
     for (size_t i = 0; i < response->header_count; i++) {
         if (strcasecmp(response->headers[i].name, name) != 0)
@@ -294,8 +293,9 @@ void response_error(struct response *response, const struct request *request, in
         { "application/dicom+json", NULL, NULL, false },
     };
     const char *accept = request ? request_header(request, "Accept") : NULL;
-    drop_header(response, "ETag");
-    drop_header(response, "Cache-Control");
+    /* What was said of the answer that was to be. */
+    response_drop_header(response, "ETag");
+    response_drop_header(response, "Cache-Control");
     if (status == 503)
         response_header(response, "Retry-After", "10");
     if (negotiate(accept, offers, 3) <= 0) {

@@ -64,4 +64,5 @@ void request_set_base_url(struct request *request, const char *configured, const
 void request_release(struct request *request);
 void response_release(struct response *response);
 const char *response_find_header(const struct response *response, const char *name);
+void response_drop_header(struct response *response, const char *name); /* all of that name */
 const char *http_reason(int status); /* "Not Found"; "" for an unknown one */

@@ -537,6 +537,18 @@ def test_REN_09_each_level_has_one_small_picture(server):
     rendered(server, datasets[2], "/thumbnail", viewport="30,30,0,0,10,10", expected=400)
 
 
+def test_REN_09_a_series_whose_middle_is_no_image_has_a_thumbnail_with_one_etag(server):
+    image = grey([[10, 20]], InstanceNumber=1)
+    text = bare(study=image.StudyInstanceUID, series=image.SeriesInstanceUID, InstanceNumber=2)
+    store(server, part10(image), part10(text))
+    url = url_of(server, image, "series") + "/thumbnail"
+    answer = get(url, PNG)
+    assert list(picture(answer).tobytes()) == [10, 20]
+    assert re.fullmatch(r'"[^", ]+"', answer.headers["ETag"]) and answer.headers["Cache-Control"] == "private, no-cache"
+    again = requests.get(url, headers={"Accept": PNG, "If-None-Match": answer.headers["ETag"]}, timeout=30)
+    assert again.status_code == 304 and again.headers["ETag"] == answer.headers["ETag"]
+
+
 def test_REN_unknown_and_deleted_ones_are_404_and_410(server):
     dataset = grey([[1, 2]])
     rendered(server, dataset, expected=404)
