@@ -194,6 +194,14 @@ static struct MHD_Response *stream_response(struct exchange *exchange)
     bool is_head = strcmp(exchange->request.method, "HEAD") == 0;
     if (!is_head && !next_piece(exchange) && exchange->stream_failed)
         return NULL;
+    /* All of it lies there until the source is closed: it goes out with the head, without a copy.
+     */
+    struct slice bytes = exchange->piece.bytes;
+    if (exchange->piece.kind == PIECE_BYTES && bytes.size == size) {
+        exchange->sent_bytes = size;
+        return MHD_create_response_from_buffer(bytes.size, (void *)(uintptr_t)bytes.data,
+                                               MHD_RESPMEM_PERSISTENT);
+    }
     return MHD_create_response_from_callback(size == UINT64_MAX ? MHD_SIZE_UNKNOWN : size,
                                              STREAM_BLOCK, read_stream, exchange, NULL);
 }
