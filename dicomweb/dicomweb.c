@@ -536,12 +536,12 @@ static uint64_t hash_text(uint64_t hash, const char *text)
     return (hash ^ '\n') * 0x100000001B3u;
 }
 
-void dicomweb_etag(const struct request *request, const struct instance *instance, const char *as,
-                   char etag[DICOMWEB_ETAG_SIZE])
+void dicomweb_etag(const struct request *request, const char *path, const struct instance *instance,
+                   const char *as, char etag[DICOMWEB_ETAG_SIZE])
 {
     size_t count;
     const struct query_pair *query = request_query(request, &count);
-    uint64_t hash = hash_text(0xCBF29CE484222325u, request_path(request));
+    uint64_t hash = hash_text(0xCBF29CE484222325u, path);
     hash = hash_text(hash, as);
     for (size_t i = 0; i < count; i++)
         hash = hash_text(hash_text(hash, query[i].name), query[i].raw);
@@ -553,7 +553,7 @@ bool dicomweb_is_known(struct request *request, struct response *response,
                        const struct instance *instance, const char *as)
 {
     char etag[DICOMWEB_ETAG_SIZE];
-    dicomweb_etag(request, instance, as, etag);
+    dicomweb_etag(request, request_path(request), instance, as, etag);
     return response_etag(response, request, etag);
 }
 

@@ -37,12 +37,12 @@ void dicomweb_base_url(const struct dicomweb *dicomweb, const struct request *re
 bool dicomweb_choose(struct request *request, struct response *response, const struct offer *offers,
                      size_t count, size_t *choice);
 
-/* Names what is answered of an instance: its stored bytes, the media type `as` and all that path
- * and query say. */
+/* Names what is answered of an instance under a path: its stored bytes, the media type `as` and all
+ * that the query says. */
 enum { DICOMWEB_ETAG_SIZE = 80 };
 struct instance;
-void dicomweb_etag(const struct request *request, const struct instance *instance, const char *as,
-                   char etag[DICOMWEB_ETAG_SIZE]);
+void dicomweb_etag(const struct request *request, const char *path, const struct instance *instance,
+                   const char *as, char etag[DICOMWEB_ETAG_SIZE]);
 /* True: the client has that already, and the response is filled (304). */
 bool dicomweb_is_known(struct request *request, struct response *response,
                        const struct instance *instance, const char *as);

@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 #include "dicomweb/wado_picture.h"
 
+#include <stdio.h>
+
 #include "dicom/caption.h"
 #include "dicom/codec.h"
 #include "dicom/icc.h"
 #include "dicom/icc_profile.h"
 #include "dicom/image_file.h"
 #include "dicom/presentation.h"
+#include "dicomweb/picture_cache.h"
 #include "dicomweb/wado_pixels.h"
 #include "dicomweb/wado_values.h"
 
@@ -274,8 +277,41 @@ bool picture_draw(struct dicomweb *dicomweb, struct instance *instance, uint32_t
 
 void picture_release(struct picture *picture)
 {
-    if (picture->dicomweb)
+    if (picture->kept)
+        picture_cache_release(picture->dicomweb->picture_cache, picture->kept);
+    if (picture->memory)
         decode_budget_give_back(picture->dicomweb->decoding, picture->memory);
-    picture->memory = 0;
     buffer_release(&picture->bytes);
+    *picture = (struct picture){ .dicomweb = NULL };
+}
+
+struct slice picture_bytes(const struct picture *picture)
+{
+    return picture->kept ? kept_picture_bytes(picture->kept) : buffer_slice(&picture->bytes);
+}
+
+void picture_etag(const struct request *request, const char *path, const struct instance *instance,
+                  uint32_t number, enum picture_type type, const struct picture_options *options,
+                  char etag[DICOMWEB_ETAG_SIZE])
+{
+    char as[64];
+    snprintf(as, sizeof(as), "%s %08x %u", picture_media_type(type),
+             options->state ? instance_checksum(options->state) : 0, number);
+    dicomweb_etag(request, path, instance, as, etag);
+}
+
+bool picture_get(struct dicomweb *dicomweb, struct instance *instance, uint32_t number,
+                 enum picture_type type, const struct picture_options *options, const char *etag,
+                 struct picture *picture, struct error *err)
+{
+    const char *uid = instance_identity(instance)->instance;
+    *picture = (struct picture){ .dicomweb = dicomweb };
+    picture->kept = picture_cache_find(dicomweb->picture_cache, uid, etag);
+    if (picture->kept)
+        return true;
+    if (!picture_draw(dicomweb, instance, number, type, options, picture, err))
+        return false;
+    picture_cache_keep(dicomweb->picture_cache, uid, etag, options->followed,
+                       buffer_slice(&picture->bytes));
+    return true;
 }

@@ -54,18 +54,30 @@ bool picture_profile_read(const char *text, enum picture_profile *profile, struc
 bool picture_profile_check(const struct picture_options *options, enum picture_type type,
                            struct error *err);
 
-/* What was made, and how much of the decoding memory it holds until picture_release. */
+/* What was made, and how much of the decoding memory it holds until picture_release; or what was
+ * kept of one that was made before. */
 struct picture {
     struct dicomweb *dicomweb;
     struct buffer bytes;
     uint64_t memory;
+    struct kept_picture *kept; /* NULL: just drawn */
 };
+struct slice picture_bytes(const struct picture *picture);
 /* Frame `number` from 1; 0 for the one that stands for all. ERROR_NOT_FOUND when there is no such
  * frame, ERROR_UNSUPPORTED when it cannot be drawn. */
 bool picture_draw(struct dicomweb *dicomweb, struct instance *instance, uint32_t number,
                   enum picture_type type, const struct picture_options *options,
                   struct picture *picture, struct error *err);
 void picture_release(struct picture *picture);
+
+/* Names a picture of an instance as the answer to `path` with the query of the request. */
+void picture_etag(const struct request *request, const char *path, const struct instance *instance,
+                  uint32_t number, enum picture_type type, const struct picture_options *options,
+                  char etag[DICOMWEB_ETAG_SIZE]);
+/* As picture_draw, unless the picture of that name is kept; what is drawn is kept. */
+bool picture_get(struct dicomweb *dicomweb, struct instance *instance, uint32_t number,
+                 enum picture_type type, const struct picture_options *options, const char *etag,
+                 struct picture *picture, struct error *err);
 
 /* wado_picture_answer.c: the types of pictures as offers, by enum picture_type. */
 extern const struct offer wado_picture_offers[PICTURE_TYPE_COUNT];

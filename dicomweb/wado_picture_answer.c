@@ -72,26 +72,18 @@ void wado_say_warning(struct response *response, const struct picture_options *o
     response_header(response, "Warning", text);
 }
 
-/* One picture as the whole answer: just drawn, or kept from before. It holds its memory until it
- * was sent. */
+/* One picture as the whole answer. */
 struct sheet {
     struct picture picture;
-    struct picture_cache *cache;
-    struct kept_picture *kept; /* NULL: drawn */
     bool sent;
 };
-
-static struct slice sheet_bytes(const struct sheet *sheet)
-{
-    return sheet->kept ? kept_picture_bytes(sheet->kept) : buffer_slice(&sheet->picture.bytes);
-}
 
 static bool next_sheet(void *state, struct piece *piece, struct error *err)
 {
     struct sheet *sheet = state;
     (void)err;
     piece->kind = sheet->sent ? PIECE_END : PIECE_BYTES;
-    piece->bytes = sheet_bytes(sheet);
+    piece->bytes = picture_bytes(&sheet->picture);
     sheet->sent = true;
     return true;
 }
@@ -99,40 +91,21 @@ static bool next_sheet(void *state, struct piece *piece, struct error *err)
 static void close_sheet(void *state)
 {
     struct sheet *sheet = state;
-    picture_cache_release(sheet->cache, sheet->kept);
     picture_release(&sheet->picture);
     free(sheet);
-}
-
-static bool fill_sheet(struct sheet *sheet, struct dicomweb *dicomweb, struct instance *instance,
-                       uint32_t number, enum picture_type type,
-                       const struct picture_options *options, const char *etag, struct error *err)
-{
-    const char *uid = instance_identity(instance)->instance;
-    sheet->cache = dicomweb->picture_cache;
-    sheet->kept = picture_cache_find(sheet->cache, uid, etag);
-    if (sheet->kept)
-        return true;
-    if (!picture_draw(dicomweb, instance, number, type, options, &sheet->picture, err))
-        return false;
-    picture_cache_keep(sheet->cache, uid, etag, options->followed,
-                       buffer_slice(&sheet->picture.bytes));
-    return true;
 }
 
 bool wado_answer_picture(struct request *request, struct response *response,
                          struct instance *instance, uint32_t number, enum picture_type type,
                          const struct picture_options *options, struct error *err)
 {
-    char as[64];
     char etag[DICOMWEB_ETAG_SIZE];
-    snprintf(as, sizeof(as), "%s %08x", picture_media_type(type),
-             options->state ? instance_checksum(options->state) : 0);
-    dicomweb_etag(request, instance, as, etag);
+    picture_etag(request, request_path(request), instance, number, type, options, etag);
     if (response_etag(response, request, etag))
         return true;
     struct sheet *sheet = mem_alloc(sizeof(*sheet));
-    if (!fill_sheet(sheet, request_context(request), instance, number, type, options, etag, err)) {
+    if (!picture_get(request_context(request), instance, number, type, options, etag,
+                     &sheet->picture, err)) {
         close_sheet(sheet);
         return false;
     }
@@ -140,6 +113,6 @@ bool wado_answer_picture(struct request *request, struct response *response,
     response_status(response, 200);
     response_content_type(response, picture_media_type(type));
     wado_say_warning(response, options, type, request);
-    response_stream_take(response, &source, sheet_bytes(sheet).size);
+    response_stream_take(response, &source, picture_bytes(&sheet->picture).size);
     return true;
 }

@@ -26,6 +26,7 @@ static const struct offer multipart_offers[PICTURE_TYPE_COUNT] = {
 /* An answer of several parts: the frames of one instance, one frame of each of several, or all that
  * a presentation state shows. */
 struct gallery {
+    const struct request *request;
     struct dicomweb *dicomweb;
     struct buffer references;  /* struct presentation_reference, when `instance` is a state */
     struct retrieve *retrieve; /* NULL: the frames of `instance` */
@@ -36,8 +37,8 @@ struct gallery {
     struct picture_options options;
     struct item_index *frame_groups; /* of `instance`, when it is our own */
     struct picture picture;
+    struct buffer path; /* that the picture has by itself; of a state's, that of the state */
     struct multipart_writer writer;
-    char *base_url;
     struct buffer head;
     enum { PART_HEAD, PART_BODY, DONE } state;
     bool begun;
@@ -57,6 +58,18 @@ static bool choose_type(struct request *request, struct response *response,
     return false;
 }
 
+static struct gallery *open_gallery(const struct request *request,
+                                    const struct picture_options *options)
+{
+    struct gallery *gallery = mem_alloc(sizeof(*gallery));
+    gallery->request = request;
+    gallery->dicomweb = request_context(request);
+    gallery->options = *options;
+    gallery->path = buffer_up_to(4096);
+    gallery->head = buffer_up_to(8192);
+    return gallery;
+}
+
 static void close_gallery(void *state)
 {
     struct gallery *gallery = state;
@@ -66,11 +79,29 @@ static void close_gallery(void *state)
         retrieve_close(gallery->retrieve);
     else
         instance_close(gallery->instance);
+    buffer_release(&gallery->path);
     buffer_release(&gallery->head);
     buffer_release(&gallery->references);
     frame_list_release(&gallery->list);
-    free(gallery->base_url);
     free(gallery);
+}
+
+static bool draw(struct gallery *gallery, struct instance *image, uint32_t number,
+                 struct error *err)
+{
+    const struct identity *named = instance_identity(gallery->options.state ? gallery->options.state
+                                                                            : image);
+    char etag[DICOMWEB_ETAG_SIZE];
+    buffer_clear(&gallery->path);
+    buffer_append_format(&gallery->path, "%s/studies/%s/series/%s/instances/%s",
+                         gallery->dicomweb->prefix, named->study, named->series, named->instance);
+    if (gallery->list.count)
+        buffer_append_format(&gallery->path, "/frames/%u", number);
+    buffer_append_text(&gallery->path, "/rendered");
+    picture_etag(gallery->request, buffer_text(&gallery->path), image, number, gallery->type,
+                 &gallery->options, etag);
+    return picture_get(gallery->dicomweb, image, number, gallery->type, &gallery->options, etag,
+                       &gallery->picture, err);
 }
 
 /* Is it no more than that there is nothing to be shown? */
@@ -87,8 +118,7 @@ static bool draw_next_instance(struct gallery *gallery, bool *found, struct erro
         if (!retrieve_next(gallery->retrieve, &gallery->instance, err))
             return false;
         *found = gallery->instance != NULL;
-        if (!*found || picture_draw(gallery->dicomweb, gallery->instance, 0, gallery->type,
-                                    &gallery->options, &gallery->picture, err))
+        if (!*found || draw(gallery, gallery->instance, 0, err))
             return true;
         if (!can_be_left_out(err))
             return false;
@@ -111,8 +141,7 @@ static bool draw_next_reference(struct gallery *gallery, bool *found, struct err
         struct instance *image = NULL;
         *found = instance_open(gallery->dicomweb->archive, study, reference->series,
                                reference->instance, &image, err) &&
-                 picture_draw(gallery->dicomweb, image, reference->frame, gallery->type,
-                              &gallery->options, &gallery->picture, err);
+                 draw(gallery, image, reference->frame, err);
         instance_close(image);
         if (!*found && !can_be_left_out(err))
             return false;
@@ -128,21 +157,15 @@ static bool draw_next(struct gallery *gallery, bool *found, struct error *err)
     if (gallery->retrieve)
         return draw_next_instance(gallery, found, err);
     *found = gallery->next < gallery->list.count;
-    return !*found || picture_draw(gallery->dicomweb, gallery->instance,
-                                   frame_list_at(&gallery->list, gallery->next++), gallery->type,
-                                   &gallery->options, &gallery->picture, err);
+    return !*found ||
+           draw(gallery, gallery->instance, frame_list_at(&gallery->list, gallery->next++), err);
 }
 
 static void write_head(struct gallery *gallery)
 {
-    const struct identity *identity = instance_identity(gallery->instance);
-    struct buffer location = buffer_up_to(4096);
-    buffer_append_format(&location, "%s/studies/%s/series/%s/instances/%s", gallery->base_url,
-                         identity->study, identity->series, identity->instance);
-    if (!gallery->retrieve && !gallery->references.size)
-        buffer_append_format(&location, "/frames/%u",
-                             frame_list_at(&gallery->list, gallery->next - 1));
-    buffer_append_text(&location, "/rendered");
+    struct buffer location = buffer_up_to(8192);
+    buffer_append_text(&location, request_base_url(gallery->request));
+    buffer_append(&location, buffer_slice(&gallery->path));
     multipart_begin_part(&gallery->writer, picture_media_type(gallery->type),
                          buffer_text(&location), &gallery->head);
     buffer_release(&location);
@@ -174,8 +197,7 @@ static bool next_piece(void *state, struct piece *piece, struct error *err)
         return next_part(gallery, piece, err);
     case PART_BODY:
         gallery->state = PART_HEAD;
-        *piece = (struct piece){ .kind = PIECE_BYTES,
-                                 .bytes = buffer_slice(&gallery->picture.bytes) };
+        *piece = (struct piece){ .kind = PIECE_BYTES, .bytes = picture_bytes(&gallery->picture) };
         return true;
     case DONE:
         piece->kind = PIECE_END;
@@ -188,7 +210,7 @@ static bool next_piece(void *state, struct piece *piece, struct error *err)
 static void answer_gallery(struct request *request, struct response *response,
                            struct gallery *gallery)
 {
-    struct buffer text = buffer_up_to(4096);
+    struct buffer type = buffer_up_to(4096);
     struct error err = { 0 };
     bool found = false;
     if (!draw_next(gallery, &found, &err) || !found) {
@@ -198,25 +220,26 @@ static void answer_gallery(struct request *request, struct response *response,
         close_gallery(gallery);
         return;
     }
-    dicomweb_base_url(gallery->dicomweb, request, &text);
-    gallery->base_url = mem_copy_text(buffer_text(&text));
-    buffer_clear(&text);
     gallery->writer = multipart_writer_for(picture_media_type(gallery->type));
-    multipart_content_type(&gallery->writer, &text);
+    multipart_content_type(&gallery->writer, &type);
     response_status(response, 200);
-    response_content_type(response, buffer_text(&text));
+    response_content_type(response, buffer_text(&type));
     wado_say_warning(response, &gallery->options, gallery->type, request);
     const struct body_source source = { next_piece, close_gallery, gallery };
     response_stream_take(response, &source, UINT64_MAX);
-    buffer_release(&text);
+    buffer_release(&type);
 }
 
 /* A frame beyond the end is found out before anything is sent. */
-static bool check_frames(struct instance *instance, const struct frame_list *list,
-                         struct error *err)
+static bool find_frames(struct gallery *gallery, const char *list, struct error *err)
 {
     struct slice table;
-    bool ok = instance_frames(instance, &table, err) && frame_list_check(list, table, err);
+    if (!frame_list_parse(&gallery->list, list, MAX_FRAMES_ASKED, err))
+        return false;
+    if (wado_is_video(gallery->instance))
+        return error_set(err, ERROR_UNSUPPORTED, "frames of video are not decoded");
+    bool ok = instance_frames(gallery->instance, &table, err) &&
+              frame_list_check(&gallery->list, table, err);
     /* A frame that is cut short is not there (DAT-08). */
     if (!ok && err->code == ERROR_CORRUPT)
         err->code = ERROR_NOT_FOUND;
@@ -226,15 +249,9 @@ static bool check_frames(struct instance *instance, const struct frame_list *lis
 /* Documents are not pictures (PS3.18 8.7.4). True: the response is filled, and the instance taken.
  */
 static bool rendered_document(struct request *request, struct response *response,
-                              struct instance **instance)
+                              const struct dataset *header, struct instance **instance)
 {
-    const struct dataset *header;
-    struct error err;
     size_t choice;
-    if (!instance_header(*instance, &header, &err)) {
-        response_error(response, request, http_status_of(err.code), err.message);
-        return true;
-    }
     struct document_offers document = wado_document_offers(header);
     if (document.kind == DOCUMENT_NONE)
         return false;
@@ -318,73 +335,62 @@ out:
     close_gallery(gallery);
 }
 
-static void rendered_instance(struct request *request, struct response *response,
-                              const struct path_uids *uids, const struct picture_options *options)
+/* One picture, an animation or, of several frames, a part each. Takes `gallery`. */
+static void rendered_image(struct request *request, struct response *response,
+                           struct gallery *gallery, const struct dataset *header)
 {
-    struct dicomweb *dicomweb = request_context(request);
-    const char *list = request_parameter(request, "frames");
-    struct gallery *gallery = mem_alloc(sizeof(*gallery));
+    size_t asked = gallery->list.count;
+    struct slice table;
     struct error err;
     size_t choice;
-    gallery->dicomweb = dicomweb;
-    gallery->options = *options;
-    gallery->head = buffer_up_to(8192);
-    if (!instance_open(dicomweb->archive, uids->study, uids->series, uids->instance,
-                       &gallery->instance, &err) ||
-        (list && !frame_list_parse(&gallery->list, list, MAX_FRAMES_ASKED, &err)))
-        goto failed;
-    if (list && wado_is_video(gallery->instance)) {
-        error_set(&err, ERROR_UNSUPPORTED, "frames of video are not decoded");
-        goto failed;
-    }
-    if (list && !check_frames(gallery->instance, &gallery->list, &err))
-        goto failed;
-    if (!list && (rendered_document(request, response, &gallery->instance) ||
-                  rendered_video(request, response, &gallery->instance))) {
-        close_gallery(gallery);
-        return;
-    }
-    const struct dataset *header;
-    if (!instance_header(gallery->instance, &header, &err))
-        goto failed;
-    if (!list && presentation_is_state(header)) {
-        rendered_state(request, response, gallery, header);
-        return;
-    }
-    bool several = gallery->list.count > 1;
-    if (!choose_type(request, response, several ? multipart_offers : wado_picture_offers,
-                     PICTURE_TYPE_COUNT, options, &choice)) {
-        close_gallery(gallery);
-        return;
-    }
+    if (!choose_type(request, response, asked > 1 ? multipart_offers : wado_picture_offers,
+                     PICTURE_TYPE_COUNT, &gallery->options, &choice))
+        goto out;
     gallery->type = (enum picture_type)choice;
-    if (several) {
+    if (asked > 1) {
         gallery->frame_groups = item_index_new(header, TAG_PER_FRAME_FUNCTIONAL_GROUPS_SEQUENCE);
         gallery->options.frame_groups = gallery->frame_groups;
         answer_gallery(request, response, gallery);
         return;
     }
-    struct slice table;
-    if (!instance_frames(gallery->instance, &table, &err))
-        goto failed;
-    if (gallery->type == PICTURE_GIF && !list && frame_table_count(table) > 1) {
+    bool ok = instance_frames(gallery->instance, &table, &err);
+    if (ok && gallery->type == PICTURE_GIF && !asked && frame_table_count(table) > 1) {
         struct instance *instance = gallery->instance;
         gallery->instance = NULL;
-        if (!wado_answer_animation_take(request, response, instance, frame_table_count(table),
-                                        options, &err))
-            goto failed;
-        close_gallery(gallery);
-        return;
+        ok = wado_answer_animation_take(request, response, instance, frame_table_count(table),
+                                        &gallery->options, &err);
+    } else if (ok) {
+        ok = wado_answer_picture(request, response, gallery->instance,
+                                 asked ? frame_list_at(&gallery->list, 0) : 0, gallery->type,
+                                 &gallery->options, &err);
     }
-    if (!wado_answer_picture(request, response, gallery->instance,
-                             list ? frame_list_at(&gallery->list, 0) : 0, gallery->type, options,
-                             &err))
-        goto failed;
+    if (!ok)
+        response_error(response, request, http_status_of(err.code), err.message);
+out:
     close_gallery(gallery);
-    return;
-failed:
-    close_gallery(gallery);
-    response_error(response, request, http_status_of(err.code), err.message);
+}
+
+static void rendered_instance(struct request *request, struct response *response,
+                              const struct path_uids *uids, const struct picture_options *options)
+{
+    const char *list = request_parameter(request, "frames");
+    struct gallery *gallery = open_gallery(request, options);
+    const struct dataset *header;
+    struct error err;
+    if (!instance_open(gallery->dicomweb->archive, uids->study, uids->series, uids->instance,
+                       &gallery->instance, &err) ||
+        !instance_header(gallery->instance, &header, &err) ||
+        (list && !find_frames(gallery, list, &err))) {
+        response_error(response, request, http_status_of(err.code), err.message);
+        close_gallery(gallery);
+    } else if (!list && presentation_is_state(header)) {
+        rendered_state(request, response, gallery, header);
+    } else if (!list && (rendered_document(request, response, header, &gallery->instance) ||
+                         rendered_video(request, response, &gallery->instance))) {
+        close_gallery(gallery);
+    } else {
+        rendered_image(request, response, gallery, header);
+    }
 }
 
 static void rendered_many(struct request *request, struct response *response,
@@ -392,7 +398,6 @@ static void rendered_many(struct request *request, struct response *response,
 {
     struct dicomweb *dicomweb = request_context(request);
     const struct selection selection = { NULL, uids->study, uids->series, NULL };
-    struct gallery *gallery;
     struct error err;
     size_t choice;
     if (!archive_find(dicomweb->archive, uids->study, *uids->series ? uids->series : NULL, &err)) {
@@ -401,11 +406,8 @@ static void rendered_many(struct request *request, struct response *response,
     }
     if (!choose_type(request, response, multipart_offers, PICTURE_TYPE_COUNT, options, &choice))
         return;
-    gallery = mem_alloc(sizeof(*gallery));
-    gallery->dicomweb = dicomweb;
-    gallery->options = *options;
+    struct gallery *gallery = open_gallery(request, options);
     gallery->type = (enum picture_type)choice;
-    gallery->head = buffer_up_to(8192);
     if (!retrieve_open(dicomweb->archive, &selection, &gallery->retrieve, &err)) {
         response_error(response, request, http_status_of(err.code), err.message);
         close_gallery(gallery);

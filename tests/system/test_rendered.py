@@ -858,6 +858,51 @@ def test_WADO_14_a_picture_that_is_asked_for_again_is_the_same_and_goes_with_its
     assert metric(server, "picture_cache_bytes") == 0
 
 
+def cache_counts(server):
+    return metric(server, "picture_cache_hits_total"), metric(server, "picture_cache_misses_total")
+
+
+def contents(answer):
+    return [content for _, content in parts_of(answer)]
+
+
+def test_WADO_14_pictures_of_several_parts_are_kept_one_by_one(start_server):
+    server = start_server({})
+    study, series = new_uid(), new_uid()
+    images = [grey([[n, 20]], study=study, series=series, InstanceNumber=n) for n in (1, 2)]
+    store(server, *(part10(d) for d in images))
+    accept = 'multipart/related; type="image/png"'
+    url = url_of(server, images[0], "series") + "/rendered"
+    drawn = contents(get(url, accept))
+    assert [list(Image.open(io.BytesIO(c)).tobytes()) for c in drawn] == [[1, 20], [2, 20]]
+    assert cache_counts(server) == (0, 2)
+    assert contents(get(url, accept)) == drawn and cache_counts(server) == (2, 2)
+    assert rendered(server, images[1]).content == drawn[1] and cache_counts(server) == (3, 2)
+    assert contents(get(url, accept, window="10,20,linear")) != drawn and cache_counts(server) == (3, 4)
+
+    kept = metric(server, "picture_cache_bytes")
+    assert requests.delete(url_of(server, images[0]), timeout=30).status_code == 204
+    assert contents(get(url, accept)) == drawn[1:]
+    assert metric(server, "picture_cache_bytes") < kept
+
+
+def test_WADO_14_parts_of_one_image_that_are_kept_are_told_apart_by_their_frames(start_server):
+    server = start_server({})
+    image = make(NumberOfFrames=3, Rows=1, Columns=2, BitsAllocated=8, BitsStored=8, HighBit=7, PixelData=bytes(range(6)))
+    state = presentation(image, ReferencedSeriesSequence=[
+        item_of(SeriesInstanceUID=image.SeriesInstanceUID, ReferencedImageSequence=[reference_to(image, 1, 3)])])
+    store(server, part10(image), part10(state))
+    accept = 'multipart/related; type="image/png"'
+    frames = url_of(server, image) + "/frames/3,2,3/rendered"
+    for _ in range(2):
+        shown = [list(Image.open(io.BytesIO(c)).tobytes()) for c in contents(get(frames, accept))]
+        assert shown == [[4, 5], [2, 3], [4, 5]]
+        shown = [list(Image.open(io.BytesIO(c)).tobytes())
+                 for c in contents(get(url_of(server, state) + "/rendered", accept))]
+        assert shown == [[0, 1], [4, 5]]
+    assert cache_counts(server) == (6, 4)
+
+
 MP4 = b"\0\0\0\x18ftypisom\0\0\2\0isommp41" + bytes(range(200)) * 20
 
 
