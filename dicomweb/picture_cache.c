@@ -11,8 +11,8 @@
 #include "base/metrics.h"
 
 enum {
-    SHARE = 8,          /* no picture takes more than this part of the budget */
-    BUCKETS = 4096,     /* pictures of one instance are in the same */
+    SHARE = 8, /* no picture takes more than this part of the budget */
+    BUCKETS = 4096,
     MOST_CHANGES = 500, /* that are looked at one by one; beyond, all pictures go */
 };
 
@@ -23,7 +23,8 @@ struct kept_picture {
     uint64_t memory;     /* with all that belongs to it */
     unsigned references; /* this and the entries are guarded by the cache's lock */
     TAILQ_ENTRY(kept_picture) by_use;
-    LIST_ENTRY(kept_picture) in_bucket;
+    LIST_ENTRY(kept_picture) by_instance;
+    LIST_ENTRY(kept_picture) by_etag;
     uint8_t bytes[];
 };
 
@@ -36,7 +37,9 @@ struct picture_cache {
     uint64_t lost;     /* position of the last deletion or replacement; guarded by lock */
     uint64_t memory;   /* of all that is kept or still held; guarded by lock */
     TAILQ_HEAD(uses, kept_picture) uses; /* least recently used first; guarded by lock */
-    LIST_HEAD(bucket, kept_picture) buckets[BUCKETS];
+    /* Guarded by lock. One image may have hundreds, each with a window of its own. */
+    LIST_HEAD(bucket, kept_picture) instances[BUCKETS];
+    struct bucket etags[BUCKETS];
 };
 
 struct picture_cache *picture_cache_new(struct archive *archive, uint64_t bytes)
@@ -48,8 +51,10 @@ struct picture_cache *picture_cache_new(struct archive *archive, uint64_t bytes)
     pthread_mutex_init(&cache->following, NULL);
     pthread_mutex_init(&cache->lock, NULL);
     TAILQ_INIT(&cache->uses);
-    for (int i = 0; i < BUCKETS; i++)
-        LIST_INIT(&cache->buckets[i]);
+    for (int i = 0; i < BUCKETS; i++) {
+        LIST_INIT(&cache->instances[i]);
+        LIST_INIT(&cache->etags[i]);
+    }
     return cache;
 }
 
@@ -69,7 +74,8 @@ static void drop_reference(struct picture_cache *cache, struct kept_picture *pic
 static void unlist(struct picture_cache *cache, struct kept_picture *picture)
 {
     TAILQ_REMOVE(&cache->uses, picture, by_use);
-    LIST_REMOVE(picture, in_bucket);
+    LIST_REMOVE(picture, by_instance);
+    LIST_REMOVE(picture, by_etag);
     drop_reference(cache, picture);
 }
 
@@ -90,23 +96,23 @@ void picture_cache_free(struct picture_cache *cache)
 }
 
 /* FNV-1a */
-static struct bucket *bucket_of(struct picture_cache *cache, const char *instance)
+static struct bucket *bucket_of(struct bucket buckets[BUCKETS], const char *name)
 {
     uint32_t hash = 0x811C9DC5u;
-    for (; *instance; instance++)
-        hash = (hash ^ (unsigned char)*instance) * 0x01000193u;
-    return &cache->buckets[hash % BUCKETS];
+    for (; *name; name++)
+        hash = (hash ^ (unsigned char)*name) * 0x01000193u;
+    return &buckets[hash % BUCKETS];
 }
 
 /* --- What the feed tells. */
 
 static void lose(struct picture_cache *cache, const struct change *change)
 {
-    struct bucket *bucket = bucket_of(cache, change->identity.instance);
+    struct bucket *bucket = bucket_of(cache->instances, change->identity.instance);
     pthread_mutex_lock(&cache->lock);
     struct kept_picture *picture = LIST_FIRST(bucket);
     while (picture) {
-        struct kept_picture *next = LIST_NEXT(picture, in_bucket);
+        struct kept_picture *next = LIST_NEXT(picture, by_instance);
         if (!strcmp(picture->instance, change->identity.instance))
             unlist(cache, picture);
         picture = next;
@@ -184,7 +190,7 @@ static struct kept_picture *look_up(struct picture_cache *cache, const char *ins
                                     const char *etag)
 {
     struct kept_picture *picture;
-    LIST_FOREACH(picture, bucket_of(cache, instance), in_bucket)
+    LIST_FOREACH(picture, bucket_of(cache->etags, etag), by_etag)
     if (!strcmp(picture->etag, etag) && !strcmp(picture->instance, instance))
         return picture;
     return NULL;
@@ -255,7 +261,8 @@ void picture_cache_keep(struct picture_cache *cache, const char *instance, const
     if (ok) {
         picture->references++;
         TAILQ_INSERT_TAIL(&cache->uses, picture, by_use);
-        LIST_INSERT_HEAD(bucket_of(cache, instance), picture, in_bucket);
+        LIST_INSERT_HEAD(bucket_of(cache->instances, instance), picture, by_instance);
+        LIST_INSERT_HEAD(bucket_of(cache->etags, etag), picture, by_etag);
     }
     drop_reference(cache, picture);
     metric_set(METRIC_PICTURE_CACHE_BYTES, (int64_t)cache->memory);

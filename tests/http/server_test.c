@@ -619,6 +619,21 @@ TEST(streams_of_bytes_and_file_ranges_come_whole)
     http_server_close(server, 0);
 }
 
+TEST(a_stream_that_is_one_piece_comes_whole_and_in_parts)
+{
+    struct http_server *server = start(NULL);
+    const char *answer = get(server, "/api/stream?sized=1&count=1");
+    CHECK(strstr(answer, "Content-Length: 5\r\n"));
+    CHECK_TEXT(body_of(answer), "<000>");
+    CHECK_INT(settled(&open_streams), 0);
+    answer = ask(server, "GET /api/stream?sized=1&count=1 HTTP/1.1\r\nHost: a\r\n"
+                         "Range: bytes=1-3\r\nConnection: close\r\n\r\n");
+    CHECK(has_status(answer, 206));
+    CHECK_TEXT(body_of(answer), "000");
+    CHECK_INT(settled(&open_streams), 0);
+    http_server_close(server, 0);
+}
+
 TEST(a_stream_that_fails_is_seen_as_incomplete)
 {
     struct http_server *server = start(NULL);
