@@ -32,24 +32,69 @@ static struct padding read_padding(const struct dataset *header)
     return padding;
 }
 
+/* The compiler makes a single load of it, and a vector of many. */
+static uint16_t word_at(struct slice pixels, size_t index)
+{
+    uint16_t word;
+    memcpy(&word, pixels.data + index * sizeof(word), sizeof(word));
+    return le16toh(word);
+}
+
+static int64_t value_of(const struct sample_layout *layout, unsigned word)
+{
+    const uint8_t bytes[2] = { (uint8_t)word, (uint8_t)(word >> 8) };
+    return sample_value(layout, bytes);
+}
+
+/* Ends of the values, all of them and those that are no padding. */
+struct range {
+    int64_t all[2];
+    int64_t image[2];
+};
+
+static void widen(int64_t ends[2], int64_t value)
+{
+    ends[0] = value < ends[0] ? value : ends[0];
+    ends[1] = value > ends[1] ? value : ends[1];
+}
+
+static void include(struct range *range, const struct padding *padding, int64_t value)
+{
+    widen(range->all, value);
+    if (!padding->is_there || value < padding->lowest || value > padding->highest)
+        widen(range->image, value);
+}
+
+/* Of words of two bytes at most each one that occurs counts once. */
+static void include_words(struct range *range, const struct padding *padding,
+                          const struct sample_layout *layout, struct slice pixels)
+{
+    bool *occurs = mem_alloc_array(1u << TABLE_BITS, sizeof(*occurs));
+    if (layout->bytes == 1)
+        for (size_t i = 0; i < pixels.size; i++)
+            occurs[pixels.data[i]] = true;
+    else
+        for (size_t i = 0; i < pixels.size / 2; i++)
+            occurs[word_at(pixels, i)] = true;
+    for (unsigned word = 0; word < 1u << TABLE_BITS; word++)
+        if (occurs[word])
+            include(range, padding, value_of(layout, word));
+    free(occurs);
+}
+
 /* Ends of the stored values; without padding if there are others. */
 static void find_range(const struct sample_layout *layout, struct slice pixels,
                        const struct padding *padding, int64_t *lowest, int64_t *highest)
 {
-    int64_t all[2] = { INT64_MAX, INT64_MIN };
-    int64_t image[2] = { INT64_MAX, INT64_MIN };
-    for (size_t i = 0; i < pixels.size; i += layout->bytes) {
-        int64_t value = sample_value(layout, pixels.data + i);
-        all[0] = value < all[0] ? value : all[0];
-        all[1] = value > all[1] ? value : all[1];
-        if (padding->is_there && value >= padding->lowest && value <= padding->highest)
-            continue;
-        image[0] = value < image[0] ? value : image[0];
-        image[1] = value > image[1] ? value : image[1];
-    }
-    bool has_image = image[0] <= image[1];
-    *lowest = has_image ? image[0] : all[0];
-    *highest = has_image ? image[1] : all[1];
+    struct range range = { { INT64_MAX, INT64_MIN }, { INT64_MAX, INT64_MIN } };
+    if (layout->bytes <= 2)
+        include_words(&range, padding, layout, pixels);
+    else
+        for (size_t i = 0; i < pixels.size; i += layout->bytes)
+            include(&range, padding, sample_value(layout, pixels.data + i));
+    bool has_image = range.image[0] <= range.image[1];
+    *lowest = has_image ? range.image[0] : range.all[0];
+    *highest = has_image ? range.image[1] : range.all[1];
 }
 
 /* What is shown when nobody says how: 8-bit images as they are, others from end to end. */
@@ -81,14 +126,6 @@ static void find_default(const struct render_input *input, const struct sample_l
     voi_show_all(voi, low < high ? low : high, low < high ? high : low);
 }
 
-/* The compiler makes a single load of it, and a vector of many. */
-static uint16_t word_at(struct slice pixels, size_t index)
-{
-    uint16_t word;
-    memcpy(&word, pixels.data + index * sizeof(word), sizeof(word));
-    return le16toh(word);
-}
-
 /* Ends of the words. In signed ones, as processors have more instructions for these. */
 static void find_words(struct slice pixels, uint16_t *lowest, uint16_t *highest)
 {
@@ -116,9 +153,8 @@ static uint8_t *build_table(const struct sample_layout *layout, const struct mod
     *count = highest - lowest + 1u;
     uint8_t *table = mem_alloc(*count);
     for (unsigned i = 0; i < *count; i++) {
-        unsigned word = lowest + i;
-        const uint8_t bytes[2] = { (uint8_t)word, (uint8_t)(word >> 8) };
-        table[i] = voi_apply(voi, modality_apply(modality, sample_value(layout, bytes)));
+        int64_t value = value_of(layout, lowest + i);
+        table[i] = voi_apply(voi, modality_apply(modality, value));
     }
     return table;
 }

@@ -121,6 +121,22 @@ TEST(REN_02_padding_does_not_stretch_the_contrast)
     CHECK_TEXT(drawn(&picture), "0 128 255 0");
 }
 
+TEST(REN_02_an_image_that_is_all_padding_is_stretched_from_end_to_end_of_it)
+{
+    struct picture picture = picture_of(3, 16, "MONOCHROME2", BYTES("\x01\x00\x02\x00\x03\x00"));
+    struct encoder *encoder = encoder_of(&picture);
+    encode_u16(encoder, TAG_PIXEL_PADDING_VALUE, 3);
+    encode_u16(encoder, TAG_PIXEL_PADDING_RANGE_LIMIT, 1);
+    CHECK_TEXT(drawn(&picture), "0 128 255");
+}
+
+TEST(REN_02_signed_bytes_without_a_window_are_stretched_from_end_to_end)
+{
+    struct picture picture = picture_of(3, 8, "MONOCHROME2", BYTES("\xFF\x00\x01"));
+    picture.format.pixel_representation = 1;
+    CHECK_TEXT(drawn(&picture), "0 128 255");
+}
+
 TEST(REN_02_monochrome1_shows_its_lowest_value_white)
 {
     struct picture picture = picture_of(3, 8, "MONOCHROME1", BYTES("\x00\x80\xFF"));
