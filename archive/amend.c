@@ -6,9 +6,12 @@
 #include "archive/coerce.h"
 #include "archive/document.h"
 #include "archive/ingest.h"
+#include "archive/instance.h"
 #include "archive/listing.h"
 #include "archive/patient_records.h"
+#include "archive/prepare.h"
 #include "archive/retrieve.h"
+#include "archive/versions.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
@@ -83,8 +86,8 @@ static bool differs(const struct dataset *header, uint32_t tag, struct slice wan
     struct buffer text = buffer_up_to(SUMMARY_SIZE);
     dataset_text(header, tag, &text);
     struct slice stored = fold_trim(buffer_slice(&text));
-    bool same = tag == TAG_PATIENT_NAME ? is_same_name(stored, wanted)
-                                        : slice_equal(stored, wanted);
+    bool same = tag == TAG_PATIENT_NAME && wanted.size ? is_same_name(stored, wanted)
+                                                       : slice_equal(stored, wanted);
     buffer_release(&text);
     return !same;
 }
@@ -132,34 +135,69 @@ static bool add_text(struct amendment *amendment, uint32_t tag, uint16_t vr, str
     return ok;
 }
 
-/* What the header says otherwise than `state`, the end of the chain of merges. False when one of
- * the texts cannot be said in the instance's character set. */
-static bool compare(struct amendment *amendment, const struct dataset *header,
-                    const struct patient_state *state, bool merged, bool has_issuer)
+/* What is told of patients, in the order of their tags. */
+enum { NAME, ID, ISSUER, BIRTH_DATE, SEX, ATTRIBUTES };
+static const struct {
+    uint32_t tag;
+    uint16_t vr;
+} attributes[ATTRIBUTES] = {
+    [NAME] = { TAG_PATIENT_NAME, VR_PN },
+    [ID] = { TAG_PATIENT_ID, VR_LO },
+    [ISSUER] = { TAG_ISSUER_OF_PATIENT_ID, VR_LO },
+    [BIRTH_DATE] = { TAG_PATIENT_BIRTH_DATE, VR_DA },
+    [SEX] = { TAG_PATIENT_SEX, VR_CS },
+};
+
+/* What a header says of its patient. */
+struct said {
+    struct buffer texts[ATTRIBUTES];
+    struct patient_identifier patient;
+};
+
+static void said_of(const struct dataset *header, struct said *said)
 {
-    struct slice name = buffer_slice(&state->name), id = buffer_slice(&state->id);
-    struct slice issuer = buffer_slice(&state->issuer);
-    struct slice birth_date = buffer_slice(&state->birth_date), sex = buffer_slice(&state->sex);
+    for (int i = 0; i < ATTRIBUTES; i++) {
+        said->texts[i] = buffer_up_to(SUMMARY_SIZE);
+        dataset_text(header, attributes[i].tag, &said->texts[i]);
+    }
+    said->patient = (struct patient_identifier){ fold_trim(buffer_slice(&said->texts[ID])),
+                                                 fold_trim(buffer_slice(&said->texts[ISSUER])) };
+}
+
+static void said_release(struct said *said)
+{
+    for (int i = 0; i < ATTRIBUTES; i++)
+        buffer_release(&said->texts[i]);
+}
+
+/* What an instance is to say; what is not wanted it says as it does. */
+struct wanted {
+    struct slice values[ATTRIBUTES];
+    bool is_wanted[ATTRIBUTES];
+};
+
+static void want(struct wanted *wanted, int attribute, struct slice value)
+{
+    wanted->values[attribute] = value;
+    wanted->is_wanted[attribute] = true;
+}
+
+/* False when one of the texts cannot be said in the instance's character set. */
+static bool compare(struct amendment *amendment, const struct dataset *header,
+                    const struct wanted *wanted)
+{
     bool ok = true;
-    if (name.size && differs(header, TAG_PATIENT_NAME, name))
-        ok = add_text(amendment, TAG_PATIENT_NAME, VR_PN, name);
-    if (ok && merged && differs(header, TAG_PATIENT_ID, id))
-        ok = add_text(amendment, TAG_PATIENT_ID, VR_LO, id);
-    if (ok && merged && has_issuer && differs(header, TAG_ISSUER_OF_PATIENT_ID, issuer))
-        ok = add_text(amendment, TAG_ISSUER_OF_PATIENT_ID, VR_LO, issuer);
-    if (ok && birth_date.size && differs(header, TAG_PATIENT_BIRTH_DATE, birth_date))
-        ok = add_text(amendment, TAG_PATIENT_BIRTH_DATE, VR_DA, birth_date);
-    if (ok && sex.size && differs(header, TAG_PATIENT_SEX, sex))
-        ok = add_text(amendment, TAG_PATIENT_SEX, VR_CS, sex);
+    for (int i = 0; ok && i < ATTRIBUTES; i++)
+        if (wanted->is_wanted[i] && differs(header, attributes[i].tag, wanted->values[i]))
+            ok = add_text(amendment, attributes[i].tag, attributes[i].vr, wanted->values[i]);
     return ok;
 }
 
 static bool build(struct amendment *amendment, const struct dataset *header,
-                  const struct patient_state *state, bool merged, bool has_issuer,
-                  struct error *err)
+                  const struct wanted *wanted, struct error *err)
 {
     dataset_text(header, TAG_SPECIFIC_CHARACTER_SET, &amendment->charset);
-    if (compare(amendment, header, state, merged, has_issuer))
+    if (compare(amendment, header, wanted))
         return true;
     if (!is_ascii(header))
         return error_set(err, ERROR_UNSUPPORTED,
@@ -168,36 +206,145 @@ static bool build(struct amendment *amendment, const struct dataset *header,
     *amendment = amendment_init();
     add(amendment, TAG_SPECIFIC_CHARACTER_SET, VR_CS, true, slice_text("ISO_IR 192"));
     buffer_append_text(&amendment->charset, "ISO_IR 192");
-    return compare(amendment, header, state, merged, has_issuer) ||
+    return compare(amendment, header, wanted) ||
            error_set(err, ERROR_INVALID, "what is known of its patient is no text");
 }
 
-/* What is known of the patient that the header names, in the values of its instance. */
-static bool find_amendment(struct archive *archive, const struct dataset *header,
+/* Who has an ID now. */
+struct holder {
+    struct patient_state state; /* the end of the chain of merges */
+    bool is_known;
+    bool is_merged;
+    bool has_issuer; /* an instance without one gets one only when it comes to another one's */
+};
+
+static bool find_holder(struct archive *archive, const struct patient_identifier *patient,
+                        struct holder *holder, struct error *err)
+{
+    struct buffer issuer = buffer_up_to(PATIENT_TEXT_SIZE);
+    *holder = (struct holder){ .state = patient_state_init() };
+    bool ok = patient_state_find(archive, NULL, patient, &holder->state, &holder->is_known, err);
+    if (ok && holder->is_known) {
+        buffer_append(&issuer, buffer_slice(&holder->state.issuer));
+        ok = patient_state_follow(archive, NULL, &holder->state, &holder->is_merged, err);
+        holder->has_issuer = patient->issuer.size ||
+                             !slice_equal(buffer_slice(&issuer),
+                                          buffer_slice(&holder->state.issuer));
+    }
+    buffer_release(&issuer);
+    return ok;
+}
+
+static void want_told(const struct patient_state *state, struct wanted *wanted)
+{
+    const struct buffer *told[ATTRIBUTES] = {
+        [NAME] = &state->name, [BIRTH_DATE] = &state->birth_date, [SEX] = &state->sex
+    };
+    for (int i = 0; i < ATTRIBUTES; i++)
+        if (told[i] && told[i]->size)
+            want(wanted, i, buffer_slice(told[i]));
+}
+
+/* Of the patient that the header names. */
+static bool amend_by_header(struct archive *archive, const struct dataset *header,
+                            const struct said *said, struct amendment *amendment, struct error *err)
+{
+    struct wanted wanted = { 0 };
+    struct holder holder;
+    bool ok = find_holder(archive, &said->patient, &holder, err);
+    if (ok && holder.is_known) {
+        want_told(&holder.state, &wanted);
+        if (holder.is_merged)
+            want(&wanted, ID, buffer_slice(&holder.state.id));
+        if (holder.is_merged && holder.has_issuer)
+            want(&wanted, ISSUER, buffer_slice(&holder.state.issuer));
+        ok = build(amendment, header, &wanted, err);
+    }
+    patient_state_release(&holder.state);
+    return ok;
+}
+
+/* Of the patient that it was received of, when that is another one now: a merge was taken back.
+ * What is not told of that one is what was received. *is_back false: it is who it says. */
+static bool amend_by_received(struct archive *archive, const struct dataset *header,
+                              const struct said *said, const struct said *received,
+                              struct amendment *amendment, bool *is_back, struct error *err)
+{
+    struct wanted wanted = { 0 };
+    struct holder holder;
+    *is_back = false;
+    bool ok = find_holder(archive, &received->patient, &holder, err);
+    /* Of one whose merge is not known any more, as in an index that was made anew, nothing says
+     * that it was taken back. */
+    if (ok && holder.is_known && (holder.is_merged || holder.state.merged_at_ms)) {
+        struct slice id = buffer_slice(&holder.state.id);
+        struct slice issuer = holder.is_merged && holder.has_issuer
+                                  ? buffer_slice(&holder.state.issuer)
+                                  : received->patient.issuer;
+        *is_back = !slice_equal(id, said->patient.id) || !slice_equal(issuer, said->patient.issuer);
+        for (int i = 0; i < ATTRIBUTES; i++)
+            want(&wanted, i, fold_trim(buffer_slice(&received->texts[i])));
+        want_told(&holder.state, &wanted);
+        want(&wanted, ID, id);
+        want(&wanted, ISSUER, issuer);
+        ok = !*is_back || build(amendment, header, &wanted, err);
+    }
+    patient_state_release(&holder.state);
+    return ok;
+}
+
+/* The header of what an amended instance was made of. *found false: it was not kept. */
+static bool read_received(struct archive *archive, const struct identity *place,
+                          struct prepared *received, bool *found, struct error *err)
+{
+    struct instance_record record;
+    struct blob *blob = NULL;
+    uint8_t *piece = NULL;
+    instance_record_init(&record);
+    bool ok = version_last(archive, place, &record, found, err);
+    if (ok && *found) {
+        piece = mem_resize(NULL, PREPARE_PIECE_SIZE);
+        ok = blob_open(archive->storage, &record.blob, &blob, err) &&
+             prepare_from_blob(received, blob, &record.blob,
+                               (struct space){ piece, PREPARE_PIECE_SIZE }, err);
+    }
+    blob_close(blob);
+    free(piece);
+    instance_record_release(&record);
+    return ok;
+}
+
+static bool amend_back(struct archive *archive, struct instance *instance,
+                       const struct dataset *header, const struct said *said,
+                       struct amendment *amendment, bool *is_back, struct error *err)
+{
+    struct prepared received;
+    struct said first;
+    bool found;
+    *is_back = false;
+    prepared_init(&received);
+    bool ok = read_received(archive, instance_identity(instance), &received, &found, err);
+    if (ok && found) {
+        said_of(received.header, &first);
+        ok = amend_by_received(archive, header, said, &first, amendment, is_back, err);
+        said_release(&first);
+    }
+    prepared_release(&received);
+    return ok;
+}
+
+/* What is known of its patient, in the values of an instance. */
+static bool find_amendment(struct archive *archive, struct instance *instance,
+                           const struct dataset *header, bool looks_back,
                            struct amendment *amendment, struct error *err)
 {
-    struct buffer id = buffer_up_to(SUMMARY_SIZE);
-    struct buffer issuer = buffer_up_to(SUMMARY_SIZE);
-    struct buffer of_id = buffer_up_to(PATIENT_TEXT_SIZE);
-    struct patient_state state = patient_state_init();
-    bool found, merged;
-    dataset_text(header, TAG_PATIENT_ID, &id);
-    dataset_text(header, TAG_ISSUER_OF_PATIENT_ID, &issuer);
-    const struct patient_identifier patient = { fold_trim(buffer_slice(&id)),
-                                                fold_trim(buffer_slice(&issuer)) };
-    bool ok = patient_state_find(archive, NULL, &patient, &state, &found, err);
-    if (ok && found) {
-        buffer_append(&of_id, buffer_slice(&state.issuer));
-        ok = patient_state_follow(archive, NULL, &state, &merged, err);
-        /* An instance without an issuer gets one only when it comes to another one's patient. */
-        bool has_issuer = patient.issuer.size ||
-                          !slice_equal(buffer_slice(&of_id), buffer_slice(&state.issuer));
-        ok = ok && build(amendment, header, &state, merged, has_issuer, err);
-    }
-    patient_state_release(&state);
-    buffer_release(&id);
-    buffer_release(&issuer);
-    buffer_release(&of_id);
+    struct said said;
+    bool is_back = false;
+    said_of(header, &said);
+    bool ok = !looks_back || !instance_is_amended(instance) ||
+              amend_back(archive, instance, header, &said, amendment, &is_back, err);
+    ok = ok && (is_back || amend_by_header(archive, header, &said, amendment, err));
+    said_release(&said);
     return ok;
 }
 
@@ -266,8 +413,8 @@ static bool store_edited(struct archive *archive, struct instance *instance,
     return ok;
 }
 
-static bool amend_instance(struct archive *archive, const struct identity *place, bool *amended,
-                           struct error *err)
+static bool amend_instance(struct archive *archive, const struct identity *place, bool looks_back,
+                           bool *amended, struct error *err)
 {
     struct instance *instance = NULL;
     const struct dataset *header;
@@ -283,7 +430,7 @@ static bool amend_instance(struct archive *archive, const struct identity *place
     const struct coercion_note note = { date_time, archive->ae_title,
                                         instance_source_ae(instance) };
     bool ok = instance_header(instance, &header, err) &&
-              find_amendment(archive, header, &amendment, err);
+              find_amendment(archive, instance, header, looks_back, &amendment, err);
     if (ok && amendment.count) {
         ok = coerce_edits(header, amendment.coercions, amendment.count, &note, &edits, err);
         ok = ok && store_edited(archive, instance, &edits, err);
@@ -303,8 +450,9 @@ static bool is_of_the_instance(const struct error *err)
            err->code == ERROR_MISMATCH;
 }
 
-bool amend_study(struct archive *archive, const char *study, bool (*cancelled)(void *context),
-                 void *context, uint64_t *amended, uint64_t *left, struct error *err)
+bool amend_study(struct archive *archive, const char *study, bool looks_back,
+                 bool (*cancelled)(void *context), void *context, uint64_t *amended, uint64_t *left,
+                 struct error *err)
 {
     struct listing *listing = NULL;
     const struct listing_entry *entry = NULL;
@@ -318,7 +466,7 @@ bool amend_study(struct archive *archive, const char *study, bool (*cancelled)(v
             ok = error_set(err, ERROR_STOPPED, "stopped");
         } else if (!listing_place(entry, &place, err)) {
             ok = false;
-        } else if (amend_instance(archive, &place, &done, &reason)) {
+        } else if (amend_instance(archive, &place, looks_back, &done, &reason)) {
             *amended += done;
         } else if (is_of_the_instance(&reason)) {
             log_warn("patients: instance=%s keeps what it says of its patient: %s", place.instance,

@@ -35,7 +35,8 @@ static bool amend_next(struct amender *amender, bool *more, struct error *err)
     uint64_t amended = 0, left = 0;
     bool ok = amend_work_next(amender->archive, study, &token, more, err);
     if (ok && *more) {
-        ok = amend_study(amender->archive, study, is_stopping, amender, &amended, &left, err);
+        ok = amend_study(amender->archive, study, amend_work_looks_back(buffer_slice(&token)),
+                         is_stopping, amender, &amended, &left, err);
         if (amended || left)
             log_info("patients: study=%s amended=%" PRIu64 " left=%" PRIu64, study, amended, left);
         if (ok)

@@ -109,6 +109,11 @@ struct archive *instance_archive(const struct instance *instance)
     return instance->archive;
 }
 
+bool instance_is_amended(const struct instance *instance)
+{
+    return instance->record.amended;
+}
+
 const struct identity *instance_identity(const struct instance *instance)
 {
     return &instance->identity;

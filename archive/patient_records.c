@@ -5,8 +5,9 @@
 #include "base/clock.h"
 #include "base/fields.h"
 #include "dicom/fold.h"
+#include "dicom/patient_chain.h"
 
-enum { STATE_VERSION = 1, STATE_SIZE = 16 << 10, TOKEN_SIZE = 8 };
+enum { STATE_VERSION = 1, STATE_SIZE = 16 << 10, TOKEN_SIZE = 9 };
 
 /* States. */
 
@@ -182,15 +183,31 @@ static void work_key(struct key *key, const char *study)
     key_place(key, RECORD_AMEND_WORK, study, NULL, NULL);
 }
 
-void amend_work_put(struct transaction *transaction, const char *study)
+bool amend_work_looks_back(struct slice token)
+{
+    return token.size == TOKEN_SIZE;
+}
+
+bool amend_work_put(struct transaction *transaction, const char *study, bool looks_back,
+                    struct error *err)
 {
     static _Atomic uint64_t count;
     struct buffer token = buffer_up_to(TOKEN_SIZE);
     struct key key;
+    bool found;
     work_key(&key, study);
-    buffer_append_u64le(&token, (uint64_t)clock_unix_us() ^ (atomic_fetch_add(&count, 1) << 54));
-    transaction_put(transaction, TABLE_RECORD, key_slice(&key), buffer_slice(&token));
+    bool ok = transaction_get(transaction, TABLE_RECORD, key_slice(&key), &token, &found, err);
+    if (ok) {
+        looks_back |= found && amend_work_looks_back(buffer_slice(&token));
+        buffer_clear(&token);
+        buffer_append_u64le(&token,
+                            (uint64_t)clock_unix_us() ^ (atomic_fetch_add(&count, 1) << 54));
+        if (looks_back)
+            buffer_append_byte(&token, 1);
+        transaction_put(transaction, TABLE_RECORD, key_slice(&key), buffer_slice(&token));
+    }
     buffer_release(&token);
+    return ok;
 }
 
 bool amend_work_next(struct archive *archive, char study[UID_SIZE], struct buffer *token,
@@ -253,7 +270,7 @@ bool patients_notice(struct archive *archive, struct transaction *transaction,
     bool ok = patient_state_find(archive, transaction, &patient, &state, &found, err);
     *is_noticed = ok && found;
     if (*is_noticed)
-        amend_work_put(transaction, study);
+        ok = amend_work_put(transaction, study, false, err);
     patient_state_release(&state);
     buffer_release(&id);
     buffer_release(&issuer);

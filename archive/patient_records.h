@@ -48,7 +48,11 @@ bool patient_state_put(struct archive *archive, struct transaction *transaction,
 
 /* --- Work: a study in which something is to be amended. */
 
-void amend_work_put(struct transaction *transaction, const char *study);
+/* `looks_back`: a merge was taken back, so whom its instances were received of counts again. That
+ * stays until the work is done, whoever puts the study once more. */
+bool amend_work_put(struct transaction *transaction, const char *study, bool looks_back,
+                    struct error *err);
+bool amend_work_looks_back(struct slice token);
 /* The first one. `token` tells one putting from another. */
 bool amend_work_next(struct archive *archive, char study[UID_SIZE], struct buffer *token,
                      bool *found, struct error *err);
@@ -71,6 +75,7 @@ bool patients_load(struct archive *archive, struct error *err);
 /* --- amend.c */
 
 /* Stores anew what of this study says otherwise than is known. *left counts instances that cannot
- * be amended and stay as they are. */
-bool amend_study(struct archive *archive, const char *study, bool (*cancelled)(void *context),
-                 void *context, uint64_t *amended, uint64_t *left, struct error *err);
+ * be amended and stay as they are. `looks_back`: as above. */
+bool amend_study(struct archive *archive, const char *study, bool looks_back,
+                 bool (*cancelled)(void *context), void *context, uint64_t *amended, uint64_t *left,
+                 struct error *err);

@@ -4,6 +4,7 @@
 #include "archive/patient_records.h"
 #include "archive/terms.h"
 #include "dicom/fold.h"
+#include "dicom/patient_chain.h"
 
 /* What may stand in one value of a name, an identifier or a code. */
 static bool check_text(struct slice text, struct error *err)
@@ -47,7 +48,8 @@ static struct patient_identifier trimmed(struct patient_identifier patient)
 /* All studies of a patient get to work. An instance without an issuer may be meant as well: whether
  * it is, is found out then. */
 static bool put_studies_of(struct archive *archive, struct transaction *transaction,
-                           const struct patient_identifier *patient, struct error *err)
+                           const struct patient_identifier *patient, bool looks_back,
+                           struct error *err)
 {
     struct storage_cursor *cursor = NULL;
     struct slice term, stamp, study;
@@ -60,18 +62,37 @@ static bool put_studies_of(struct archive *archive, struct transaction *transact
     while (ok && (ok = storage_cursor_next(cursor, &term, NULL, &found, err)) && found) {
         char uid[UID_SIZE];
         if (term_split(term, &stamp, &study) && uid_copy(study, uid))
-            amend_work_put(transaction, uid);
+            ok = amend_work_put(transaction, uid, looks_back, err);
     }
     storage_cursor_close(cursor);
     return ok;
 }
 
 static bool put_studies(struct archive *archive, struct transaction *transaction,
-                        const struct patient_identifier *patient, struct error *err)
+                        const struct patient_identifier *patient, bool looks_back,
+                        struct error *err)
 {
     const struct patient_identifier bare = { patient->id, slice_of(NULL, 0) };
-    return put_studies_of(archive, transaction, patient, err) &&
-           (!patient->issuer.size || put_studies_of(archive, transaction, &bare, err));
+    return put_studies_of(archive, transaction, patient, looks_back, err) &&
+           (!patient->issuer.size || put_studies_of(archive, transaction, &bare, looks_back, err));
+}
+
+/* A merge is about to be taken back: what was received of the patient is under the one at the end
+ * of its chain. */
+static bool put_studies_back(struct archive *archive, struct transaction *transaction,
+                             const struct patient_identifier *patient, struct error *err)
+{
+    struct patient_state end = patient_state_init();
+    bool found, merged;
+    bool ok = patient_state_get(archive, transaction, patient, &end, &found, err) &&
+              patient_state_follow(archive, transaction, &end, &merged, err);
+    if (ok && merged) {
+        const struct patient_identifier survivor = { buffer_slice(&end.id),
+                                                     buffer_slice(&end.issuer) };
+        ok = put_studies(archive, transaction, &survivor, true, err);
+    }
+    patient_state_release(&end);
+    return ok;
 }
 
 static bool replace(struct buffer *buffer, struct slice text)
@@ -102,7 +123,7 @@ static bool tell(struct archive *archive, struct transaction *transaction,
         state.told_at_ms = change->at_ms;
         ok = (told->name.size + told->birth_date.size + told->sex.size == 0) ||
              patient_state_put(archive, transaction, &state, err);
-        ok = ok && (!changed || put_studies(archive, transaction, patient, err));
+        ok = ok && (!changed || put_studies(archive, transaction, patient, false, err));
     }
     patient_state_release(&state);
     return ok;
@@ -174,14 +195,15 @@ static bool merge(struct archive *archive, struct transaction *transaction,
         *outcome = PATIENT_STALE;
         goto out;
     }
+    ok = put_studies_back(archive, transaction, &change->patient, err);
     buffer_clear(&state.survivor_id);
     buffer_clear(&state.survivor_issuer);
     buffer_append(&state.survivor_id, change->survivor.id);
     buffer_append(&state.survivor_issuer, change->survivor.issuer);
     state.merged_at_ms = change->at_ms;
     *outcome = PATIENT_CHANGED;
-    ok = patient_state_put(archive, transaction, &state, err) &&
-         put_studies(archive, transaction, &change->patient, err);
+    ok = ok && patient_state_put(archive, transaction, &state, err) &&
+         put_studies(archive, transaction, &change->patient, false, err);
 out:
     patient_state_release(&state);
     return ok;
@@ -224,10 +246,11 @@ static bool separate(struct archive *archive, struct transaction *transaction,
     if (ok && patient_state_is_merged(&state))
         *outcome = state.merged_at_ms > at_ms ? PATIENT_STALE : PATIENT_CHANGED;
     if (*outcome == PATIENT_CHANGED) {
+        ok = put_studies_back(archive, transaction, patient, err);
         buffer_clear(&state.survivor_id);
         buffer_clear(&state.survivor_issuer);
         state.merged_at_ms = at_ms;
-        ok = patient_state_put(archive, transaction, &state, err);
+        ok = ok && patient_state_put(archive, transaction, &state, err);
     }
     patient_state_release(&state);
     return ok;
@@ -244,6 +267,8 @@ bool patients_separate(struct archive *archive, const struct patient_identifier 
     bool ok = separate(archive, transaction, &only.patient, at_ms, outcome, err) &&
               (*outcome == PATIENT_STALE || transaction_commit(transaction, err));
     transaction_close(transaction);
+    if (ok && *outcome == PATIENT_CHANGED)
+        patients_wake(archive);
     return ok;
 }
 
@@ -263,6 +288,33 @@ bool patients_survivor(struct archive *archive, const struct patient_identifier 
         buffer_append(issuer, buffer_slice(&state.issuer));
     }
     patient_state_release(&state);
+    return ok;
+}
+
+bool patients_is_strange(struct archive *archive, const struct patient_identifier *patient,
+                         bool *is_strange, struct error *err)
+{
+    const struct patient_identifier clean = trimmed(*patient);
+    const struct slice none = slice_of(NULL, 0);
+    const struct slice reached[] = { clean.issuer, none };
+    struct storage_cursor *cursor = NULL;
+    struct buffer record = buffer_up_to(RECORD_SIZE);
+    struct key key;
+    bool found = false;
+    *is_strange = false;
+    if (!clean.id.size || !clean.issuer.size)
+        return true;
+    key_patient(&key, clean.id, none, ""); /* which all keys of this ID begin with */
+    bool ok = storage_cursor_open_prefix(archive->storage, TABLE_RECORD, key_slice(&key), &cursor,
+                                         err) &&
+              storage_cursor_next(cursor, NULL, NULL, is_strange, err);
+    storage_cursor_close(cursor);
+    for (size_t i = 0; ok && *is_strange && i < sizeof(reached) / sizeof(*reached); i++) {
+        key_patient(&key, clean.id, reached[i], "");
+        ok = storage_get(archive->storage, TABLE_RECORD, key_slice(&key), &record, &found, err);
+        *is_strange = !found;
+    }
+    buffer_release(&record);
     return ok;
 }
 

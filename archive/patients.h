@@ -10,7 +10,7 @@
 #include "archive/archive.h"
 #include "base/slice.h"
 
-enum { PATIENT_TEXT_SIZE = 1024, PATIENT_CHAIN_MAX = 64 };
+enum { PATIENT_TEXT_SIZE = 1024 };
 
 /* UTF-8, as in (0010,0020) and (0010,0021). An empty issuer: none was named. */
 struct patient_identifier {
@@ -40,14 +40,16 @@ enum patient_outcome {
 };
 
 /* Durable when it returns; what is stored follows. A merge of B into A after one of A into B takes
- * the first one back. ERROR_INVALID without Patient ID, of a patient merged into itself, for texts
- * that are no UTF-8 or hold a backslash or a control character; ERROR_LIMIT for too long ones. */
+ * the first one back; one of A into C after one of A into B, too. ERROR_INVALID without Patient ID,
+ * of a patient merged into itself, for texts that are no UTF-8 or hold a backslash or a control
+ * character; ERROR_LIMIT for too long ones. */
 bool patients_change(struct archive *archive, const struct patient_change *change,
                      enum patient_outcome *outcome, struct error *err);
 
-/* A merge was a mistake (ADT^A37): what comes of this patient from now on is its own again. What
- * was amended already stays as it is. PATIENT_SAME when it was not merged; PATIENT_STALE when it
- * was merged later. Durable when it returns. */
+/* A merge was a mistake (ADT^A37): what comes of this patient from now on is its own again, and so
+ * is what was received of it and amended since, with what is told of it now and else what it said
+ * when it came. PATIENT_SAME when it was not merged; PATIENT_STALE when it was merged later.
+ * Durable when it returns; what is stored follows. */
 bool patients_separate(struct archive *archive, const struct patient_identifier *patient,
                        int64_t at_ms, enum patient_outcome *outcome, struct error *err);
 
@@ -56,6 +58,11 @@ bool patients_separate(struct archive *archive, const struct patient_identifier 
 struct buffer;
 bool patients_survivor(struct archive *archive, const struct patient_identifier *patient,
                        struct buffer *id, struct buffer *issuer, bool *merged, struct error *err);
+
+/* Is there a study with this Patient ID, and none that names this issuer or no issuer at all? Then
+ * nothing that is told of the patient reaches what is stored. */
+bool patients_is_strange(struct archive *archive, const struct patient_identifier *patient,
+                         bool *is_strange, struct error *err);
 
 /* Studies that still wait for the background. */
 bool patients_pending(struct archive *archive, uint64_t *studies, struct error *err);

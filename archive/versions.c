@@ -188,6 +188,22 @@ bool version_first(struct archive *archive, const struct identity *identity,
     return ok;
 }
 
+bool version_last(struct archive *archive, const struct identity *identity,
+                  struct instance_record *record, bool *found, struct error *err)
+{
+    struct storage_cursor *cursor = NULL;
+    struct slice value;
+    bool more = true;
+    *found = false;
+    bool ok = open_versions(archive, identity, &cursor, err);
+    while (ok && (ok = storage_cursor_next(cursor, NULL, &value, &more, err)) && more) {
+        ok = instance_record_decode(value, record, err);
+        *found = true;
+    }
+    storage_cursor_close(cursor);
+    return ok;
+}
+
 bool version_find(struct archive *archive, const struct identity *identity,
                   const struct blob_id *blob, struct key *key, struct instance_record *record,
                   bool *found, struct error *err)

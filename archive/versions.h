@@ -36,9 +36,11 @@ bool versions_exist(struct archive *archive, const char *study, bool *exist, str
 bool version_was_there(struct archive *archive, const struct identity *identity, uint64_t sequence,
                        bool *was, struct error *err);
 
-/* The one that came first. */
+/* The one that came first, and the one whose place the instance took. */
 bool version_first(struct archive *archive, const struct identity *identity,
                    struct instance_record *record, bool *found, struct error *err);
+bool version_last(struct archive *archive, const struct identity *identity,
+                  struct instance_record *record, bool *found, struct error *err);
 /* The version that change number `sequence` stored. */
 bool version_get(struct archive *archive, const struct identity *identity, uint64_t sequence,
                  struct instance_record *record, bool *found, struct error *err);

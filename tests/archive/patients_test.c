@@ -63,7 +63,9 @@ static uint64_t settle(struct fixture *fixture)
         CHECK_OK(amend_work_next(fixture->archive, study, &token, &more, &err), err);
         if (!more)
             break;
-        CHECK_OK(amend_study(fixture->archive, study, NULL, NULL, &amended, &left, &err), err);
+        CHECK_OK(amend_study(fixture->archive, study, amend_work_looks_back(buffer_slice(&token)),
+                             NULL, NULL, &amended, &left, &err),
+                 err);
         CHECK_INT(left, 0);
         CHECK_OK(amend_work_done(fixture->archive, study, buffer_slice(&token), &err), err);
         all += amended;
@@ -303,13 +305,91 @@ TEST(HL7_11_what_comes_of_a_patient_after_the_merge_was_undone_is_its_own)
     CHECK_INT(separate(&fixture, "TEMP1", 2000), PATIENT_CHANGED);
     CHECK_INT(separate(&fixture, "TEMP1", 2000), PATIENT_SAME);
     store(&fixture, &late);
-    CHECK_INT(settle(&fixture), 0);
-    CHECK_TEXT(studies_of(&fixture, "TEMP1"), "1.2");
+    CHECK_INT(settle(&fixture), 1); /* the first one: it is taken back */
+    CHECK_TEXT(studies_of(&fixture, "TEMP1"), "1.1,1.2");
     CHECK_TEXT(name_in(&fixture, "1.2"), "DOE^GONE");
-    CHECK_TEXT(studies_of(&fixture, "B"), "1.1"); /* as it was amended */
+    CHECK_TEXT(studies_of(&fixture, "B"), "");
     /* The merge, heard late, is older. */
     CHECK_INT(change(&fixture, "TEMP1", "", "B", "", 1000), PATIENT_STALE);
     CHECK_INT(settle(&fixture), 0);
+    fixture_close(&fixture);
+}
+
+TEST(HL7_11_what_was_amended_for_a_merge_that_was_undone_says_again_what_was_received)
+{
+    struct fixture fixture;
+    struct error err = { 0 };
+    enum ingest_outcome outcome;
+    struct object own = object_of("1.2", "1.2.1", "1.2.1.1", "B", "ROE^OWN");
+    struct buffer bytes = buffer_up_to(1 << 20);
+    fixture_open(&fixture, true);
+    store(&fixture, &ct);
+    store(&fixture, &own);
+    CHECK_INT(change(&fixture, "TEMP1", "", "B", "ROE^STAYS", 1000), PATIENT_CHANGED);
+    CHECK_INT(settle(&fixture), 2);
+    CHECK_TEXT(studies_of(&fixture, "B"), "1.1,1.2");
+    CHECK_INT(separate(&fixture, "TEMP1", 2000), PATIENT_CHANGED);
+    CHECK_INT(settle(&fixture), 1);
+    CHECK_TEXT(studies_of(&fixture, "TEMP1"), "1.1");
+    CHECK_TEXT(name_in(&fixture, "1.1"), "UNKNOWN^TRAUMA");
+    CHECK_TEXT(studies_of(&fixture, "B"), "1.2");
+    CHECK_TEXT(name_in(&fixture, "1.2"), "ROE^STAYS");
+    read_dataset(&fixture, &ct, &bytes);
+    CHECK(holds(&bytes, "ROE^STAYS")); /* among the Original Attributes */
+    CHECK_INT((long long)version_count(&fixture), 2);
+    CHECK_OK(object_store(fixture.archive, &ct, &outcome, &err), err);
+    CHECK_INT(outcome, INGEST_DUPLICATE);
+    CHECK_INT(settle(&fixture), 0);
+    CHECK_INT(findings(&fixture), 0);
+    buffer_release(&bytes);
+    fixture_close(&fixture);
+}
+
+TEST(HL7_11_a_merge_in_the_middle_of_a_chain_that_was_undone_leaves_those_before_it)
+{
+    struct fixture fixture;
+    fixture_open(&fixture, true);
+    store(&fixture, &ct);
+    CHECK_INT(change(&fixture, "TEMP1", "", "B", "ROE^B", 1000), PATIENT_CHANGED);
+    CHECK_INT(change(&fixture, "B", "", "C", "ROE^C", 2000), PATIENT_CHANGED);
+    CHECK_INT(settle(&fixture), 1);
+    CHECK_TEXT(studies_of(&fixture, "C"), "1.1");
+    CHECK_INT(separate(&fixture, "B", 3000), PATIENT_CHANGED);
+    CHECK_INT(settle(&fixture), 1);
+    CHECK_TEXT(studies_of(&fixture, "B"), "1.1");
+    CHECK_TEXT(name_in(&fixture, "1.1"), "ROE^B");
+    /* Merged into another one: as if it had never been B's. */
+    CHECK_INT(change(&fixture, "TEMP1", "", "D", "ROE^D", 4000), PATIENT_CHANGED);
+    CHECK_INT(settle(&fixture), 1);
+    CHECK_TEXT(studies_of(&fixture, "D"), "1.1");
+    CHECK_TEXT(studies_of(&fixture, "B"), "");
+    fixture_close(&fixture);
+}
+
+TEST(HL7_11_an_issuer_that_came_with_a_merge_goes_with_it_also_when_there_was_more_to_do)
+{
+    struct fixture fixture;
+    struct error err = { 0 };
+    enum patient_outcome outcome;
+    const struct patient_change into = { .patient = { slice_text("TEMP1"), slice_text("") },
+                                         .survivor = { slice_text("B"), slice_text("NORTH") },
+                                         .at_ms = 1000 };
+    struct object late = object_of("1.1", "1.1.1", "1.1.1.2", "TEMP1", "X");
+    fixture_open(&fixture, true);
+    store(&fixture, &ct);
+    CHECK_OK(patients_change(fixture.archive, &into, &outcome, &err), err);
+    CHECK_INT(settle(&fixture), 1);
+    CHECK_TEXT(query_list(query_by(&fixture, LEVEL_STUDY, TAG_ISSUER_OF_PATIENT_ID, "NORTH"),
+                          TAG_STUDY_INSTANCE_UID),
+               "1.1");
+    CHECK_INT(separate(&fixture, "TEMP1", 2000), PATIENT_CHANGED);
+    store(&fixture, &late); /* the study is put to work once more, for less */
+    CHECK_INT(settle(&fixture), 1);
+    CHECK_TEXT(studies_of(&fixture, "TEMP1"), "1.1");
+    CHECK_TEXT(query_list(query_by(&fixture, LEVEL_STUDY, TAG_ISSUER_OF_PATIENT_ID, "NORTH"),
+                          TAG_STUDY_INSTANCE_UID),
+               "");
+    CHECK_INT(findings(&fixture), 0);
     fixture_close(&fixture);
 }
 
@@ -354,7 +434,7 @@ TEST(MPP_07_a_name_that_the_instances_set_does_not_have_is_not_garbled)
     CHECK_INT(settle(&fixture), 1); /* all of it was ASCII: it is ISO_IR 192 now */
     CHECK_TEXT(name_in(&fixture, "1.1"), "\xD0\x98\xD0\xB2\xD0\xB0\xD0\xBD");
     store(&fixture, &latin);
-    CHECK_OK(amend_study(fixture.archive, "1.2", NULL, NULL, &amended, &left, &err), err);
+    CHECK_OK(amend_study(fixture.archive, "1.2", false, NULL, NULL, &amended, &left, &err), err);
     CHECK_INT(amended, 0);
     CHECK_INT(left, 1);
     CHECK_TEXT(name_in(&fixture, "1.2"), "M\xC3\xBCLLER");
