@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/fields.h"
 #include "dicom/fold.h"
+#include "dicom/patient_chain.h"
 #include "worklist/demographics.h"
 
 enum { FACTS_VERSION = 1, SOURCE_SIZE = 32, HOPS_MAX = 1000000, MOVED_MAX = 20000 };
@@ -102,20 +103,23 @@ static bool read_committed(void *from, enum object_kind kind, const char *key,
 }
 
 static bool resolve(read_object *read, void *from, const char *key, char current[OBJECT_KEY_SIZE],
-                    struct error *err)
+                    size_t *merges, struct error *err)
 {
     struct object patient = object_init();
     struct facts facts;
     bool found = true, ok = true;
     snprintf(current, OBJECT_KEY_SIZE, "%s", key);
+    *merges = 0;
     for (size_t hops = 0; ok && found; hops++) {
         ok = read(from, OBJECT_PATIENT, current, &patient, &found, err);
         if (!ok || !found || patient.state != PATIENT_MERGED)
             break;
         ok = (hops < HOPS_MAX || error_set(err, ERROR_CORRUPT, "merges of patients in a circle")) &&
              get_facts(&patient, &facts, err);
-        if (ok)
+        if (ok) {
             memcpy(current, facts.survivor, OBJECT_KEY_SIZE);
+            ++*merges;
+        }
     }
     object_release(&patient);
     return ok;
@@ -124,13 +128,15 @@ static bool resolve(read_object *read, void *from, const char *key, char current
 bool patients_resolve(struct worklist *worklist, const char *key, char current[OBJECT_KEY_SIZE],
                       struct error *err)
 {
-    return resolve(read_committed, worklist, key, current, err);
+    size_t merges;
+    return resolve(read_committed, worklist, key, current, &merges, err);
 }
 
 bool patients_resolve_in(struct turn *turn, const char *key, char current[OBJECT_KEY_SIZE],
                          struct error *err)
 {
-    return resolve(read_in_turn, turn, key, current, err);
+    size_t merges;
+    return resolve(read_in_turn, turn, key, current, &merges, err);
 }
 
 /* How demographics flow. */
@@ -342,6 +348,72 @@ static bool chain_passes(struct turn *turn, const char *key, const char *passed,
     return ok;
 }
 
+/* Appends the keys of those that were merged into a patient, a NUL behind each. */
+static bool gather_merged(struct turn *turn, const char *survivor, struct buffer *keys,
+                          struct error *err)
+{
+    const struct object_range range = { .kind = OBJECT_PATIENT,
+                                        .shelf = OBJECT_DONE,
+                                        .index = PATIENT_NOW,
+                                        .value = slice_text(survivor) };
+    struct object_walk *walk = NULL;
+    const char *key;
+    bool ok = object_walk_open(turn_worklist(turn), &range, &walk, err);
+    while (ok && (ok = object_walk_next_key(walk, &key, err)) && key)
+        if (!buffer_append(keys, slice_of(key, strlen(key) + 1)))
+            ok = error_set(err, ERROR_LIMIT, "a patient that more than %d others were merged into",
+                           MOVED_MAX);
+    object_walk_close(walk);
+    return ok;
+}
+
+/* Merges of the longest chain that ends at a patient; of a longer one PATIENT_CHAIN_MAX. */
+static bool measure_chain(struct turn *turn, const char *patient, size_t *merges, struct error *err)
+{
+    struct buffer level = buffer_up_to(MOVED_MAX * OBJECT_KEY_SIZE);
+    struct buffer next = buffer_up_to(MOVED_MAX * OBJECT_KEY_SIZE);
+    bool ok = true;
+    buffer_append(&level, slice_of(patient, strlen(patient) + 1));
+    for (*merges = 0; ok && *merges < PATIENT_CHAIN_MAX; ++*merges) {
+        buffer_clear(&next);
+        for (struct slice rest = buffer_slice(&level); ok && rest.size;) {
+            const char *key = (const char *)rest.data;
+            ok = gather_merged(turn, key, &next, err);
+            rest = slice_skip(rest, strlen(key) + 1);
+        }
+        if (!ok || !next.size)
+            break;
+        struct buffer done = level;
+        level = next;
+        next = done;
+    }
+    buffer_release(&level);
+    buffer_release(&next);
+    return ok;
+}
+
+static bool check_length(struct turn *turn, const char *gone, const char *survivor,
+                         struct error *err)
+{
+    struct object patient = object_init();
+    struct facts facts = { 0 };
+    char end[OBJECT_KEY_SIZE];
+    size_t before = 0, behind = 0;
+    bool found;
+    bool ok = turn_get(turn, OBJECT_PATIENT, gone, &patient, &found, err) &&
+              (!found || get_facts(&patient, &facts, err));
+    bool is_new = ok && (!found || patient.state != PATIENT_MERGED ||
+                         strcmp(facts.survivor, survivor) != 0);
+    if (is_new)
+        ok = resolve(read_in_turn, turn, survivor, end, &behind, err) &&
+             measure_chain(turn, gone, &before, err) &&
+             (before + 1 + behind <= PATIENT_CHAIN_MAX ||
+              error_set_tag(err, ERROR_LIMIT, TAG_PATIENT_ID, "a chain of more than %d merges",
+                            PATIENT_CHAIN_MAX));
+    object_release(&patient);
+    return ok;
+}
+
 static bool check_merge(struct turn *turn, const char *gone, const char *survivor,
                         struct error *err)
 {
@@ -355,8 +427,10 @@ static bool check_merge(struct turn *turn, const char *gone, const char *survivo
         return error_set_tag(err, ERROR_INVALID, TAG_PATIENT_ID, "a patient is merged with itself");
     if (!chain_passes(turn, survivor, gone, &circle, err))
         return false;
-    return !circle || error_set_tag(err, ERROR_CONFLICT, TAG_PATIENT_ID,
-                                    "the patient that survives was merged into the other one");
+    if (circle)
+        return error_set_tag(err, ERROR_CONFLICT, TAG_PATIENT_ID,
+                             "the patient that survives was merged into the other one");
+    return check_length(turn, gone, survivor, err);
 }
 
 static bool merge(struct turn *turn, const char *gone_key, const char *survivor_key,
@@ -413,6 +487,15 @@ bool patients_merge(struct worklist *worklist, const char *gone, const char *sur
     bool ok = turn_open(worklist, &turn, err) && check_merge(turn, gone, survivor, err) &&
               merge(turn, gone, survivor, time_or_now(message_us), source, outcome, err) &&
               turn_commit(turn, err);
+    turn_close(turn);
+    return ok;
+}
+
+bool patients_check_merge(struct worklist *worklist, const char *gone, const char *survivor,
+                          struct error *err)
+{
+    struct turn *turn = NULL;
+    bool ok = turn_open(worklist, &turn, err) && check_merge(turn, gone, survivor, err);
     turn_close(turn);
     return ok;
 }

@@ -45,10 +45,14 @@ bool patients_update(struct worklist *worklist, const struct dataset *demographi
 
 /* A40, A18 ...: `gone` (a key) is `survivor` from now on; both may be unknown yet, and one of them
  * may have been merged before (a chain A -> B -> C ends at C). Repeated: PATIENT_UNCHANGED.
- * ERROR_INVALID when both are one; ERROR_CONFLICT when it would close a circle. */
+ * ERROR_INVALID when both are one; ERROR_CONFLICT when it would close a circle; ERROR_LIMIT when
+ * the chain would have more than PATIENT_CHAIN_MAX merges. */
 bool patients_merge(struct worklist *worklist, const char *gone, const char *survivor,
                     int64_t message_us, const char *source, struct patient_outcome *outcome,
                     struct error *err);
+/* Would it be refused? Nothing is changed. */
+bool patients_check_merge(struct worklist *worklist, const char *gone, const char *survivor,
+                          struct error *err);
 /* A37: what was told of `gone` is its own again. PATIENT_UNCHANGED when it was not merged;
  * ERROR_NOT_FOUND when it is not known. */
 bool patients_unmerge(struct worklist *worklist, const char *gone, int64_t message_us,

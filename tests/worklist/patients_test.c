@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 
+#include "dicom/patient_chain.h"
 #include "tests/worklist/fixture.h"
 #include "worklist/changes.h"
 #include "worklist/steps.h"
@@ -178,22 +179,31 @@ TEST(patient_merge_in_a_circle_or_with_itself_is_refused)
     fixture_close(&fixture);
 }
 
-TEST(patient_merged_ten_thousand_times_in_a_row_is_found_at_the_end)
+TEST(HOS_47_patients_are_merged_in_a_row_up_to_a_limit_and_found_at_the_end)
 {
-    enum { MANY = 10000 };
     struct fixture fixture;
     struct error err = { 0 };
+    struct patient_outcome outcome;
     char gone[32], survivor[32], current[OBJECT_KEY_SIZE];
     fixture_open(&fixture, true);
     const char *step = order(&fixture, "1", "M0", "", "Doe^Jane");
-    for (int i = 0; i < MANY; i++) {
+    for (int i = 0; i < PATIENT_CHAIN_MAX; i++) {
         snprintf(gone, sizeof(gone), "M%d\\", i);
         snprintf(survivor, sizeof(survivor), "M%d\\", i + 1);
+        CHECK_OK(patients_check_merge(fixture.worklist, gone, survivor, &err), err);
         CHECK_INT(merge(&fixture, gone, survivor, 2000 + i).result, PATIENT_UPDATED);
     }
+    /* Neither one more at its end, nor at its beginning, nor two chains that would be one. */
+    CHECK(!patients_merge(fixture.worklist, survivor, "N\\", 3000, "test", &outcome, &err));
+    CHECK_INT(err.code, ERROR_LIMIT);
+    CHECK(!patients_merge(fixture.worklist, "N\\", "M0\\", 3000, "test", &outcome, &err));
+    CHECK_INT(err.code, ERROR_LIMIT);
+    CHECK_INT(merge(&fixture, "N\\", "M1\\", 3000).result, PATIENT_UPDATED);
+    CHECK(!patients_check_merge(fixture.worklist, "O\\", "N\\", &err));
+    CHECK_INT(merge(&fixture, gone, survivor, 3000).result, PATIENT_UNCHANGED);
     CHECK_OK(patients_resolve(fixture.worklist, "M0\\", current, &err), err);
     CHECK_TEXT(current, survivor);
-    CHECK_TEXT(text_of(load(&fixture, step), TAG_PATIENT_ID), "M10000");
+    CHECK_TEXT(text_of(load(&fixture, step), TAG_PATIENT_ID), "M64");
     CHECK_TEXT(text_of(load(&fixture, step), TAG_PATIENT_NAME), "Doe^Jane");
     fixture_close(&fixture);
 }
