@@ -47,10 +47,13 @@ enum metric {
     METRIC_HL7_ACCEPTED,
     METRIC_HL7_FAILED,      /* answered AE or CE */
     METRIC_HL7_REJECTED,    /* answered AR or CR, or not readable */
+    METRIC_HL7_REPEATED,    /* accepted: known already */
+    METRIC_HL7_STALE,       /* accepted: older than what was heard before */
     METRIC_HL7_CONNECTIONS, /* gauge */
     METRIC_HL7_CONNECTIONS_REFUSED,
     METRIC_HL7_UPDATES_SENT,
     METRIC_HL7_UPDATES_REFUSED,
+    METRIC_HL7_UPDATES_PARKED, /* never answered, and left out */
     METRIC_ORDERS_FROM_FHIR,
     METRIC_ORDERS_REFUSED,
     METRIC_CAST_TRANSACTIONS,

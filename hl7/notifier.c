@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/metrics.h"
+#include "dicom/tag.h"
 #include "hl7/sender.h"
 #include "hl7/status_update.h"
 #include "worklist/changes.h"
@@ -26,6 +27,9 @@ enum {
     MAX_RETRY_MS = 5 * 60 * 1000,
     SAVE_EVERY = 64, /* changes that are of no matter to it, before the position is saved */
     MESSAGE_LIMIT = 512 << 10,
+    /* One message without an answer, before the next one is tried: with the pauses between, a
+     * quarter of an hour. */
+    STUCK_TRIES = 8,
 };
 
 struct hl7_notifier;
@@ -44,6 +48,7 @@ struct lane {
     struct hl7_sender *sender;
     uint64_t position;
     uint64_t saved;
+    uint64_t heard; /* a change that was told before its turn; 0: none */
 };
 
 struct hl7_notifier {
@@ -89,25 +94,152 @@ static void pause_for(const struct lane *lane, unsigned ms)
         continue;
 }
 
-/* Again and again until it was heard. False: the server stops. */
-static bool deliver(struct lane *lane, struct slice message, const char *control_id)
+static bool save(struct lane *lane, struct error *err)
+{
+    if (lane->saved == lane->position)
+        return true;
+    if (!object_changes_save(lane->notifier->worklist, lane->follower, lane->position, err))
+        return false;
+    lane->saved = lane->position;
+    return true;
+}
+
+/* The next change behind a position that others hear of; *status NULL: there is none by now. What
+ * is passed over moves the position. Nothing is held open while a destination is waited for. */
+static bool find_next(struct lane *lane, uint64_t *position, struct object_change *change,
+                      const char **status, struct error *err)
+{
+    struct object_changes *changes = NULL;
+    bool found = true;
+    *status = NULL;
+    bool ok = object_changes_open(lane->notifier->worklist, *position, &changes, err);
+    while (ok && !*status && !is_stopping(lane) &&
+           (ok = object_changes_next(changes, change, &found, err)) && found) {
+        *status = status_of(change);
+        if (!*status)
+            *position = change->sequence;
+        if (lane->position - lane->saved >= SAVE_EVERY)
+            ok = save(lane, err);
+    }
+    object_changes_close(changes);
+    return ok;
+}
+
+/* What others are told of one change. */
+struct update {
+    struct object_change change;
+    char control_id[24];
+    char study_uid[UID_SIZE];
+    struct buffer message;
+};
+
+static void update_release(struct update *update)
+{
+    buffer_release(&update->message);
+}
+
+/* *is_there false: the step is gone. What stands in it now may be newer than the change. */
+static bool compose(struct lane *lane, const struct object_change *change, const char *status,
+                    struct update *update, bool *is_there, struct error *err)
+{
+    struct object step = object_init();
+    struct dataset *dataset = NULL;
+    *update = (struct update){ .change = *change, .message = buffer_up_to(MESSAGE_LIMIT) };
+    snprintf(update->control_id, sizeof(update->control_id), "U%llu",
+             (unsigned long long)change->sequence);
+    bool ok = object_get(lane->notifier->worklist, OBJECT_STEP, change->key, &step, is_there,
+                         err) &&
+              (!*is_there || object_dataset(&step, &dataset, err));
+    if (ok && *is_there) {
+        const struct hl7_update written = { dataset,       status,      update->control_id,
+                                            change->at_ms, lane->title, lane->application,
+                                            lane->facility };
+        dataset_uid(dataset, TAG_STUDY_INSTANCE_UID, update->study_uid);
+        hl7_update_write(&written, &update->message);
+        ok = buffer_check(&update->message, "a status update", err);
+    }
+    dataset_close(dataset);
+    object_release(&step);
+    return ok;
+}
+
+enum delivery {
+    DELIVERY_HEARD, /* answered, whatever it says */
+    DELIVERY_UNREACHED,
+    DELIVERY_UNANSWERED, /* handed over, and then nothing */
+    DELIVERY_STOPPED,
+};
+
+static enum delivery deliver_once(struct lane *lane, const struct update *update, unsigned pause_ms)
+{
+    struct error err = { .code = ERROR_NONE };
+    enum hl7_answer answer;
+    bool is_out;
+    if (hl7_sender_send(lane->sender, buffer_slice(&update->message),
+                        slice_text(update->control_id), &is_out, &answer, &err)) {
+        bool is_accepted = answer == HL7_APPLICATION_ACCEPT || answer == HL7_COMMIT_ACCEPT;
+        metric_add(is_accepted ? METRIC_HL7_UPDATES_SENT : METRIC_HL7_UPDATES_REFUSED, 1);
+        if (!is_accepted)
+            log_warn("hl7: status update refused destination=%s control_id=%s answer=%s",
+                     lane->follower, update->control_id, hl7_answer_name(answer));
+        return DELIVERY_HEARD;
+    }
+    if (err.code == ERROR_STOPPED)
+        return DELIVERY_STOPPED;
+    log_warn("hl7: status update not sent destination=%s control_id=%s again_ms=%u why=\"%s\"",
+             lane->follower, update->control_id, pause_ms, err.message);
+    return is_out ? DELIVERY_UNANSWERED : DELIVERY_UNREACHED;
+}
+
+/* Tells the next change before its turn, to know whether it is this one that gets no answer, or
+ * none does. *replaces: it is of the same step, which is not to be told of what it was before. */
+static bool is_next_heard(struct lane *lane, const struct update *update, bool *replaces)
+{
+    uint64_t position = update->change.sequence;
+    struct object_change change;
+    const char *status;
+    bool is_heard = false, is_there = false;
+    while (!is_there && !is_stopping(lane) && find_next(lane, &position, &change, &status, NULL) &&
+           status) {
+        struct update next;
+        position = change.sequence;
+        if (compose(lane, &change, status, &next, &is_there, NULL) && is_there)
+            is_heard = deliver_once(lane, &next, 0) == DELIVERY_HEARD;
+        else
+            is_there = false;
+        update_release(&next);
+    }
+    *replaces = is_heard && !strcmp(change.key, update->change.key);
+    if (is_heard)
+        lane->heard = change.sequence;
+    return is_heard;
+}
+
+static void park(const struct lane *lane, const struct update *update, unsigned tries)
+{
+    log_error("hl7: status update parked destination=%s control_id=%s study=%s tries=%u "
+              "why=\"never answered, and the next one was\"",
+              lane->follower, update->control_id, update->study_uid, tries);
+    metric_add(METRIC_HL7_UPDATES_PARKED, 1);
+}
+
+/* Again and again until it was heard, or is the only one that is not. False: the server stops. */
+static bool deliver(struct lane *lane, const struct update *update)
 {
     unsigned pause_ms = lane->notifier->retry_ms;
+    unsigned unanswered = 0;
     while (!is_stopping(lane)) {
-        struct error err = { .code = ERROR_NONE };
-        enum hl7_answer answer;
-        if (hl7_sender_send(lane->sender, message, slice_text(control_id), &answer, &err)) {
-            bool is_heard = answer == HL7_APPLICATION_ACCEPT || answer == HL7_COMMIT_ACCEPT;
-            metric_add(is_heard ? METRIC_HL7_UPDATES_SENT : METRIC_HL7_UPDATES_REFUSED, 1);
-            if (!is_heard)
-                log_warn("hl7: status update refused destination=%s control_id=%s answer=%s",
-                         lane->follower, control_id, hl7_answer_name(answer));
+        bool replaces = false;
+        bool is_last = unanswered >= STUCK_TRIES && is_next_heard(lane, update, &replaces);
+        enum delivery delivery = replaces ? DELIVERY_UNANSWERED
+                                          : deliver_once(lane, update, pause_ms);
+        if (delivery == DELIVERY_HEARD || delivery == DELIVERY_STOPPED)
+            return delivery == DELIVERY_HEARD;
+        unanswered += delivery == DELIVERY_UNANSWERED;
+        if (is_last && delivery == DELIVERY_UNANSWERED) {
+            park(lane, update, unanswered);
             return true;
         }
-        if (err.code == ERROR_STOPPED)
-            return false;
-        log_warn("hl7: status update not sent destination=%s control_id=%s again_ms=%u why=\"%s\"",
-                 lane->follower, control_id, pause_ms, err.message);
         pause_for(lane, pause_ms);
         pause_ms = pause_ms * 2 < MAX_RETRY_MS ? pause_ms * 2 : MAX_RETRY_MS;
     }
@@ -120,67 +252,24 @@ static bool is_of_the_step(const struct error *err)
     return err->code == ERROR_LIMIT || err->code == ERROR_CORRUPT || err->code == ERROR_INVALID;
 }
 
-/* One change that others hear of. What stands in the step now may be newer than the change. */
+/* One change that others hear of. */
 static bool tell(struct lane *lane, const struct object_change *change, const char *status,
                  struct error *err)
 {
-    struct object step = object_init();
-    struct dataset *dataset = NULL;
-    struct buffer message = buffer_up_to(MESSAGE_LIMIT);
-    char control_id[24];
-    bool found = false;
-    bool ok = object_get(lane->notifier->worklist, OBJECT_STEP, change->key, &step, &found, err) &&
-              (!found || object_dataset(&step, &dataset, err));
-    if (ok && found) {
-        snprintf(control_id, sizeof(control_id), "U%llu", (unsigned long long)change->sequence);
-        const struct hl7_update update = { dataset,       status,      control_id,
-                                           change->at_ms, lane->title, lane->application,
-                                           lane->facility };
-        hl7_update_write(&update, &message);
-        ok = buffer_check(&message, "a status update", err);
-        if (ok && !deliver(lane, buffer_slice(&message), control_id))
-            ok = error_set(err, ERROR_STOPPED, "the server stops");
-    }
+    struct update update;
+    bool is_there;
+    if (change->sequence == lane->heard)
+        return true;
+    bool ok = compose(lane, change, status, &update, &is_there, err);
     if (!ok && is_of_the_step(err)) {
         log_error("hl7: status update left out destination=%s change=%llu why=\"%s\"",
                   lane->follower, (unsigned long long)change->sequence, err->message);
         metric_add(METRIC_HL7_UPDATES_REFUSED, 1);
         ok = true;
+    } else if (ok && is_there) {
+        ok = deliver(lane, &update) || error_set(err, ERROR_STOPPED, "the server stops");
     }
-    dataset_close(dataset);
-    object_release(&step);
-    buffer_release(&message);
-    return ok;
-}
-
-static bool save(struct lane *lane, struct error *err)
-{
-    if (lane->saved == lane->position)
-        return true;
-    if (!object_changes_save(lane->notifier->worklist, lane->follower, lane->position, err))
-        return false;
-    lane->saved = lane->position;
-    return true;
-}
-
-/* The next change that others hear of; *status NULL: there is none by now. Nothing is held open
- * while a destination is waited for. */
-static bool find_next(struct lane *lane, struct object_change *change, const char **status,
-                      struct error *err)
-{
-    struct object_changes *changes = NULL;
-    bool found = true;
-    *status = NULL;
-    bool ok = object_changes_open(lane->notifier->worklist, lane->position, &changes, err);
-    while (ok && !*status && !is_stopping(lane) &&
-           (ok = object_changes_next(changes, change, &found, err)) && found) {
-        *status = status_of(change);
-        if (!*status)
-            lane->position = change->sequence;
-        if (lane->position - lane->saved >= SAVE_EVERY)
-            ok = save(lane, err);
-    }
-    object_changes_close(changes);
+    update_release(&update);
     return ok;
 }
 
@@ -190,7 +279,7 @@ static bool catch_up(struct lane *lane, struct error *err)
     struct object_change change;
     const char *status = NULL;
     do {
-        if (!find_next(lane, &change, &status, err))
+        if (!find_next(lane, &lane->position, &change, &status, err))
             return false;
         if (!status)
             break;

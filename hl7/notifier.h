@@ -3,7 +3,9 @@
 /* Tells others what becomes of orders (IHE RAD-3): follows the worklist's changes, with a thread
  * and a saved position for each destination, so that one that cannot be reached holds nobody up and
  * misses nothing, over restarts too. A destination begins with what happens after it was first
- * named. One that refuses a message (AE, AR) has heard it. Thread-safe. */
+ * named. One that refuses a message (AE, AR) has heard it. A message that is never answered while
+ * the next one is, is parked: told in the log, counted, and left out, so that it does not hold up
+ * all others for ever. Thread-safe. */
 
 #include "base/tls.h"
 #include "hl7/server.h"

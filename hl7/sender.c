@@ -199,15 +199,25 @@ static bool await_answer(struct hl7_sender *sender, struct slice control_id, int
     }
 }
 
+/* Nothing is asked, so what can be read is the end, or answers to what we do not wait for any more.
+ */
+static bool is_stale(const struct hl7_sender *sender)
+{
+    struct pollfd now = { sender->fd, POLLIN, 0 };
+    return poll(&now, 1, 0) != 0;
+}
+
 bool hl7_sender_send(struct hl7_sender *sender, struct slice message, struct slice control_id,
-                     enum hl7_answer *answer, struct error *err)
+                     bool *is_out, enum hl7_answer *answer, struct error *err)
 {
     struct buffer block = buffer_up_to(message.size + 3);
     mllp_append_block(&block, message);
     int64_t deadline_ms = clock_monotonic_ms() + sender->options->timeout_ms;
-    bool ok = (sender->fd >= 0 || dial(sender, deadline_ms, err)) &&
-              write_all(sender, buffer_slice(&block), deadline_ms, err) &&
-              await_answer(sender, control_id, deadline_ms, answer, err);
+    if (sender->fd >= 0 && is_stale(sender))
+        hang_up(sender);
+    *is_out = (sender->fd >= 0 || dial(sender, deadline_ms, err)) &&
+              write_all(sender, buffer_slice(&block), deadline_ms, err);
+    bool ok = *is_out && await_answer(sender, control_id, deadline_ms, answer, err);
     if (!ok)
         hang_up(sender);
     buffer_release(&block);

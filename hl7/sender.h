@@ -22,6 +22,7 @@ void hl7_sender_free(struct hl7_sender *sender);
 
 /* Sends a message (without its frame) and reads its acknowledgement; connects when there is no
  * connection. ERROR_CLOSED, ERROR_TIMEOUT, ERROR_IO: it may not have been heard, send it again;
- * ERROR_STOPPED. After an error the connection is closed. */
+ * ERROR_STOPPED. After an error the connection is closed. *is_out: all of it was handed over, so
+ * what is wrong may be the message. */
 bool hl7_sender_send(struct hl7_sender *sender, struct slice message, struct slice control_id,
-                     enum hl7_answer *answer, struct error *err);
+                     bool *is_out, enum hl7_answer *answer, struct error *err);

@@ -112,6 +112,12 @@ bool settings_take_hl7_destinations(struct settings *settings, const char *key, 
     {
         struct hl7_destination destination = { .host = NULL };
         bool ok = take_destination(object, &destination, err);
+        /* The place in the feed of changes is kept by address and port. */
+        for (size_t i = 0; ok && i < settings->hl7_destination_count; i++) {
+            const struct hl7_destination *other = &settings->hl7_destinations[i];
+            if (other->port == destination.port && !strcmp(other->host, destination.host))
+                ok = error_set(err, ERROR_INVALID, "address and port of a destination stand twice");
+        }
         if (ok && settings->hl7_destination_count == SETTINGS_MAX_HL7_DESTINATIONS)
             ok = error_set(err, ERROR_LIMIT, "more than %d of them", SETTINGS_MAX_HL7_DESTINATIONS);
         if (!ok) {

@@ -130,13 +130,14 @@ def adt(event, patient=None, at=None, evn=None, extra="", control_id=None):
 
 class Receiver:
     """Somebody whom the server tells something: takes messages on a port, and answers each with the next of `answers` (the
-    last one stays): a code, or None to hang up without an answer."""
+    last one stays): a code, or None to hang up without an answer, as for all that are `deaf_to`."""
 
-    def __init__(self, port, answers=("AA",), wrap=None):
+    def __init__(self, port, answers=("AA",), wrap=None, deaf_to=lambda message: False):
         self.answers = list(answers)
         self.messages = []
         self.changed = threading.Condition()
         self.wrap = wrap
+        self.deaf_to = deaf_to
         self.listener = socket.create_server(("127.0.0.1", port))
         self.listener.settimeout(60)
         threading.Thread(target=self._accept, daemon=True).start()
@@ -173,7 +174,7 @@ class Receiver:
                 with self.changed:
                     self.messages.append(message)
                     self.changed.notify_all()
-                if answer is None:
+                if answer is None or self.deaf_to(message):
                     return
                 connection.sendall(frame(f"MSH|^~\\&|RIS|||||||ACK|1|P|2.3.1\rMSA|{answer}|{control_id}\r"))
 
