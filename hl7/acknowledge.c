@@ -197,7 +197,10 @@ static void append_error(struct buffer *out, const struct hl7_header *header,
     if (fault->segment[0] && fault->field && fault->component)
         buffer_append_format(out, "%c1%c%u", component, component, fault->component);
     buffer_append_format(out, "%c%d%c%s%cHL70357%c%c", field, (int)fault->code, component,
-                         describe(fault->code), component, field, is_note ? 'W' : 'E');
+                         describe(fault->code), component, field,
+                         !is_note         ? 'E'
+                         : fault->is_news ? 'I'
+                                          : 'W');
     for (unsigned i = 0; i < 4; i++)
         buffer_append_byte(out, field); /* ERR-8: the text for people */
     append_text(out, separators, fault->text);

@@ -32,8 +32,8 @@ struct hl7_answers hl7_answers_of(const struct hl7_header *header, const struct 
 enum { HL7_MAX_FAULTS = 8, HL7_ANSWER_LIMIT = 64 << 10 };
 
 /* Appends one acknowledgement, without its frame. `faults` may be notes on an accepted message
- * (severity W). `control_id` is ours. Fields of the header are repeated as they came, cut at 250
- * bytes. */
+ * (severity W, or I). `control_id` is ours. Fields of the header are repeated as they came, cut at
+ * 250 bytes. */
 struct hl7_acknowledgement {
     enum hl7_answer answer;
     const struct hl7_fault *faults;

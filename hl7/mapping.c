@@ -441,14 +441,14 @@ static bool set_reader(const struct work *work, const struct row *row, const str
 
 /* One component as a value of a code item. */
 static void set_code_part(const struct work *work, struct draft_place place, struct slice raw,
-                          const char *otherwise)
+                          struct slice otherwise)
 {
     struct buffer text = buffer_up_to(VALUE_LIMIT);
     struct buffer value = buffer_up_to(VALUE_LIMIT);
     uint32_t tag = place.tags[place.depth - 1];
     hl7_unescape(work->scope->message, raw, &text);
     if (!text.size)
-        buffer_append_text(&text, otherwise);
+        hl7_unescape(work->scope->message, otherwise, &text);
     /* A code of more than 16 characters has an attribute of its own (PS3.3 8.8). */
     if (tag == 0x00080100 && text.size > 16)
         place.tags[place.depth - 1] = tag = 0x00080119;
@@ -463,7 +463,6 @@ static bool set_codes(const struct work *work, const struct row *row, const stru
     const struct hl7_message *message = work->scope->message;
     unsigned from = row->kind == CODE_REST ? 4 : 1;
     unsigned item = 0;
-    char text[65] = "";
     struct slice rest = source->value;
     struct slice code;
     while (item < MAX_REPEATED && hl7_next_repetition(message, &rest, &code)) {
@@ -475,14 +474,12 @@ static bool set_codes(const struct work *work, const struct row *row, const stru
             value = meaning; /* a text without a code */
         if (!value.size || hl7_is_null(value))
             continue;
-        snprintf(text, sizeof(text), "%.*s", (int)slice_take(value, 64).size,
-                 (const char *)value.data);
-        set_code_part(work, draft_under(place_of(row), item, 0x00080100), value, "");
+        set_code_part(work, draft_under(place_of(row), item, 0x00080100), value, slice_of(NULL, 0));
         /* L is what HL7 calls a code of one's own (table 0396); there is no code without a scheme.
          */
         set_code_part(work, draft_under(place_of(row), item, 0x00080102),
-                      hl7_component(message, code, from + 2), "L");
-        set_code_part(work, draft_under(place_of(row), item, 0x00080104), meaning, text);
+                      hl7_component(message, code, from + 2), slice_text("L"));
+        set_code_part(work, draft_under(place_of(row), item, 0x00080104), meaning, value);
         item++;
     }
     if (!item && row->kind == CODE)
@@ -499,7 +496,7 @@ static bool set_place(const struct work *work, const struct row *row, const stru
     struct slice whole = first(work, source);
     for (unsigned i = 1; i <= 6; i++) {
         struct slice part = hl7_subcomponent(message, hl7_component(message, whole, i), 1);
-        if (!part.size)
+        if (!part.size || hl7_is_null(part))
             continue;
         if (text.size)
             buffer_append_text(&text, ", ");
@@ -531,7 +528,7 @@ static bool set_many(const struct work *work, const struct row *row, const struc
         count++;
         buffer_clear(&one);
         hl7_unescape(message, raw, &one);
-        if (!one.size || hl7_is_null(raw))
+        if (!one.size)
             continue;
         if (!is_list) {
             if (text.size)

@@ -35,7 +35,8 @@ struct hl7_scope {
 };
 const struct hl7_segment *hl7_scope_find(const struct hl7_scope *scope, const char *name);
 
-/* Notes on what was not taken as it came: severity W of an acknowledgement. */
+/* Notes on what was not taken as it came, or reached nothing: severity W or I of an
+ * acknowledgement. */
 struct hl7_notes {
     struct hl7_fault items[8];
     size_t count; /* those above the limit are left out */

@@ -99,6 +99,35 @@ bool hl7_header_read(struct slice bytes, struct hl7_header *header)
     return true;
 }
 
+static bool begins_with(struct slice line, const char *name)
+{
+    return line.size > 3 && memcmp(line.data, name, 3) == 0;
+}
+
+bool hl7_is_batch(struct slice bytes)
+{
+    return begins_with(bytes, "FHS") || begins_with(bytes, "BHS");
+}
+
+bool hl7_batch_header_read(struct slice bytes, struct hl7_header *header)
+{
+    struct slice control_id = slice_of(NULL, 0);
+    while (bytes.size && !begins_with(bytes, "MSH")) {
+        struct slice line = slice_take(bytes, line_size(bytes));
+        if (begins_with(line, "FHS") || begins_with(line, "BHS")) {
+            /* FHS-11, BHS-11; the first field is the separator itself. */
+            struct slice id = part(slice_skip(line, 4), line.data[3], 10);
+            control_id = id.size ? id : control_id;
+        }
+        bytes = slice_skip(bytes, line.size + 1);
+    }
+    if (!hl7_header_read(bytes, header))
+        return false;
+    if (control_id.size)
+        header->fields[10] = control_id;
+    return true;
+}
+
 /* Character sets. */
 
 const char *hl7_character_set(struct slice name)
@@ -451,6 +480,8 @@ static bool append_escape(const struct hl7_message *message, struct slice escape
 void hl7_unescape(const struct hl7_message *message, struct slice value, struct buffer *text)
 {
     uint8_t mark = message->separators.escape;
+    if (hl7_is_null(value))
+        return;
     while (value.size) {
         const uint8_t *begin = mark ? memchr(value.data, mark, value.size) : NULL;
         size_t plain = begin ? (size_t)(begin - value.data) : value.size;

@@ -42,6 +42,7 @@ struct hl7_fault {
     unsigned component; /* from 1; 0: of the whole field */
     bool is_rejected;   /* AR, not AE: the message was not looked at any further */
     bool is_transient;  /* sent again it may be accepted */
+    bool is_news;       /* of a note: nothing is wrong, severity I */
     char text[160];
 };
 
@@ -86,6 +87,11 @@ struct hl7_header {
     struct slice fields[22]; /* MSH-1 at [1]; empty where there is none */
 };
 bool hl7_header_read(struct slice bytes, struct hl7_header *header);
+/* Several messages in one, in an envelope (FHS, BHS ... BTS, FTS; HL7 v2.5.1 2.10.3)? */
+bool hl7_is_batch(struct slice bytes);
+/* Of a batch the MSH of its first message, with the control ID of the batch or file instead of its
+ * own where there is one. */
+bool hl7_batch_header_read(struct slice bytes, struct hl7_header *header);
 
 /* `otherwise` is the set of messages without MSH-18, as (0008,0005) would name it; NULL: ASCII.
  * Borrows the bytes. False with a fault: no message, a character set that we have not, too many or
@@ -128,5 +134,6 @@ bool hl7_is_null(struct slice value);
 
 /* Appends a value with its escapes resolved (HL7 v2.5.1 2.7): \F\ \S\ \T\ \R\ \E\, \Xhh..\ in the
  * message's character set, \.br\ and \.sp\ as line feeds. Highlighting and other formatting is left
- * out, what is no escape is kept. The result is valid UTF-8. */
+ * out, what is no escape is kept. A value that is to be deleted has no text. The result is valid
+ * UTF-8. */
 void hl7_unescape(const struct hl7_message *message, struct slice value, struct buffer *text);

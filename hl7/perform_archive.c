@@ -17,8 +17,16 @@ enum {
     DOCUMENT_LENGTH = 0x00420015,
 };
 
+static enum hl7_effect effect_of(enum patient_outcome outcome)
+{
+    return outcome == PATIENT_CHANGED ? HL7_CHANGED
+           : outcome == PATIENT_STALE ? HL7_STALE
+                                      : HL7_REPEATED;
+}
+
 bool hl7_tell_archive(struct archive *archive, const struct hl7_plan *plan,
-                      const struct hl7_action *action, struct error *err)
+                      const struct hl7_action *action, bool *is_strange, enum hl7_effect *effect,
+                      struct error *err)
 {
     const struct hl7_person *told = &action->person;
     bool is_merge = action->kind == HL7_DO_MERGE;
@@ -34,11 +42,15 @@ bool hl7_tell_archive(struct archive *archive, const struct hl7_plan *plan,
     if (is_merge)
         change.survivor = (struct patient_identifier){ slice_text(told->id),
                                                        slice_text(told->issuer) };
-    return patients_change(archive, &change, &outcome, err);
+    if (!patients_change(archive, &change, &outcome, err))
+        return false;
+    *effect = effect_of(outcome);
+    return patients_is_strange(archive, &change.patient, is_strange, err);
 }
 
 bool hl7_separate_in_archive(struct archive *archive, const struct hl7_plan *plan,
-                             const struct hl7_action *action, struct error *err)
+                             const struct hl7_action *action, enum hl7_effect *effect,
+                             struct error *err)
 {
     const struct hl7_person *persons[] = { &action->person, &action->gone };
     bool ok = true;
@@ -47,6 +59,7 @@ bool hl7_separate_in_archive(struct archive *archive, const struct hl7_plan *pla
                                                     slice_text(persons[i]->issuer) };
         enum patient_outcome outcome;
         ok = patients_separate(archive, &patient, plan->message_us / 1000, &outcome, err);
+        *effect = hl7_effect_of(i ? *effect : HL7_REPEATED, effect_of(outcome));
     }
     return ok;
 }
@@ -167,7 +180,7 @@ static bool check_patient(struct archive *archive, const struct hl7_action *acti
 static void make_uids(const struct hl7_message *message, const struct hl7_action *action,
                       const struct home *home, struct draft *report)
 {
-    struct buffer seed = buffer_up_to(REPORT_LIMIT);
+    struct buffer seed = buffer_up_to(message->text.size + 2 * UID_SIZE + DIGEST_SIZE);
     uint8_t digest[DIGEST_SIZE];
     char uid[UID_SIZE];
     buffer_append_text(&seed, home->study_uid);
@@ -184,7 +197,10 @@ static void make_uids(const struct hl7_message *message, const struct hl7_action
             break;
         buffer_append(&seed, next->bytes);
     }
-    buffer_append(&seed, slice_take(action->document, 64)); /* one of several in a message */
+    if (action->document.size) { /* one of several in a message, which may begin alike */
+        digest_sha256(action->document, digest);
+        buffer_append(&seed, slice_of(digest, DIGEST_SIZE));
+    }
     digest_sha256(buffer_slice(&seed), digest);
     uid_make_of(digest, uid);
     draft_set_text(report, draft_at(TAG_SOP_INSTANCE_UID), uid);
@@ -243,7 +259,7 @@ static bool append_document(const struct hl7_message *message, const struct hl7_
 }
 
 static bool ingest(struct archive *archive, const struct draft *report, struct slice dataset,
-                   struct error *err)
+                   enum hl7_effect *effect, struct error *err)
 {
     char sop_class[UID_SIZE] = "";
     char sop_instance[UID_SIZE] = "";
@@ -257,6 +273,7 @@ static bool ingest(struct archive *archive, const struct draft *report, struct s
     bool ok = ingest_open(archive, &options, &ingest, err) && ingest_write(ingest, dataset, err) &&
               ingest_commit(ingest, &outcome, err);
     /* It has the UID of what it says: it is here, be it that the patient has another name since. */
+    *effect = ok && outcome != INGEST_DUPLICATE ? HL7_CHANGED : HL7_REPEATED;
     if (!ok && err->code == ERROR_CONFLICT)
         ok = true;
     ingest_close(ingest);
@@ -274,7 +291,7 @@ static void agree(struct draft *report, const struct home *home)
 
 bool hl7_store_report(struct archive *archive, struct worklist *worklist,
                       const struct hl7_message *message, const struct hl7_action *action,
-                      struct error *err)
+                      enum hl7_effect *effect, struct error *err)
 {
     struct home home = { .is_stored = false };
     struct draft report = draft_init();
@@ -289,7 +306,7 @@ bool hl7_store_report(struct archive *archive, struct worklist *worklist,
     ok = draft_encode(&report, &dataset) || error_set(err, ERROR_LIMIT, "the report is too long");
     ok = ok && (!action->document.size || append_document(message, action, &dataset, err)) &&
          buffer_check(&dataset, "the report", err) &&
-         ingest(archive, &report, buffer_slice(&dataset), err);
+         ingest(archive, &report, buffer_slice(&dataset), effect, err);
 out:
     draft_release(&report);
     draft_release(&home.attributes);

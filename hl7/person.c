@@ -25,13 +25,9 @@ static bool copy(const struct hl7_message *message, struct slice raw, uint16_t v
 {
     struct buffer plain = buffer_up_to(HL7_MAX_SEGMENT * 4);
     struct buffer value = buffer_up_to(HL7_ID_SIZE - 1);
-    bool ok = true;
-    text[0] = 0;
-    if (!hl7_is_null(raw)) {
-        hl7_unescape(message, raw, &plain);
-        ok = !plain.overflowed && hl7_fit(vr, buffer_slice(&plain), &value) == HL7_FITS &&
-             !value.overflowed;
-    }
+    hl7_unescape(message, raw, &plain);
+    bool ok = !plain.overflowed && hl7_fit(vr, buffer_slice(&plain), &value) == HL7_FITS &&
+              !value.overflowed;
     if (ok && value.size)
         memcpy(text, value.data, value.size);
     text[ok ? value.size : 0] = 0;
@@ -68,7 +64,8 @@ static unsigned choose(const struct hl7_message *message, struct slice field, co
     unsigned first = 0;
     struct slice cx;
     for (unsigned i = 1; i <= MAX_IDS && hl7_next_repetition(message, &field, &cx); i++) {
-        if (!hl7_component(message, cx, 1).size)
+        struct slice number = hl7_component(message, cx, 1);
+        if (!number.size || hl7_is_null(number))
             continue;
         first = first ? first : i;
         if (!authority)

@@ -8,7 +8,7 @@
 #include "hl7/value.h"
 
 enum {
-    FUTURE_US = 24 * 3600, /* seconds that a sender's clock may be ahead */
+    FUTURE_S = 24 * 3600, /* that a sender's clock may be ahead */
     ADMISSION_ID = 0x00380010,
     CURRENT_PATIENT_LOCATION = 0x00380300,
 };
@@ -153,11 +153,12 @@ static int64_t time_of(const struct hl7_planner *planner, int64_t now_us)
     int64_t event_us;
     const struct hl7_segment *event = hl7_find(message, "EVN", NULL);
     bool is_sent = hl7_instant(hl7_value(message, &message->segments[0], 7, 1), &sent_us);
-    bool has_event = hl7_instant(hl7_value(message, event, 2, 1), &event_us);
+    /* Of an event of a day all that is known is that it was over at its end. */
+    bool has_event = hl7_instant_last(hl7_value(message, event, 2, 1), &event_us);
     int64_t us = is_sent ? sent_us : now_us;
     if (has_event && (!is_sent || event_us < sent_us))
         us = event_us;
-    if (us <= now_us + (int64_t)FUTURE_US * 1000000)
+    if (us <= now_us + (int64_t)FUTURE_S * 1000000)
         return us;
     struct hl7_fault note;
     hl7_fault_set(&note, HL7_DATA_TYPE, "MSH", 1, 7,
@@ -307,6 +308,14 @@ static bool plan_unmerge(const struct hl7_planner *planner)
            hl7_person_read(planner->message, second, 3, authority, &action->gone, planner->fault);
 }
 
+static bool has_control(const struct buffer *text)
+{
+    for (size_t i = 0; i < text->size; i++)
+        if (text->data[i] < ' ' || text->data[i] == 0x7F)
+            return true;
+    return false;
+}
+
 bool hl7_plan_number(const struct hl7_planner *planner, const struct hl7_segment *segment,
                      unsigned field, char number[HL7_NUMBER_SIZE])
 {
@@ -315,16 +324,16 @@ bool hl7_plan_number(const struct hl7_planner *planner, const struct hl7_segment
     struct slice assigner = hl7_value(message, segment, field, 2);
     number[0] = 0;
     hl7_unescape(message, hl7_value(message, segment, field, 1), &text);
-    if (text.size && assigner.size) {
+    if (text.size && assigner.size && !hl7_is_null(assigner)) {
         buffer_append_byte(&text, '^');
         hl7_unescape(message, assigner, &text);
     }
-    bool ok = !text.overflowed;
+    bool ok = !text.overflowed && !has_control(&text);
     if (ok && text.size)
         memcpy(number, text.data, text.size);
     number[ok ? text.size : 0] = 0;
     buffer_release(&text);
     return ok || hl7_fault_set(planner->fault, HL7_DATA_TYPE, segment->name, segment->sequence,
-                               field, "%s-%u is longer than %d bytes", segment->name, field,
-                               HL7_NUMBER_SIZE - 1);
+                               field, "%s-%u: longer than %d bytes, or with control characters",
+                               segment->name, field, HL7_NUMBER_SIZE - 1);
 }

@@ -152,7 +152,8 @@ static bool check_new(const struct hl7_planner *planner, const struct group *gro
     if (!group->obr)
         return hl7_fault_set(planner->fault, HL7_SEQUENCE_ERROR, "OBR", 1, 0,
                              "an order without OBR");
-    return group->control != HL7_NEW || hl7_value(planner->message, group->obr, 4, 0).size ||
+    struct slice procedure = hl7_value(planner->message, group->obr, 4, 0);
+    return group->control != HL7_NEW || (procedure.size && !hl7_is_null(procedure)) ||
            hl7_fault_set(planner->fault, HL7_FIELD_MISSING, "OBR", group->obr->sequence, 4,
                          "OBR-4: the procedure is missing");
 }

@@ -144,6 +144,8 @@ static void append_line(const struct hl7_planner *planner, const struct hl7_segm
     struct slice value;
     while (hl7_next_repetition(message, &field, &value)) {
         struct slice meaning = hl7_component(message, value, 2);
+        if (hl7_is_null(value))
+            continue;
         if (text->size)
             buffer_append_byte(text, '\n');
         if (is_coded)
@@ -229,8 +231,7 @@ static bool begin_report(const struct hl7_planner *planner, const struct hl7_seg
     draft_merge(report, patient);
     draft_set_text(report, draft_at(TAG_SOP_CLASS_UID), sop_class);
     draft_set_text(report, draft_at(TAG_MANUFACTURER), "HOUNSFIELD");
-    set_fitting(planner, report, draft_at(TAG_ACCESSION_NUMBER),
-                accession.size ? accession : slice_of(NULL, 0));
+    set_fitting(planner, report, draft_at(TAG_ACCESSION_NUMBER), accession);
     if (study.size)
         set_fitting(planner, report, draft_at(TAG_STUDY_INSTANCE_UID), study);
     set_times(planner, obr, report);
@@ -306,7 +307,8 @@ static bool plan_one(const struct hl7_planner *planner, const struct hl7_segment
             return hl7_fault_set(planner->fault, HL7_DATA_TYPE, "OBX", obx->sequence, 5,
                                  "OBX-5: of documents, a PDF in base64 is what is kept here");
         } else {
-            has_text |= hl7_field(message, obx, 5).size > 0;
+            struct slice value = hl7_field(message, obx, 5);
+            has_text |= value.size && !hl7_is_null(value);
         }
     }
     if (has_text)

@@ -100,17 +100,18 @@ static bool check_sender(const struct hl7_configuration *configuration,
 static bool carry_out(const struct hl7_receiver *receiver,
                       const struct hl7_configuration *configuration,
                       const struct hl7_delivery *delivery, const struct hl7_message *message,
-                      struct hl7_notes *notes, struct hl7_fault *fault)
+                      struct hl7_performance *performance, struct hl7_fault *fault)
 {
     const struct hl7_type *type;
     struct hl7_plan *plan = NULL;
     bool ok = hl7_check_header(configuration, message, fault) &&
               check_sender(configuration, delivery, message, fault) &&
               find_type(message, &type, fault) &&
-              hl7_plan_make(configuration, type, message, clock_unix_us(), &plan, fault) &&
-              hl7_perform(receiver->archive, receiver->worklist, plan, message, fault);
-    if (ok)
-        *notes = plan->notes;
+              hl7_plan_make(configuration, type, message, clock_unix_us(), &plan, fault);
+    if (ok) {
+        *performance->notes = plan->notes;
+        ok = hl7_perform(receiver->archive, receiver->worklist, plan, message, performance, fault);
+    }
     hl7_plan_free(plan);
     return ok;
 }
@@ -154,15 +155,32 @@ static void describe(const struct hl7_header *header, char type[24])
     snprintf(type, 24, "%.*s", (int)text.size, (const char *)text.data);
 }
 
+/* Who told it may wonder that nothing came of it. */
+static void note_no_change(const struct hl7_delivery *delivery, const char *type,
+                           struct slice control_id, const struct hl7_performance *performance)
+{
+    const size_t *effects = performance->effects;
+    bool is_stale = effects[HL7_STALE] > 0;
+    if (!is_stale && (effects[HL7_CHANGED] || !effects[HL7_REPEATED]))
+        return;
+    log_info("hl7: %s message peer=%s type=\"%s\" control_id=\"%.*s\" changed=%zu repeated=%zu "
+             "stale=%zu",
+             is_stale ? "late" : "repeated", delivery->peer, type, (int)control_id.size,
+             (const char *)control_id.data, effects[HL7_CHANGED], effects[HL7_REPEATED],
+             effects[HL7_STALE]);
+    metric_add(is_stale ? METRIC_HL7_STALE : METRIC_HL7_REPEATED, 1);
+}
+
 static void note_acceptance(const struct hl7_header *header, const struct hl7_delivery *delivery,
-                            const struct hl7_notes *notes)
+                            const struct hl7_performance *performance)
 {
     char type[24];
     struct slice control_id = slice_take(header->fields[10], 64);
     describe(header, type);
     log_debug("hl7: message accepted peer=%s type=\"%s\" control_id=\"%.*s\" bytes=%zu notes=%zu",
               delivery->peer, type, (int)control_id.size, (const char *)control_id.data,
-              delivery->bytes.size, notes->count);
+              delivery->bytes.size, performance->notes->count);
+    note_no_change(delivery, type, control_id, performance);
     metric_add(METRIC_HL7_ACCEPTED, 1);
 }
 
@@ -194,8 +212,12 @@ enum hl7_received hl7_receive(struct hl7_receiver *receiver,
     struct hl7_header header;
     struct hl7_message message = { .count = 0 };
     struct hl7_notes notes = { .count = 0 };
+    struct hl7_performance performance = { .notes = &notes };
     struct hl7_fault fault = { .code = HL7_ACCEPTED };
-    if (!hl7_header_read(delivery->bytes, &header) || !header.fields[10].size) {
+    bool is_batch = hl7_is_batch(delivery->bytes);
+    bool is_readable = is_batch ? hl7_batch_header_read(delivery->bytes, &header)
+                                : hl7_header_read(delivery->bytes, &header);
+    if (!is_readable || !header.fields[10].size) {
         log_warn(
             "hl7: unreadable message peer=%s bytes=%zu why=\"no MSH with a control ID (MSH-10)\"",
             delivery->peer, delivery->bytes.size);
@@ -207,15 +229,18 @@ enum hl7_received hl7_receive(struct hl7_receiver *receiver,
     bool ok = false;
     if (delivery->damage)
         hl7_fault_set(&fault, HL7_INTERNAL_ERROR, NULL, 0, 0, "%s", delivery->damage);
+    else if (is_batch)
+        hl7_fault_set(&fault, HL7_UNSUPPORTED_MESSAGE, "BHS", 1, 0,
+                      "batches are not taken here: each message comes in a block of its own");
     else
         ok = hl7_message_parse(delivery->bytes, configuration->options.character_set, &message,
                                &fault);
     if (!ok) /* nothing in it can be relied on */
         fault.is_rejected = true;
-    ok = ok && carry_out(receiver, configuration, delivery, &message, &notes, &fault);
+    ok = ok && carry_out(receiver, configuration, delivery, &message, &performance, &fault);
     enum hl7_answer answer = append_answers(&header, ok ? NULL : &fault, &notes, true, out);
     if (ok)
-        note_acceptance(&header, delivery, &notes);
+        note_acceptance(&header, delivery, &performance);
     else
         note_refusal(&header, delivery, answer, &fault);
     hl7_message_release(&message);

@@ -212,8 +212,7 @@ static enum hl7_fit append_group(const struct hl7_message *message, struct slice
         if (order[i] == 1) /* FN: the surname stands first */
             part = hl7_subcomponent(message, part, 1);
         buffer_clear(&text);
-        if (!hl7_is_null(part))
-            hl7_unescape(message, part, &text);
+        hl7_unescape(message, part, &text);
         if (i)
             buffer_append_byte(group, '^');
         fit = worse(
@@ -263,24 +262,43 @@ enum hl7_fit hl7_fit_name(const struct hl7_message *message, struct slice field,
 
 /* Time. */
 
-bool hl7_instant(struct slice stamp, int64_t *us)
+static bool read_stamp(struct slice stamp, struct time_span *span, bool *has_offset)
 {
-    struct time_span span;
     struct slice text = trim(stamp);
-    size_t digits = stamp_digits(text);
-    if (digits < 8 || text.size > 26 || !date_time_parse(text, &span))
-        return false;
-    *us = span.first_us;
-    if (date_time_has_offset(text))
-        return true;
-    /* What is ahead of UTC there and then: looked up where it would be in UTC, then where it is. */
-    time_t seconds = (time_t)(span.first_us / 1000000);
+    *has_offset = date_time_has_offset(text);
+    return stamp_digits(text) >= 8 && text.size <= 26 && date_time_parse(text, span);
+}
+
+/* Of a time as if it were of UTC the one of this machine's zone: what is ahead of UTC there and
+ * then, looked up where it would be in UTC, then where it is. */
+static int64_t in_zone(int64_t us)
+{
+    time_t seconds = (time_t)(us / 1000000);
     time_t place = seconds;
     for (int i = 0; i < 2; i++) {
         struct tm parts;
         localtime_r(&place, &parts);
         place = seconds - parts.tm_gmtoff;
     }
-    *us = (int64_t)place * 1000000 + span.first_us % 1000000;
+    return (int64_t)place * 1000000 + us % 1000000;
+}
+
+bool hl7_instant(struct slice stamp, int64_t *us)
+{
+    struct time_span span;
+    bool has_offset;
+    if (!read_stamp(stamp, &span, &has_offset))
+        return false;
+    *us = has_offset ? span.first_us : in_zone(span.first_us);
+    return true;
+}
+
+bool hl7_instant_last(struct slice stamp, int64_t *us)
+{
+    struct time_span span;
+    bool has_offset;
+    if (!read_stamp(stamp, &span, &has_offset))
+        return false;
+    *us = has_offset ? span.last_us : in_zone(span.last_us);
     return true;
 }

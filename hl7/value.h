@@ -29,3 +29,5 @@ enum hl7_fit hl7_fit_name(const struct hl7_message *message, struct slice field,
 /* The instant of an HL7 time stamp in µs since 1970; what has no offset is in the zone of this
  * machine. False when it is none to the day at least. */
 bool hl7_instant(struct slice stamp, int64_t *us);
+/* The last instant that it can mean: of a day, its end. */
+bool hl7_instant_last(struct slice stamp, int64_t *us);

@@ -6,6 +6,8 @@
 
 #include "archive/query.h"
 #include "base/clock.h"
+#include "base/metrics.h"
+#include "dicom/patient_chain.h"
 #include "hl7/mllp.h"
 #include "storage/storage.h"
 #include "tests/test.h"
@@ -82,6 +84,11 @@ static const char *tell(struct site *site, const char *format, ...)
             buffer_append_format(&site->text, " %s", code);
     }
     return buffer_text(&site->text);
+}
+
+static bool is_answered_with(const struct site *site, const char *text)
+{
+    return memmem(site->answer.data, site->answer.size, text, strlen(text)) != NULL;
 }
 
 #define MSH(type)           "MSH|^~\\&|HIS|CLINIC|||20260105120000||" type "|17|P|2.5.1\r"
@@ -253,6 +260,37 @@ TEST(HL7_04_orders_are_changed_followed_and_cancelled_and_come_once)
     close_site(&site);
 }
 
+TEST(a_number_that_is_to_be_deleted_is_none)
+{
+    struct site site;
+    open_site(&site, NULL);
+    CHECK_TEXT(tell(&site, MSH("ORM^O01") PID "ORC|NW|\"\"^\"\"|F1\rOBR|1||F1|X||||||||||||||"
+                                              "A1||S1\r"),
+               "AA");
+    CHECK_TEXT(
+        tell(&site, MSH("ORM^O01") PID "ORC|NW|\"\"|F2^\"\"\rOBR|1||F2|X^Y||||||||||||||A2||S2\r"),
+        "AA");
+    CHECK_INT(steps_on(&site, OBJECT_LIVE), 2); /* not one order with the placer's number "" */
+    CHECK_TEXT(step(&site, "S1", 0x00402016), "");
+    CHECK_TEXT(step(&site, "S1", 0x00400007), "X");
+    CHECK_TEXT(tell(&site, MSH("ORM^O01") PID "ORC|CA||F2\r"), "AA");
+    CHECK_INT(steps_on(&site, OBJECT_LIVE), 1);
+    CHECK_TEXT(tell(&site, MSH("ORM^O01") PID "ORC|NW|O3\rOBR|1|O3||\"\"\r"), "AE 101 OBR^1^4");
+    CHECK_TEXT(tell(&site, MSH("ADT^A08") "PID|1||\"\"^^^HOSP~P1^^^HOSP||ROE^JANE\r"), "AA");
+    CHECK_TEXT(step(&site, "S1", TAG_PATIENT_NAME), "ROE^JANE");
+    close_site(&site);
+}
+
+TEST(HOS_47_a_number_with_a_NUL_is_not_the_order_of_what_stands_before_it)
+{
+    struct site site;
+    open_site(&site, NULL);
+    CHECK_TEXT(tell(&site, MSH("ORM^O01") PID "ORC|NW|O1\rOBR|1|O1||X^Y\r"), "AA");
+    CHECK_TEXT(tell(&site, MSH("ORM^O01") PID "ORC|CA|O1\\X00\\2\r"), "AE 102 ORC^1^2");
+    CHECK_INT(steps_on(&site, OBJECT_LIVE), 1);
+    close_site(&site);
+}
+
 TEST(an_order_is_not_cancelled_for_another_patient)
 {
     struct site site;
@@ -299,6 +337,22 @@ TEST(HL7_05_demographics_flow_into_steps_and_a_late_message_does_not_win)
     close_site(&site);
 }
 
+TEST(HL7_05_an_event_of_a_day_is_not_older_than_what_was_heard_on_that_day)
+{
+    struct site site;
+    open_site(&site, NULL);
+    CHECK_TEXT(tell(&site, MSH("ORM^O01") ORDER("NW")), "AA"); /* at noon */
+    CHECK_TEXT(tell(&site, MSH_AT("ADT^A08", "20260105130000") "EVN|A08|20260105\r"
+                                                               "PID|1||P1^^^HOSP||ROE^JANE\r"),
+               "AA");
+    CHECK_TEXT(step(&site, "SPS1", TAG_PATIENT_NAME), "ROE^JANE");
+    CHECK_TEXT(tell(&site, MSH_AT("ADT^A08", "20260105140000") "EVN|A08|20260104\r"
+                                                               "PID|1||P1^^^HOSP||OLD^NAME\r"),
+               "AA");
+    CHECK_TEXT(step(&site, "SPS1", TAG_PATIENT_NAME), "ROE^JANE");
+    close_site(&site);
+}
+
 TEST(HL7_06_merges_end_at_the_last_of_a_chain_and_may_be_repeated)
 {
     struct site site;
@@ -337,6 +391,66 @@ TEST(HOS_47_merges_that_cannot_be_are_refused)
     CHECK_TEXT(tell(&site, MSH("ADT^A40") "PID|1||A^^^HOSP\rMRG|B^^^HOSP\r"), "AA");
     CHECK(strstr("AE 206 MRG^1 AE 205 MRG^1",
                  tell(&site, MSH("ADT^A40") "PID|1||B^^^HOSP\rMRG|A^^^HOSP\r")));
+    close_site(&site);
+}
+
+TEST(HOS_47_a_chain_of_merges_that_is_too_long_is_refused_before_anything_is_written)
+{
+    struct site site;
+    open_site(&site, NULL);
+    CHECK_TEXT(tell(&site, MSH("ORM^O01") ORDER("NW")), "AA");
+    for (int i = 1; i <= PATIENT_CHAIN_MAX; i++)
+        CHECK_TEXT(
+            tell(&site, MSH("ADT^A40") "PID|1||P%d^^^HOSP||DOE^JANE\rMRG|P%d^^^HOSP\r", i + 1, i),
+            "AA");
+    CHECK_TEXT(step(&site, "SPS1", TAG_PATIENT_ID), "P65");
+    CHECK_TEXT(tell(&site, MSH("ADT^A40") "PID|1||P66^^^HOSP||ROE^NEW\rMRG|P65^^^HOSP\r"),
+               "AE 102 MRG^1");
+    CHECK_TEXT(tell(&site, MSH("ADT^A40") "PID|1||P1^^^HOSP||ROE^NEW\rMRG|P0^^^HOSP\r"),
+               "AE 102 MRG^1");
+    CHECK_TEXT(step(&site, "SPS1", TAG_PATIENT_ID), "P65");
+    /* What was told with it was not kept either. */
+    CHECK_TEXT(tell(&site,
+                    MSH_AT("ORM^O01", "20260105110000") "PID|1||P66^^^HOSP||OLD^NAME\rORC|NW|O2\r"
+                                                        "OBR|1|O2||X^Y||||||||||||||||S2\r"),
+               "AA");
+    CHECK_TEXT(step(&site, "S2", TAG_PATIENT_NAME), "OLD^NAME");
+    CHECK_TEXT(tell(&site, MSH("ADT^A40") "PID|1||P65^^^HOSP||DOE^JANE\rMRG|P64^^^HOSP\r"), "AA");
+    CHECK_TEXT(tell(&site, MSH("ADT^A40") "PID|1||P65^^^HOSP||DOE^JANE\rMRG|X^^^HOSP\r"), "AA");
+    close_site(&site);
+}
+
+TEST(HL7_09_that_nothing_stored_is_reached_is_told_with_the_acceptance)
+{
+    struct site site;
+    open_site(&site, NULL);
+    CHECK_TEXT(tell(&site, MSH("ORM^O01") ORDER("NW")), "AA");
+    CHECK_TEXT(tell(&site, MSH("ORU^R01") PID "OBR|1|O1^HIS|F1^RIS|CTH\rOBX|1|TX|F^F^L||Text.\r"),
+               "AA");
+    CHECK_TEXT(tell(&site, MSH("ADT^A08") "PID|1||P1^^^HOSP||ROE^JANE\r"), "AA");
+    CHECK_TEXT(tell(&site, MSH("ADT^A08") "PID|1||P9^^^OTHER||ROE^JANE\r"), "AA");
+    CHECK_TEXT(tell(&site, MSH("ADT^A08") "PID|1||P1^^^OTHER||ROE^JANE\r"), "AA 204 PID^1^3^1^4");
+    CHECK(is_answered_with(&site, "|I|"));
+    CHECK_TEXT(tell(&site, MSH("ADT^A40") "PID|1||P2^^^OTHER||ROE^JANE\rMRG|P1^^^OTHER\r"),
+               "AA 204 MRG^1^1^1^4");
+    close_site(&site);
+}
+
+TEST(HL7_05_late_and_repeated_messages_are_counted)
+{
+    struct site site;
+    open_site(&site, NULL);
+    int64_t repeated = metric_get(METRIC_HL7_REPEATED), stale = metric_get(METRIC_HL7_STALE);
+    CHECK_TEXT(tell(&site, MSH("ORM^O01") ORDER("NW")), "AA");
+    CHECK_TEXT(tell(&site, MSH("ADT^A08") "PID|1||P1^^^HOSP||ROE^JANE\r"), "AA");
+    CHECK_INT(metric_get(METRIC_HL7_REPEATED), repeated);
+    CHECK_TEXT(tell(&site, MSH("ADT^A08") "PID|1||P1^^^HOSP||ROE^JANE\r"), "AA");
+    CHECK_INT(metric_get(METRIC_HL7_REPEATED), repeated + 1);
+    CHECK_INT(metric_get(METRIC_HL7_STALE), stale);
+    CHECK_TEXT(tell(&site, MSH_AT("ADT^A08", "20260105110000") "PID|1||P1^^^HOSP||OLD^NAME\r"),
+               "AA");
+    CHECK_INT(metric_get(METRIC_HL7_STALE), stale + 1);
+    CHECK_INT(metric_get(METRIC_HL7_REPEATED), repeated + 1);
     close_site(&site);
 }
 
@@ -393,6 +507,23 @@ TEST(HL7_09_what_is_missing_or_unknown_is_told_with_its_code)
     CHECK_TEXT(tell(&site, MSH("SIU^S13") PID), "AE 100 SCH^1");
     CHECK_TEXT(tell(&site, MSH("ORU^R01") PID), "AE 100 OBR^1");
     CHECK_TEXT(tell(&site, MSH("ORU^R01") PID "OBR|1|O1||X^Y\r"), "AE 100 OBX^1");
+    CHECK_INT(steps_on(&site, OBJECT_LIVE), 0);
+    close_site(&site);
+}
+
+TEST(HOS_46_a_batch_is_refused_in_the_words_of_the_protocol_and_nothing_of_it_is_done)
+{
+    struct site site;
+    open_site(&site, NULL);
+    CHECK_TEXT(
+        tell(&site, "FHS|^~\\&|HIS|CLINIC|||20260105||||F9\rBHS|^~\\&|HIS|CLINIC|||||||B7\r" MSH(
+                        "ORM^O01") ORDER("NW") "BTS|1\rFTS|1\r"),
+        "AR 200 BHS^1");
+    CHECK(is_answered_with(&site, "MSA|AR|B7|"));
+    CHECK_TEXT(tell(&site, "BHS|^~\\&|HIS\r" MSH("ORM^O01") ORDER("NW") "BTS|1\r"), "AR 200 BHS^1");
+    CHECK(is_answered_with(&site, "MSA|AR|17|")); /* that of the first message */
+    CHECK_TEXT(tell(&site, "BHS|^~\\&|||||||||B7\rBTS|0\r"), "");
+    CHECK_INT(site.received, HL7_UNREADABLE);
     CHECK_INT(steps_on(&site, OBJECT_LIVE), 0);
     close_site(&site);
 }
@@ -561,5 +692,41 @@ TEST(a_report_is_stored_with_the_study_of_its_order_once)
                     MSH("ORU^R01") PID "OBR|1|O1^HIS|F1^RIS|CTH^CT HEAD\r"
                                        "OBX|1|ED|PDF^Report||^application^PDF^Base64^bm8gUERG\r"),
                "AE 102 OBR^1");
+    close_site(&site);
+}
+
+TEST(documents_of_one_message_that_begin_alike_are_two)
+{
+    struct site site;
+    open_site(&site, NULL);
+    CHECK_TEXT(tell(&site, MSH("ORM^O01") ORDER("NW")), "AA");
+    CHECK_TEXT(tell(&site,
+                    MSH("ORU^R01") PID
+                    "OBR|1|O1^HIS|F1^RIS|CTH^CT HEAD\r"
+                    "OBX|1|ED|PDF^Report||^application^PDF^Base64^JVBERi0x%0100dAAAA\r"
+                    "OBX|2|ED|PDF^Report||^application^PDF^Base64^JVBERi0x%0100dBBBB\r",
+                    0, 0),
+               "AA");
+    CHECK_TEXT(stored(&site, ""), "2 DOC");
+    close_site(&site);
+}
+
+TEST(a_report_of_an_order_of_another_patient_is_refused_before_there_are_images)
+{
+    struct site site;
+    open_site(&site, NULL);
+    CHECK_TEXT(tell(&site, MSH("ORM^O01") ORDER("NW")), "AA");
+    CHECK_TEXT(tell(&site, MSH("ORU^R01") "PID|1||P9^^^HOSP||DOE^JANE\r"
+                                          "OBR|1|O1^HIS|F1^RIS|CTH\rOBX|1|TX|F^F^L||Not hers.\r"),
+               "AE 205 OBR^1");
+    CHECK_TEXT(stored(&site, ""), "");
+    /* Who reports need not know who assigned the ID. */
+    CHECK_TEXT(tell(&site, MSH("ORU^R01") "PID|1||P1||DOE^JANE\r"
+                                          "OBR|1|O1^HIS|F1^RIS|CTH\rOBX|1|TX|F^F^L||Hers.\r"
+                                          "OBX|2|TX|F^F^L||\"\"\r"),
+               "AA");
+    CHECK_TEXT(stored(&site, ""), "1 SR");
+    CHECK_TEXT(tell(&site, MSH("ORU^R01") PID "OBR|1|O1^HIS\rOBX|1|TX|F^F^L||\"\"\r"),
+               "AE 100 OBX^1");
     close_site(&site);
 }

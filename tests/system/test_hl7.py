@@ -319,6 +319,21 @@ def test_images_after_a_merge_was_undone_are_not_the_other_patients(site):
     assert found(site, gone) and not found(site, survivor)
 
 
+def test_images_that_were_amended_for_a_merge_are_the_first_patients_again_when_it_is_undone(site):
+    gone, survivor = unique("P"), unique("P")
+    image = web.make(PatientID=gone, IssuerOfPatientID="HOSP", PatientName="DOE^GONE", PatientSex="F")
+    web.store(site, image)
+    with Sender(site.hl7_port) as sender:
+        accepted(sender.send(msh("ADT^A40", at=stamp(-40)) + pid(survivor, "DOE^STAYS", sex="M") + f"MRG|{gone}^^^HOSP\r"))
+        assert eventually(lambda: found(site, survivor)) and not found(site, gone)
+        accepted(sender.send(msh("ADT^A37", at=stamp(-20)) + pid(survivor, "DOE^STAYS") + pid(gone, "DOE^GONE")))
+    assert eventually(lambda: found(site, gone)) and not found(site, survivor)
+    instance = web.get(web.url_of(site, image) + "/metadata", "application/dicom+json").json()[0]
+    assert instance["00100010"]["Value"][0]["Alphabetic"] == "DOE^GONE" and instance["00100040"]["Value"] == ["F"]
+    steps = [i["04000550"]["Value"][0]["00100020"]["Value"][0] for i in instance["04000561"]["Value"]]
+    assert steps == [gone, survivor]
+
+
 def test_HL7_07_the_same_number_of_two_authorities_is_two_patients(site):
     number = unique("P")
     with Sender(site.hl7_port) as sender:
@@ -537,6 +552,7 @@ def test_the_statement_of_the_server_tells_of_HL7_where_it_is_listened_for(site,
     ({"stationAeTitle": "LONGER THAN SIXTEEN"}, "stationAeTitle"),
     ({"destinations": [{"host": "10.0.0.1"}]}, "port"),
     ({"destinations": [{"host": "ris.example.org", "port": 1}]}, "address"),
+    ({"destinations": [{"host": "10.0.0.1", "port": 1}, {"host": "10.0.0.1", "port": 1, "application": "B"}]}, "twice"),
 ])
 def test_settings_that_cannot_be_are_refused_and_named(tmp_path, hl7, word):
     config = tmp_path / "hl7.json"
@@ -607,6 +623,28 @@ def test_HL7_11_a_destination_that_is_away_hears_all_of_it_later_in_order_and_on
         with Sender(server.hl7_port) as sender:
             tell(sender, "O4")
         assert [orc(m)[1] for m in ris.wait(1)] == ["O4"]
+
+
+def test_HL7_11_an_order_that_is_never_answered_holds_up_neither_others_nor_other_destinations(start_server):
+    port, other = free_port(), free_port()
+
+    def told(receiver):
+        return [orc(m)[1] for m in list(receiver.messages)]
+
+    with Receiver(port, deaf_to=lambda message: "ORC|SC|O1|" in message) as ris, Receiver(other) as healthy:
+        server = start(start_server, retrySeconds=0.01, destinations=[{"host": "127.0.0.1", "port": p} for p in (port, other)])
+        with Sender(server.hl7_port) as sender:
+            for placer in ("O1", "O2", "O3"):
+                accepted(sender.send(orm(placer, patient=pid(placer))))
+                accepted(sender.send(orm(placer, "CA", patient=pid(placer))))
+        healthy.wait(3)
+        assert told(healthy) == ["O1", "O2", "O3"]
+        assert eventually(lambda: "O3" in told(ris))
+        assert [p for p in told(ris) if p != "O1"] == ["O2", "O3"]  # in order, and once
+        assert told(ris).count("O1") >= 8
+        assert f"status update parked destination=hl7:127.0.0.1:{port} control_id=U" in server.log()
+        metrics = requests.get(f"{server.url}/metrics", timeout=60).text
+        assert "hounsfield_hl7_updates_parked_total 1\n" in metrics
 
 
 def test_HL7_11_destinations_are_told_over_TLS_and_verified(start_server, tmp_path):
