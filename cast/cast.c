@@ -262,6 +262,12 @@ struct route_table cast_order_routes(struct cast *cast, const char *prefix)
     return order_post_routes(&cast->posts, prefix);
 }
 
+void cast_tell_metrics(struct cast *cast)
+{
+    if (cast->follower)
+        follower_tell_metrics(cast->follower);
+}
+
 static bool need_follower(const struct cast *cast, struct error *err)
 {
     return cast->follower ||

@@ -71,6 +71,9 @@ void cast_stop(struct cast *cast);
 /* Ends within seconds; nothing is lost. */
 void cast_close(struct cast *cast);
 
+/* Sets the gauges of the cast to how it is now. From any thread. */
+void cast_tell_metrics(struct cast *cast);
+
 /* What an operator asks for; ERROR_UNSUPPORTED without a FHIR server. Answers hold UIDs and codes,
  * nothing of patients. Any thread. */
 bool cast_status(struct cast *cast, cJSON *result, struct error *err);

@@ -74,13 +74,13 @@ static void save_position(struct follower *follower, bool now)
         else
             log_error("cast: cannot save the position reason=\"%s\"", err.message);
     }
-    metric_set(METRIC_CAST_LAG, (int64_t)changes_behind(follower->archive, follower->saved));
     pthread_mutex_unlock(&follower->position_lock);
 }
 
-static void tell_metrics(struct follower *follower)
+void follower_tell_metrics(struct follower *follower)
 {
     int64_t now_ms = clock_monotonic_ms();
+    metric_set(METRIC_CAST_LAG, (int64_t)changes_behind(follower->archive, follower->saved));
     pthread_mutex_lock(&follower->lock);
     int64_t oldest_ms = gather_oldest(follower->gather);
     metric_set(METRIC_CAST_WAITING,
@@ -113,7 +113,6 @@ static void *follow(void *context)
             follower_rest(follower, LONGEST_WAIT_MS);
         }
         save_position(follower, false);
-        tell_metrics(follower);
         pthread_mutex_lock(&follower->lock);
         bool is_full = gather_is_full(follower->gather);
         bool is_busy = gather_count(follower->gather) > 0;

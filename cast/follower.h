@@ -31,6 +31,8 @@ bool follower_open(struct archive *archive, const struct follower_options *optio
 void follower_stop(struct follower *follower);
 void follower_close(struct follower *follower);
 
+/* Sets the gauges to how it is now, from memory alone: for who is about to show them. */
+void follower_tell_metrics(struct follower *follower);
 /* How it is, as members: {"state", "position", "latest", "lag", "waiting", "inFlight" ...}. */
 void follower_status(struct follower *follower, cJSON *json);
 /* Tries a study at once, whatever it waits for, or all that are parked when NULL. Ends the pause

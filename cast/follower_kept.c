@@ -85,24 +85,26 @@ bool follower_find_position(struct follower *follower, struct error *err)
     struct buffer known = buffer_up_to(64 * 1024);
     const char *url = follower->client.url;
     size_t size = strlen(url);
+    uint64_t position = 0;
     bool found = false;
     bool ok = false;
 
     while (size && url[size - 1] == '/')
         size--;
     struct slice base = slice_of(url, size);
-    if (!follower_position(follower->archive, CAST_FOLLOWER, &follower->saved, err) ||
+    if (!follower_position(follower->archive, CAST_FOLLOWER, &position, err) ||
         !follower_get(follower->archive, CAST_FOLLOWER, KEY_SERVER, &known, &found, err))
         goto out;
     if (!found || !slice_equal(buffer_slice(&known), base)) {
         if (found)
             log_info("cast: another FHIR server: all studies are cast anew");
-        follower->saved = 0;
+        position = 0;
         if (!follower_save(follower->archive, CAST_FOLLOWER, 0, err) ||
             !follower_put(follower->archive, CAST_FOLLOWER, KEY_PAUSE, slice_of(NULL, 0), err) ||
             !follower_put(follower->archive, CAST_FOLLOWER, KEY_SERVER, base, err))
             goto out;
     }
+    follower->saved = position;
     ok = true;
 out:
     buffer_release(&known);

@@ -25,17 +25,16 @@ void follower_status(struct follower *follower, cJSON *json)
         [BREAKER_CLOSED] = "running", [BREAKER_OPEN] = "pausing", [BREAKER_HALF_OPEN] = "probing"
     };
     int64_t now_ms = clock_monotonic_ms();
-    pthread_mutex_lock(&follower->position_lock);
+    uint64_t saved = follower->saved;
     pthread_mutex_lock(&follower->lock);
     int64_t oldest_ms = gather_oldest(follower->gather);
     const struct breaker *breaker = &follower->breaker;
     if (!strchr(follower->client.url, '@'))
         cJSON_AddStringToObject(json, "url", follower->client.url);
     cJSON_AddStringToObject(json, "state", states[breaker_state(breaker, now_ms)]);
-    cJSON_AddNumberToObject(json, "position", (double)follower->saved);
+    cJSON_AddNumberToObject(json, "position", (double)saved);
     cJSON_AddNumberToObject(json, "latest", (double)changes_latest(follower->archive));
-    cJSON_AddNumberToObject(json, "lag",
-                            (double)changes_behind(follower->archive, follower->saved));
+    cJSON_AddNumberToObject(json, "lag", (double)changes_behind(follower->archive, saved));
     cJSON_AddNumberToObject(
         json, "waiting", (double)(gather_count(follower->gather) - gather_taken(follower->gather)));
     cJSON_AddNumberToObject(json, "inFlight", (double)gather_taken(follower->gather));
@@ -52,7 +51,6 @@ void follower_status(struct follower *follower, cJSON *json)
     if (follower->last_failure_ms)
         cJSON_AddStringToObject(json, "lastFailureReason", follower->last_failure.message);
     pthread_mutex_unlock(&follower->lock);
-    pthread_mutex_unlock(&follower->position_lock);
 }
 
 bool follower_replay(struct follower *follower, const char *study, uint64_t *count,

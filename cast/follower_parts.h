@@ -36,7 +36,7 @@ struct follower {
     /* The order of the two locks: position_lock, lock. The first is held while a position is
      * written, which must not cross with another one. */
     pthread_mutex_t position_lock;
-    uint64_t saved; /* guarded by position_lock */
+    _Atomic uint64_t saved; /* written with position_lock; who tells of it waits for no disk */
     int64_t saved_ms;
 
     pthread_mutex_t lock;

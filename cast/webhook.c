@@ -174,9 +174,11 @@ static void deliver(struct webhook *hook, size_t count)
                   err.message);
 }
 
-static void tell_lag(const struct webhooks *webhooks)
+void webhooks_tell_metrics(struct webhooks *webhooks)
 {
     uint64_t most = 0;
+    if (!webhooks)
+        return;
     for (size_t i = 0; i < webhooks->count; i++) {
         uint64_t behind = changes_behind(webhooks->archive, webhooks->hooks[i].position);
         most = behind > most ? behind : most;
@@ -196,12 +198,10 @@ static void *follow(void *context)
             log_error("webhook: cannot read the change feed reason=\"%s\"", err.message);
             pause_for(hook, WAIT_MS);
         }
-        tell_lag(webhooks);
         if (ok && count)
             deliver(hook, count);
         else if (ok)
             changes_wait(webhooks->archive, hook->position, WAIT_MS);
-        tell_lag(webhooks);
     }
     return NULL;
 }

@@ -24,6 +24,8 @@ struct webhook_options {
 /* Options are copied. *out NULL when there is no URL. */
 bool webhooks_open(struct archive *archive, const struct webhook_options *options,
                    struct webhooks **out, struct error *err);
+/* Sets the gauge of what is not delivered yet to how it is now. NULL: does nothing. */
+void webhooks_tell_metrics(struct webhooks *webhooks);
 /* Ends the requests in flight. */
 void webhooks_stop(struct webhooks *webhooks);
 void webhooks_close(struct webhooks *webhooks);

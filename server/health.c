@@ -4,6 +4,8 @@
 #include <inttypes.h>
 
 #include "base/metrics.h"
+#include "cast/cast.h"
+#include "cast/webhook.h"
 #include "server/verifier.h"
 #include "storage/storage.h"
 
@@ -73,6 +75,8 @@ static void answer_metrics(struct request *request, struct response *response)
     struct archive_counts counts;
     struct error err;
     struct buffer body = buffer_up_to(64 << 10);
+    cast_tell_metrics(health->cast);
+    webhooks_tell_metrics(health->webhooks);
     metrics_write(&body);
     storage_figures(health->storage, &figures);
     gauge(&body, "hounsfield_segments", "Segment files", figures.segments);

@@ -7,13 +7,17 @@
 #include "http/server.h"
 #include "server/settings.h"
 
+struct cast;
 struct storage;
 struct verifier;
+struct webhooks;
 
 struct health {
     struct storage *storage;
     struct archive *archive;
     struct verifier *verifier;
+    struct cast *cast;
+    struct webhooks *webhooks; /* or NULL */
     const struct settings *settings;
 };
 

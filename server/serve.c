@@ -251,6 +251,8 @@ static bool open_http(struct server *server, const struct settings *settings, st
     server->health.storage = server->storage;
     server->health.archive = server->archive;
     server->health.verifier = server->verifier;
+    server->health.cast = server->cast;
+    server->health.webhooks = server->webhooks;
     server->health.settings = settings;
     struct route_table tables[TABLES] = {
         health_routes(&server->health),
