@@ -35,6 +35,7 @@ enum {
     ENTRIES_MAX = 2000, /* of one page */
     INSTANT_SIZE = 64,
     LINK_SIZE = 4096,
+    PLANS_AGAIN_MS = 60 * 60 * 1000,
 };
 
 /* That a clock may be ahead of ours. */
@@ -51,8 +52,15 @@ struct order_poll {
     pthread_cond_t changed;
     bool stopping; /* guarded by lock */
     bool away;     /* the server did not answer: said once */
-    bool no_plans; /* it has no Appointments */
+    /* It has no Appointments: asked again at this time, as what answers may have been something
+     * else before it. 0: it has some, or was not asked yet. */
+    int64_t plans_again_ms;
 };
+
+static bool has_plans(const struct order_poll *poll)
+{
+    return clock_monotonic_ms() >= poll->plans_again_ms;
+}
 
 /* Of a clock that is far ahead: nothing that comes later would be heard. */
 static bool is_far_ahead(int64_t at_us)
@@ -134,20 +142,24 @@ static const cJSON *find_patient(const cJSON *entries, const cJSON *request)
 static const cJSON *find_appointment(const cJSON *entries, const cJSON *request)
 {
     const cJSON *entry, *based_on, *best = NULL;
+    int64_t best_us = 0, start_us;
     cJSON_ArrayForEach(entry, entries)
     {
         const cJSON *resource = json_get(entry, "resource");
         const char *status = json_text(resource, "status"), *start = json_text(resource, "start");
         if (!json_is_resource(resource, "Appointment") || !start || !status ||
             (strcmp(status, "booked") != 0 && strcmp(status, "arrived") != 0 &&
-             strcmp(status, "pending") != 0))
+             strcmp(status, "pending") != 0) ||
+            !service_request_instant(start, &start_us))
             continue;
         cJSON_ArrayForEach(based_on, json_get(resource, "basedOn"))
         {
             const char *reference = json_text(based_on, "reference");
             if (reference && is_named(request, "ServiceRequest", reference) &&
-                (!best || strcmp(start, json_text(best, "start")) < 0))
+                (!best || start_us < best_us)) {
                 best = resource;
+                best_us = start_us;
+            }
         }
     }
     return best;
@@ -257,7 +269,8 @@ static bool ask(struct order_poll *poll, const char *path, cJSON **bundle, struc
     bool ok = fhir_client_send(poll->client, &request, &answer, err);
     /* What it does not know it calls a bad request, or not found. */
     if (ok && answer.status >= 400 && answer.status < 500 && answer.status != 401 &&
-        answer.status != 403 && answer.status != 429 && strstr(path, "Appointment"))
+        answer.status != 403 && answer.status != 408 && answer.status != 429 &&
+        strstr(path, "Appointment"))
         ok = error_set(err, ERROR_UNSUPPORTED, "the FHIR server answers %d", answer.status);
     else if (ok && answer.status != 200)
         ok = error_set(err, ERROR_IO, "the FHIR server answers %d to a search for orders",
@@ -274,7 +287,7 @@ static void first_page(const struct order_poll *poll, const struct query *query,
     text_percent_encode(slice_text(since), &escaped);
     snprintf(path, LINK_SIZE, "%s?%s%s%s_sort=_lastUpdated&_count=%d%s%s", query->type,
              *since ? "_lastUpdated=ge" : "", *since ? buffer_text(&escaped) : "",
-             *since ? "&" : "", PAGE, query->with, poll->no_plans ? "" : query->with_plans);
+             *since ? "&" : "", PAGE, query->with, has_plans(poll) ? query->with_plans : "");
     buffer_release(&escaped);
 }
 
@@ -351,11 +364,11 @@ static void *run(void *argument)
     while (!is_stopping(poll)) {
         struct error err = { 0 };
         bool ok = true;
-        for (size_t i = 0; ok && i < (poll->no_plans ? 1 : sizeof queries / sizeof *queries); i++)
+        for (size_t i = 0; ok && i < (has_plans(poll) ? sizeof queries / sizeof *queries : 1); i++)
             ok = look(poll, &queries[i], &err);
-        if (!ok && err.code == ERROR_UNSUPPORTED && !poll->no_plans) {
+        if (!ok && err.code == ERROR_UNSUPPORTED) {
             log_info("orders: the FHIR server has no Appointments that lead to orders");
-            poll->no_plans = true;
+            poll->plans_again_ms = clock_monotonic_ms() + PLANS_AGAIN_MS;
             continue;
         }
         if (!ok && err.code != ERROR_STOPPED && !poll->away)

@@ -140,6 +140,14 @@ static void post_order(struct request *request, struct response *response)
     cJSON_Delete(json);
 }
 
+/* What was posted is the worklist's, and no resource that could be read, searched or changed. */
+static void refuse(struct request *request, struct response *response)
+{
+    response_header(response, "Allow", "POST");
+    view_answer_outcome(request, response, 405, "not-supported",
+                        "orders are posted to /ServiceRequest, and cannot be read or changed here");
+}
+
 static const struct route routes[] = {
     { .method = "POST",
       .pattern = "/ServiceRequest",
@@ -151,6 +159,15 @@ static const struct route routes[] = {
                  "Patient contained, or a Bundle of both",
       .consumes = "application/fhir+json",
       .produces = "application/fhir+json" },
+    { .method = "GET", .pattern = "/ServiceRequest", .respond = refuse },
+    { .method = "PUT", .pattern = "/ServiceRequest", .respond = refuse },
+    { .method = "PATCH", .pattern = "/ServiceRequest", .respond = refuse },
+    { .method = "DELETE", .pattern = "/ServiceRequest", .respond = refuse },
+    { .method = "GET", .pattern = "/ServiceRequest/{id}", .respond = refuse },
+    { .method = "POST", .pattern = "/ServiceRequest/{id}", .respond = refuse },
+    { .method = "PUT", .pattern = "/ServiceRequest/{id}", .respond = refuse },
+    { .method = "PATCH", .pattern = "/ServiceRequest/{id}", .respond = refuse },
+    { .method = "DELETE", .pattern = "/ServiceRequest/{id}", .respond = refuse },
 };
 
 struct route_table order_post_routes(struct order_post *post, const char *prefix)

@@ -9,6 +9,7 @@
 
 #include "cast/coding.h"
 #include "cast/identifier.h"
+#include "cast/search_date.h"
 #include "cast/tags.h"
 #include "cast/text.h"
 #include "dicom/encode.h"
@@ -223,6 +224,18 @@ static const cJSON *main_identifier(const cJSON *patient)
     return first;
 }
 
+/* The ten characters that a date or a time begins with, when they are a day of the calendar. */
+static bool take_date(const char *text, char date[16])
+{
+    char day[11];
+    struct time_span span;
+    snprintf(day, sizeof day, "%.10s", text);
+    if (strlen(day) != 10 || !time_span_read(day, &span))
+        return false;
+    snprintf(date, 16, "%.4s%.2s%.2s", day, day + 5, day + 8);
+    return true;
+}
+
 static bool take_patient(const cJSON *patient, const struct service_request_options *options,
                          struct entry *entry, struct error *err)
 {
@@ -237,10 +250,8 @@ static bool take_patient(const cJSON *patient, const struct service_request_opti
     take_names(patient, entry->name, sizeof entry->name);
     if (!entry->name[0])
         return error_set(err, ERROR_INVALID, "Patient.name: there is none");
-    if (birth && strlen(birth) == 10 && strspn(birth, "0123456789") == 4 &&
-        strspn(birth + 5, "0123456789") == 2 && strspn(birth + 8, "0123456789") == 2)
-        snprintf(entry->birth_date, sizeof entry->birth_date, "%.4s%.2s%.2s", birth, birth + 5,
-                 birth + 8);
+    if (birth && strlen(birth) == 10)
+        take_date(birth, entry->birth_date);
     if (gender)
         snprintf(entry->sex, sizeof entry->sex, "%s",
                  strcmp(gender, "male") == 0     ? "M"
@@ -352,18 +363,21 @@ static bool is_imaging(const cJSON *request)
 /* The date and the time as the one who planned it reads them on the clock. */
 static bool take_start(const char *text, struct entry *entry)
 {
-    size_t size = text ? strlen(text) : 0;
-    if (size < 10 || strspn(text, "0123456789-") < 10 || text[4] != '-' || text[7] != '-')
-        return false;
-    snprintf(entry->date, sizeof entry->date, "%.4s%.2s%.2s", text, text + 5, text + 8);
+    char moment[20];
+    struct time_span span;
+    size_t size = strlen(text);
     entry->time[0] = '\0';
-    if (size >= 16 && text[10] == 'T' && text[13] == ':') {
-        bool seconds = size >= 19 && text[16] == ':';
-        snprintf(entry->time, sizeof entry->time, "%.2s%.2s%.2s", text + 11, text + 14,
-                 seconds ? text + 17 : "00");
-    }
-    return strspn(entry->date, "0123456789") == 8 &&
-           strspn(entry->time, "0123456789") == strlen(entry->time);
+    if (!take_date(text, entry->date))
+        return false;
+    if (size < 16 || text[10] != 'T')
+        return true;
+    bool seconds = size >= 19 && text[16] == ':';
+    snprintf(moment, sizeof moment, "%.*s", seconds ? 19 : 16, text);
+    if (!time_span_read(moment, &span))
+        return false;
+    snprintf(entry->time, sizeof entry->time, "%.2s%.2s%.2s", moment + 11, moment + 14,
+             seconds ? moment + 17 : "00");
+    return true;
 }
 
 static void take_when(const struct service_request_parts *parts, struct entry *entry)

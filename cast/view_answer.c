@@ -124,12 +124,20 @@ static const char *issue_code(int status)
         return "invalid";
     case 404:
         return "not-found";
+    case 406:
+        return "not-supported";
+    case 409:
+        return "conflict";
     case 410:
         return "deleted";
     case 413:
         return "too-costly";
     case 503:
         return "transient";
+    case 504:
+        return "timeout";
+    case 507:
+        return "no-store";
     default:
         return "exception";
     }

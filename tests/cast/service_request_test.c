@@ -202,6 +202,47 @@ TEST(what_cannot_be_an_entry_is_refused_and_never_cut)
     release(&read);
 }
 
+TEST(what_is_no_day_of_the_calendar_and_no_time_of_the_day_is_left_out)
+{
+    static const struct {
+        const char *text;
+        const char *birth_date; /* of its first ten characters */
+        const char *date;
+        const char *time;
+    } rows[] = {
+        { "2026-11-22", "20261122", "20261122", "" },
+        { "2026-11-22T08:30", "20261122", "20261122", "083000" },
+        { "2026-11-22T08:30:15.5Z", "20261122", "20261122", "083015" },
+        { "2026-13-22", "", "", "" },
+        { "2026-02-30T08:30:00Z", "", "", "" },
+        { "2026-11-22T24:30:00Z", "20261122", "", "" },
+        { "2026-11-22T08:61:00Z", "20261122", "", "" },
+        { "2026-1--22", "", "", "" },
+        { "tomorrow at ten", "", "", "" },
+        { "", "", "", "" },
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char request[1024], patient[256];
+        snprintf(
+            request, sizeof request,
+            "{\"resourceType\":\"ServiceRequest\",\"id\":\"r1\",\"status\":\"active\","
+            "\"subject\":{\"reference\":\"Patient/p\"},\"orderDetail\":[{\"coding\":[{\"system\":"
+            "\"http://dicom.nema.org/resources/ontology/DCM\",\"code\":\"MR\"}]}],"
+            "\"occurrenceDateTime\":\"%s\"}",
+            rows[i].text);
+        snprintf(patient, sizeof patient,
+                 "{\"resourceType\":\"Patient\",\"identifier\":[{\"value\":\"1\"}],"
+                 "\"birthDate\":\"%.10s\",\"name\":[{\"text\":\"x\"}]}",
+                 rows[i].text);
+        struct read read = read_with(request, patient, NULL);
+        CHECK_OK(read.ok, read.err);
+        CHECK_TEXT(text_of(read.dataset, TAG_PATIENT_BIRTH_DATE), rows[i].birth_date);
+        CHECK_TEXT(step_text(&read, TAG_SCHEDULED_PROCEDURE_STEP_START_DATE), rows[i].date);
+        CHECK_TEXT(step_text(&read, TAG_SCHEDULED_PROCEDURE_STEP_START_TIME), rows[i].time);
+        release(&read);
+    }
+}
+
 TEST(a_name_that_is_too_long_is_cut_between_characters_and_a_birth_date_is_digits)
 {
     char patient[1024];

@@ -176,6 +176,20 @@ def test_what_is_posted_and_is_no_order_is_refused_with_the_reason(server):
         assert "Postma" not in answer.text
 
 
+def test_orders_are_posted_and_nothing_else(server):
+    """Who reads or changes one by FHIR is told what there is."""
+    number, order = posted()
+    assert post(server, order).status_code == 201
+    for path in ("ServiceRequest", f"ServiceRequest?identifier=A{number}", "ServiceRequest/1"):
+        for method in ("GET", "PUT", "PATCH", "DELETE"):
+            answer = requests.request(method, f"{server.fhir_view}/{path}", data=b"{}", timeout=30,
+                                      headers={"Content-Type": "application/fhir+json"})
+            assert (answer.status_code, answer.headers["Allow"]) == (405, "POST")
+            assert answer.json()["resourceType"] == "OperationOutcome"
+            assert answer.json()["issue"][0]["code"] == "not-supported" and "posted" in answer.json()["issue"][0]["diagnostics"]
+    assert len(worklist(server, AccessionNumber="A" + number)) == 1
+
+
 def test_an_order_of_a_clock_that_is_far_ahead_can_be_revoked_all_the_same(server):
     number, body = posted()
     post(server, {**body, "meta": {"lastUpdated": "2999-01-01T00:00:00Z"}})
