@@ -87,6 +87,8 @@ cJSON *map_document_resource(const struct map_document *document, const char *ty
 /* Takes it into the document's resources; the result is a logical reference to it, NULL when there
  * is no room. */
 cJSON *map_document_add_take(struct map_document *document, cJSON *resource);
+/* So too, of what holds others that were taken in: there is room for it in any case. */
+cJSON *map_document_add_whole_take(struct map_document *document, cJSON *resource);
 /* The document's SOP instance, or an item of it, as an identifier. */
 cJSON *map_document_identifier(const struct map_document *document);
 cJSON *map_item_identifier(const struct map_document *document, size_t node);

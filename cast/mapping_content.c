@@ -53,6 +53,11 @@ cJSON *map_document_add_take(struct map_document *document, cJSON *resource)
         document->left_out++;
         return NULL;
     }
+    return map_document_add_whole_take(document, resource);
+}
+
+cJSON *map_document_add_whole_take(struct map_document *document, cJSON *resource)
+{
     json_append_take(document->resources, resource);
     return map_logical_reference_take(json_text(resource, "resourceType"),
                                       json_copy(identifier_of_resource(resource)));

@@ -188,5 +188,5 @@ void map_dose_report(struct map_document *document)
             json_append_take(members, reference);
     }
     json_set_take(report, "hasMember", members);
-    cJSON_Delete(map_document_add_take(document, report));
+    cJSON_Delete(map_document_add_whole_take(document, report));
 }

@@ -206,7 +206,7 @@ static void map_group(struct map_document *document, size_t node, const cJSON *o
     cJSON *group = observation_new(document, node, map_item_concept(document, node));
     json_set_take(group, "basedOn", json_copy(orders));
     json_set_take(group, "hasMember", members);
-    cJSON *reference = map_document_add_take(document, group);
+    cJSON *reference = map_document_add_whole_take(document, group);
     if (reference)
         json_append_take(results, reference);
 }

@@ -174,5 +174,5 @@ void map_report(struct map_document *document)
                      map_imaging_study_reference(document));
     set_conclusions(document, report);
     set_presented_form(document, report);
-    cJSON_Delete(map_document_add_take(document, report));
+    cJSON_Delete(map_document_add_whole_take(document, report));
 }

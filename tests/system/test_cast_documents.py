@@ -2,6 +2,7 @@
 """What documents say, on a real FHIR server: Observation, DiagnosticReport, DocumentReference, Device, along their life
 (conformance items FHIR-02, FHIR-03, FHIR-05)."""
 import json
+import pathlib
 import subprocess
 
 import pytest
@@ -10,7 +11,7 @@ from fhir_proxy import Proxy, answer
 from pydicom import dcmread
 from pydicom.data import get_testdata_file
 from pydicom.dataset import Dataset
-from sr_documents import ct_dose, key_objects, measurements, pdf, report
+from sr_documents import COMPREHENSIVE, ct_dose, document, item, key_objects, measurements, pdf, report
 from test_cast import (  # noqa: F401
     ROOT, cast, cast_study, metric, patients, post, put, read, search, studies, wait_for
 )
@@ -84,6 +85,38 @@ def test_FHIR_02_a_long_report_is_told_whole(cast, fhir):  # noqa: F811
     store(server, image, letter)
     found = one(wait_for(lambda: of_instance(fhir, "DiagnosticReport", letter)))
     assert found["conclusion"] == text.strip()
+
+
+def peak_of(server):
+    """The most memory that the server has had, in bytes."""
+    lines = pathlib.Path(f"/proc/{server.process.pid}/status").read_text(encoding="utf-8").splitlines()
+    return int(next(line for line in lines if line.startswith("VmHWM:")).split()[1]) * 1024
+
+
+def test_FHIR_02_a_thousand_measurements_are_told_in_one_transaction(cast, fhir):  # noqa: F811
+    proxy = Proxy(fhir)
+    server = cast(url=proxy.url)
+    image = make()
+    lengths = [item("NUM", "410668003,SCT,Length", (f"{i}.50", "mm"),
+                    item("IMAGE", "", (image.SOPClassUID, image.SOPInstanceUID), relation="INFERRED FROM")) for i in range(1000)]
+    measured = document(image, COMPREHENSIVE, "126000,DCM,Imaging Measurement Report",
+                        item("CONTAINER", "125007,DCM,Measurement Group", None, *lengths))
+    before = peak_of(server)
+    store(server, measured)
+    result = one(wait_for(lambda: of_instance(fhir, "DiagnosticReport", measured), 240))
+    assert peak_of(server) - before < 1 << 29
+    transaction = one([e for e in proxy.transactions() if e.mentions(measured.SOPInstanceUID)])
+    made = [e["resource"] for e in transaction.entries]
+    observations = [r for r in made if r["resourceType"] == "Observation"]
+    assert len(observations) == 1001 and [r["resourceType"] for r in made].count("DiagnosticReport") == 1
+    told = sorted(r["valueQuantity"]["value"] for r in observations if "valueQuantity" in r)
+    assert told == [i + 0.5 for i in range(1000)]
+    assert "note" not in studies(fhir, image)[0]  # nothing was left out
+    group = read(fhir, result["result"][0]["reference"])
+    assert len(group["hasMember"]) == 1000
+    samples = [result, group, *(read(fhir, group["hasMember"][i]["reference"]) for i in (0, 500, 999))]
+    sent.extend(json.dumps(sample).encode() for sample in samples)
+    proxy.close()
 
 
 def test_FHIR_02_measurements_are_observations_of_a_report(cast, fhir):  # noqa: F811
