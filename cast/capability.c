@@ -36,10 +36,22 @@ static cJSON *parameters_of(const struct search_type *type, enum fhir_version ve
     return list;
 }
 
+static void tell_orders(const struct search_type *type, cJSON *resource)
+{
+    struct buffer text = buffer_up_to(256);
+    if (type->orders[1]) {
+        buffer_append_format(&text, "_sort by one of:%.*s; descending with - before it",
+                             (int)strlen(type->orders) - 1, type->orders);
+        json_set_text(resource, "documentation", buffer_text(&text));
+    }
+    buffer_release(&text);
+}
+
 static cJSON *describe(const struct search_type *type, enum fhir_version version)
 {
     cJSON *resource = json_object();
     json_set_text(resource, "type", type->name);
+    tell_orders(type, resource);
     add_interaction(resource, "read");
     add_interaction(resource, "vread");
     add_interaction(resource, "search-type");

@@ -133,7 +133,9 @@ static bool add_all(struct history *history, uint64_t *next, struct error *err)
     bool found = true;
     bool ok = true;
     uint64_t given = 0;
-    view_changes_init(&changes, history->source, history->before, history->since_ms);
+    if (!view_changes_open(&changes, history->source, history->before, history->since_ms, false,
+                           err))
+        return false;
     while (ok && found && given < history->count && history->instances < MOST_INSTANCES &&
            changes.examined < MOST_CHANGES) {
         ok = view_changes_next(&changes, MOST_CHANGES - changes.examined, &change, &found, err);
@@ -143,6 +145,7 @@ static bool add_all(struct history *history, uint64_t *next, struct error *err)
         }
     }
     *next = changes.next;
+    view_changes_close(&changes);
     return ok;
 }
 
@@ -181,12 +184,16 @@ static bool add_one(struct history *history, const char *study_uid, struct error
         const char *text = json_text(json_get(resource, "meta"), "lastUpdated");
         if (text)
             time_span_read(text, &span);
-        add_take(history, study_uid, resource, span.from_ms);
+        if (span.from_ms >= history->since_ms)
+            add_take(history, study_uid, resource, span.from_ms);
+        else
+            cJSON_Delete(resource);
         return true;
     }
     if (why.code == ERROR_GONE &&
         study_gone_at(history->source->archive, study_uid, &gone_ms, &found, err) && found) {
-        add_take(history, study_uid, NULL, gone_ms);
+        if (gone_ms >= history->since_ms)
+            add_take(history, study_uid, NULL, gone_ms);
         return true;
     }
     *err = why;
@@ -213,7 +220,7 @@ bool fhir_history(const struct view_source *source, const struct search_input *i
     json_set_text(bundle, "resourceType", "Bundle");
     json_set_text(bundle, "type", "history");
     if (study_uid)
-        json_set_integer(bundle, "total", 1);
+        json_set_integer(bundle, "total", cJSON_GetArraySize(history.entries));
     add_link(links, "self", &history, study_uid, history.before);
     if (next)
         add_link(links, "next", &history, study_uid, next);

@@ -145,13 +145,16 @@ static bool offer_by_key(struct search *search, offer_function offer, const stru
         *err = why;
         return false;
     }
-    for (uint64_t i = 0; i < at_most && ok && !search->entries.more; i++) {
+    uint64_t count = 0;
+    for (; count < at_most && ok && !search->entries.more; count++) {
         ok = view_studies_next(&studies, uid, &found, err);
         if (!ok || !found)
             break;
         ok = offer(search, uid, err);
     }
     view_studies_close(&studies);
+    if (ok && count == VIEW_MOST_STUDIES)
+        ok = error_set(err, ERROR_LIMIT, "a value has more than %d studies", VIEW_MOST_STUDIES);
     return ok;
 }
 
@@ -385,9 +388,87 @@ static bool go_way(struct search *search, const struct way *way,
     return ok;
 }
 
+/* --- the few of a way in the order that is asked for --- */
+
+/* What documents of one study say comes together: it is mapped once. */
+struct kept_study {
+    char uid[FHIR_ID_SIZE];
+    struct mapping mapping;
+    bool is_there;
+};
+
+static bool offer_document(struct search *search, struct kept_study *kept, const char *id,
+                           struct error *err)
+{
+    char uid[FHIR_ID_SIZE];
+    struct error why = { 0 };
+    if (!document_id_read(id, uid))
+        return true;
+    if (strcmp(kept->uid, uid) != 0) {
+        if (kept->is_there)
+            mapping_release(&kept->mapping);
+        memcpy(kept->uid, uid, sizeof kept->uid);
+        kept->is_there = view_study(search->source, uid, &kept->mapping, &why);
+        if (!kept->is_there && !is_absence(&why)) {
+            *err = why;
+            return false;
+        }
+    }
+    cJSON *each = kept->is_there ? json_first(kept->mapping.documents) : NULL;
+    for (; each; each = each->next)
+        if (json_text(each, "id") && strcmp(json_text(each, "id"), id) == 0)
+            break;
+    if (!each)
+        return true;
+    each = cJSON_DetachItemViaPointer(kept->mapping.documents, each);
+    search_entries_offer(&search->entries, &each, kept->mapping.patient);
+    cJSON_Delete(each);
+    return true;
+}
+
+static bool offer_again(struct search *search, struct kept_study *kept, const char *id,
+                        struct error *err)
+{
+    const struct search_type *type = search->request->type;
+    if (type->is_document)
+        return offer_document(search, kept, id, err);
+    return strcmp(type->name, "Patient") == 0 ? offer_patient(search, id, err)
+                                              : offer_study(search, id, err);
+}
+
+/* All matches are looked at, and those of the page once more: there are few. */
+static bool go_way_in_order(struct search *search, const struct way *way,
+                            const struct search_criterion *criterion, struct error *err)
+{
+    const struct search_request *request = search->request;
+    struct search_sorted sorted = { .order = request->order, .descending = request->descending };
+    struct kept_study kept = { .is_there = false };
+    bool ok = true;
+    size_t at = request->offset;
+    if (at)
+        snprintf(search->here, sizeof search->here, "_offset=%zu", at);
+    search->entries.sorted = &sorted;
+    for (size_t i = 0; ok && i < criterion->count; i++)
+        ok = way->go(search, &criterion->values[i], err);
+    search_entries_begin_again(&search->entries);
+    ok = ok && search_sorted_end(&sorted, err);
+    for (; ok && at < sorted.count; at++) {
+        ok = offer_again(search, &kept, sorted.matches[at].id, err);
+        if (search->entries.more)
+            break;
+    }
+    search->entries.matched = sorted.count;
+    search->whole = ok && !search->entries.more;
+    snprintf(search->next, sizeof search->next, "_offset=%zu", at);
+    if (kept.is_there)
+        mapping_release(&kept.mapping);
+    search_sorted_release(&sorted);
+    return ok;
+}
+
 /* --- by walks that go on where the page before ended --- */
 
-/* A place in the archive's order, and among the matches of the study there. */
+/* A place in the archive's order or in the feed, and among the matches of the study there. */
 static void read_study_place(const char *page, uint64_t *place, uint64_t *within)
 {
     char number[17];
@@ -397,12 +478,22 @@ static void read_study_place(const char *page, uint64_t *place, uint64_t *within
     *place = strtoull(number, NULL, 16);
     if (strlen(page) > 16)
         *within = strtoull(page + 16, NULL, 16);
-    if (*place > SEARCH_MOST_OFFSET)
-        *place = SEARCH_MOST_OFFSET;
 }
 
-/* Studies by what the archive can tell from its index, newest first. A page begins at a place in
- * the archive's order, which it finds without stepping over all before. */
+/* The archive's own order is that of `started`, the latest first. */
+static bool set_order(struct search *search, struct view_studies *studies, struct error *err)
+{
+    const struct search_request *request = search->request;
+    if (search->entries.counting)
+        return true;
+    if (request->order == ORDER_ID)
+        return view_studies_order(studies, TAG_STUDY_INSTANCE_UID, 0, request->descending, err);
+    return request->order != ORDER_STARTED || request->descending ||
+           view_studies_order(studies, TAG_STUDY_DATE, TAG_STUDY_TIME, false, err);
+}
+
+/* Studies by what the archive can tell from its index, newest first unless another order is asked
+ * for. A page begins at a place in that order, which it finds without mapping all before. */
 static bool walk_studies(struct search *search, const struct search_keys *keys,
                          offer_function offer, struct error *err)
 {
@@ -414,6 +505,8 @@ static bool walk_studies(struct search *search, const struct search_keys *keys,
     bool found = true;
     bool ok = true;
     read_study_place(page, &place, &within);
+    if (place > SEARCH_MOST_OFFSET)
+        place = SEARCH_MOST_OFFSET;
     search->entries.skip = page || search->entries.counting ? within : search->request->offset;
     search->whole = false;
     if (page)
@@ -425,6 +518,7 @@ static bool walk_studies(struct search *search, const struct search_keys *keys,
         return search->whole;
     }
     within = 0;
+    ok = set_order(search, &studies, err);
     while (ok && found && !is_over(search)) {
         uint64_t before = search->entries.matched;
         place = studies.passed;
@@ -467,10 +561,10 @@ static bool changed_since(const struct search_request *request, int64_t *since_m
     return found;
 }
 
-/* What changed lately, by the change feed and not by a look at every study; the latest first. A
- * page begins at a number of the feed. */
+/* What changed lately, by the change feed and not by a look at every study. A page begins at a
+ * number of the feed. */
 static bool walk_changes(struct search *search, offer_function offer, int64_t since_ms,
-                         struct error *err)
+                         bool ascending, struct error *err)
 {
     enum { MOST_CHANGES = 200 * 1000 };
     const char *page = search->entries.counting ? NULL : search->request->page;
@@ -483,7 +577,8 @@ static bool walk_changes(struct search *search, offer_function offer, int64_t si
     search->entries.skip = page || search->entries.counting ? within : search->request->offset;
     if (page)
         snprintf(search->here, sizeof search->here, "_page=%s", page);
-    view_changes_init(&changes, search->source, place, since_ms);
+    if (!view_changes_open(&changes, search->source, place, since_ms, ascending, err))
+        return false;
     place = changes.next;
     within = 0;
     while (ok && found && !is_over(search)) {
@@ -501,6 +596,7 @@ static bool walk_changes(struct search *search, offer_function offer, int64_t si
         if (page)
             search->entries.skip = 0;
     }
+    view_changes_close(&changes);
     search->whole = ok && !search->entries.more && !page;
     snprintf(search->next, sizeof search->next, "_page=%016llx%08llx", (unsigned long long)place,
              (unsigned long long)within);
@@ -610,16 +706,20 @@ static bool go(struct search *search, struct error *err)
     struct search_keys keys;
     int64_t since_ms = 0;
     bool is_guess = way && way->go == by_document_identifier;
+    enum search_order order = search->entries.counting ? ORDER_OWN : request->order;
     if (way && !(is_guess && request->page)) {
-        bool ok = go_way(search, way, criterion, err);
+        bool ok = order == ORDER_OWN ? go_way(search, way, criterion, err)
+                                     : go_way_in_order(search, way, criterion, err);
         if (!ok || !is_guess || search->entries.matched || search->request->offset)
             return ok;
     }
     if (strcmp(request->type->name, "Endpoint") == 0)
         return walk_endpoints(search);
     bool is_patient = strcmp(request->type->name, "Patient") == 0;
-    if (changed_since(request, &since_ms))
-        return walk_changes(search, is_patient ? offer_patient_of : offer_study, since_ms, err);
+    bool is_recent = changed_since(request, &since_ms);
+    if (order == ORDER_LAST_UPDATED || (order == ORDER_OWN && is_recent))
+        return walk_changes(search, is_patient ? offer_patient_of : offer_study, since_ms,
+                            order == ORDER_LAST_UPDATED && !request->descending, err);
     search_keys_init(&keys, request);
     if (!is_patient)
         return walk_studies(search, &keys, offer_study, err);

@@ -444,7 +444,8 @@ TYPE("ImagingSelection", a_selection)
 
 #define FHIR     .produces = "application/fhir+json"
 #define OF_READ  "_summary,_elements,_format,_pretty"
-#define OF_TYPES "_id,_lastUpdated,_tag,_source,_count,_total," OF_READ
+#define OF_ALL   "_id,_lastUpdated,_tag,_source,_count,_total," OF_READ
+#define OF_TYPES "_sort," OF_ALL
 
 /* What is not a route of ours is answered here too, because a FHIR client expects an
  * OperationOutcome for it. */
@@ -541,7 +542,7 @@ static const struct route routes[] = {
       .pattern = "/Endpoint",
       .respond = search_endpoint,
       .summary = "Where the studies are, as Endpoint",
-      .query = "identifier,connection-type,payload-type,name,status," OF_TYPES,
+      .query = "identifier,connection-type,payload-type,name,status," OF_ALL,
       FHIR },
     { .method = "POST",
       .pattern = "/Endpoint/_search",

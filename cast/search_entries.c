@@ -33,6 +33,14 @@ void search_entries_release(struct search_entries *entries)
     cJSON_Delete(entries->list);
 }
 
+void search_entries_begin_again(struct search_entries *entries)
+{
+    cJSON_Delete(entries->seen);
+    entries->seen = json_object();
+    entries->matched = 0;
+    entries->sorted = NULL;
+}
+
 bool search_entries_seen(const struct search_entries *entries, const char *id)
 {
     return json_get(entries->seen, id) != NULL;
@@ -70,20 +78,23 @@ void search_entries_offer(struct search_entries *entries, cJSON **resource, cons
     if (entries->more || search_entries_seen(entries, id) ||
         !search_request_fits(entries->request, *resource, patient, entries->now_ms))
         return;
+    bool is_looked_at_only = entries->counting || entries->sorted;
     bool is_passed = entries->skip > 0;
     bool is_full = entries->given >= entries->request->count ||
                    (entries->given && entries->instances >= MOST_INSTANCES);
-    if (!entries->counting && !is_passed && is_full) {
+    if (!is_looked_at_only && !is_passed && is_full) {
         entries->more = true;
         return;
     }
     json_set_text(entries->seen, id, "seen");
     entries->matched++;
+    if (entries->sorted)
+        search_sorted_add(entries->sorted, *resource);
     if (is_passed) {
         entries->skip--;
         return;
     }
-    if (entries->counting)
+    if (is_looked_at_only)
         return;
     entries->instances += count_instances(*resource);
     entries->given++;
@@ -205,16 +216,14 @@ static bool revinclude(struct search_entries *entries, const cJSON *patient, str
     return ok;
 }
 
-/* R4 3.1.1.5.4: what is left out must not look as if it were not there. */
-static void tell_of_cut(struct search_entries *entries)
+static void tell(struct search_entries *entries, const char *code, const char *text)
 {
     cJSON *outcome = json_object();
     cJSON *issue = json_object();
     json_set_text(outcome, "resourceType", "OperationOutcome");
     json_set_text(issue, "severity", "warning");
-    json_set_text(issue, "code", "too-costly");
-    json_set_text(issue, "diagnostics",
-                  "not everything is included: there is too much of it for one page");
+    json_set_text(issue, "code", code);
+    json_set_text(issue, "diagnostics", text);
     json_append_take(json_need_array(outcome, "issue"), issue);
     append_take(entries, outcome, "outcome");
 }
@@ -232,8 +241,13 @@ bool search_entries_include(struct search_entries *entries, struct error *err)
         if (ok && request->revincludes)
             ok = revinclude(entries, resource, err);
     }
+    /* R4 3.1.1.5.4: what is left out must not look as if it were not there. */
     if (ok && entries->cut)
-        tell_of_cut(entries);
+        tell(entries, "too-costly",
+             "not everything is included: there is too much of it for one page");
+    if (ok && request->order_refused)
+        tell(entries, "not-supported",
+             "_sort was left out: there is no such order, /metadata says which there are");
     return ok;
 }
 

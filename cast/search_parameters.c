@@ -130,6 +130,7 @@ const struct search_type search_types[] = {
       { NULL },
       " status subject ",
       " ",
+      " _id _lastUpdated started ",
       false,
       FHIR_UNKNOWN },
     { "Patient",
@@ -138,6 +139,7 @@ const struct search_type search_types[] = {
       { "ImagingStudy:patient", "ImagingStudy:subject" },
       " ",
       " extension ",
+      " _lastUpdated ",
       false,
       FHIR_UNKNOWN },
     { "Endpoint",
@@ -145,6 +147,7 @@ const struct search_type search_types[] = {
       { NULL },
       { NULL },
       " status connectionType payloadType address ",
+      " ",
       " ",
       false,
       FHIR_UNKNOWN },
@@ -155,6 +158,7 @@ const struct search_type search_types[] = {
       " status code ",
       " category dataAbsentReason interpretation note bodySite method specimen device "
       "referenceRange ",
+      " _lastUpdated ",
       true,
       FHIR_UNKNOWN },
     { "DiagnosticReport",
@@ -163,6 +167,7 @@ const struct search_type search_types[] = {
       { NULL },
       " status code ",
       " specimen result imagingStudy study conclusion conclusionCode presentedForm ",
+      " _lastUpdated ",
       true,
       FHIR_UNKNOWN },
     { "DocumentReference",
@@ -171,6 +176,7 @@ const struct search_type search_types[] = {
       { NULL },
       " status content ",
       " extension ",
+      " _lastUpdated ",
       true,
       FHIR_UNKNOWN },
     { "ImagingSelection",
@@ -179,6 +185,7 @@ const struct search_type search_types[] = {
       { NULL },
       " status code ",
       " extension ",
+      " _lastUpdated ",
       true,
       FHIR_R5 },
 };
@@ -208,6 +215,19 @@ const struct search_parameter *search_parameter_find(const struct search_type *t
             return parameter;
     }
     return NULL;
+}
+
+bool search_order_find(const struct search_type *type, const char *name, enum search_order *order)
+{
+    static const char *const names[] = {
+        [ORDER_ID] = "_id", [ORDER_LAST_UPDATED] = "_lastUpdated", [ORDER_STARTED] = "started"
+    };
+    for (size_t i = ORDER_ID; i < sizeof names / sizeof *names; i++)
+        if (strcmp(names[i], name) == 0 && strstr(type->orders, name)) {
+            *order = (enum search_order)i;
+            return true;
+        }
+    return false;
 }
 
 const char *search_kind_name(enum search_kind kind)

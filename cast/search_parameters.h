@@ -22,6 +22,9 @@ struct search_parameter {
     enum fhir_version version; /* that calls it so; FHIR_UNKNOWN: every one */
 };
 
+/* By what results can be sorted (_sort): where an index has that order, or they are few. */
+enum search_order { ORDER_OWN, ORDER_ID, ORDER_LAST_UPDATED, ORDER_STARTED };
+
 enum { SEARCH_INCLUDES = 4 };
 
 struct search_type {
@@ -32,6 +35,7 @@ struct search_type {
     const char *revincludes[SEARCH_INCLUDES];
     const char *mandatory;     /* elements that _elements never leaves out, with spaces around */
     const char *not_summary;   /* elements that _summary leaves out */
+    const char *orders;        /* that _sort may name */
     bool is_document;          /* what documents of a study say */
     enum fhir_version version; /* that has it; FHIR_UNKNOWN: every one */
 };
@@ -45,5 +49,7 @@ const struct search_type *search_type_find(const char *name, enum fhir_version v
 const struct search_parameter *search_parameter_find(const struct search_type *type,
                                                      const char *name, size_t size,
                                                      enum fhir_version version);
+/* *order by the name that _sort has for it; false when results of this type have no such order. */
+bool search_order_find(const struct search_type *type, const char *name, enum search_order *order);
 /* "token", "reference" ... */
 const char *search_kind_name(enum search_kind kind);

@@ -269,6 +269,25 @@ static bool read_total(struct search_request *request, const char *text, struct 
     return true;
 }
 
+/* One key: an index has one order. */
+static bool read_sort(struct search_request *request, const char *text, struct error *err)
+{
+    bool descending = *text == '-';
+    enum search_order order;
+    if (request->order == ORDER_OWN && !request->order_refused &&
+        search_order_find(request->type, text + descending, &order)) {
+        request->order = order;
+        request->descending = descending;
+        return true;
+    }
+    request->order = ORDER_OWN;
+    request->order_refused = true;
+    return error_set(err, ERROR_UNSUPPORTED,
+                     "_sort names an order in which %s cannot be had: /metadata says by what it "
+                     "is sorted",
+                     request->type->name);
+}
+
 static bool read_elements(struct search_request *request, const char *text, struct error *err)
 {
     struct buffer elements = buffer_up_to(SEARCH_ELEMENTS_MAX);
@@ -335,6 +354,7 @@ static const struct result_parameter {
     { "_page", read_page, false },
     { "_summary", read_summary, true },
     { "_total", read_total, true },
+    { "_sort", read_sort, true },
     { "_elements", read_elements, true },
     { "_include", read_include, true },
     { "_include:iterate", read_include, true },

@@ -61,8 +61,11 @@ struct search_request {
     char *page; /* where it goes on, as an answer before said; NULL: at the beginning */
     enum search_summary summary;
     enum search_total total;
-    char *elements;    /* " id status ", NULL: all */
-    unsigned includes; /* bits by their place in the type's list */
+    enum search_order order;
+    bool descending;
+    bool order_refused; /* _sort asks for an order that there is not */
+    char *elements;     /* " id status ", NULL: all */
+    unsigned includes;  /* bits by their place in the type's list */
     unsigned revincludes;
     struct buffer heeded; /* "identifier=x&_count=5": what a link to the page says again */
 };

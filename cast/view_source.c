@@ -239,13 +239,21 @@ bool view_studies_open(const struct view_source *source, const struct view_key *
             level = keys[i].level;
     }
     studies->query = query_new(source->archive, level);
-    query_set_page(studies->query, offset, VIEW_MOST_STUDIES);
+    query_set_page(studies->query, offset, 0);
     bool ok = query_add_key(studies->query, uid_path, 1, slice_text(""), err);
     for (size_t i = 0; ok && i < key_count; i++)
         ok = query_add_key(studies->query, &keys[i].tag, 1, slice_text(keys[i].value), err);
     if (!ok)
         view_studies_close(studies);
     return ok;
+}
+
+bool view_studies_order(struct view_studies *studies, uint32_t tag, uint32_t then, bool descending,
+                        struct error *err)
+{
+    query_set_page(studies->query, studies->passed, VIEW_MOST_ORDERED);
+    return query_add_order(studies->query, tag, descending, err) &&
+           (!then || query_add_order(studies->query, then, descending, err));
 }
 
 /* What is asked for may have had the look of a wildcard. */

@@ -48,7 +48,8 @@ struct view_key {
 };
 enum {
     VIEW_KEYS = 4,
-    VIEW_MOST_STUDIES = 10000, /* that one walk looks at */
+    VIEW_MOST_STUDIES = 20000, /* of one key's value that are looked at */
+    VIEW_MOST_ORDERED = 5000,  /* of an order other than the archive's own, at once */
     VIEW_MOST_OF_PATIENT = 200 /* studies of a Patient ID that may tell of its Patients */
 };
 struct view_studies {
@@ -61,6 +62,10 @@ struct view_studies {
 bool view_studies_open(const struct view_source *source, const struct view_key *keys,
                        size_t key_count, uint64_t offset, struct view_studies *studies,
                        struct error *err);
+/* Before the first one: in the order of these attributes of the study level (0: none), all of them
+ * ascending or all descending. ERROR_LIMIT, as query_add_order has it. */
+bool view_studies_order(struct view_studies *studies, uint32_t tag, uint32_t then, bool descending,
+                        struct error *err);
 bool view_studies_next(struct view_studies *studies, char uid[UID_SIZE], bool *found,
                        struct error *err);
 void view_studies_close(struct view_studies *studies);

@@ -70,6 +70,33 @@ def test_a_history_has_each_study_once_at_its_last_change(start_server):
     refused(server, "ImagingStudy/_history?_page=x", 400, "invalid")
 
 
+def test_a_study_of_many_instances_that_is_deleted_is_told_of_once_whatever_the_page(start_server):
+    server = start_server()
+    studies = []
+    for _ in range(2):
+        first = make()
+        studies.append(first)
+        store(server, first, *[make(study=first.StudyInstanceUID, PatientID=first.PatientID) for _ in range(4)])
+    for ds in studies:
+        delete(server, ds)
+    expected = [("DELETE", ds.StudyInstanceUID) for ds in reversed(studies)]
+    for count in (1, 2, 100):
+        assert history(server, _count=count) == expected
+
+
+def test_the_history_of_one_study_heeds_since(server):
+    ds = make()
+    store(server, ds)
+    url = f"ImagingStudy/{ds.StudyInstanceUID}/_history"
+    updated = ask(server, url)["entry"][0]["response"]["lastModified"]
+    assert ask(server, url, 200, STRICT, _since=updated)["total"] == 1
+    later = ask(server, url, 200, STRICT, _since="2100-01-01T00:00:00Z")
+    assert later["total"] == 0 and "entry" not in later
+    delete(server, ds)
+    assert ask(server, url, _since=updated)["entry"][0]["request"]["method"] == "DELETE"
+    assert ask(server, url, _since="2100-01-01T00:00:00Z")["total"] == 0
+
+
 def test_what_changed_lately_is_found_page_by_page(start_server):
     server = start_server()
     old = [make() for _ in range(3)]

@@ -16,7 +16,7 @@ STRICT = {"Prefer": "handling=strict"}
 
 def found(server, kind="ImagingStudy", **parameters):
     """The ids of all pages, by the links."""
-    page = ask(server, kind, 200, STRICT, **parameters)
+    page = ask(server, kind, 200, STRICT, **parameters)  # or the URL of one of them
     seen = []
     while True:
         seen += [e["resource"]["id"] for e in page.get("entry", []) if e["search"]["mode"] == "match"]
@@ -259,7 +259,7 @@ def test_unknown_modifiers_and_values_are_refused_and_unknown_parameters_only_wh
     refused(server, "ImagingStudy?_count=-1", 400, "invalid")
     refused(server, "ImagingStudy?_id=" + ",".join(["1"] * 200), 413, "too-costly")
     refused(server, "ImagingStudy?" + "&".join(["modality=CT"] * 40), 413, "too-costly")
-    for query in ("colour=blue", "_sort=started", "identifier=", "_has:Observation:patient:code=1"):
+    for query in ("colour=blue", "_sort=status", "identifier=", "_has:Observation:patient:code=1"):
         answer = requests.get(f"{server.fhir_view}/ImagingStudy?{query}&_count=1", timeout=60)
         assert answer.status_code == 200
         assert query.split("=")[0] not in answer.json()["link"][0]["url"]
