@@ -150,6 +150,12 @@ static bool read_selection(const struct view_source *source, const char *id, cJS
     return view_document(source, "ImagingSelection", id, out, err);
 }
 
+static bool read_device(const struct view_source *source, const char *id, cJSON **out,
+                        struct error *err)
+{
+    return view_document(source, "Device", id, out, err);
+}
+
 static const struct reader {
     const char *type;
     bool (*read)(const struct view_source *source, const char *id, cJSON **out, struct error *err);
@@ -157,7 +163,7 @@ static const struct reader {
     { "ImagingStudy", view_imaging_study }, { "Patient", view_patient },
     { "Endpoint", view_endpoint },          { "Observation", read_observation },
     { "DiagnosticReport", read_report },    { "DocumentReference", read_document },
-    { "ImagingSelection", read_selection },
+    { "ImagingSelection", read_selection }, { "Device", read_device },
 };
 
 static bool read_one(const struct fhir_view *view, const char *type, const char *id, cJSON **out,
@@ -441,6 +447,7 @@ TYPE("Observation", an_observation)
 TYPE("DiagnosticReport", a_report)
 TYPE("DocumentReference", a_document)
 TYPE("ImagingSelection", a_selection)
+TYPE("Device", a_device)
 
 #define FHIR     .produces = "application/fhir+json"
 #define OF_READ  "_summary,_elements,_format,_pretty"
@@ -685,6 +692,35 @@ static const struct route routes[] = {
       .pattern = "/ImagingSelection/{id}/_history/{version}",
       .respond = vread_a_selection,
       .summary = "An ImagingSelection (R5), if it is of this version",
+      .query = OF_READ,
+      FHIR },
+    { .method = "GET",
+      .pattern = "/Device",
+      .respond = search_a_device,
+      .summary = "Devices, as each study tells of them",
+      .query = "identifier,manufacturer,model,device-name,status," OF_TYPES,
+      FHIR },
+    { .method = "POST",
+      .pattern = "/Device/_search",
+      .respond = search_a_device_by_form,
+      .open = form_open,
+      .body = form_body,
+      .close = form_close,
+      .right = HTTP_READ,
+      .summary = "Devices, asked for by a form",
+      .query = "_format,_pretty",
+      .consumes = "application/x-www-form-urlencoded",
+      FHIR },
+    { .method = "GET",
+      .pattern = "/Device/{id}",
+      .respond = read_a_device,
+      .summary = "A Device",
+      .query = OF_READ,
+      FHIR },
+    { .method = "GET",
+      .pattern = "/Device/{id}/_history/{version}",
+      .respond = vread_a_device,
+      .summary = "A Device, if it is of this version",
       .query = OF_READ,
       FHIR },
     { .method = "GET",

@@ -121,6 +121,16 @@ static const struct search_parameter selection_parameters[] = {
       FHIR_UNKNOWN },
 };
 
+static const struct search_parameter device_parameters[] = {
+    COMMON,
+    { "identifier", SEARCH_TOKEN, "identifier", "urn:oid:<Device UID>, or a serial number", NULL,
+      FHIR_UNKNOWN },
+    { "manufacturer", SEARCH_STRING, "manufacturer", "The manufacturer", NULL, FHIR_UNKNOWN },
+    { "model", SEARCH_STRING, "modelNumber", "The model", NULL, FHIR_UNKNOWN },
+    { "device-name", SEARCH_STRING, "deviceName.name", "The station", NULL, FHIR_UNKNOWN },
+    { "status", SEARCH_TOKEN, "status", "Always active", NULL, FHIR_UNKNOWN },
+};
+
 #define PARAMETERS(table) table, sizeof(table) / sizeof *(table)
 
 const struct search_type search_types[] = {
@@ -188,6 +198,15 @@ const struct search_type search_types[] = {
       " _lastUpdated ",
       true,
       FHIR_R5 },
+    { "Device",
+      PARAMETERS(device_parameters),
+      { NULL },
+      { NULL },
+      " ",
+      " manufacturer serialNumber deviceName modelNumber version ",
+      " _lastUpdated ",
+      true,
+      FHIR_UNKNOWN },
 };
 const size_t search_type_count = sizeof search_types / sizeof *search_types;
 

@@ -36,7 +36,7 @@ struct search_type {
     const char *mandatory;     /* elements that _elements never leaves out, with spaces around */
     const char *not_summary;   /* elements that _summary leaves out */
     const char *orders;        /* that _sort may name */
-    bool is_document;          /* what documents of a study say */
+    bool is_document;          /* what documents of a study say, and Device: by its study */
     enum fhir_version version; /* that has it; FHIR_UNKNOWN: every one */
 };
 

@@ -126,8 +126,9 @@ static void set_patient(const struct view_source *source, const struct study *st
     set_time(source, study->change, patient);
 }
 
-/* Documents refer by identifier: to each other, to the Patient, to the ImagingStudy. What is here
- * they refer to by its id, too. */
+/* Documents refer by identifier: to each other, to the Patient, to the ImagingStudy, to Devices.
+ * What is here they refer to by its id, too, and so does the ImagingStudy. A Device is shown beside
+ * the documents, as its study tells of it: no index leads from a serial number to studies. */
 static void set_documents(const struct view_source *source, const struct study *study,
                           struct mapping *mapping)
 {
@@ -137,6 +138,8 @@ static void set_documents(const struct view_source *source, const struct study *
     /* Only who asks for R5 is shown them. */
     while (mapping->selections->child)
         json_append_take(documents, cJSON_DetachItemFromArray(mapping->selections, 0));
+    while (mapping->devices->child)
+        json_append_take(documents, cJSON_DetachItemFromArray(mapping->devices, 0));
     snprintf(reference, sizeof reference, "Patient/%s", json_text(mapping->patient, "id"));
     links_add(links, "Patient", identifier_of_resource(mapping->patient), reference, true);
     snprintf(reference, sizeof reference, "ImagingStudy/%s", study->uid);
@@ -148,8 +151,10 @@ static void set_documents(const struct view_source *source, const struct study *
             continue;
         set_id(each, id);
         snprintf(reference, sizeof reference, "%s/%s", type, id);
-        links_add(links, type, identifier_of_resource(each), reference, true);
+        links_add(links, type, identifier_of_resource(each), reference,
+                  strcmp(type, "Device") != 0);
     }
+    links_apply(links, mapping->imaging_study);
     for (cJSON *each = json_first(documents); each; each = each->next) {
         links_apply(links, each);
         set_content_version(each);

@@ -26,7 +26,7 @@ bool view_patient(const struct view_source *source, const char *id, cJSON **out,
 /* The same, with the study that it is made of: the newest of the Patient's. */
 bool view_patient_from(const struct view_source *source, const char *id, cJSON **out,
                        char study_uid[UID_SIZE], struct error *err);
-/* Observation, DiagnosticReport, DocumentReference: what a document says. */
+/* Observation, DiagnosticReport, DocumentReference: what a document says; and Device. */
 bool view_document(const struct view_source *source, const char *type, const char *id, cJSON **out,
                    struct error *err);
 bool view_endpoint(const struct view_source *source, const char *id, cJSON **out,

@@ -8,7 +8,7 @@ import pytest
 import report
 import requests
 from test_fhir_search import STRICT, found
-from test_fhir_view import ask, ids, refused, rich
+from test_fhir_view import SYSTEM, ask, ids, refused, rich
 from web import make, new_uid, store
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -115,6 +115,41 @@ def test_key_objects_are_an_ImagingSelection_in_R5(server, study):
     refused(server, f"ImagingSelection/{selection['id']}", 404, "not-supported")
     refused(server, "ImagingSelection", 404, "not-supported")
     refused(server, "$export?_type=ImagingSelection", 400, "invalid")
+
+
+def test_devices_are_read_by_reference_and_found_by_identifier(start_server):
+    server = start_server()
+    maker = {"Manufacturer": "ACME", "ManufacturerModelName": "CT9000", "StationName": "CT1"}
+    first, second = make(DeviceSerialNumber="SN-7", DeviceUID="1.2.840.99.7", **maker), make(DeviceSerialNumber="SN-8", **maker)
+    measured = report.measurements(first, 1, DeviceSerialNumber="SN-9", Manufacturer="Scribe")
+    store(server, first, second, measured, make())
+    serial = f"{SYSTEM}/device-serial/ACME|SN-8"
+    for kind, version in (("R4", "4.0"), ("R5", "5.0")):
+        headers = {**STRICT, "Accept": f"application/fhir+json; fhirVersion={version}"}
+        for identifier, ds, series in (("urn:ietf:rfc:3986|urn:oid:1.2.840.99.7", first, first.SeriesInstanceUID), ("SN-9", first, measured.SeriesInstanceUID),
+                                       (serial, second, second.SeriesInstanceUID)):
+            page = ask(server, "Device", 200, headers, identifier=identifier)
+            assert len(ids(page)) == 1
+            device = page["entry"][0]["resource"]
+            assert device == ask(server, f"Device/{ids(page)[0]}", 200, headers)
+            imaging_study = ask(server, f"ImagingStudy/{ds.StudyInstanceUID}", 200, headers)
+            actors = {s["uid"]: [p["actor"]["reference"] for p in s.get("performer", []) if "reference" in p["actor"]] for s in imaging_study["series"]}
+            assert actors[series] == [f"Device/{device['id']}"]
+        name = device["deviceName"][0]["name"] if kind == "R4" else device["name"][0]["value"]
+        assert (name, device["modelNumber"], device["serialNumber"]) == ("CT1", "CT9000", "SN-8")
+    observation = ask(server, "Observation", patient=ask(server, f"ImagingStudy/{first.StudyInstanceUID}")["subject"]["reference"])["entry"][0]["resource"]
+    assert ask(server, observation["device"]["reference"])["serialNumber"] == "SN-9"
+    assert len(found(server, "Device")) == 3 and len(found(server, "Device", model="ct9000", _sort="-_lastUpdated")) == 2
+    assert found(server, "Device", **{"device-name": "CT2"}) == found(server, "Device", identifier="SN-1") == []
+    refused(server, "Device/nobody", 404, "not-found")
+
+
+def test_devices_that_are_withheld_are_not_shown(start_server):
+    server = start_server(settings={"fhir": {"viewWithhold": ["devices"]}})
+    ds = make(DeviceSerialNumber="SN-7")
+    store(server, ds)
+    assert found(server, "Device") == []
+    assert "SN-7" not in json.dumps(ask(server, f"ImagingStudy/{ds.StudyInstanceUID}"))
 
 
 def test_pages_may_end_within_a_study(start_server):

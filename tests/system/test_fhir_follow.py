@@ -138,11 +138,12 @@ def export(server, **parameters):
 
 def test_everything_is_exported_as_it_is_read(start_server):
     server = start_server()
-    stored = [make() for _ in range(5)] + [make(PatientID="")]
+    stored = [make() for _ in range(4)] + [make(DeviceSerialNumber="SN-1"), make(PatientID="")]
     store(server, *stored, report.measurements(stored[0], 1, 2), report.key_objects(stored[1]))
     files, at = export(server)
     assert {k: len(v) for k, v in files.items()} == {
-        "ImagingStudy": 6, "Patient": 6, "Endpoint": 2, "Observation": 3, "DiagnosticReport": 1, "DocumentReference": 1}
+        "ImagingStudy": 6, "Patient": 6, "Endpoint": 2, "Observation": 3, "DiagnosticReport": 1, "DocumentReference": 1,
+        "Device": 1}
     for kind, resources in files.items():
         for resource in resources:
             assert ask(server, f"{kind}/{resource['id']}") == resource

@@ -233,7 +233,7 @@ def test_the_endpoint_is_read_only(server, method):
 
 def test_the_capabilities_are_those_that_work(server):
     """Every claim of the CapabilityStatement is tried."""
-    ds = make()
+    ds = make(Manufacturer="ACME", DeviceSerialNumber="SN-1")
     store(server, ds, report.measurements(ds, 1), report.key_objects(ds))
     statement = ask(server, "metadata")
     assert (statement["resourceType"], statement["fhirVersion"]) == ("CapabilityStatement", "4.0.1")
@@ -241,7 +241,7 @@ def test_the_capabilities_are_those_that_work(server):
     resources = statement["rest"][0]["resource"]
     assert [o["name"] for o in statement["rest"][0]["operation"]] == ["export"]
     assert requests.get(f"{server.fhir_view}/$export", timeout=60).status_code == 202
-    types = ["ImagingStudy", "Patient", "Endpoint", "Observation", "DiagnosticReport", "DocumentReference"]
+    types = ["ImagingStudy", "Patient", "Endpoint", "Observation", "DiagnosticReport", "DocumentReference", "Device"]
     orders = resources.pop()  # tried by tests of their own
     assert (orders["type"], [i["code"] for i in orders["interaction"]]) == ("ServiceRequest", ["create"])
     assert [r["type"] for r in resources] == types
