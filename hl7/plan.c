@@ -156,7 +156,7 @@ static int64_t time_of(const struct hl7_planner *planner, int64_t now_us)
     /* Of an event of a day all that is known is that it was over at its end. */
     bool has_event = hl7_instant_last(hl7_value(message, event, 2, 1), &event_us);
     int64_t us = is_sent ? sent_us : now_us;
-    if (has_event && (!is_sent || event_us < sent_us))
+    if (has_event && event_us < us)
         us = event_us;
     if (us <= now_us + (int64_t)FUTURE_S * 1000000)
         return us;

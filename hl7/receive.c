@@ -197,6 +197,24 @@ static void note_refusal(const struct hl7_header *header, const struct hl7_deliv
     metric_add(fault->is_rejected ? METRIC_HL7_REJECTED : METRIC_HL7_FAILED, 1);
 }
 
+/* What is answered. False when nothing can be: there is no control ID. */
+static bool read_header(struct slice bytes, struct hl7_header *header)
+{
+    bool ok = hl7_is_batch(bytes) ? hl7_batch_header_read(bytes, header)
+                                  : hl7_header_read(bytes, header);
+    return ok && header->fields[10].size;
+}
+
+static bool parse(const struct hl7_configuration *configuration, struct slice bytes,
+                  struct hl7_message *message, struct hl7_fault *fault)
+{
+    if (hl7_is_batch(bytes))
+        return hl7_fault_set(
+            fault, HL7_UNSUPPORTED_MESSAGE, "BHS", 1, 0,
+            "batches are not taken here: each message comes in a block of its own");
+    return hl7_message_parse(bytes, configuration->options.character_set, message, fault);
+}
+
 /* An acknowledgement is not acknowledged, or two of us would never end. */
 static bool is_acknowledgement(const struct hl7_header *header)
 {
@@ -214,10 +232,7 @@ enum hl7_received hl7_receive(struct hl7_receiver *receiver,
     struct hl7_notes notes = { .count = 0 };
     struct hl7_performance performance = { .notes = &notes };
     struct hl7_fault fault = { .code = HL7_ACCEPTED };
-    bool is_batch = hl7_is_batch(delivery->bytes);
-    bool is_readable = is_batch ? hl7_batch_header_read(delivery->bytes, &header)
-                                : hl7_header_read(delivery->bytes, &header);
-    if (!is_readable || !header.fields[10].size) {
+    if (!read_header(delivery->bytes, &header)) {
         log_warn(
             "hl7: unreadable message peer=%s bytes=%zu why=\"no MSH with a control ID (MSH-10)\"",
             delivery->peer, delivery->bytes.size);
@@ -229,12 +244,8 @@ enum hl7_received hl7_receive(struct hl7_receiver *receiver,
     bool ok = false;
     if (delivery->damage)
         hl7_fault_set(&fault, HL7_INTERNAL_ERROR, NULL, 0, 0, "%s", delivery->damage);
-    else if (is_batch)
-        hl7_fault_set(&fault, HL7_UNSUPPORTED_MESSAGE, "BHS", 1, 0,
-                      "batches are not taken here: each message comes in a block of its own");
     else
-        ok = hl7_message_parse(delivery->bytes, configuration->options.character_set, &message,
-                               &fault);
+        ok = parse(configuration, delivery->bytes, &message, &fault);
     if (!ok) /* nothing in it can be relied on */
         fault.is_rejected = true;
     ok = ok && carry_out(receiver, configuration, delivery, &message, &performance, &fault);
@@ -255,15 +266,14 @@ bool hl7_rehearse(const struct hl7_configuration *configuration, struct slice by
     memset(rehearsal, 0, sizeof(*rehearsal));
     rehearsal->answers = buffer_up_to(2 * HL7_ANSWER_LIMIT);
     struct hl7_fault *fault = &rehearsal->fault;
-    bool ok = hl7_message_parse(bytes, configuration->options.character_set, &rehearsal->message,
-                                fault);
+    bool ok = parse(configuration, bytes, &rehearsal->message, fault);
     if (!ok)
         fault->is_rejected = true;
     ok = ok && hl7_check_header(configuration, &rehearsal->message, fault) &&
          find_type(&rehearsal->message, &rehearsal->type, fault) &&
          hl7_plan_make(configuration, rehearsal->type, &rehearsal->message, clock_unix_us(),
                        &rehearsal->plan, fault);
-    if (hl7_header_read(bytes, &header) && header.fields[10].size)
+    if (read_header(bytes, &header))
         append_answers(&header, ok ? NULL : fault, ok ? &rehearsal->plan->notes : &none, false,
                        &rehearsal->answers);
     return ok;

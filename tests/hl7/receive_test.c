@@ -3,6 +3,7 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <time.h>
 
 #include "archive/query.h"
 #include "base/clock.h"
@@ -353,6 +354,24 @@ TEST(HL7_05_an_event_of_a_day_is_not_older_than_what_was_heard_on_that_day)
     close_site(&site);
 }
 
+TEST(HL7_05_an_event_of_today_in_a_message_without_a_time_is_not_of_this_evening)
+{
+    struct site site;
+    char today[16], soon[16];
+    time_t now = (time_t)(clock_unix_ms() / 1000), later = now + 60;
+    struct tm parts;
+    strftime(today, sizeof(today), "%Y%m%d", localtime_r(&now, &parts));
+    strftime(soon, sizeof(soon), "%Y%m%d%H%M%S", localtime_r(&later, &parts));
+    open_site(&site, NULL);
+    CHECK_TEXT(tell(&site, MSH("ORM^O01") ORDER("NW")), "AA");
+    CHECK_TEXT(tell(&site, MSH_AT("ADT^A08", "") "EVN|A08|%s\rPID|1||P1^^^HOSP||ROE^JANE\r", today),
+               "AA");
+    CHECK_TEXT(step(&site, "SPS1", TAG_PATIENT_NAME), "ROE^JANE");
+    CHECK_TEXT(tell(&site, MSH_AT("ADT^A08", "%s") "PID|1||P1^^^HOSP||ROE^JOAN\r", soon), "AA");
+    CHECK_TEXT(step(&site, "SPS1", TAG_PATIENT_NAME), "ROE^JOAN");
+    close_site(&site);
+}
+
 TEST(HL7_06_merges_end_at_the_last_of_a_chain_and_may_be_repeated)
 {
     struct site site;
@@ -525,6 +544,12 @@ TEST(HOS_46_a_batch_is_refused_in_the_words_of_the_protocol_and_nothing_of_it_is
     CHECK_TEXT(tell(&site, "BHS|^~\\&|||||||||B7\rBTS|0\r"), "");
     CHECK_INT(site.received, HL7_UNREADABLE);
     CHECK_INT(steps_on(&site, OBJECT_LIVE), 0);
+    struct hl7_rehearsal rehearsal;
+    CHECK(!hl7_rehearse(site.configuration,
+                        slice_text("BHS|^~\\&|||||||||B7\r" MSH("ORM^O01") ORDER("NW")),
+                        &rehearsal));
+    CHECK(memmem(rehearsal.answers.data, rehearsal.answers.size, "MSA|AR|B7|", 10));
+    hl7_rehearsal_release(&rehearsal);
     close_site(&site);
 }
 
