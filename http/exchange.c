@@ -162,6 +162,20 @@ void request_client(const struct request *request, char address[HTTP_CLIENT_SIZE
     address_format(&request->origin.client, address);
 }
 
+uint64_t request_requester(const struct request *request)
+{
+    const uint8_t *bytes = request->origin.client.bytes;
+    size_t size = sizeof(request->origin.client.bytes);
+    uint64_t hash = 0xCBF29CE484222325u; /* FNV-1a */
+    if (request->user[0]) {
+        bytes = (const uint8_t *)request->user;
+        size = strlen(request->user);
+    }
+    for (size_t i = 0; i < size; i++)
+        hash = (hash ^ bytes[i]) * 0x100000001B3u;
+    return hash;
+}
+
 void request_set_base_url(struct request *request, const char *configured, const char *bound)
 {
     const struct origin *origin = &request->origin;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 /* A listening port and the library's daemons behind it: one that takes connections and, when the
- * certificate was renewed meanwhile, earlier ones that serve theirs to the end. With server.c the
+ * certificate was renewed meanwhile, earlier ones that serve theirs to the end. With server*.c the
  * door to libmicrohttpd. One thread at a time. */
 
 #include <microhttpd.h>

@@ -2,7 +2,7 @@
 #pragma once
 /* WebSockets (RFC 6455) as a server that tells and does not ask: what comes in is read by the rules
  * of frames, pings are answered, and messages of the client are passed over. Pure functions of the
- * bytes below; the connection's thread above them, in one place (websocket_serve is of server.c).
+ * bytes; the socket and its thread stand above them (http/channel.h).
  *
  * Limits: a message of 64 KiB in 1,024 fragments, 50 pings in a second, 30 s for the client to take
  * what is sent. */

@@ -16,7 +16,7 @@ BEGIN {
     allowed["server"] = "server dimse dicomweb hl7 cast archive worklist storage http dicom base"
 
     door["rocksdb/"] = "^storage/rocks(\\.c|_[a-z]*\\.cc)$"
-    door["microhttpd.h"] = "^http/(server\\.c|front\\.[ch])$"
+    door["microhttpd.h"] = "^http/(server(_[a-z]+)?\\.[ch]|front\\.[ch])$"
     door["gnutls/"] = "^base/(tls|digest|signature)\\.c$"
     door["curl/"] = "^cast/fhir_client\\.c$"
     door["cjson/"] = "^(cast|server)/"

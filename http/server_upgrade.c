@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: MIT */
+/* WebSockets (RFC 6455 4.2): the handshake, and the thread that has the connection behind it. */
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/memory.h"
+#include "http/channel.h"
+#include "http/server_parts.h"
+
+/* The one who serves it may block, and over TLS the connection's own thread carries the bytes. */
+struct upgraded {
+    struct exchange *exchange;
+    struct MHD_UpgradeResponseHandle *handle;
+    struct channel *channel;
+};
+
+static void *run_channel(void *context)
+{
+    struct upgraded *upgraded = context;
+    struct exchange *exchange = upgraded->exchange;
+    struct http_server *server = exchange->server;
+    log_set_request(exchange->request.id);
+    exchange->response.serve(&exchange->request, upgraded->channel);
+    channel_free(upgraded->channel);
+    /* What it borrows from the library is gone behind the close. */
+    exchange_end(exchange, true);
+    MHD_upgrade_action(upgraded->handle, MHD_UPGRADE_ACTION_CLOSE);
+    free(upgraded);
+    atomic_fetch_sub(&server->channels, 1);
+    return NULL;
+}
+
+static void on_upgrade(void *context, struct MHD_Connection *connection, void *request_context_slot,
+                       const char *early, size_t early_size, MHD_socket fd,
+                       struct MHD_UpgradeResponseHandle *handle)
+{
+    struct exchange *exchange = context;
+    pthread_t thread;
+    (void)connection;
+    (void)request_context_slot;
+    exchange->link->upgraded = true;
+    struct upgraded *upgraded = mem_alloc(sizeof(*upgraded));
+    upgraded->exchange = exchange;
+    upgraded->handle = handle;
+    upgraded->channel = channel_new(fd, slice_of(early, early_size));
+    atomic_fetch_add(&exchange->server->channels, 1);
+    if (pthread_create(&thread, NULL, run_channel, upgraded) == 0) {
+        pthread_detach(thread);
+        return;
+    }
+    log_warn("http: no thread for a WebSocket");
+    atomic_fetch_sub(&exchange->server->channels, 1);
+    channel_free(upgraded->channel);
+    free(upgraded);
+    exchange_end(exchange, false);
+    MHD_upgrade_action(handle, MHD_UPGRADE_ACTION_CLOSE);
+}
+
+enum MHD_Result exchange_upgrade(struct exchange *exchange, struct MHD_Connection *connection)
+{
+    struct response *response = &exchange->response;
+    struct MHD_Response *built = MHD_create_response_for_upgrade(on_upgrade, exchange);
+    if (!built)
+        return MHD_NO;
+    for (size_t i = 0; i < response->header_count; i++)
+        MHD_add_response_header(built, response->headers[i].name, response->headers[i].value);
+    enum MHD_Result result = MHD_queue_response(connection, MHD_HTTP_SWITCHING_PROTOCOLS, built);
+    MHD_destroy_response(built);
+    return result;
+}
+
+bool response_channel(struct response *response, struct request *request,
+                      void (*serve)(struct request *request, struct channel *channel))
+{
+    struct exchange *exchange = (struct exchange *)request; /* its first member */
+    char accept[WEBSOCKET_ACCEPT_SIZE];
+    const char *version = request_header(request, "Sec-WebSocket-Version");
+    if (!websocket_has_token(request_header(request, "Upgrade"), "websocket") ||
+        !websocket_has_token(request_header(request, "Connection"), "upgrade") || !version ||
+        strcmp(version, "13") != 0) {
+        response_error(response, request, 426, "this is a WebSocket, of version 13");
+        response_header(response, "Upgrade", "websocket");
+        response_header(response, "Sec-WebSocket-Version", "13");
+        return false;
+    }
+    if (exchange->has_body ||
+        !websocket_accept(request_header(request, "Sec-WebSocket-Key"), accept)) {
+        response_error(response, request, 400, "Sec-WebSocket-Key is missing or no key");
+        return false;
+    }
+    if (!gate_allows_origin(exchange->server->gate, request)) {
+        response_error(response, request, 403, "pages of this origin are not let in");
+        return false;
+    }
+    response_status(response, 101);
+    response_header(response, "Upgrade", "websocket");
+    response_header(response, "Sec-WebSocket-Accept", accept);
+    response->serve = serve;
+    return true;
+}
