@@ -245,8 +245,8 @@ static void append_method(struct buffer *xml, const struct route *route)
         buffer_append_text(xml, "\"/>");
     }
     append_representations(xml, route->consumes);
-    buffer_append_format(xml, "</request><response status=\"%s\">",
-                         route->produces ? "200" : "204");
+    /* As 2XX above: a client that was generated takes any of them as done. */
+    buffer_append_text(xml, "</request><response status=\"200 201 202 204 206\">");
     append_representations(xml, route->produces);
     buffer_append_text(xml, "</response></method>");
 }

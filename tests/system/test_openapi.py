@@ -313,6 +313,8 @@ def test_CAP_01_types_and_parameters_of_the_WADL_are_those_of_the_document(serve
             operation = document["paths"]["/" + resource.get("path")][method.get("name").lower()]
             given = {r.get("mediaType") for r in method.find(WADL + "response")}
             assert given == set(operation["responses"]["2XX"].get("content", {}))
+            # 201: a work item is made; 202: it is to be cancelled; 204: no match; 206: there are more
+            assert method.find(WADL + "response").get("status").split() == ["200", "201", "202", "204", "206"]
             query = [p.get("name") for p in method.find(WADL + "request").findall(WADL + "param")]
             expected = [p["name"] for p in operation["parameters"] if p["in"] == "query"]
             assert query == [name if name != "attributes" else "{attributeID}" for name in expected]
