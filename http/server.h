@@ -95,6 +95,8 @@ void request_client(const struct request *request, char address[HTTP_CLIENT_SIZE
 /* For those who wait: false when the client has gone, its user was taken away or may have been
  * (http_server_reload), or the server stops. */
 bool request_is_wanted(const struct request *request);
+/* For those who work long: false when the client has ended its direction, or is cut. */
+bool request_client_is_there(const struct request *request);
 
 /* --- the response --- */
 void response_status(struct response *response, int status);

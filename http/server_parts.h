@@ -27,7 +27,7 @@ struct http_server {
     unsigned idle_timeout_s;
     atomic_bool stopping;
     atomic_uint in_work;  /* requests between their headers and their end */
-    atomic_uint channels; /* threads that serve WebSockets */
+    atomic_uint channels; /* WebSockets that are answered or open */
 };
 
 /* What belongs to a connection, over all its requests. */
@@ -51,6 +51,7 @@ struct exchange {
     int fd;
     char *raw_target;
     bool sound_head;
+    bool is_http_1_1;
     bool begun;               /* the headers were looked at */
     bool has_body;            /* the client announced one */
     bool chunked;             /* and not how long it is */
@@ -66,6 +67,7 @@ struct exchange {
     bool stream_failed;
     struct error stream_error; /* why, when the source said so */
     bool stream_ended;
+    bool is_channel; /* it counts as one of the server's channels, and no thread has it yet */
     int64_t started_us;
 };
 

@@ -89,6 +89,7 @@ static enum MHD_Result begin(struct exchange *exchange, struct MHD_Connection *c
     atomic_fetch_add(&exchange->server->in_work, 1);
     watch_set(exchange->watched, WATCH_WORK);
     request->method = method;
+    exchange->is_http_1_1 = strcmp(version, "HTTP/1.1") == 0;
     MHD_get_connection_values(connection, MHD_HEADER_KIND, collect_header, exchange);
     exchange->sound_head = has_sound_head(exchange, connection, method, version);
     check_request(exchange, version);
@@ -140,13 +141,18 @@ static enum MHD_Result receive(struct exchange *exchange, struct slice piece)
     return MHD_YES;
 }
 
-bool request_is_wanted(const struct request *request)
+bool request_client_is_there(const struct request *request)
 {
     const struct exchange *exchange = (const struct exchange *)request; /* its first member */
     struct pollfd poll_fd = { .fd = exchange->fd, .events = POLLRDHUP };
+    return poll(&poll_fd, 1, 0) <= 0 || !(poll_fd.revents & (POLLRDHUP | POLLHUP | POLLERR));
+}
+
+bool request_is_wanted(const struct request *request)
+{
+    const struct exchange *exchange = (const struct exchange *)request; /* its first member */
     return !atomic_load(&exchange->server->stopping) &&
-           gate_lets_stay(exchange->server->gate, request) &&
-           (poll(&poll_fd, 1, 0) <= 0 || !(poll_fd.revents & (POLLRDHUP | POLLHUP | POLLERR)));
+           gate_lets_stay(exchange->server->gate, request) && request_client_is_there(request);
 }
 
 static enum MHD_Result answer(struct exchange *exchange, struct MHD_Connection *connection)
@@ -230,6 +236,8 @@ void exchange_end(struct exchange *exchange, bool complete)
     free(exchange->raw_target);
     watch_set(exchange->watched, WATCH_IDLE);
     log_set_request(NULL);
+    if (exchange->is_channel)
+        atomic_fetch_sub(&exchange->server->channels, 1);
     if (exchange->begun)
         atomic_fetch_sub(&exchange->server->in_work, 1);
     exchange->link->exchange = NULL;

@@ -41,26 +41,35 @@ static void on_upgrade(void *context, struct MHD_Connection *connection, void *r
     (void)connection;
     (void)request_context_slot;
     exchange->link->upgraded = true;
+    exchange->is_channel = false; /* the count goes with the thread */
     struct upgraded *upgraded = mem_alloc(sizeof(*upgraded));
     upgraded->exchange = exchange;
     upgraded->handle = handle;
     upgraded->channel = channel_new(fd, slice_of(early, early_size));
-    atomic_fetch_add(&exchange->server->channels, 1);
     if (pthread_create(&thread, NULL, run_channel, upgraded) == 0) {
         pthread_detach(thread);
         return;
     }
     log_warn("http: no thread for a WebSocket");
-    atomic_fetch_sub(&exchange->server->channels, 1);
+    struct http_server *server = exchange->server;
     channel_free(upgraded->channel);
     free(upgraded);
     exchange_end(exchange, false);
     MHD_upgrade_action(handle, MHD_UPGRADE_ACTION_CLOSE);
+    atomic_fetch_sub(&server->channels, 1);
 }
 
 enum MHD_Result exchange_upgrade(struct exchange *exchange, struct MHD_Connection *connection)
 {
     struct response *response = &exchange->response;
+    /* Counted before it is looked whether the server stops, as that looks at the count behind. */
+    atomic_fetch_add(&exchange->server->channels, 1);
+    exchange->is_channel = true;
+    if (atomic_load(&exchange->server->stopping)) {
+        response->serve = NULL;
+        exchange_fail(exchange, 503, "the server is shutting down");
+        return exchange_answer(exchange, connection);
+    }
     struct MHD_Response *built = MHD_create_response_for_upgrade(on_upgrade, exchange);
     if (!built)
         return MHD_NO;
@@ -79,7 +88,8 @@ bool response_channel(struct response *response, struct request *request,
     const char *version = request_header(request, "Sec-WebSocket-Version");
     if (!websocket_has_token(request_header(request, "Upgrade"), "websocket") ||
         !websocket_has_token(request_header(request, "Connection"), "upgrade") || !version ||
-        strcmp(version, "13") != 0) {
+        strcmp(version, "13") != 0 || strcmp(request->method, "GET") != 0 ||
+        !exchange->is_http_1_1) {
         response_error(response, request, 426, "this is a WebSocket, of version 13");
         response_header(response, "Upgrade", "websocket");
         response_header(response, "Sec-WebSocket-Version", "13");

@@ -49,6 +49,23 @@ static void item(struct request *request, struct response *response)
                   request_base_url(request), count, count ? pairs[0].raw : "-");
 }
 
+static atomic_int left_alone; /* handlers that saw their client go */
+
+/* Works until nobody waits for it. */
+static void work_on(struct request *request, struct response *response)
+{
+    for (int i = 0; i < 6000 && request_client_is_there(request); i++)
+        usleep(5000);
+    if (!request_client_is_there(request))
+        atomic_fetch_add(&left_alone, 1);
+    response_text(response, 200, "done");
+}
+
+static void look_for_client(struct request *request, struct response *response)
+{
+    response_text(response, 200, "%s", request_client_is_there(request) ? "there" : "gone");
+}
+
 static void respond_never(struct request *request, struct response *response)
 {
     (void)request;
@@ -290,6 +307,8 @@ static const struct route routes[] = {
     { .method = "GET", .pattern = "/file", .respond = file },
     { .method = "GET", .pattern = "/large", .respond = large },
     { .method = "GET", .pattern = "/slow", .respond = slow },
+    { .method = "GET", .pattern = "/work", .respond = work_on },
+    { .method = "GET", .pattern = "/client", .respond = look_for_client },
     { .method = "GET", .pattern = "/forge", .respond = forge },
     { .method = "POST",
       .pattern = "/upload",
@@ -659,6 +678,22 @@ TEST(a_client_that_leaves_in_the_middle_of_an_answer_costs_nothing_more)
     for (int i = 0; i < 200 && atomic_load(&open_streams); i++)
         usleep(10000);
     CHECK_INT(settled(&open_streams), 0);
+    http_server_close(server, 0);
+}
+
+TEST(who_works_long_can_see_that_its_client_has_gone)
+{
+    struct http_server *server = start(NULL);
+    int fd = dial(server);
+    say(fd, "GET /api/client HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    CHECK(strstr(hear_all(fd), "there"));
+    close(fd);
+    fd = dial(server);
+    say(fd, "GET /api/work HTTP/1.1\r\nHost: a\r\n\r\n");
+    close(fd);
+    for (int i = 0; i < 6000 && !atomic_load(&left_alone); i++)
+        usleep(5000);
+    CHECK_INT(atomic_load(&left_alone), 1);
     http_server_close(server, 0);
 }
 

@@ -505,12 +505,12 @@ def test_UPR_08_events_are_heard_over_HTTPS(start_server, tmp_path):
 class Raw:
     """A WebSocket by hand, to send what no library would."""
 
-    def __init__(self, server, path, **headers):
+    def __init__(self, server, path, line="GET {} HTTP/1.1", **headers):
         self.socket = socket.create_connection(("127.0.0.1", server.http_port), WAIT)
         fields = {"Host": f"127.0.0.1:{server.http_port}", "Upgrade": "websocket", "Connection": "Upgrade",
                   "Sec-WebSocket-Key": base64.b64encode(os.urandom(16)).decode(), "Sec-WebSocket-Version": "13"}
         fields.update({name.replace("_", "-"): value for name, value in headers.items()})
-        lines = [f"GET /dicomweb{path} HTTP/1.1"] + [f"{name}: {value}" for name, value in fields.items() if value is not None]
+        lines = [line.format("/dicomweb" + path)] + [f"{name}: {value}" for name, value in fields.items() if value is not None]
         self.socket.sendall(("\r\n".join(lines) + "\r\n\r\n").encode())
         self.bytes = b""
         while b"\r\n\r\n" not in self.bytes:
@@ -616,6 +616,9 @@ def test_HOS_44_what_is_no_right_handshake_is_refused(daemon, web):
                             (101, {"Connection": "keep-alive, upgrade", "Upgrade": "WebSocket"})):
         with Raw(daemon, "/subscribers/SHAKER", **headers) as raw:
             assert raw.status == status, (headers, raw.head)
+    for line in ("HEAD {} HTTP/1.1", "GET {} HTTP/1.0"):  # RFC 6455 4.1
+        with Raw(daemon, "/subscribers/SHAKER", line) as raw:
+            assert raw.status == 426, (line, raw.head)
     assert web.send("GET", "/subscribers/SHAKER").status_code == 426
 
 
