@@ -16,6 +16,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "dicomweb/feed_window.h"
+#include "dicomweb/places.h"
 #include "dicomweb/routes.h"
 
 enum {
@@ -45,7 +46,8 @@ struct feed {
     size_t next; /* of the page */
     bool begun;
     bool ended;
-    bool waits; /* it counts as one of those who wait */
+    bool waits; /* it has a place of those who wait: */
+    uint64_t requester;
     char *base_url;
     struct buffer text; /* the present piece */
 };
@@ -110,13 +112,9 @@ static bool write_entry(struct archive *archive, const struct change *change,
 /* Each holds a connection and its thread. */
 static bool begin_to_wait(struct feed *feed)
 {
-    struct dicomweb *dicomweb = feed->dicomweb;
-    if (atomic_fetch_add(&dicomweb->feed_waiters, 1) >= dicomweb->feed_waiter_limit) {
-        atomic_fetch_sub(&dicomweb->feed_waiters, 1);
-        return false;
-    }
-    feed->waits = true;
-    return true;
+    feed->requester = request_requester(feed->request);
+    feed->waits = places_take(feed->dicomweb->feed_places, feed->requester);
+    return feed->waits;
 }
 
 /* Reads on from where the last page ended, and waits at its end: until there is a change that fits,
@@ -154,7 +152,7 @@ static void close_feed(void *state)
 {
     struct feed *feed = state;
     if (feed->waits)
-        atomic_fetch_sub(&feed->dicomweb->feed_waiters, 1);
+        places_give_back(feed->dicomweb->feed_places, feed->requester);
     feed_page_release(&feed->page);
     buffer_release(&feed->text);
     free(feed->base_url);

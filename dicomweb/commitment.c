@@ -10,6 +10,7 @@
 #include "dicom/model_reader.h"
 #include "dicom/xml.h"
 #include "dicomweb/commitment_work.h"
+#include "dicomweb/memory_share.h"
 #include "dicomweb/routes.h"
 #include "http/media_type.h"
 
@@ -18,11 +19,14 @@ enum {
     ANSWER_SIZE = 32 << 20,
     ITEM_SIZE = 256, /* of an item of the result, at most */
     ANSWERED_AT_ONCE_MS = 2000,
+    READ_TIMES = 4, /* what a body takes, in times of its size, while it is read */
 };
 #define RETRY_AFTER "5" /* seconds */
 
 struct commitment_body {
     struct model_reader *reader;
+    struct memory_share share;
+    struct error error; /* why the rest of it is not wanted */
     struct buffer bytes;
 };
 
@@ -37,7 +41,9 @@ bool commitment_request_open(struct request *request, struct response *response)
         response_error(response, request, 415, "a request is application/dicom+json or +xml");
         return false;
     }
+    struct dicomweb *dicomweb = request_context(request);
     struct commitment_body *body = mem_alloc(sizeof(*body));
+    body->share.budget = dicomweb->text_memory;
     const struct model_limits limits = { .dataset_size = BODY_SIZE };
     bool is_xml = strcmp(type.type, "application/dicom+xml") == 0;
     body->reader = model_reader_new(is_xml ? MODEL_XML : MODEL_JSON, &limits);
@@ -49,7 +55,8 @@ bool commitment_request_open(struct request *request, struct response *response)
 bool commitment_request_body(struct request *request, struct slice piece)
 {
     struct commitment_body *body = request_state(request);
-    return buffer_append(&body->bytes, piece);
+    return memory_share_cover(&body->share, body->bytes.size + piece.size, &body->error) &&
+           buffer_append(&body->bytes, piece);
 }
 
 void commitment_request_close(struct request *request, bool complete)
@@ -60,6 +67,7 @@ void commitment_request_close(struct request *request, bool complete)
         return;
     model_reader_free(body->reader);
     buffer_release(&body->bytes);
+    memory_share_release(&body->share);
     free(body);
 }
 
@@ -85,8 +93,14 @@ static bool read_request(struct commitment_body *body, struct buffer *references
 {
     enum model_event event;
     struct model_dataset model;
+    if (body->error.code != ERROR_NONE) {
+        *err = body->error;
+        return false;
+    }
     if (body->bytes.overflowed)
         return error_set(err, ERROR_LIMIT, "the request is too long");
+    if (!memory_share_cover(&body->share, READ_TIMES * (uint64_t)body->bytes.size, err))
+        return false;
     model_reader_feed(body->reader, buffer_slice(&body->bytes));
     if (!model_reader_next_of_all(body->reader, &event, &model, err))
         return false;

@@ -6,11 +6,17 @@
 
 #include "base/memory.h"
 #include "dicom/model_reader.h"
+#include "dicomweb/memory_share.h"
+#include "dicomweb/routes.h"
 #include "http/media_type.h"
+
+enum { READ_TIMES = 4 /* what a body takes, in times of its size, while it is read */ };
 
 struct dataset_body {
     bool is_xml;
     bool has_type;
+    struct memory_share share;
+    struct error error;    /* why the rest of it is not wanted */
     struct buffer bytes;   /* as they came */
     struct buffer encoded; /* what they say */
     struct dataset *dataset;
@@ -32,7 +38,9 @@ bool dataset_body_open(struct request *request, struct response *response)
         response_error(response, request, 415, "a data set is application/dicom+json or +xml");
         return false;
     }
+    struct dicomweb *dicomweb = request_context(request);
     struct dataset_body *body = mem_alloc(sizeof(*body));
+    body->share.budget = dicomweb->text_memory;
     body->has_type = is_read;
     body->is_xml = is_read && strcmp(type.type, "application/dicom+xml") == 0;
     body->bytes = buffer_up_to(DATASET_BODY_SIZE);
@@ -44,7 +52,8 @@ bool dataset_body_open(struct request *request, struct response *response)
 bool dataset_body_piece(struct request *request, struct slice piece)
 {
     struct dataset_body *body = request_state(request);
-    return buffer_append(&body->bytes, piece);
+    return memory_share_cover(&body->share, body->bytes.size + piece.size, &body->error) &&
+           buffer_append(&body->bytes, piece);
 }
 
 void dataset_body_close(struct request *request, bool complete)
@@ -56,6 +65,7 @@ void dataset_body_close(struct request *request, bool complete)
     dataset_close(body->dataset);
     buffer_release(&body->bytes);
     buffer_release(&body->encoded);
+    memory_share_release(&body->share);
     free(body);
 }
 
@@ -109,12 +119,18 @@ bool dataset_body_read(struct request *request, const struct dataset **dataset, 
     struct dataset_body *body = request_state(request);
     const struct model_limits limits = { .dataset_size = DATASET_BODY_SIZE };
     *dataset = NULL;
+    if (body->error.code != ERROR_NONE) {
+        *err = body->error;
+        return false;
+    }
     if (!buffer_check(&body->bytes, "the request", err))
         return false;
     if (!body->bytes.size)
         return true;
     if (!body->has_type)
         return error_set(err, ERROR_INVALID, "Content-Type is missing");
+    if (!memory_share_cover(&body->share, READ_TIMES * (uint64_t)body->bytes.size, err))
+        return false;
     if (!body->is_xml && !dataset_body_wrap(&body->bytes, DATASET_BODY_SIZE, err))
         return false;
     struct model_reader *reader = model_reader_new(body->is_xml ? MODEL_XML : MODEL_JSON, &limits);

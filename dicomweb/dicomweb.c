@@ -17,12 +17,15 @@
 #include "dicomweb/hearing.h"
 #include "dicomweb/metadata_cache.h"
 #include "dicomweb/picture_cache.h"
+#include "dicomweb/places.h"
 #include "dicomweb/routes.h"
 
 enum {
     DEFAULT_QUERY_LIMIT = 1000,
+    DEFAULT_QUERY_TIMEOUT_MS = 60 * 1000,
     DEFAULT_PART_LIMIT = 100000,
     DEFAULT_FEED_WAITERS = 64,
+    TEXT_MEMORY = 384 << 20,     /* of all requests; more than the longest answer */
     METADATA_MEMORY = 256 << 20, /* of all requests; beyond, headers are looked up one by one */
 };
 
@@ -459,11 +462,14 @@ struct dicomweb *dicomweb_new(struct archive *archive, const struct dicomweb_opt
     dicomweb->worklist = options->worklist;
     dicomweb->ae_title = mem_copy_text(options->ae_title);
     dicomweb->query_limit = options->query_limit ? options->query_limit : DEFAULT_QUERY_LIMIT;
+    dicomweb->query_timeout_ms = options->query_timeout_ms ? options->query_timeout_ms
+                                                           : DEFAULT_QUERY_TIMEOUT_MS;
     dicomweb->part_limit = options->part_limit ? options->part_limit : DEFAULT_PART_LIMIT;
-    dicomweb->feed_waiter_limit = options->feed_waiters ? options->feed_waiters
-                                                        : DEFAULT_FEED_WAITERS;
+    dicomweb->feed_places = places_new(options->feed_waiters ? options->feed_waiters
+                                                             : DEFAULT_FEED_WAITERS);
     dicomweb->decoding = archive_decoding(archive);
     dicomweb->metadata_memory = decode_budget_new(METADATA_MEMORY);
+    dicomweb->text_memory = decode_budget_new(TEXT_MEMORY);
     dicomweb->metadata_cache = metadata_cache_new(options->metadata_cache_bytes);
     dicomweb->picture_cache = picture_cache_new(archive, options->picture_cache_bytes);
     dicomweb->commitments = commitment_work_new(archive);
@@ -476,8 +482,10 @@ void dicomweb_free(struct dicomweb *dicomweb)
     if (!dicomweb)
         return;
     decode_budget_free(dicomweb->metadata_memory);
+    decode_budget_free(dicomweb->text_memory);
     commitment_work_free(dicomweb->commitments);
     hearings_free(dicomweb->hearings);
+    places_free(dicomweb->feed_places);
     metadata_cache_free(dicomweb->metadata_cache);
     picture_cache_free(dicomweb->picture_cache);
     free(dicomweb->ae_title);

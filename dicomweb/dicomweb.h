@@ -13,6 +13,7 @@ struct dicomweb_options {
     struct worklist *worklist; /* for UPS-RS; NULL: none */
     const char *ae_title;
     uint64_t query_limit;          /* most results of one answer, 0: 1000 */
+    int64_t query_timeout_ms;      /* of a search without another match, 0: a minute */
     uint64_t part_limit;           /* most parts of one STOW request, 0: 100,000 */
     unsigned feed_waiters;         /* clients that may wait for changes at a time, 0: 64 */
     uint64_t metadata_cache_bytes; /* for metadata as it was sent, 0: none is kept */

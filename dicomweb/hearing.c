@@ -9,12 +9,14 @@
 
 #include "base/clock.h"
 #include "base/memory.h"
+#include "dicomweb/places.h"
 
 enum { NAME_SIZE = 32, HEARINGS_MAX = 256, LET_GO_MS = 5000 };
 
 struct hearing {
     struct hearing *next;
     struct hearings *hearings;
+    uint64_t requester;
     char subscriber[NAME_SIZE];
     atomic_bool replaced;
 };
@@ -23,12 +25,13 @@ struct hearings {
     pthread_mutex_t lock;
     pthread_cond_t changed;
     struct hearing *list; /* guarded by lock; the newest first, who waits among them */
-    unsigned count;       /* guarded by lock */
+    struct places *places;
 };
 
 struct hearings *hearings_new(void)
 {
     struct hearings *hearings = mem_alloc(sizeof(*hearings));
+    hearings->places = places_new(HEARINGS_MAX);
     pthread_mutex_init(&hearings->lock, NULL);
     pthread_cond_init(&hearings->changed, NULL);
     return hearings;
@@ -38,6 +41,7 @@ void hearings_free(struct hearings *hearings)
 {
     if (!hearings)
         return;
+    places_free(hearings->places);
     pthread_cond_destroy(&hearings->changed);
     pthread_mutex_destroy(&hearings->lock);
     free(hearings);
@@ -59,29 +63,27 @@ static void take_out(struct hearing *hearing)
     while (*link != hearing)
         link = &(*link)->next;
     *link = hearing->next;
-    hearings->count--;
+    places_give_back(hearings->places, hearing->requester);
     pthread_cond_broadcast(&hearings->changed);
 }
 
-bool hearing_open(struct hearings *hearings, const char *subscriber, struct hearing **out,
-                  struct error *err)
+bool hearing_open(struct hearings *hearings, uint64_t requester, const char *subscriber,
+                  struct hearing **out, struct error *err)
 {
     struct timespec deadline = clock_deadline(LET_GO_MS);
     bool ok = true;
-    pthread_mutex_lock(&hearings->lock);
-    if (hearings->count == HEARINGS_MAX) {
-        pthread_mutex_unlock(&hearings->lock);
+    if (!places_take(hearings->places, requester))
         return error_set(err, ERROR_BUSY, "too many hear events now");
-    }
     struct hearing *hearing = mem_alloc(sizeof(*hearing));
     hearing->hearings = hearings;
+    hearing->requester = requester;
+    pthread_mutex_lock(&hearings->lock);
     snprintf(hearing->subscriber, sizeof(hearing->subscriber), "%s", subscriber);
     for (struct hearing *older = hearings->list; older; older = older->next)
         if (strcmp(older->subscriber, subscriber) == 0)
             atomic_store(&older->replaced, true);
     hearing->next = hearings->list;
     hearings->list = hearing;
-    hearings->count++;
     while (ok && is_taken(hearing))
         ok = pthread_cond_clockwait(&hearings->changed, &hearings->lock, CLOCK_MONOTONIC,
                                     &deadline) == 0;

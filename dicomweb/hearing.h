@@ -3,6 +3,8 @@
 /* Who hears events now: one channel for each subscriber. A newer one takes the place of the older:
  * that one may hang where nobody sees it. Thread-safe. */
 
+#include <stdint.h>
+
 #include "base/error.h"
 
 struct hearings;
@@ -11,9 +13,10 @@ struct hearing;
 struct hearings *hearings_new(void);
 void hearings_free(struct hearings *hearings);
 
-/* The subscriber is this caller's, behind who had it before. False: too many hear already
- * (ERROR_BUSY), or who had it does not let go (ERROR_TIMEOUT). */
-bool hearing_open(struct hearings *hearings, const char *subscriber, struct hearing **out,
-                  struct error *err);
+/* The subscriber is this caller's, behind who had it before. False: too many hear already, or too
+ * many of this requester (ERROR_BUSY; dicomweb/places.h), or who had it does not let go
+ * (ERROR_TIMEOUT). */
+bool hearing_open(struct hearings *hearings, uint64_t requester, const char *subscriber,
+                  struct hearing **out, struct error *err);
 bool hearing_is_replaced(const struct hearing *hearing);
 void hearing_close(struct hearing *hearing);

@@ -14,7 +14,9 @@
 #include "dicom/match.h"
 #include "dicom/xml.h"
 #include "dicomweb/attribute_path.h"
+#include "dicomweb/memory_share.h"
 #include "dicomweb/routes.h"
+#include "dicomweb/search_watch.h"
 #include "http/multipart_writer.h"
 #include "http/negotiate.h"
 
@@ -82,6 +84,8 @@ struct search {
     bool is_sorted;
     uint64_t limit;
     uint64_t offset;
+    struct search_watch watch;
+    struct memory_share share;
     char warning[MAX_WARNING]; /* names of what was ignored */
     bool xml;                  /* the answer is multipart, a part for each match */
     struct multipart_writer writer;
@@ -405,9 +409,11 @@ static bool write_page(struct search *search, struct buffer *page, uint64_t *cou
             return false;
         if (!match)
             break;
+        search_watch_matched(&search->watch);
         if (*count && !search->xml)
             buffer_append_byte(page, ',');
-        if (!write_match(search, match, page, err))
+        if (!write_match(search, match, page, err) || !buffer_check(page, "the result", err) ||
+            !memory_share_cover(&search->share, page->size, err))
             return false;
     }
     if (search->xml)
@@ -425,14 +431,19 @@ static void add_warning(struct search *search, struct response *response, const 
     buffer_release(&value);
 }
 
-/* The rest is counted up to a limit, so that a broad search costs no more than its page. */
+/* The rest is counted up to a limit, so that a broad search costs no more than its page; and the
+ * page stands when that takes too long. */
 static bool add_counts(struct search *search, struct response *response, struct error *err)
 {
     char text[80];
     uint64_t rest, total;
     bool known;
-    if (!query_count_rest(search->query, COUNT_REST, &rest, err) ||
-        !query_total(search->query, &total, &known, err))
+    if (!query_count_rest(search->query, COUNT_REST, &rest, err)) {
+        if (err->code == ERROR_LIMIT)
+            add_warning(search, response, "There may be additional results that can be requested");
+        return err->code == ERROR_LIMIT;
+    }
+    if (!query_total(search->query, &total, &known, err))
         return false;
     if (known) {
         snprintf(text, sizeof(text), "%" PRIu64, total);
@@ -492,7 +503,10 @@ static void search_level(struct request *request, struct response *response, enu
     search->level = level;
     search->limit = dicomweb->query_limit;
     search->query = query_new(dicomweb->archive, level);
+    search->watch = search_watch_begin(request, dicomweb->query_timeout_ms);
+    query_set_watch(search->query, search_watch_look, &search->watch);
     search->zone = buffer_up_to(MAX_ZONE);
+    search->share.budget = dicomweb->text_memory;
     search->xml = offers[offer].inner != NULL;
     if (search->xml)
         search->writer = multipart_writer_for(offers[offer].inner);
@@ -504,9 +518,10 @@ static void search_level(struct request *request, struct response *response, enu
     } else {
         response_status(response, 200);
         answer_type(search, response, offers[offer].type);
-        response_body_take(response, &page);
+        memory_share_answer_take(&search->share, &page, response);
     }
     query_close(search->query);
+    memory_share_release(&search->share);
     buffer_release(&search->zone);
     free(search);
     buffer_release(&page);

@@ -17,15 +17,16 @@ struct dicomweb {
     char *prefix;
     uint64_t query_limit;
     uint64_t part_limit;
+    int64_t query_timeout_ms;              /* of a search without another match */
     struct decode_budget *decoding;        /* the archive's */
     struct decode_budget *metadata_memory; /* for the headers that metadata is written from */
+    struct decode_budget *text_memory;     /* for bodies and answers that are gathered */
     struct metadata_cache *metadata_cache;
     struct picture_cache *picture_cache;
     struct commitment_work *commitments;
-    struct hearings *hearings; /* of events of work items */
-    unsigned feed_waiter_limit;
-    atomic_uint feed_waiters; /* clients that wait for changes */
-    atomic_uint stow_workers; /* threads that commit parts, of all requests */
+    struct hearings *hearings;  /* of events of work items */
+    struct places *feed_places; /* of clients that wait for changes */
+    atomic_uint stow_workers;   /* threads that commit parts, of all requests */
 };
 
 /* Appends the URL of the service as this client sees it: "http://host:port/dicomweb". */

@@ -10,6 +10,7 @@
 #include "dicom/json.h"
 #include "dicom/xml.h"
 #include "dicomweb/dataset_body.h"
+#include "dicomweb/memory_share.h"
 
 void workitems_warn(struct request *request, struct response *response, const char *text)
 {
@@ -156,11 +157,15 @@ static const struct offer offers[] = {
     { .type = "application/dicom+xml" },
 };
 
+enum { WRITTEN_TIMES = 3 /* what a work item takes as text, in times of its size; most of them */ };
+
 static void answer_item(struct request *request, struct response *response,
                         const struct object *object, const char *type)
 {
     const struct json_options options = { .bulk_data_prefix = NULL,
                                           .inline_binary_limit = OBJECT_DATASET_LIMIT };
+    const struct dicomweb *dicomweb = request_context(request);
+    struct memory_share share = { .budget = dicomweb->text_memory };
     struct buffer body = buffer_up_to(8 * (size_t)OBJECT_DATASET_LIMIT);
     struct dataset *dataset = NULL;
     struct error err;
@@ -169,7 +174,8 @@ static void answer_item(struct request *request, struct response *response,
     snprintf(etag, sizeof(etag), "\"%" PRIx64 "-%c\"", object->revision, as_xml ? 'x' : 'j');
     if (response_etag(response, request, etag))
         return;
-    bool ok = object_dataset(object, &dataset, &err);
+    bool ok = memory_share_cover(&share, WRITTEN_TIMES * (uint64_t)object->dataset.size, &err) &&
+              object_dataset(object, &dataset, &err);
     if (ok && as_xml) {
         xml_write_dataset(dataset, &options, &body);
     } else if (ok) {
@@ -182,11 +188,12 @@ static void answer_item(struct request *request, struct response *response,
     if (ok) {
         response_status(response, 200);
         response_content_type(response, type);
-        response_body_take(response, &body);
+        memory_share_answer_take(&share, &body, response);
     } else {
         workitems_fail(request, response, &err);
     }
     buffer_release(&body);
+    memory_share_release(&share);
 }
 
 void workitems_get(struct request *request, struct response *response)

@@ -102,7 +102,8 @@ static void serve(struct request *request, struct channel *channel)
     char subscriber[SUBSCRIBER_SIZE];
     struct error err = { .code = ERROR_NONE };
     subscriber_name(SUBSCRIBER_WEB, request_parameter(request, "subscriber"), subscriber);
-    bool ok = hearing_open(dicomweb->hearings, subscriber, &hearing, &err) &&
+    bool ok = hearing_open(dicomweb->hearings, request_requester(request), subscriber, &hearing,
+                           &err) &&
               event_follower_open(dicomweb->worklist, subscriber, &follower, &err);
     if (!ok)
         channel_close(channel, WEBSOCKET_POLICY, "events cannot be heard now");

@@ -10,6 +10,8 @@
 #include "dicom/match.h"
 #include "dicom/xml.h"
 #include "dicomweb/attribute_path.h"
+#include "dicomweb/memory_share.h"
+#include "dicomweb/search_watch.h"
 #include "dicomweb/workitems.h"
 #include "http/multipart_writer.h"
 #include "worklist/search.h"
@@ -51,6 +53,7 @@ struct listing {
     bool xml;
     struct multipart_writer writer;
     struct buffer page;
+    struct memory_share share;
     uint64_t count;
     bool has_more;
 };
@@ -163,23 +166,21 @@ static void write_match(struct listing *listing, const struct dataset *match)
     json_write_dataset(match, &options, &listing->page);
 }
 
-static bool is_wanted(void *context, struct error *err)
-{
-    return request_is_wanted(context) || error_set(err, ERROR_STOPPED, "nobody waits for it");
-}
-
-static bool write_page(struct listing *listing, struct worklist *worklist, struct error *err)
+static bool write_page(struct listing *listing, struct worklist *worklist, int64_t timeout_ms,
+                       struct error *err)
 {
     struct object object = object_init();
     const struct dataset *match = NULL;
     bool ok = true;
     if (!listing->xml)
         buffer_append_byte(&listing->page, '[');
-    search_set_watch(listing->search, is_wanted, listing->request);
+    struct search_watch watch = search_watch_begin(listing->request, timeout_ms);
+    search_set_watch(listing->search, search_watch_look, &watch);
     for (uint64_t seen = 0; ok; seen++) {
         ok = search_next(listing->search, worklist, &object, &match, err);
         if (!ok || !match)
             break;
+        search_watch_matched(&watch);
         if (seen < listing->offset)
             continue;
         listing->has_more = listing->count == listing->limit;
@@ -187,6 +188,8 @@ static bool write_page(struct listing *listing, struct worklist *worklist, struc
             break;
         write_match(listing, match);
         listing->count++;
+        ok = buffer_check(&listing->page, "the result", err) &&
+             memory_share_cover(&listing->share, listing->page.size, err);
     }
     if (listing->xml)
         multipart_end(&listing->writer, &listing->page);
@@ -208,7 +211,7 @@ static void answer(struct listing *listing, struct response *response, const cha
         else
             buffer_append_text(&text, type);
         response_content_type(response, buffer_text(&text));
-        response_body_take(response, &listing->page);
+        memory_share_answer_take(&listing->share, &listing->page, response);
     }
     if (listing->has_more && listing->limit)
         workitems_warn(listing->request, response,
@@ -229,7 +232,8 @@ void workitems_search(struct request *request, struct response *response)
     struct dicomweb *dicomweb = request_context(request);
     struct listing listing = { .request = request,
                                .limit = dicomweb->query_limit,
-                               .page = buffer_up_to(MAX_RESULT_BYTES) };
+                               .page = buffer_up_to(MAX_RESULT_BYTES),
+                               .share = { .budget = dicomweb->text_memory } };
     struct error err = { .code = ERROR_NONE };
     size_t offer;
     if (!workitems_are_there(request, response) ||
@@ -239,10 +243,12 @@ void workitems_search(struct request *request, struct response *response)
     listing.xml = offers[offer].inner != NULL;
     if (listing.xml)
         listing.writer = multipart_writer_for(offers[offer].inner);
-    if (add_parameters(&listing, &err) && write_page(&listing, dicomweb->worklist, &err))
+    if (add_parameters(&listing, &err) &&
+        write_page(&listing, dicomweb->worklist, dicomweb->query_timeout_ms, &err))
         answer(&listing, response, offers[offer].type);
     else
         workitems_fail(request, response, &err);
     search_free(listing.search);
     buffer_release(&listing.page);
+    memory_share_release(&listing.share);
 }

@@ -15,7 +15,9 @@
 #include "dicom/model_reader.h"
 #include "dicomweb/attribute_path.h"
 #include "dicomweb/dataset_body.h"
+#include "dicomweb/memory_share.h"
 #include "dicomweb/routes.h"
+#include "dicomweb/search_watch.h"
 #include "http/media_type.h"
 #include "worklist/steps.h"
 
@@ -25,10 +27,13 @@ enum {
     DEFAULT_PAGE = 100,
     MAX_PAGE = 1000,
     NUMBER_SIZE = OBJECT_LINK_LIMIT + 1,
+    READ_TIMES = 4, /* what a body takes, in times of its size, while it is read */
 };
 
 /* The entries of a request. */
 struct worklist_body {
+    struct memory_share share;
+    struct error error; /* why the rest of it is not wanted */
     struct buffer bytes;
     struct buffer datasets; /* one behind the other */
     struct dataset *steps[STEPS_MAX];
@@ -45,7 +50,9 @@ bool worklist_body_open(struct request *request, struct response *response)
         response_error(response, request, 415, "entries are application/dicom+json");
         return false;
     }
+    struct dicomweb *dicomweb = request_context(request);
     struct worklist_body *body = mem_alloc(sizeof(*body));
+    body->share.budget = dicomweb->text_memory;
     body->bytes = buffer_up_to(BODY_LIMIT);
     body->datasets = buffer_up_to(2 * BODY_LIMIT);
     request_set_state(request, body);
@@ -55,7 +62,8 @@ bool worklist_body_open(struct request *request, struct response *response)
 bool worklist_body_take(struct request *request, struct slice piece)
 {
     struct worklist_body *body = request_state(request);
-    return buffer_append(&body->bytes, piece);
+    return memory_share_cover(&body->share, body->bytes.size + piece.size, &body->error) &&
+           buffer_append(&body->bytes, piece);
 }
 
 void worklist_body_close(struct request *request, bool complete)
@@ -68,6 +76,7 @@ void worklist_body_close(struct request *request, bool complete)
         dataset_close(body->steps[i]);
     buffer_release(&body->bytes);
     buffer_release(&body->datasets);
+    memory_share_release(&body->share);
     free(body);
 }
 
@@ -117,7 +126,12 @@ static bool read_body(struct worklist_body *body, struct error *err)
         slice_text(UID_EXPLICIT_LITTLE_ENDIAN));
     const struct model_limits limits = { .dataset_size = BODY_LIMIT };
     size_t ends[STEPS_MAX];
+    if (body->error.code != ERROR_NONE) {
+        *err = body->error;
+        return false;
+    }
     if (!buffer_check(&body->bytes, "the body", err) ||
+        !memory_share_cover(&body->share, READ_TIMES * (uint64_t)body->bytes.size, err) ||
         !dataset_body_wrap(&body->bytes, BODY_LIMIT, err))
         return false;
     struct model_reader *reader = model_reader_new(MODEL_JSON, &limits);
@@ -323,6 +337,7 @@ struct list {
     bool all; /* also what was started, or is over */
     uint64_t limit;
     uint64_t offset;
+    struct memory_share share;
 };
 
 static bool add_parameter(struct list *list, const struct query_pair *pair, struct error *err)
@@ -381,19 +396,23 @@ static bool read_parameters(struct request *request, struct list *list, struct e
            dicomweb_page_number(request, "offset", INT32_MAX, 0, &list->offset, err);
 }
 
-static bool write_list(struct dicomweb *dicomweb, struct list *list, bool as_dicom,
+static bool write_list(const struct request *request, struct list *list, bool as_dicom,
                        struct buffer *json, struct error *err)
 {
+    struct dicomweb *dicomweb = request_context(request);
     static const struct json_options options = { .bulk_data_prefix = NULL };
     struct object step = object_init();
     const struct dataset *match;
     uint64_t seen = 0, written = 0;
+    struct search_watch watch = search_watch_begin(request, dicomweb->query_timeout_ms);
     bool ok = true;
+    search_set_watch(list->search, search_watch_look, &watch);
     buffer_append_byte(json, '[');
     while (ok && written < list->limit) {
         ok = search_next(list->search, dicomweb->worklist, &step, &match, err);
         if (!ok || !match)
             break;
+        search_watch_matched(&watch);
         if (seen++ < list->offset)
             continue;
         if (written++)
@@ -402,6 +421,7 @@ static bool write_list(struct dicomweb *dicomweb, struct list *list, bool as_dic
             json_write_dataset(match, &options, json);
         else
             ok = write_step(json, &step, match, err);
+        ok = ok && memory_share_cover(&list->share, json->size, err);
     }
     buffer_append_byte(json, ']');
     object_release(&step);
@@ -411,21 +431,23 @@ static bool write_list(struct dicomweb *dicomweb, struct list *list, bool as_dic
 void worklist_list(struct request *request, struct response *response)
 {
     struct dicomweb *dicomweb = request_context(request);
-    struct list list = { .search = search_new(OBJECT_STEP) };
+    struct list list = { .search = search_new(OBJECT_STEP),
+                         .share = { .budget = dicomweb->text_memory } };
     struct buffer json = buffer_up_to(ANSWER_LIMIT);
     struct error err = { 0 };
     size_t choice;
     if (!dicomweb_choose(request, response, offers, OFFER_COUNT, &choice))
         goto out;
     if (!read_parameters(request, &list, &err) ||
-        !write_list(dicomweb, &list, choice == 1, &json, &err)) {
+        !write_list(request, &list, choice == 1, &json, &err)) {
         answer_error(request, response, &err);
         goto out;
     }
     response_status(response, 200);
     response_content_type(response, offers[choice].type);
-    response_body_take(response, &json);
+    memory_share_answer_take(&list.share, &json, response);
 out:
     search_free(list.search);
     buffer_release(&json);
+    memory_share_release(&list.share);
 }

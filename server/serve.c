@@ -234,6 +234,7 @@ static bool open_http(struct server *server, const struct settings *settings, st
         .worklist = server->worklist,
         .ae_title = settings->ae_title,
         .query_limit = (uint64_t)settings->query_limit,
+        .query_timeout_ms = (int64_t)(settings->web_query_timeout_seconds * 1000),
         .feed_waiters = (unsigned)settings->feed_waiters,
         .metadata_cache_bytes = (uint64_t)(settings->metadata_cache_mib * (1 << 20)),
         .picture_cache_bytes = (uint64_t)(settings->picture_cache_mib * (1 << 20)),

@@ -158,6 +158,8 @@ static const struct setting table[] = {
     { "hl7.workers", NUMBER, AT(hl7_workers), 1, 256, NULL, NULL, NULL },
     { "dicomweb.prefix", TEXT, AT(dicomweb_prefix), 0, 0, NULL, NULL, NULL },
     { "dicomweb.queryLimit", NUMBER, AT(query_limit), 1, 1e9, NULL, NULL, NULL },
+    { "dicomweb.queryTimeoutSeconds", NUMBER, AT(web_query_timeout_seconds), 0.01, 86400, NULL,
+      NULL, NULL },
     { "dicomweb.feedWaiters", NUMBER, AT(feed_waiters), 1, 60000, NULL, NULL, NULL },
     { "dicomweb.metadataCacheMiB", NUMBER, AT(metadata_cache_mib), 0, 1e6, NULL, NULL, NULL },
     { "dicomweb.pictureCacheMiB", NUMBER, AT(picture_cache_mib), 0, 1e6, NULL, NULL, NULL },

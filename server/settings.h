@@ -124,6 +124,7 @@ struct settings {
 
     char *dicomweb_prefix;
     double query_limit;
+    double web_query_timeout_seconds;
     double feed_waiters;
     double metadata_cache_mib;
     double picture_cache_mib;

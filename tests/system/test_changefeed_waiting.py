@@ -196,6 +196,20 @@ def test_those_who_wait_are_bounded_let_go_when_they_leave_and_do_not_hold_up_a_
     assert time.monotonic() - begin < 15
 
 
+def test_HOS_35_who_takes_all_places_of_those_who_wait_leaves_a_quarter_to_others(start_server):
+    server = start_server({"dicomweb": {"feedWaiters": 4}})
+    request = b"GET /dicomweb/changefeed HTTP/1.1\r\nHost: a\r\nAccept: text/event-stream\r\n\r\n"
+
+    def status(source):
+        sock = stack.enter_context(socket.create_connection(("127.0.0.1", server.http_port), WAIT, (source, 0)))
+        sock.sendall(request)
+        return sock.recv(100)[9:12]
+
+    with contextlib.ExitStack() as stack:
+        assert [status("127.0.0.1") for _ in range(5)] == [b"200"] * 3 + [b"503"] * 2
+        assert [status("127.0.0.2") for _ in range(2)] == [b"200", b"503"]
+
+
 # --- server-sent events ---
 
 

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: MIT
 """What QIDO-RS can search by beyond the keys of its tables: CONFORMANCE QIDO-05, -09, -10, -12, -14, -15, FND-17
 (PS3.18 8.3.4)."""
+import re
 import resource
+import socket
 import urllib.parse
 import uuid
 
@@ -10,6 +12,7 @@ import requests
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
+from bounds import until
 from web import get, make, new_uid, store, value
 
 
@@ -191,6 +194,40 @@ def test_QIDO_12_a_search_without_limit_is_capped_with_a_warning_and_the_memory_
             assert answer.headers["Warning"].endswith("There are 250 additional results that can be requested")
             assert answer.headers["X-Total-Count"] == "450"
     assert resident() - before < 64 << 20
+
+
+def slow_search(server, count):
+    """The path of a search that looks long into each of so many instances (a tenth of a second), and finds nothing."""
+    study = new_uid()
+    store(server, *(make(study=study, ContentSequence=Sequence([nested(1, "a" * 4000) for _ in range(20)])) for _ in range(count)))
+    return f"/dicomweb/instances?ContentSequence.TextValue=*{'a' * 2000}b*"
+
+
+def test_QIDO_12_a_search_that_looks_too_long_for_its_next_match_is_413(start_server):
+    server = start_server({"dicomweb": {"queryTimeoutSeconds": 0.1}})
+    path = slow_search(server, 8)
+    answer = requests.get(server.url + path, timeout=60)
+    assert answer.status_code == 413 and "narrow" in answer.text
+
+    def soon(url):  # what is quick is too slow only where the machine stood still
+        return until(lambda: answer if (answer := requests.get(url, timeout=60)).status_code == 200 else None, "an answer in time")
+
+    assert len(soon(server.dicomweb + "/instances").json()) == 8
+    # What was found, in the newest study first, stands, though counting what else there is takes too long.
+    found = make(StudyDate="20300101", ContentSequence=Sequence([nested(1, "a" * 2000 + "b")]))
+    store(server, found)
+    answer = soon(server.url + path + "&limit=1")
+    assert uids(answer, "00080018") == [found.SOPInstanceUID]
+    assert "There may be additional results" in answer.headers["Warning"] and "X-Total-Count" not in answer.headers
+
+
+def test_QIDO_12_a_search_ends_when_its_client_has_gone(start_server):
+    server = start_server()
+    path = slow_search(server, 60)
+    with socket.create_connection(("127.0.0.1", server.http_port), 60) as client:
+        client.sendall(f"GET {path} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
+    line = until(lambda: re.search(r"path=/dicomweb/instances status=(\d+)", server.log()), "the end of the search", 120)
+    assert line.group(1) == "503"
 
 
 def test_QIDO_12_a_page_that_is_too_far_to_be_sorted_is_413(server):
