@@ -6,7 +6,7 @@
 #include "base/memory.h"
 
 enum {
-    FREE = 256 << 10, /* times the connections: 128 MiB */
+    FREE = 1 << 20, /* times the connections: 512 MiB */
     STEP = 1 << 20,
     WAIT_MS = 2000,
 };

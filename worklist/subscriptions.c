@@ -394,22 +394,23 @@ static bool has_room(struct worklist *worklist, bool *room, struct error *err)
     return ok;
 }
 
-/* Each is matched while an item that somebody wants cancelled has the write turn. */
-static bool has_room_for_filter(struct worklist *worklist, const char *subscriber, bool *room,
-                                struct error *err)
+/* Of those to all, and of those with a filter: each is looked at while an item that somebody wants
+ * cancelled has the write turn, the suspended ones as well. */
+static bool has_general_room(struct worklist *worklist, const char *subscriber, const char *uid,
+                             bool *room, struct error *err)
 {
     const struct object_range range = { .kind = OBJECT_SUBSCRIPTION,
                                         .shelf = OBJECT_LIVE,
                                         .index = BY_ITEM,
-                                        .value = slice_text(UID_UPS_FILTERED) };
+                                        .value = slice_text(uid) };
     struct object object = object_init();
     struct subscription own;
     bool exists = false;
     size_t count = 0;
-    bool ok = get(worklist, subscriber, UID_UPS_FILTERED, &object, &own, &exists, err) &&
+    bool ok = get(worklist, subscriber, uid, &object, &own, &exists, err) &&
               (exists ||
-               object_walk_count(worklist, &range, SUBSCRIPTION_FILTERS_MAX, &count, err));
-    *room = count < SUBSCRIPTION_FILTERS_MAX;
+               object_walk_count(worklist, &range, SUBSCRIPTION_GENERAL_MAX, &count, err));
+    *room = count < SUBSCRIPTION_GENERAL_MAX;
     object_release(&object);
     return ok;
 }
@@ -488,8 +489,8 @@ bool subscription_add(struct worklist *worklist, const char *subscriber, const c
     ok = has_room(worklist, &room, err);
     if (ok && !room)
         atomic_store(&worklist->subscriptions, -1);
-    if (ok && room && is_filtered)
-        ok = has_room_for_filter(worklist, subscriber, &room, err);
+    if (ok && room && general)
+        ok = has_general_room(worklist, subscriber, uid, &room, err);
     if (ok && !room)
         ok = error_set(err, ERROR_LIMIT, "there are too many subscriptions");
     ok = ok && begin_to_follow(worklist, subscriber, err) && turn_open(worklist, &turn, err) &&

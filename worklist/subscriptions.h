@@ -20,7 +20,7 @@ void subscriber_name(enum subscriber_door door, const char *ae_title, char name[
  * search; NULL for the others). The state of each existing one is told first, of at most
  * SUBSCRIPTION_FIRST items; of a subscription to all that is there already, none. `lock`: wanted,
  * and granted when the options say so. */
-enum { SUBSCRIPTION_FIRST = 1000, SUBSCRIPTIONS_MAX = 100000, SUBSCRIPTION_FILTERS_MAX = 1000 };
+enum { SUBSCRIPTION_FIRST = 1000, SUBSCRIPTIONS_MAX = 100000, SUBSCRIPTION_GENERAL_MAX = 1000 };
 bool subscription_add(struct worklist *worklist, const char *subscriber, const char *uid, bool lock,
                       const struct dataset *filter, struct workitem_outcome *outcome,
                       struct error *err);

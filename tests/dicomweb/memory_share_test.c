@@ -5,7 +5,7 @@
 
 #include "tests/test.h"
 
-enum { FREE = 256 << 10, BUDGET = 4 << 20 };
+enum { FREE = 1 << 20, BUDGET = 4 << 20 };
 
 TEST(a_little_is_free_and_the_rest_is_within_one_budget)
 {

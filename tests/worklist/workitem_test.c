@@ -449,7 +449,7 @@ TEST(UPS_09_events_that_all_have_heard_are_forgotten_however_many_there_are)
     fixture_close(&fixture);
 }
 
-TEST(subscriptions_with_a_filter_are_a_thousand_at_most_and_each_can_be_changed)
+TEST(subscriptions_to_all_or_with_a_filter_are_a_thousand_each_at_most_and_each_can_be_changed)
 {
     static const char filter[] = "00741204 READERS\n";
     struct fixture fixture;
@@ -457,7 +457,7 @@ TEST(subscriptions_with_a_filter_are_a_thousand_at_most_and_each_can_be_changed)
     struct error err;
     char name[SUBSCRIBER_SIZE];
     fixture_open(&fixture, true);
-    for (int i = 0; i < SUBSCRIPTION_FILTERS_MAX; i++) {
+    for (int i = 0; i < SUBSCRIPTION_GENERAL_MAX; i++) {
         snprintf(name, sizeof(name), "w\\S%d", i);
         CHECK_INT(subscribe(&fixture, name, UID_UPS_FILTERED, false, filter), 0);
     }
@@ -468,6 +468,14 @@ TEST(subscriptions_with_a_filter_are_a_thousand_at_most_and_each_can_be_changed)
     CHECK_INT(subscribe(&fixture, "w\\MORE", UID_UPS_GLOBAL, false, NULL), 0);
     CHECK(unsubscribe(&fixture, "w\\S7", UID_UPS_FILTERED));
     CHECK_INT(subscribe(&fixture, "w\\MORE", UID_UPS_FILTERED, false, filter), 0);
+    for (int i = 1; i < SUBSCRIPTION_GENERAL_MAX; i++) {
+        snprintf(name, sizeof(name), "w\\S%d", i);
+        CHECK_INT(subscribe(&fixture, name, UID_UPS_GLOBAL, false, NULL), 0);
+    }
+    CHECK(
+        !subscription_add(fixture.worklist, "w\\S0", UID_UPS_GLOBAL, false, NULL, &outcome, &err));
+    CHECK_INT(err.code, ERROR_LIMIT);
+    CHECK_INT(subscribe(&fixture, "w\\MORE", UID_UPS_GLOBAL, true, NULL), 0);
     fixture_close(&fixture);
 }
 
