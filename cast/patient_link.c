@@ -69,3 +69,8 @@ bool patient_link_revive(cJSON *patient, const char *reference)
     json_remove(patient, "active");
     return true;
 }
+
+bool patient_link_release(cJSON *survivor, const char *reference)
+{
+    return mapping_is_ours(survivor) && take_away(survivor, "replaces", reference);
+}

@@ -11,5 +11,7 @@ bool patient_link_replaced_by(cJSON *gone, const char *reference);
 /* `survivor` took the place of this reference. Any Patient that has our tag, or is yet to be made.
  */
 bool patient_link_replaces(cJSON *survivor, const char *reference);
-/* The merge of `patient` into this reference is taken back: it is active again. */
+/* The merge of `patient` into this reference is taken back: it is active again, and that one does
+ * not replace it any more. */
 bool patient_link_revive(cJSON *patient, const char *reference);
+bool patient_link_release(cJSON *survivor, const char *reference);

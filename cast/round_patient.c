@@ -121,13 +121,56 @@ static enum round_result find_gone(struct round *round, const struct mapping *ma
     return result;
 }
 
+/* The study's patient was another one's in between: a merge that was taken back (ADT^A37). *back:
+ * and nobody's else now. */
+static bool came_back(struct round *round, const struct mapping *mapping, bool *back,
+                      struct error *err)
+{
+    const cJSON *today = identifier_of_resource(mapping->patient);
+    struct buffer id = buffer_up_to(PATIENT_TEXT_SIZE), issuer = buffer_up_to(PATIENT_TEXT_SIZE);
+    bool ok = true;
+    *back = false;
+    for (size_t i = 0; ok && !*back && i < mapping->former_count; i++) {
+        const struct mapping_former *former = &mapping->formers[i];
+        bool merged = false;
+        if (!former->identifier || !identifier_equal(former->identifier, today))
+            continue;
+        const struct patient_identifier patient = { slice_text(former->id),
+                                                    slice_text(former->issuer) };
+        ok = patients_survivor(round->archive, &patient, &id, &issuer, &merged, err);
+        *back = ok && !merged;
+    }
+    buffer_release(&id);
+    buffer_release(&issuer);
+    return ok;
+}
+
+/* The Patients that the study's was merged into until then. */
+static enum round_result find_released(struct round *round, const struct mapping *mapping,
+                                       const cJSON *patient, struct gone *released,
+                                       struct round_report *report)
+{
+    const cJSON *today = identifier_of_resource(mapping->patient);
+    enum round_result result = ROUND_DONE;
+    bool back = false;
+    if (!patient || !mapping_is_ours(patient) || !search_answer_survivor(patient))
+        return ROUND_DONE;
+    if (!came_back(round, mapping, &back, &report->error))
+        return round_no_answer(report);
+    for (size_t i = 0; back && i < mapping->former_count && result == ROUND_DONE; i++)
+        if (mapping->formers[i].identifier &&
+            !identifier_equal(mapping->formers[i].identifier, today))
+            result = search_former(round, &mapping->formers[i], released, report);
+    return result;
+}
+
 static bool is_same_resource(const cJSON *a, const cJSON *b)
 {
     const char *left = json_text(a, "id"), *right = json_text(b, "id");
     return left && right && strcmp(left, right) == 0;
 }
 
-/* A merge that was the other way round before is taken back. */
+/* A merge into one of these is taken back. */
 static bool revive(cJSON *patient, const struct gone *gone)
 {
     bool changed = false;
@@ -165,6 +208,13 @@ static void plan_gone(struct bundle *bundle, struct gone *gone, const char *surv
             round_plan_update(bundle, &gone->found[i]);
 }
 
+static void plan_released(struct bundle *bundle, struct gone *released, const char *patient)
+{
+    for (size_t i = 0; i < released->count; i++)
+        if (released->found[i].best && patient_link_release(released->found[i].best, patient))
+            round_plan_update(bundle, &released->found[i]);
+}
+
 /* --- the plan --- */
 
 /* The server's own word stays; somebody should look at it. */
@@ -197,21 +247,28 @@ enum round_result round_plan_patient(struct round *round, struct bundle *bundle,
                                      struct round_report *report)
 {
     struct search_answer found;
-    struct gone gone = { .count = 0 };
+    struct gone gone = { .count = 0 }, released = { .count = 0 };
     bool withheld = round->mapping->withhold & WITHHOLD_PATIENT;
     bool changed = false;
     enum round_result result = round_search(round, mapping->patient, &found, report);
     if (result == ROUND_DONE && !withheld)
         result = find_gone(round, mapping, &gone, report);
+    if (result == ROUND_DONE && !withheld)
+        result = find_released(round, mapping, found.best, &released, report);
     if (result == ROUND_DONE) {
-        const cJSON *revived = revive(found.best, &gone) ? found.best : NULL;
+        bool is_revived = revive(found.best, &gone);
+        is_revived = revive(found.best, &released) || is_revived;
+        const cJSON *revived = is_revived ? found.best : NULL;
         result = follow_survivors(round, &found, report);
         changed = revived && found.best == revived;
     }
     if (result == ROUND_DONE)
         *reference = withheld ? plan_without_patient(bundle, &found, mapping)
                               : plan_with_patient(bundle, &found, &gone, mapping, changed);
+    if (result == ROUND_DONE && changed)
+        plan_released(bundle, &released, *reference);
     gone_release(&gone);
+    gone_release(&released);
     search_answer_release(&found);
     return result;
 }

@@ -46,6 +46,16 @@ TEST(FHIR_05_a_merge_the_other_way_round_revives_who_was_gone)
     CHECK(!apply(patient_link_revive, others, "Patient/2", others));
 }
 
+TEST(FHIR_05_a_merge_that_was_undone_leaves_no_link_with_the_survivor)
+{
+    CHECK(apply(patient_link_release,
+                "{" OURS
+                ",'link':[" LINK("replaces", "Patient/1") "," LINK("replaces", "Patient/3") "]}",
+                "Patient/1", "{" OURS ",'link':[" LINK("replaces", "Patient/3") "]}"));
+    const char *theirs = "{'link':[" LINK("replaces", "Patient/1") "]}";
+    CHECK(!apply(patient_link_release, theirs, "Patient/1", theirs));
+}
+
 /* --- what a study said before --- */
 
 #define ORIGINAL "04000561 SQ\n>04000550 SQ\n"

@@ -115,6 +115,22 @@ def test_FHIR_05_merges_that_follow_each_other_end_at_the_last_patient(site, fhi
     assert [len(patients_of(fhir, value)) for value in (first, second, third)] == [1, 1, 1]
 
 
+def test_FHIR_05_a_merge_that_was_undone_is_undone_for_subject_and_links(site, fhir):
+    gone, survivor = ids("G", "S")
+    moved, own = study_of(gone), study_of(survivor)
+    store(site, moved, own)
+    first, second = (cast_study(fhir, ds)["subject"]["reference"] for ds in (moved, own))
+    idle(site)
+    merge(site, gone, survivor, at=-20)
+    wait_for(lambda: subject_of(fhir, moved) == second)
+    idle(site)
+    tell(site, msh("ADT^A37", at=stamp(-10)) + pid(survivor) + pid(gone))
+    wait_for(lambda: subject_of(fhir, moved) == first)
+    idle(site)
+    assert subject_of(fhir, own) == second
+    assert "link" not in read(fhir, first) and "active" not in read(fhir, first) and "link" not in read(fhir, second)
+
+
 def test_FHIR_05_a_patient_that_others_made_keeps_its_links_to_them(site, fhir):
     gone, survivor = ids("G", "S")
     theirs = post(fhir, {"resourceType": "Patient", "identifier": [{"system": system(), "value": gone}], "name": [{"family": "Theirs"}]})
