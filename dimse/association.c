@@ -274,26 +274,39 @@ static void take_answer(struct association *association, const struct associate 
     set_peer_max_pdu(association, answer->max_length);
 }
 
-/* PS3.8 table 9-21; the usual ones. */
-static const char *rejection_text(uint8_t source, uint8_t reason)
+/* Why, in words (PS3.8 table 9-21). */
+static const char *rejection_reason(uint8_t source, uint8_t reason)
 {
     static const struct {
         uint8_t source;
         uint8_t reason;
         const char *text;
     } texts[] = {
-        { 1, 1, ": no reason given" },
-        { 1, 2, ": application context name not supported" },
-        { 1, 3, ": calling AE title not recognized" },
-        { 1, 7, ": called AE title not recognized" },
-        { 2, 2, ": protocol version not supported" },
-        { 3, 1, ": temporary congestion" },
-        { 3, 2, ": local limit exceeded" },
+        { 1, 1, "no reason given" },
+        { 1, 2, "application context name not supported" },
+        { 1, 3, "calling AE title not recognized" },
+        { 1, 7, "called AE title not recognized" },
+        { 2, 1, "no reason given" },
+        { 2, 2, "protocol version not supported" },
+        { 3, 1, "temporary congestion" },
+        { 3, 2, "local limit exceeded" },
     };
     for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
         if (texts[i].source == source && texts[i].reason == reason)
             return texts[i].text;
-    return "";
+    return "a reason that the standard does not know";
+}
+
+/* Result 1 is for good; whatever else there may be is not. */
+static bool reject(uint8_t result, uint8_t source, uint8_t reason, struct error *err)
+{
+    static const char *const sources[] = { "somebody unknown", "its service user",
+                                           "its service provider (ACSE)",
+                                           "its service provider (presentation)" };
+    const char *who = sources[source < sizeof(sources) / sizeof(sources[0]) ? source : 0];
+    return error_set(err, result == 1 ? ERROR_MISMATCH : ERROR_BUSY,
+                     "association rejected %u/%u/%u for %s: %s, says %s", result, source, reason,
+                     result == 1 ? "good" : "now", rejection_reason(source, reason), who);
 }
 
 static bool receive_answer(struct association *association, struct error *err)
@@ -314,14 +327,13 @@ static bool receive_answer(struct association *association, struct error *err)
     if (!receive_all(association, (struct space){ body, length }, err))
         goto out;
     if (type == PDU_ASSOCIATE_RJ) {
-        error_set(err, ERROR_UNSUPPORTED, "association rejected %u/%u/%u%s", body[1], body[2],
-                  body[3], rejection_text(body[2], body[3]));
+        reject(body[1], body[2], body[3], err);
     } else if (type == PDU_ABORT) {
         error_set(err, ERROR_CLOSED, "association aborted");
     } else if (associate_decode(slice_of(body, length), PDU_ASSOCIATE_AC, answer, err)) {
         take_answer(association, answer);
         ok = association->peer_max_pdu >= MIN_PEER_PDU ||
-             error_set(err, ERROR_UNSUPPORTED, "the peer takes PDUs that are too short");
+             error_set(err, ERROR_INVALID, "the peer takes PDUs that are too short");
     }
 out:
     free(answer);

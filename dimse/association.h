@@ -50,6 +50,7 @@ struct association_request {
     const struct tls_credentials *tls; /* NULL: plain */
     const char *certificate;           /* that the peer must show; NULL: any that is its host's */
 };
+/* Rejected for good is ERROR_MISMATCH, for now ERROR_BUSY (PS3.8 9.3.4). */
 bool association_open(const struct association_request *request,
                       const struct association_settings *settings, struct association **out,
                       struct error *err);

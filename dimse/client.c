@@ -6,7 +6,7 @@
 
 #include "dimse/server.h"
 
-enum { RELEASE_TIMEOUT_MS = 5000 };
+enum { RELEASE_TIMEOUT_MS = 5000, MAX_PAUSE_MS = 5 * 60 * 1000 };
 
 struct client_options client_options_of_peer(const struct dimse_options *options,
                                              const struct peer *peer, int stop_fd)
@@ -23,6 +23,14 @@ struct client_options client_options_of_peer(const struct dimse_options *options
         .timeout_ms = options->message_timeout_ms,
         .stop_fd = stop_fd,
     };
+}
+
+int64_t client_pause_ms(const struct dimse_options *options, unsigned failures)
+{
+    int64_t pause_ms = options->forward_retry_ms;
+    for (unsigned i = 0; i < failures && pause_ms < MAX_PAUSE_MS; i++)
+        pause_ms *= 2;
+    return pause_ms < MAX_PAUSE_MS ? pause_ms : MAX_PAUSE_MS;
 }
 
 bool client_open(const struct client_options *options, const struct proposal *proposals,

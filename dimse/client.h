@@ -26,9 +26,12 @@ struct client_options {
 struct client_options client_options_of_peer(const struct dimse_options *options,
                                              const struct peer *peer, int stop_fd);
 
+/* How long a peer is left alone after so many failures in a row, the first one being 0: what the
+ * settings say, then twice as long, up to 5 minutes. */
+int64_t client_pause_ms(const struct dimse_options *options, unsigned failures);
+
 /* At most PDU_CONTEXTS proposals. An association of which nothing was accepted is
- * ERROR_UNSUPPORTED.
- */
+ * ERROR_UNSUPPORTED; one that was rejected for good ERROR_MISMATCH, for now ERROR_BUSY. */
 bool client_open(const struct client_options *options, const struct proposal *proposals,
                  size_t count, struct association **out, struct error *err);
 /* In order with A-RELEASE if it is still open. NULL does nothing. */

@@ -23,7 +23,7 @@ bool forward_wants(const struct dimse_options *options, const char *to, const ch
 /* What the status of a C-STORE-RSP means here. */
 enum forward_outcome {
     FORWARD_SENT,
-    FORWARD_LATER,   /* out of resources: all else would be told the same */
+    FORWARD_LATER,   /* out of resources: most likely all else would be told the same */
     FORWARD_REFUSED, /* this instance is not wanted (A9xx, Cxxx ...) */
 };
 enum forward_outcome forward_judge(uint16_t status);

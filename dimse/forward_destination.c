@@ -6,14 +6,15 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/metrics.h"
+#include "dimse/client.h"
 #include "dimse/forward_parked.h"
 #include "dimse/forward_parts.h"
 #include "dimse/peers.h"
 
 enum {
     ATTEMPTS = 3, /* with an instance that the destination refuses, or over which it hangs up */
-    MAX_PAUSE_MS = 5 * 60 * 1000,
-    LOOK_MS = 1000, /* between two looks at the feed when nothing comes */
+    FULL_ATTEMPTS = 8, /* with one for which it says that it has no room: some ten minutes */
+    LOOK_MS = 1000,    /* between two looks at the feed when nothing comes */
     SAVE_INSTANCES = 64,
     SAVE_MS = 1000,
     MODALITY_SIZE = 17,
@@ -61,12 +62,9 @@ static void pause_for(struct destination_thread *thread, int64_t ms)
 static void back_off(struct destination_thread *thread)
 {
     const struct configuration *configuration = configuration_current(thread->forward->place);
-    int64_t pause_ms = configuration->options.forward_retry_ms;
+    int64_t pause_ms = client_pause_ms(&configuration->options, thread->pauses++);
     configuration_release(configuration);
-    for (unsigned i = 0; i < thread->pauses && pause_ms < MAX_PAUSE_MS; i++)
-        pause_ms *= 2;
-    thread->pauses++;
-    pause_for(thread, pause_ms < MAX_PAUSE_MS ? pause_ms : MAX_PAUSE_MS);
+    pause_for(thread, pause_ms);
 }
 
 static void save(struct destination_thread *thread)
@@ -100,6 +98,11 @@ static void note_sent(struct destination_thread *thread)
     if (thread->pauses)
         log_info("dimse: forward goes on to=\"%s\"", thread->to);
     thread->pauses = 0;
+    thread->refused_before = false;
+    /* Whatever kept others from being taken may be over. */
+    thread->parked_due |= thread->parked_in_doubt && !thread->was_parked;
+    if (!thread->was_parked)
+        thread->parked_in_doubt = false;
 }
 
 static void set_parked(struct destination_thread *thread, uint64_t parked)
@@ -119,19 +122,35 @@ static void park(struct destination_thread *thread, const struct identity *ident
                   thread->to, identity->instance, err.message);
 }
 
-/* Is that the end of it, or is it tried again after a pause? */
+/* A destination that refuses one of a study mostly refuses all of it: the others wait no longer. */
+static unsigned patience(const struct destination_thread *thread, const struct error *failure)
+{
+    if (thread->was_parked || failure->code == ERROR_UNSUPPORTED)
+        return 1;
+    if (failure->code == ERROR_NO_SPACE)
+        return FULL_ATTEMPTS;
+    return failure->code == ERROR_MISMATCH && thread->refused_before ? 1 : ATTEMPTS;
+}
+
+/* Is that the end of it, or is it tried again after a pause? What the destination may only have no
+ * room for, and what may be no fault of the instance, is tried once more when another was sent. */
 static bool note_refused(struct destination_thread *thread, const struct identity *identity,
                          const struct error *failure)
 {
-    bool for_good = thread->was_parked || failure->code == ERROR_UNSUPPORTED ||
-                    ++thread->attempts >= ATTEMPTS;
+    unsigned attempts = patience(thread, failure);
+    bool for_good = ++thread->attempts >= attempts;
     thread->was_refused = for_good;
     if (for_good && !thread->was_parked) {
         park(thread, identity);
         metric_add(METRIC_FORWARD_FAILED, 1);
         log_warn("dimse: not forwarded to=\"%s\" instance=%s study=%s why=\"%s\"", thread->to,
                  identity->instance, identity->study, failure->message);
-        thread->pauses = 0;
+        bool is_told = failure->code == ERROR_MISMATCH;
+        thread->parked_in_doubt |= failure->code != ERROR_UNSUPPORTED &&
+                                   (!is_told || attempts < ATTEMPTS);
+        thread->refused_before |= is_told;
+        if (failure->code != ERROR_NO_SPACE)
+            thread->pauses = 0;
     }
     return for_good;
 }
@@ -176,9 +195,9 @@ static bool forward_instance(struct destination_thread *thread,
     /* What we were about when the server stopped is tried again by the next one. */
     if (is_stopping(thread->forward))
         return false;
-    if (outcome == FORWARD_REFUSED && reached)
-        return failure.code == ERROR_GONE ||
-               note_refused(thread, instance_identity(instance), &failure);
+    if (reached &&
+        (failure.code == ERROR_GONE || note_refused(thread, instance_identity(instance), &failure)))
+        return true;
     log_warn("dimse: forward waits to=\"%s\" behind=%llu why=\"%s\"", thread->to,
              (unsigned long long)thread->lag, failure.message);
     return false;
@@ -246,7 +265,14 @@ static bool retry_parked(struct destination_thread *thread)
         bool ok = forward_parked_next(archive, thread->follower, after, &change, &found, &err);
         if (ok && !found)
             break;
+        if (!ok && err.code == ERROR_CORRUPT) {
+            log_error("dimse: a refused forward is passed over to=\"%s\" change=%llu why=\"%s\"",
+                      thread->to, (unsigned long long)change.sequence, err.message);
+            left++;
+            continue;
+        }
         thread->was_parked = true;
+        thread->attempts = 0;
         done = ok && forward_change(thread, &change);
         thread->was_parked = false;
         left += thread->was_refused;

@@ -120,7 +120,8 @@ static enum forward_outcome exchange(struct forward_lane *lane, struct instance 
         return FORWARD_REFUSED;
     enum forward_outcome outcome = forward_judge(answer.command.status);
     if (outcome != FORWARD_SENT)
-        error_set(failure, ERROR_MISMATCH, "status %04X", answer.command.status);
+        error_set(failure, outcome == FORWARD_LATER ? ERROR_NO_SPACE : ERROR_MISMATCH,
+                  "status %04X", answer.command.status);
     return outcome;
 }
 

@@ -18,16 +18,18 @@ struct destination_thread {
     uint64_t position;
     uint64_t saved; /* position */
     int64_t saved_ms;
-    uint64_t lag;        /* what of the metric is ours */
-    unsigned attempts;   /* with the instance at hand */
-    uint64_t sequence;   /* of its change */
-    bool was_parked;     /* it was refused before */
-    bool was_refused;    /* it was now */
-    uint64_t parked;     /* what of the metric is ours */
-    bool parked_due;     /* those that were refused before are to be tried */
-    unsigned pauses;     /* since it went well */
-    unsigned generation; /* of the rules that were seen last */
-    unsigned tried;      /* generation in which the refused ones were tried */
+    uint64_t lag;         /* what of the metric is ours */
+    unsigned attempts;    /* with the instance at hand */
+    uint64_t sequence;    /* of its change */
+    bool was_parked;      /* it was refused before */
+    bool was_refused;     /* it was now */
+    bool refused_before;  /* so was the one before it, and nothing was sent since */
+    bool parked_in_doubt; /* among the parked are some that the destination may well take */
+    uint64_t parked;      /* what of the metric is ours */
+    bool parked_due;      /* those that were refused before are to be tried */
+    unsigned pauses;      /* since it went well */
+    unsigned generation;  /* of the rules that were seen last */
+    unsigned tried;       /* generation in which the refused ones were tried */
     struct forward_lane lane;
 };
 

@@ -2,6 +2,7 @@
 #include "server/scu.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -21,7 +22,9 @@ enum {
     TIMEOUT_MS = 60 * 1000,
     MAX_PDU = 256 << 10,
     MAX_JOBS = 64,
-    MAX_COUNT = 1000000000
+    MAX_COUNT = 1000000000,
+    ATTEMPTS = 6, /* at an association that is rejected for now: some fifteen seconds in all */
+    FIRST_PAUSE_MS = 500,
 };
 
 enum scu_flag {
@@ -172,7 +175,7 @@ static const char a_title[] = "an AE title of 1 to 16 characters";
 static const struct flag flags[] = {
     { "--aet", "TITLE", 0, .set = set_aet, .takes = a_title, .help = "our AE title (HOUNSFIELD)" },
     { "--called", "TITLE", 0, .set = set_called, .takes = a_title,
-      .help = "the peer's AE title (ANY-SCP); most want to hear it" },
+      .help = "the peer's AE title; most must hear theirs (ANY-SCP, for those that do not care)" },
     { "--count", "N", SCU_COUNT, .set = set_count, .takes = "a whole number",
       .help = "so many times, a second apart; 0: until Ctrl-C" },
     { "--jobs", "N", SCU_JOBS, .set = set_jobs, .takes = "1 to 64",
@@ -317,20 +320,50 @@ static void heed_signals(void)
     signal(SIGPIPE, SIG_IGN);
 }
 
-const char *scu_advice(const struct error *err)
+void scu_pause(const struct scu *scu, unsigned ms)
+{
+    struct pollfd stop = { scu->options.stop_fd, POLLIN, 0 };
+    poll(&stop, 1, (int)ms);
+}
+
+bool scu_open(struct scu *scu, const struct proposal *proposals, size_t count,
+              struct association **out, struct error *err)
+{
+    unsigned pause_ms = FIRST_PAUSE_MS;
+    for (int attempt = 1; !client_open(&scu->options, proposals, count, out, err); attempt++) {
+        if (err->code != ERROR_BUSY || attempt == ATTEMPTS || scu_is_interrupted())
+            return false;
+        if (!scu->quiet)
+            fprintf(stderr, "hounsfield: %s: %s; trying again\n", scu->command->name, err->message);
+        scu_pause(scu, pause_ms);
+        pause_ms *= 2;
+    }
+    return true;
+}
+
+/* PS3.8 table 9-21: which of the two titles it was. */
+static void print_advice(const struct scu *scu, const struct error *err)
 {
     if (strstr(err->message, "called AE title not recognized"))
-        return " (--called TITLE names the peer)";
-    if (strstr(err->message, "calling AE title not recognized"))
-        return " (--aet TITLE is who we are)";
-    return "";
+        fprintf(stderr, "the peer's own AE title is not %s: give it with --called TITLE%s\n",
+                scu->options.called_ae,
+                " (of a Hounsfield server that is dimse.aeTitle of its settings)");
+    else if (strstr(err->message, "calling AE title not recognized"))
+        fprintf(stderr,
+                "the peer does not know %s: have it entered there, or give a title that it knows "
+                "with --aet TITLE\n",
+                scu->options.calling_ae);
 }
 
 int scu_fail(struct scu *scu, const struct error *err)
 {
     progress_end(&scu->progress);
-    fprintf(stderr, "hounsfield: %s: %s%s\n", scu->command->name,
-            interrupted_by ? "interrupted" : err->message, interrupted_by ? "" : scu_advice(err));
+    if (interrupted_by) {
+        fprintf(stderr, "hounsfield: %s: interrupted\n", scu->command->name);
+        return SCU_FAILED;
+    }
+    fprintf(stderr, "hounsfield: %s: %s\n", scu->command->name, err->message);
+    print_advice(scu, err);
     return SCU_FAILED;
 }
 

@@ -49,9 +49,6 @@ const struct scu_command *scu_find(const char *name); /* NULL: there is none */
 void scu_print_list(FILE *out);
 void scu_print_help(const struct scu_command *command, FILE *out);
 /* The exit status. */
-/* What to do about a rejected association, to stand behind the message; else "". */
-const char *scu_advice(const struct error *err);
-
 int scu_run(const struct scu_command *command, int argument_count, char **arguments);
 
 /* For the commands. */
@@ -62,7 +59,14 @@ int scu_move(struct scu *scu);
 int scu_get(struct scu *scu);
 
 bool scu_is_interrupted(void);
-/* Says on standard error what went wrong; SCU_FAILED. */
+/* Until the time is over, or all is interrupted. */
+void scu_pause(const struct scu *scu, unsigned ms);
+/* As client_open. A peer that rejects for now (ERROR_BUSY, PS3.8 9.3.4) is asked a few times more,
+ * which is told. Thread-safe. */
+bool scu_open(struct scu *scu, const struct proposal *proposals, size_t count,
+              struct association **out, struct error *err);
+/* Says on standard error what went wrong, and what to do about a title that was not recognized;
+ * SCU_FAILED. */
 int scu_fail(struct scu *scu, const struct error *err);
 /* The same for what cannot be asked; SCU_USAGE. */
 int scu_misuse(struct scu *scu, const struct error *err);

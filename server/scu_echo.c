@@ -1,6 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-#include <poll.h>
-
 #include "base/clock.h"
 #include "server/scu.h"
 
@@ -33,12 +31,6 @@ static bool echo(struct scu *scu, struct association *association, uint16_t mess
     return true;
 }
 
-static void pause_until_stopped(const struct scu *scu)
-{
-    struct pollfd stop = { scu->options.stop_fd, POLLIN, 0 };
-    poll(&stop, 1, PAUSE_MS);
-}
-
 int scu_echo(struct scu *scu)
 {
     const struct proposal proposal = {
@@ -56,7 +48,7 @@ int scu_echo(struct scu *scu)
     bool ok = true;
     for (unsigned i = 0; ok && (!scu->count || i < scu->count) && !scu_is_interrupted(); i++) {
         if (i)
-            pause_until_stopped(scu);
+            scu_pause(scu, PAUSE_MS);
         ok = scu_is_interrupted() || echo(scu, association, (uint16_t)(i + 1), &times, &err);
     }
     client_close(association);

@@ -98,7 +98,7 @@ bool scu_query_begin(struct scu *scu, struct scu_query *query, enum scu_service 
     };
     for (size_t i = 0; i < count; i++)
         proposals[i + 1] = more[i];
-    if (!client_open(&scu->options, proposals, count + 1, &query->association, err))
+    if (!scu_open(scu, proposals, count + 1, &query->association, err))
         return false;
     query->context = client_context(query->association, model, NULL, ROLE_SCU);
     if (!query->context)

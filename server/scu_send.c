@@ -27,6 +27,7 @@ struct send {
     struct scu_files files;
     pthread_mutex_t lock; /* guards what follows, standard error and the progress */
     size_t next;
+    size_t open; /* associations */
     uint64_t stored;
     uint64_t warned;
     uint64_t failed;
@@ -45,23 +46,47 @@ struct worker {
     unsigned losses;
 };
 
+static size_t count_open(struct send *send, int change)
+{
+    pthread_mutex_lock(&send->lock);
+    send->open += (size_t)change;
+    size_t open = send->open;
+    pthread_mutex_unlock(&send->lock);
+    return open;
+}
+
+static void hang_up(struct worker *worker)
+{
+    if (!worker->association)
+        return;
+    client_close(worker->association);
+    worker->association = NULL;
+    count_open(worker->send, -1);
+}
+
+/* Where others have an association, and the peer no more of them for now, there will be room when
+ * they are done. */
 static bool open_association(struct worker *worker, size_t group, struct error *err)
 {
-    const struct scu_files *files = &worker->send->files;
+    struct send *send = worker->send;
+    const struct scu_files *files = &send->files;
     struct proposal proposals[PDU_CONTEXTS];
     size_t count = 0;
     if (worker->association && worker->group == group &&
         !association_has_ended(worker->association))
         return true;
-    client_close(worker->association);
-    worker->association = NULL;
+    hang_up(worker);
     for (size_t i = group * PDU_CONTEXTS; i < files->combination_count && count < PDU_CONTEXTS; i++)
         proposals[count++] = (struct proposal){
             .abstract_syntax = files->combinations[i].sop_class,
             .transfer_syntaxes = { files->combinations[i].transfer_syntax },
         };
     worker->group = group;
-    return client_open(&worker->send->scu->options, proposals, count, &worker->association, err);
+    while (!scu_open(send->scu, proposals, count, &worker->association, err))
+        if (err->code != ERROR_BUSY || scu_is_interrupted() || !count_open(send, 0))
+            return false;
+    count_open(send, 1);
+    return true;
 }
 
 static bool refuse(const struct worker *worker, const struct scu_combination *combination,
@@ -146,7 +171,7 @@ static void note(struct send *send, const struct scu_file *file, bool ok, uint16
     } else {
         send->failed++;
         progress_end(&send->scu->progress);
-        fprintf(stderr, "%s: %s%s\n", file->path, err->message, scu_advice(err));
+        fprintf(stderr, "%s: %s\n", file->path, err->message);
     }
     progress_show(&send->scu->progress, "sending", "bytes", send->done_bytes, send->files.bytes);
 }
@@ -171,7 +196,7 @@ static void *work(void *context)
         }
     }
     pthread_mutex_unlock(&send->lock);
-    client_close(worker->association);
+    hang_up(worker);
     return NULL;
 }
 

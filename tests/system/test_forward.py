@@ -194,6 +194,47 @@ def test_a_full_destination_is_asked_again_until_it_has_room(start_server):
     assert metric(server, "failed_total") == 0
 
 
+def test_what_a_destination_never_has_room_for_does_not_hold_up_the_rest(start_server):
+    server = forwarding(start_server, {"to": "A"}, forwardRetrySeconds=0.02)
+    images = [make() for _ in range(3)]
+    full = {images[0].SOPInstanceUID}
+    with Receiver(server.port_a, status=lambda number, command: 0xA700 if command[0x1000] in full else 0) as a:
+        store_all(server, images)
+        # once more when there was room for others: it may not have been its own fault
+        until(lambda: metric(server, "sent_total") == 2 and len(a.stored) == 11, "the others")
+        order = [ds.SOPInstanceUID for ds in images]
+        assert uids(a) == [order[0]] * 8 + order[1:] + order[:1]
+        assert metric(server, "failed_total") == 1 and metric(server, "parked") == 1
+        full.clear()
+        server.process.send_signal(signal.SIGHUP)
+        until(lambda: metric(server, "parked") == 0, "room")
+        assert uids(a)[-1] == order[0]
+
+
+def test_a_destination_that_rejects_the_association_misses_nothing(start_server):
+    server = forwarding(start_server, {"to": "A"})
+    images = [make() for _ in range(2)]
+    with Receiver(server.port_a, reject=lambda number: [(2, 3, 1), (2, 3, 2), (1, 1, 3), None][min(number, 3)]) as a:
+        store_all(server, images)
+        until(lambda: metric(server, "sent_total") == 2, "room")
+        assert uids(a) == [ds.SOPInstanceUID for ds in images]
+    assert metric(server, "failed_total") == 0 and metric(server, "parked") == 0
+
+
+def test_of_many_that_are_refused_in_a_row_only_the_first_is_waited_for(start_server):
+    server = forwarding(start_server, {"to": "A"})
+    images = [make() for _ in range(5)]
+    order = [ds.SOPInstanceUID for ds in images]
+    refused = set(order[:4])
+    with Receiver(server.port_a, status=lambda number, command: 0xC001 if command[0x1000] in refused else 0) as a:
+        store_all(server, images)
+        # all of them once more when another one was taken
+        until(lambda: metric(server, "sent_total") == 1 and len(a.stored) == 11, "the last one")
+        assert uids(a) == [order[0]] * 3 + order[1:] + order[:4]
+        assert metric(server, "failed_total") == 4
+        until(lambda: metric(server, "parked") == 4, "the refusals")
+
+
 def test_an_instance_at_which_the_peer_hangs_up_is_left_out(start_server):
     server = forwarding(start_server, {"to": "A"})
     with Receiver(server.port_a, abort_at=0) as a:

@@ -87,7 +87,9 @@ def test_echo_tells_why_there_is_no_answer(server):
     refused = run("echo", "127.0.0.1", port, status=1).stderr
     assert f"127.0.0.1 port {port}" in refused and "refused" in refused
     rejected = run("echo", "--called", "SOMEBODY", "127.0.0.1", server.dimse_port, status=1).stderr
-    assert "rejected 1/1/7: called AE title not recognized (--called TITLE" in rejected
+    assert "rejected 1/1/7 for good: called AE title not recognized, says its service user" in rejected
+    assert "own AE title is not SOMEBODY: give it with --called TITLE" in rejected
+    assert "own AE title is not ANY-SCP" in run("echo", "127.0.0.1", server.dimse_port, status=1).stderr
     assert 'result=1/1/7 why="the called AE title is not ours"' in server.log()
 
 
@@ -147,6 +149,28 @@ def test_send_goes_on_over_a_lost_association_and_gives_up_a_peer_that_is_gone(f
     done = run("send", "127.0.0.1", free_port(), folder, status=1)
     assert "0 of 4 files stored" in done.stdout and "3 not tried" in done.stdout
     assert "Connection refused" in done.stderr
+
+
+def test_send_ends_at_a_peer_that_rejects_it_for_good_and_says_why(files):
+    folder, _ = files
+    port = free_port()
+    with Receiver(port, reject=lambda number: (1, 1, 3)) as receiver:
+        done = run("send", "127.0.0.1", port, folder, status=1)
+        assert len(receiver.requests) == 1
+    assert "0 of 4 files stored" in done.stdout and "3 not tried" in done.stdout
+    assert "rejected 1/1/3 for good: calling AE title not recognized, says its service user" in done.stderr
+    assert "does not know HOUNSFIELD" in done.stderr and "--aet TITLE" in done.stderr
+
+
+@pytest.mark.parametrize("jobs", [1, 3])
+def test_send_asks_again_when_it_is_rejected_for_now(files, jobs):
+    folder, _ = files
+    port = free_port()
+    with Receiver(port, reject=lambda number: (2, 3, 2) if number < 2 else None) as receiver:
+        done = run("send", "--jobs", jobs, "127.0.0.1", port, folder)
+        assert len(receiver.stored) == 4 and len(receiver.requests) > 2
+    assert "4 of 4 files stored" in done.stdout and "rejected 2/3/2 for now: local limit exceeded" in done.stderr
+    assert "says its service provider (presentation); trying again" in done.stderr
 
 
 def test_send_takes_more_associations_for_more_than_128_contexts(server, tmp_path):

@@ -459,7 +459,7 @@ class Receiver:
         self.length = length
         self.status = status or (lambda number, command_set: 0)
         self.delay, self.collide, self.abort_at = delay, collide, abort_at
-        self.reject, self.wrong_id = reject, wrong_id
+        self.reject, self.wrong_id = reject, wrong_id  # reject may be a function of how many called before
         self.requests = []  # bodies of A-ASSOCIATE-RQ
         self.stored = []
         self.longest = 0
@@ -497,8 +497,10 @@ class Receiver:
     def _serve(self, wire):
         try:
             kind, body = wire.read()
-            if self.reject:
-                wire.send(pdu(RJ, b"\0\1\1\7"))
+            rejection = self.reject(len(self.requests)) if callable(self.reject) else self.reject and (1, 1, 7)
+            if rejection:  # result, source and reason
+                self.requests.append(body)
+                wire.send(pdu(RJ, bytes([0, *rejection])))
                 wire.is_closed()
                 return
             answer, contexts = self._negotiate(body)
