@@ -68,6 +68,17 @@ static const struct {
                                  "Events of work items that subscribers were told" },
     [METRIC_AVAILABILITY_SENT] = { "hounsfield_availability_sent_total", "counter",
                                    "Instance availability notifications that were taken" },
+    [METRIC_WORKITEM_EVENTS_FAILED] = { "hounsfield_workitem_events_failed_total", "counter",
+                                        "Events of work items that a subscriber refused or hung up "
+                                        "on" },
+    [METRIC_PERFORMED_EVENTS_FAILED] = { "hounsfield_performed_events_failed_total", "counter",
+                                         "Events of performed steps that a peer refused or hung up "
+                                         "on" },
+    [METRIC_AVAILABILITY_FAILED] = { "hounsfield_availability_failed_total", "counter",
+                                     "Instance availability notifications that were refused for "
+                                     "good" },
+    [METRIC_AVAILABILITY_PARKED] = { "hounsfield_availability_parked", "gauge",
+                                     "Studies of them that are told at the next start or reload" },
     [METRIC_FORWARD_LAG] = { "hounsfield_forward_lag", "gauge",
                              "Feed entries not yet forwarded, of all destinations" },
     [METRIC_HTTP_REQUESTS] = { "hounsfield_http_requests_total", "counter", "HTTP requests" },

@@ -33,8 +33,12 @@ enum metric {
     METRIC_FORWARD_FAILED, /* that a peer refused for good */
     METRIC_FORWARD_PARKED, /* gauge: of those, the ones that were not sent since */
     METRIC_WORKITEM_EVENTS,
+    METRIC_WORKITEM_EVENTS_FAILED, /* that a subscriber refused, or could not be told */
+    METRIC_PERFORMED_EVENTS_FAILED,
     METRIC_AVAILABILITY_SENT,
-    METRIC_FORWARD_LAG, /* gauge: feed entries not yet looked at, of all destinations */
+    METRIC_AVAILABILITY_FAILED, /* that a peer refused for good */
+    METRIC_AVAILABILITY_PARKED, /* gauge: studies of them that were not told since */
+    METRIC_FORWARD_LAG,         /* gauge: feed entries not yet looked at, of all destinations */
     METRIC_HTTP_REQUESTS,
     METRIC_HTTP_ERRORS, /* answered 5xx */
     METRIC_PICTURE_CACHE_HITS,

@@ -201,6 +201,17 @@ bool feed_position_save(struct storage *storage, const char *follower, uint64_t 
     return ok;
 }
 
+bool feed_position_forget(struct storage *storage, const char *follower, struct error *err)
+{
+    struct transaction *transaction = NULL;
+    if (!transaction_open(storage, &transaction, err))
+        return false;
+    transaction_delete(transaction, TABLE_POSITION, slice_text(follower));
+    bool ok = transaction_commit(transaction, err);
+    transaction_close(transaction);
+    return ok;
+}
+
 void feed_save_sequence(struct transaction *transaction, uint64_t sequence)
 {
     uint8_t value[SEQUENCE_SIZE];

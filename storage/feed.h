@@ -37,3 +37,5 @@ bool feed_position_load(struct storage *storage, const char *follower, uint64_t 
                         struct error *err);
 bool feed_position_save(struct storage *storage, const char *follower, uint64_t position,
                         struct error *err);
+/* There is none any more: it is 0 again. */
+bool feed_position_forget(struct storage *storage, const char *follower, struct error *err);

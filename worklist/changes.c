@@ -109,3 +109,8 @@ bool object_changes_save(struct worklist *worklist, const char *follower, uint64
 {
     return feed_position_save(worklist->storage, follower, position, err);
 }
+
+bool object_changes_forget(struct worklist *worklist, const char *follower, struct error *err)
+{
+    return feed_position_forget(worklist->storage, follower, err);
+}

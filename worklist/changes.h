@@ -39,3 +39,4 @@ bool object_changes_position(struct worklist *worklist, const char *follower, ui
                              struct error *err);
 bool object_changes_save(struct worklist *worklist, const char *follower, uint64_t position,
                          struct error *err);
+bool object_changes_forget(struct worklist *worklist, const char *follower, struct error *err);

@@ -42,6 +42,13 @@ bool events_begin(struct worklist *worklist, const char *subscriber, struct erro
     return object_changes_save(worklist, name, object_changes_latest(worklist), err);
 }
 
+bool events_end(struct worklist *worklist, const char *subscriber, struct error *err)
+{
+    char name[FOLLOWER_NAME];
+    name_of(subscriber, name);
+    return object_changes_forget(worklist, name, err);
+}
+
 bool event_follower_open(struct worklist *worklist, const char *subscriber,
                          struct event_follower **out, struct error *err)
 {
@@ -160,6 +167,13 @@ bool event_follower_take(struct event_follower *follower, struct error *err)
 {
     follower->position = follower->seen;
     metric_add(METRIC_WORKITEM_EVENTS, 1);
+    return save(follower, err);
+}
+
+bool event_follower_pass(struct event_follower *follower, struct error *err)
+{
+    follower->position = follower->seen;
+    metric_add(METRIC_WORKITEM_EVENTS_FAILED, 1);
     return save(follower, err);
 }
 

@@ -19,6 +19,8 @@ void workitem_heard_release(struct workitem_heard *heard);
 
 /* The subscriber follows from here on. */
 bool events_begin(struct worklist *worklist, const char *subscriber, struct error *err);
+/* It follows no more. */
+bool events_end(struct worklist *worklist, const char *subscriber, struct error *err);
 
 struct event_follower;
 bool event_follower_open(struct worklist *worklist, const char *subscriber,
@@ -29,6 +31,9 @@ bool event_follower_next(struct event_follower *follower, struct workitem_heard 
                          struct error *err);
 /* It was delivered: will not be heard again. Saves the position. */
 bool event_follower_take(struct event_follower *follower, struct error *err);
+/* It is not to be delivered any more, nor heard again: what cannot be told must not hold up what
+ * comes behind it. */
+bool event_follower_pass(struct event_follower *follower, struct error *err);
 /* Waits until there may be another event, or until the time is over, or a wake for a stop. */
 void event_follower_wait(struct event_follower *follower, int64_t timeout_ms);
 

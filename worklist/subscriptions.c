@@ -284,17 +284,31 @@ bool subscriber_forget(struct worklist *worklist, const char *subscriber, struct
     /* One that was just told of may be about to subscribe. */
     if (ok && !exists && found && clock_unix_ms() - object.changed_ms > FORGOTTEN_AFTER_MS)
         ok = turn_delete(turn, OBJECT_SUBSCRIPTION, subscriber, &found, err) &&
-             turn_commit(turn, err);
+             turn_commit(turn, err) && events_end(worklist, subscriber, err);
     turn_close(turn);
     object_release(&object);
     return ok;
+}
+
+/* Anybody may name itself as it likes. */
+static bool check_room(struct turn *turn, const char *subscriber, struct error *err)
+{
+    const struct object_range range = { .kind = OBJECT_SUBSCRIPTION,
+                                        .shelf = OBJECT_DONE,
+                                        .index = BY_DOOR,
+                                        .value = slice_of(subscriber, 1) };
+    size_t limit = worklist_options(turn_worklist(turn))->subscriber_limit;
+    size_t count = 0;
+    return object_walk_count(turn_worklist(turn), &range, limit, &count, err) &&
+           (count < limit || error_set(err, ERROR_LIMIT, "there are too many subscribers"));
 }
 
 static bool note_subscriber(struct turn *turn, const char *subscriber, struct error *err)
 {
     struct object object = object_init();
     bool found = false;
-    bool ok = turn_get(turn, OBJECT_SUBSCRIPTION, subscriber, &object, &found, err);
+    bool ok = turn_get(turn, OBJECT_SUBSCRIPTION, subscriber, &object, &found, err) &&
+              (found || check_room(turn, subscriber, err));
     if (ok && !found) {
         object_clear(&object);
         object.kind = OBJECT_SUBSCRIPTION;
@@ -368,6 +382,21 @@ static bool tell_states(struct turn *turn, const char *subscriber, const struct 
     }
     object_walk_close(walk);
     object_release(&item);
+    return ok;
+}
+
+/* What is kept of it from here on is taken away when it does not subscribe after all
+ * (subscriber_forget). */
+static bool make_known(struct worklist *worklist, const char *subscriber, struct error *err)
+{
+    struct turn *turn = NULL;
+    struct object object = object_init();
+    bool found = false;
+    bool ok = object_get(worklist, OBJECT_SUBSCRIPTION, subscriber, &object, &found, err) &&
+              (found || (turn_open(worklist, &turn, err) &&
+                         note_subscriber(turn, subscriber, err) && turn_commit(turn, err)));
+    turn_close(turn);
+    object_release(&object);
     return ok;
 }
 
@@ -493,12 +522,12 @@ bool subscription_add(struct worklist *worklist, const char *subscriber, const c
         ok = has_general_room(worklist, subscriber, uid, &room, err);
     if (ok && !room)
         ok = error_set(err, ERROR_LIMIT, "there are too many subscriptions");
-    ok = ok && begin_to_follow(worklist, subscriber, err) && turn_open(worklist, &turn, err) &&
+    ok = ok && make_known(worklist, subscriber, err) &&
+         begin_to_follow(worklist, subscriber, err) && turn_open(worklist, &turn, err) &&
          (general || turn_get(turn, OBJECT_WORKITEM, uid, &item, &found, err));
-    if (ok && (!found || item.state == WORKITEM_GONE)) {
-        outcome->code = general ? WORKITEM_OK : WORKITEM_UNKNOWN;
-        if (!general)
-            goto out;
+    if (ok && !general && (!found || item.state == WORKITEM_GONE)) {
+        outcome->code = WORKITEM_UNKNOWN;
+        goto out;
     }
     ok = ok && compose(subscriber, uid, granted, is_filtered ? filter : NULL, &object, err) &&
          take_over(turn, general, &object, &repeated, err) &&

@@ -9,7 +9,7 @@
 #include "worklist/core.h"
 #include "worklist/step_parts.h"
 
-enum { PURGE_MAX = 1000 };
+enum { PURGE_MAX = 1000, SUBSCRIBER_LIMIT = 10000 };
 #define KEEP_DONE_MS (INT64_C(90) * 24 * 3600 * 1000)
 
 bool worklist_open(struct storage *storage, const struct worklist_options *options,
@@ -24,6 +24,8 @@ bool worklist_open(struct storage *storage, const struct worklist_options *optio
         worklist->options = *options;
     if (worklist->options.keep_done_ms <= 0)
         worklist->options.keep_done_ms = KEEP_DONE_MS;
+    if (!worklist->options.subscriber_limit)
+        worklist->options.subscriber_limit = SUBSCRIBER_LIMIT;
     *out = worklist;
     return true;
 }

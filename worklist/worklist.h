@@ -19,6 +19,9 @@ struct worklist_options {
     int64_t keep_done_ms;
     /* Subscribers to work items get no deletion locks. */
     bool refuse_deletion_locks;
+    /* AE titles at each door that are kept as subscribers or as somebody's, 0: 10,000. Those that
+     * have not subscribed are forgotten after an hour. */
+    size_t subscriber_limit;
 };
 
 /* The storage stays the caller's (the one that the archive is opened with) and must outlive the

@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "tests/worklist/fixture.h"
+#include "worklist/changes.h"
 #include "worklist/events.h"
 #include "worklist/search.h"
 #include "worklist/subscriptions.h"
@@ -502,5 +503,32 @@ TEST(subscribers_of_a_door_are_gone_through_one_by_one)
     CHECK_OK(subscriber_next(fixture.worklist, SUBSCRIBER_WEB, "w\\B", next, &found, &err), err);
     CHECK(found);
     CHECK_TEXT(next, "w\\C"); /* behind one that is gone */
+    fixture_close(&fixture);
+}
+
+TEST(HOS_31_who_may_subscribe_is_limited_and_who_is_refused_leaves_nothing)
+{
+    const struct worklist_options options = { .subscriber_limit = 2 };
+    struct fixture fixture;
+    struct workitem_outcome outcome;
+    struct error err;
+    bool is_theirs = false;
+    uint64_t position = 1;
+    fixture_open(&fixture, true);
+    worklist_close(fixture.worklist);
+    CHECK_OK(worklist_open(fixture.storage, &options, &fixture.worklist, &err), err);
+    CHECK_OK(subscriber_claim(fixture.worklist, "w\\A", "alice", true, &is_theirs, &err), err);
+    CHECK_OK(subscriber_claim(fixture.worklist, "w\\B", "alice", true, &is_theirs, &err), err);
+    CHECK(!subscriber_claim(fixture.worklist, "w\\C", "alice", true, &is_theirs, &err));
+    CHECK_INT(err.code, ERROR_LIMIT);
+    CHECK(!subscription_add(fixture.worklist, "w\\C", UID_UPS_GLOBAL, false, NULL, &outcome, &err));
+    CHECK_INT(err.code, ERROR_LIMIT);
+    CHECK_OK(object_changes_position(fixture.worklist, "ups.w\\C", &position, &err), err);
+    CHECK_INT(position, 0);
+    /* Those that are known, and those at the other door. */
+    CHECK_OK(subscriber_claim(fixture.worklist, "w\\A", "alice", true, &is_theirs, &err), err);
+    CHECK(is_theirs);
+    CHECK_INT(subscribe(&fixture, "w\\B", UID_UPS_GLOBAL, false, NULL), 0);
+    CHECK_INT(subscribe(&fixture, "d\\C", UID_UPS_GLOBAL, false, NULL), 0);
     fixture_close(&fixture);
 }
