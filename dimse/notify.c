@@ -12,7 +12,7 @@
 #include "dimse/notify_parts.h"
 #include "dimse/peers.h"
 
-enum { MAX_PAUSE_MS = 5 * 60 * 1000, CONTEXT_ID = 1 };
+enum { CONTEXT_ID = 1 };
 
 static void nap(void)
 {
@@ -67,54 +67,37 @@ static bool call(struct notifier *notifier, struct error *err)
     return ok;
 }
 
-bool notifier_send(struct notifier *notifier, const struct command *command, notify_encode *encode,
-                   void *context, uint16_t *status, struct error *err)
+bool notifier_send(struct notifier *notifier, const struct command *command, bool *reached,
+                   uint16_t *status, struct error *err)
 {
     struct command request = *command;
     struct buffer bytes = buffer_up_to(COMMAND_LIMIT);
-    struct buffer data = buffer_up_to(16 << 20);
     struct message answer;
-    bool ok = false;
-    if (!call(notifier, err))
-        goto out;
-    const struct presentation_context *agreed = association_context(notifier->association,
-                                                                    CONTEXT_ID);
-    if (!agreed) {
-        error_set(err, ERROR_UNSUPPORTED, "the peer does not take these notifications");
-        goto out;
-    }
+    *reached = call(notifier, err);
+    if (!*reached)
+        return false;
     request.message_id = ++notifier->message_id;
-    request.has_data_set = encode != NULL;
     command_encode_normalized(&request, &bytes);
-    ok = !encode || (encode(context, agreed->syntax->explicit_vr, &data, err) &&
-                     buffer_check(&data, "notification", err));
-    struct slice content = buffer_slice(&data);
-    ok = ok &&
-         message_send(notifier->association, agreed->id, buffer_slice(&bytes),
-                      encode ? &content : NULL, err) &&
-         client_answer(notifier->association, request.field, request.message_id, &answer, err) &&
-         message_drain(&answer, err);
+    /* The only context, which was accepted. */
+    bool ok = message_send(notifier->association, CONTEXT_ID, buffer_slice(&bytes), NULL, err) &&
+              client_answer(notifier->association, request.field, request.message_id, &answer,
+                            err) &&
+              message_drain(&answer, err);
     if (ok)
         *status = answer.command.status;
-out:
-    if (!ok)
+    else
         notifier_hang_up(notifier);
     buffer_release(&bytes);
-    buffer_release(&data);
     return ok;
 }
 
 void notifier_back_off(struct notifier *notifier, const struct error *why)
 {
     const struct configuration *configuration = configuration_current(notifier->notify->place);
-    int64_t pause_ms = configuration->options.forward_retry_ms;
+    int64_t pause_ms = client_pause_ms(&configuration->options, notifier->failures);
     configuration_release(configuration);
     if (notifier_is_over(notifier))
         return;
-    for (unsigned i = 0; i < notifier->failures && pause_ms < MAX_PAUSE_MS; i++)
-        pause_ms *= 2;
-    if (pause_ms > MAX_PAUSE_MS)
-        pause_ms = MAX_PAUSE_MS;
     notifier->failures++;
     log_warn("dimse: not notified of performed steps called_ae=\"%s\" attempts=%u why=\"%s\"",
              notifier->title, notifier->failures, why->message);
@@ -152,9 +135,10 @@ static bool begin(struct notifier *notifier, struct error *err)
     bool ok = follower_position(archive, notifier->follower, &notifier->position, err) &&
               follower_get(archive, notifier->follower, "begun", &begun, &found, err);
     buffer_release(&begun);
+    notifier->saved = notifier->position;
     if (!ok || found)
         return ok;
-    notifier->position = object_changes_latest(notifier->notify->worklist);
+    notifier->position = notifier->saved = object_changes_latest(notifier->notify->worklist);
     return follower_save(archive, notifier->follower, notifier->position, err) &&
            follower_put(archive, notifier->follower, "begun", slice_text("1"), err);
 }

@@ -20,8 +20,10 @@ struct notifier {
     pthread_t thread;
     struct association *association;
     uint16_t message_id;
-    uint64_t position; /* saved */
+    uint64_t position;
+    uint64_t saved;    /* position */
     unsigned failures; /* in a row */
+    unsigned attempts; /* with the notification at hand */
     atomic_bool ended;
 };
 
@@ -43,12 +45,11 @@ static inline bool notifier_is_over(const struct notifier *notifier)
 
 /* Is the peer still to be told of this? */
 bool notifier_is_wanted(const struct notifier *notifier);
-/* One request over the association, which is opened when there is none, and its answer's status.
- * `data` NULL: without a data set. `encode` writes it in the encoding of the context. */
+/* One request without a data set over the association, which is opened when there is none, and its
+ * answer's status. *reached: what failed did so over an association that stood. */
 struct command;
-typedef bool notify_encode(void *context, bool explicit_vr, struct buffer *out, struct error *err);
-bool notifier_send(struct notifier *notifier, const struct command *command, notify_encode *encode,
-                   void *context, uint16_t *status, struct error *err);
+bool notifier_send(struct notifier *notifier, const struct command *command, bool *reached,
+                   uint16_t *status, struct error *err);
 void notifier_hang_up(struct notifier *notifier);
 /* After a failure: a pause that grows, and a line in the log. */
 void notifier_back_off(struct notifier *notifier, const struct error *why);

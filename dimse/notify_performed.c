@@ -3,10 +3,12 @@
 #include <stdio.h>
 
 #include "base/log.h"
+#include "base/metrics.h"
 #include "dimse/notify_parts.h"
 #include "dimse/status.h"
 #include "worklist/performed.h"
 
+enum { ATTEMPTS = 5 /* with one at which the peer hangs up */ };
 enum { EVENT_IN_PROGRESS = 1, EVENT_COMPLETED, EVENT_DISCONTINUED, EVENT_UPDATED, EVENT_DELETED };
 
 static uint16_t event_of(const struct object_change *change)
@@ -25,36 +27,56 @@ static bool tell(struct notifier *notifier, const struct object_change *change, 
     struct command command = { .field = N_EVENT_REPORT_RQ,
                                .sop_class = UID_MPPS_NOTIFICATION,
                                .type_id = event_of(change) };
-    uint16_t status;
+    uint16_t status = STATUS_SUCCESS;
+    bool reached;
     snprintf(command.sop_instance, sizeof(command.sop_instance), "%.64s", change->key);
-    if (!notifier_send(notifier, &command, NULL, NULL, &status, err))
+    bool ok = notifier_send(notifier, &command, &reached, &status, err);
+    /* One at which the peer always hangs up does not hold up what comes behind it. */
+    if (!ok && (!reached || notifier_is_over(notifier) || ++notifier->attempts < ATTEMPTS))
         return false;
-    if (status != STATUS_SUCCESS && !status_is_warning(status))
+    notifier->attempts = 0;
+    if (ok && (status == STATUS_SUCCESS || status_is_warning(status)))
+        return true;
+    metric_add(METRIC_PERFORMED_EVENTS_FAILED, 1);
+    if (ok)
         log_warn("dimse: event refused called_ae=\"%s\" type=%u instance=%s status=%04X",
                  notifier->title, command.type_id, command.sop_instance, status);
+    else
+        log_warn("dimse: event left out called_ae=\"%s\" type=%u instance=%s why=\"%s\"",
+                 notifier->title, command.type_id, command.sop_instance, err->message);
     return true;
 }
 
-/* All that there is to tell. */
+static void save(struct notifier *notifier)
+{
+    struct error err;
+    if (notifier->position == notifier->saved)
+        return;
+    if (follower_save(notifier->notify->archive, notifier->follower, notifier->position, &err))
+        notifier->saved = notifier->position;
+    else
+        log_error("dimse: the position of notifications is not saved why=\"%s\"", err.message);
+}
+
+/* All that there is to tell. What is told after the position was saved is told again after a crash.
+ */
 static bool tell_all(struct notifier *notifier, struct error *err)
 {
     struct object_changes *changes = NULL;
     struct object_change change;
     bool found = true;
-    uint64_t saved = notifier->position;
     bool ok = object_changes_open(notifier->notify->worklist, notifier->position, &changes, err);
     while (ok && !notifier_is_over(notifier) &&
            (ok = object_changes_next(changes, &change, &found, err)) && found) {
-        if (change.kind == OBJECT_PERFORMED && change.action != OBJECT_TOLD)
-            ok = tell(notifier, &change, err);
+        bool is_told = change.kind == OBJECT_PERFORMED && change.action != OBJECT_TOLD;
+        ok = !is_told || tell(notifier, &change, err);
         if (ok)
             notifier->position = change.sequence;
+        if (ok && is_told)
+            save(notifier);
     }
     object_changes_close(changes);
-    struct error why = { .code = ERROR_NONE };
-    if (notifier->position != saved &&
-        !follower_save(notifier->notify->archive, notifier->follower, notifier->position, &why))
-        log_error("dimse: the position of notifications is not saved why=\"%s\"", why.message);
+    save(notifier);
     return ok;
 }
 

@@ -22,7 +22,7 @@ enum {
     SUBSCRIBERS_MAX = 256,
     LOOK_MS = 500, /* between two looks for new subscribers, and for events when nothing wakes us */
     IDLE_LOOKS = 10, /* after so many without an event the association ends */
-    MAX_PAUSE_MS = 5 * 60 * 1000,
+    ATTEMPTS = 5,    /* with an event over which the subscriber hangs up, or that cannot be read */
     CONTEXT_ID = 1,
 };
 
@@ -36,6 +36,7 @@ struct receiver {
     uint16_t message_id;
     unsigned idle; /* looks in a row that found nothing */
     unsigned pauses;
+    unsigned attempts; /* with the event at hand */
     atomic_bool ended;
 };
 
@@ -107,7 +108,7 @@ static bool encode_information(const struct workitem_heard *heard, bool explicit
 }
 
 static bool send_event(struct receiver *receiver, const struct workitem_heard *heard,
-                       struct error *err)
+                       uint16_t *status, struct error *err)
 {
     const struct presentation_context *context = association_context(receiver->association,
                                                                      CONTEXT_ID);
@@ -133,9 +134,8 @@ static bool send_event(struct receiver *receiver, const struct workitem_heard *h
          client_answer(receiver->association, N_EVENT_REPORT_RQ, command.message_id, &answer,
                        err) &&
          message_drain(&answer, err);
-    if (ok && answer.command.status != STATUS_SUCCESS && !status_is_warning(answer.command.status))
-        log_warn("dimse: event refused subscriber=\"%s\" type=%u instance=%s status=%04X",
-                 title_of(receiver), heard->type, heard->uid, answer.command.status);
+    if (ok)
+        *status = answer.command.status;
 out:
     buffer_release(&bytes);
     buffer_release(&data);
@@ -163,27 +163,53 @@ static void pause_for(struct receiver *receiver, int64_t ms)
         nap();
 }
 
-static void back_off(struct receiver *receiver, int64_t first_ms)
+/* A refusal is an answer: the subscriber has heard of it. */
+static bool conclude(struct receiver *receiver, const struct workitem_heard *heard, uint16_t status,
+                     struct error *err)
 {
-    int64_t pause_ms = first_ms;
-    for (unsigned i = 0; i < receiver->pauses && pause_ms < MAX_PAUSE_MS; i++)
-        pause_ms *= 2;
-    receiver->pauses++;
-    pause_for(receiver, pause_ms < MAX_PAUSE_MS ? pause_ms : MAX_PAUSE_MS);
+    if (status == STATUS_SUCCESS || status_is_warning(status))
+        return event_follower_take(receiver->follower, err);
+    log_warn("dimse: event refused subscriber=\"%s\" type=%u instance=%s status=%04X",
+             title_of(receiver), heard->type, heard->uid, status);
+    return event_follower_pass(receiver->follower, err);
 }
 
-/* Tells one event, if there is one. False: it could not be told. */
-static bool tell_one(struct receiver *receiver, struct workitem_heard *heard, bool *found,
-                     int64_t *retry_ms, struct error *err)
+/* Tells one event, if there is one. False: it could not be told; *about_it when that is not because
+ * the subscriber cannot be reached. */
+static bool tell_one(struct receiver *receiver, const struct dimse_options *options,
+                     struct workitem_heard *heard, bool *found, bool *about_it, struct error *err)
 {
-    const struct configuration *configuration = configuration_current(receiver->delivery->place);
-    const struct dimse_options *options = &configuration->options;
-    *retry_ms = options->forward_retry_ms;
-    bool ok = event_follower_next(receiver->follower, heard, found, err) &&
-              (!*found || (call(receiver, options, err) && send_event(receiver, heard, err) &&
-                           event_follower_take(receiver->follower, err)));
-    configuration_release(configuration);
-    return ok;
+    uint16_t status;
+    if (!event_follower_next(receiver->follower, heard, found, err)) {
+        *about_it = err->code == ERROR_CORRUPT;
+        return false;
+    }
+    if (!*found)
+        return true;
+    if (!call(receiver, options, err))
+        return false;
+    *about_it = true;
+    return send_event(receiver, heard, &status, err) && conclude(receiver, heard, status, err);
+}
+
+/* The same event comes again, a few times. False: all is to end. */
+static bool put_off(struct receiver *receiver, const struct dimse_options *options, bool about_it,
+                    const struct error *why)
+{
+    struct error err;
+    hang_up(receiver);
+    if (is_over(receiver) || atomic_load(&receiver->delivery->draining))
+        return false;
+    receiver->attempts += about_it;
+    bool for_good = receiver->attempts >= ATTEMPTS;
+    log_warn("dimse: event not delivered subscriber=\"%s\" attempts=%u left_out=%d why=\"%s\"",
+             title_of(receiver), receiver->pauses + 1, for_good, why->message);
+    if (for_good && event_follower_pass(receiver->follower, &err)) {
+        receiver->attempts = 0;
+        return true;
+    }
+    pause_for(receiver, client_pause_ms(options, receiver->pauses++));
+    return true;
 }
 
 static bool is_subscribed(struct receiver *receiver)
@@ -194,35 +220,39 @@ static bool is_subscribed(struct receiver *receiver)
            exists;
 }
 
-static void *run_receiver(void *context)
+/* False: it is done. */
+static bool run_once(struct receiver *receiver, struct workitem_heard *heard)
 {
-    struct receiver *receiver = context;
-    struct workitem_heard heard = { .bytes = buffer_up_to(0) };
-    while (!is_over(receiver)) {
-        struct error err = { .code = ERROR_NONE };
-        int64_t retry_ms = 0;
-        bool found = false;
-        if (!tell_one(receiver, &heard, &found, &retry_ms, &err)) {
-            hang_up(receiver);
-            if (is_over(receiver) || atomic_load(&receiver->delivery->draining))
-                break;
-            log_warn("dimse: event not delivered subscriber=\"%s\" attempts=%u why=\"%s\"",
-                     title_of(receiver), receiver->pauses + 1, err.message);
-            back_off(receiver, retry_ms);
-            continue;
-        }
-        if (found) {
-            receiver->pauses = 0;
-            receiver->idle = 0;
-            continue;
-        }
-        if (atomic_load(&receiver->delivery->draining) ||
-            (++receiver->idle > IDLE_LOOKS && !is_subscribed(receiver)))
-            break;
+    const struct configuration *configuration = configuration_current(receiver->delivery->place);
+    const struct dimse_options *options = &configuration->options;
+    struct error err = { .code = ERROR_NONE };
+    bool found = false;
+    bool about_it = false;
+    bool goes_on = true;
+    if (!tell_one(receiver, options, heard, &found, &about_it, &err)) {
+        goes_on = put_off(receiver, options, about_it, &err);
+    } else if (found) {
+        receiver->pauses = 0;
+        receiver->attempts = 0;
+        receiver->idle = 0;
+    } else if (atomic_load(&receiver->delivery->draining) ||
+               (++receiver->idle > IDLE_LOOKS && !is_subscribed(receiver))) {
+        goes_on = false;
+    } else {
         if (receiver->idle > IDLE_LOOKS)
             hang_up(receiver);
         event_follower_wait(receiver->follower, LOOK_MS);
     }
+    configuration_release(configuration);
+    return goes_on;
+}
+
+static void *run_receiver(void *context)
+{
+    struct receiver *receiver = context;
+    struct workitem_heard heard = { .bytes = buffer_up_to(0) };
+    while (!is_over(receiver) && run_once(receiver, &heard))
+        ;
     hang_up(receiver);
     workitem_heard_release(&heard);
     atomic_store(&receiver->ended, true);

@@ -2,10 +2,12 @@
 """What peers are told of performed steps (PS3.4 F.9)."""
 import threading
 
+import requests
 from pynetdicom import AE, evt
 
 from conftest import free_port
 from test_mpp import Modality, ending, performed
+from web import new_uid
 
 EVENTS = "1.2.840.10008.3.1.2.3.5"
 
@@ -16,6 +18,7 @@ class Listener:
     def __init__(self, port, title="RIS"):
         self.port, self.title = port, title
         self.events = []
+        self.unwanted = None  # at this instance it hangs up
         self.changed = threading.Condition()
         self.open()
 
@@ -32,6 +35,8 @@ class Listener:
         with self.changed:
             self.events.append((event.event_type, str(event.request.AffectedSOPInstanceUID)))
             self.changed.notify_all()
+        if str(event.request.AffectedSOPInstanceUID) == self.unwanted:
+            event.assoc.abort()
         return 0, None
 
     def wait(self, what, count):
@@ -48,7 +53,7 @@ class Listener:
 
 def start(start_server, port):
     return start_server({"dimse": {"peers": [{"aeTitle": "RIS", "host": "127.0.0.1", "port": port}], "notifyPerformed": ["RIS"],
-                                   "connectTimeoutSeconds": 1, "forwardRetrySeconds": 0.2}})
+                                   "connectTimeoutSeconds": 1, "forwardRetrySeconds": 0.1}})
 
 
 def test_MPP_08_what_becomes_of_performed_steps_is_told_in_order(start_server):
@@ -77,3 +82,16 @@ def test_MPP_08_who_is_away_hears_of_all_when_it_is_back_and_after_a_restart(sta
         assert modality.set(first, ending())[0x0900] == 0
     with Listener(port) as ris:
         assert ris.wait(ris.events, 2) == [(1, first), (2, first)]
+
+
+def test_MPP_08_an_event_at_which_the_peer_always_hangs_up_is_left_out(start_server):
+    port = free_port()
+    with Listener(port) as ris:
+        ris.unwanted = new_uid()
+        server = start(start_server, port)
+        with Modality(server, calling="RIS") as modality:
+            assert modality.create(performed(), ris.unwanted)[0x0900] == 0
+            other = modality.begin(performed())
+        assert ris.wait(ris.events, 6) == [(1, ris.unwanted)] * 5 + [(1, other)]
+    assert "hounsfield_performed_events_failed_total 1" in requests.get(server.url + "/metrics", timeout=10).text
+    assert f"event left out called_ae=\"RIS\" type=1 instance={ris.unwanted}" in server.log()

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: MIT
 """Unified procedure steps over DIMSE (PS3.4 annex CC): what is scheduled, claimed, performed and heard of."""
 import concurrent.futures
+import re
 import threading
 import time
 
 import pytest
+import requests
 from pydicom.tag import Tag
 from pynetdicom import AE
 
@@ -213,6 +215,23 @@ def test_UPS_07_items_are_found_by_their_keys(client, model):
     assert match.ProcedureStepLabel == "Read it" and "TransactionUID" not in match
 
 
+def test_UPS_07_keys_that_are_not_supported_are_told_and_broken_ones_refused(client):
+    uid = client.create(item())[1]
+
+    def ask(keys):
+        client.association.request(client.numbers[PULL], 0x0020, PULL, keys)
+        return [(answer[0x0900], ds) for answer, ds in client.association.answers(client.numbers[PULL])]
+
+    keys = dataset(SOPInstanceUID=uid, ProcedureStepState="")
+    assert [status for status, _ in ask(keys)] == [0xFF00, 0]
+    keys.add_new(0x00990010, "LO", "PRIVATE")
+    keys.add_new(0x00991001, "LO", "nothing has it")
+    (pending, match), (final, _) = ask(keys)
+    assert (pending, final) == (0xFF01, 0) and match.ProcedureStepState == "SCHEDULED" and 0x00991001 not in match
+    two = dataset(ScheduledWorkitemCodeSequence=[dataset(CodeValue="A"), dataset(CodeValue="B")])
+    assert [status for status, _ in ask(two)] == [0xA900]
+
+
 def test_UPS_08_the_state_is_heard_first(client, watcher):
     uid = client.scheduled()
     assert client.subscribe(uid, "WATCHER", lock="TRUE") == 0
@@ -257,6 +276,23 @@ def test_UPS_09_each_change_is_told_once_and_in_order_and_who_is_deaf_holds_nobo
             for kind, _, ds in watcher.heard if kind == PROGRESS]
     assert told == [10, 50]
     client.unsubscribe(GLOBAL, "DEAF")
+
+
+@pytest.mark.parametrize("how", [0x0110, None])
+def test_UPS_09_an_event_that_is_always_refused_holds_up_no_other(client, watcher, daemon, how):
+    uid, other = client.create(item())[1], client.create(item())[1]
+    before = failed_events(daemon)
+    watcher.unwanted[uid] = how
+    assert client.subscribe(uid, "WATCHER") == 0 and client.subscribe(other, "WATCHER") == 0
+    heard = watcher.wait_for((1, other, "SCHEDULED"))
+    assert heard[-1] == (1, other, "SCHEDULED") and heard.count((1, uid, "SCHEDULED")) == (1 if how else 5)
+    assert failed_events(daemon) == before + 1
+    client.unsubscribe(uid, "WATCHER")
+
+
+def failed_events(server):
+    text = requests.get(server.url + "/metrics", timeout=10).text
+    return float(re.search(r"^hounsfield_workitem_events_failed_total (\S+)$", text, re.M).group(1))
 
 
 def test_UPS_09_UPS_10_subscriptions_outlast_a_restart_and_the_server_tells_of_itself(start_server):

@@ -138,6 +138,7 @@ class Watcher:
 
     def __init__(self, port, title="WATCHER"):
         self.title, self.port, self.heard = title, port, []
+        self.unwanted = {}  # item: a status, or None to hang up
         self.changed = threading.Condition()
         self.ae = AE(ae_title=title)
         self.ae.add_supported_context(EVENT, scu_role=False, scp_role=True)
@@ -161,7 +162,10 @@ class Watcher:
         with self.changed:
             self.heard.append((event.event_type, str(request.AffectedSOPInstanceUID), ds))
             self.changed.notify_all()
-        return 0x0000, None
+        status = self.unwanted.get(str(request.AffectedSOPInstanceUID), 0x0000)
+        if status is None:
+            event.assoc.abort()
+        return status or 0x0000, None
 
     def wait(self, count, seconds=20):
         with self.changed:
