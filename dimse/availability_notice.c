@@ -7,6 +7,7 @@
 #include "archive/retrieve.h"
 #include "base/memory.h"
 #include "dicom/encode.h"
+#include "worklist/performed.h"
 
 enum { REFERENCES_MAX = 500000, STEPS_MAX = 64 };
 
@@ -61,22 +62,60 @@ static bool add(struct notice *notice, const struct identity *identity, bool is_
     return true;
 }
 
-/* The performed step that an instance names (PS3.3 C.7.3.1), once each. */
-static void add_step(struct notice *notice, const struct dataset *header)
+/* Once each. */
+static void add_step(struct notice *notice, const char *sop_class, const char *instance)
+{
+    for (size_t i = 0; i < notice->step_count; i++)
+        if (strcmp(notice->steps[i][1], instance) == 0)
+            return;
+    if (notice->step_count == STEPS_MAX)
+        return;
+    uid_copy(slice_text(sop_class), notice->steps[notice->step_count][0]);
+    uid_copy(slice_text(instance), notice->steps[notice->step_count++][1]);
+}
+
+/* The performed step that an instance names (PS3.3 C.7.3.1). */
+static void add_step_of(struct notice *notice, const struct dataset *header)
 {
     struct dataset *item = dataset_item(header, TAG_REFERENCED_PERFORMED_PROCEDURE_STEP_SEQUENCE,
                                         0);
     char sop_class[UID_SIZE] = "";
     char instance[UID_SIZE] = "";
-    bool is_there = item && dataset_uid(item, TAG_REFERENCED_SOP_CLASS_UID, sop_class) &&
-                    dataset_uid(item, TAG_REFERENCED_SOP_INSTANCE_UID, instance);
+    if (item && dataset_uid(item, TAG_REFERENCED_SOP_CLASS_UID, sop_class) &&
+        dataset_uid(item, TAG_REFERENCED_SOP_INSTANCE_UID, instance))
+        add_step(notice, sop_class, instance);
     dataset_close(item);
-    for (size_t i = 0; is_there && i < notice->step_count; i++)
-        is_there = strcmp(notice->steps[i][1], instance) != 0;
-    if (!is_there || notice->step_count == STEPS_MAX)
-        return;
-    memcpy(notice->steps[notice->step_count][0], sop_class, UID_SIZE);
-    memcpy(notice->steps[notice->step_count++][1], instance, UID_SIZE);
+}
+
+static bool has_ended(const struct object *performed)
+{
+    return performed->state == PERFORMED_COMPLETED || performed->state == PERFORMED_DISCONTINUED;
+}
+
+/* Those of which the modality said that they are of this study. */
+static bool add_performed(struct notice *notice, struct worklist *worklist, const char *study,
+                          struct error *err)
+{
+    static const enum object_shelf shelves[] = { OBJECT_LIVE, OBJECT_DONE };
+    struct object performed = object_init();
+    bool ok = true;
+    for (size_t i = 0; ok && i < sizeof(shelves) / sizeof(shelves[0]); i++) {
+        const struct object_range range = { .kind = OBJECT_PERFORMED,
+                                            .shelf = shelves[i],
+                                            .index = PERFORMED_BY_STUDY,
+                                            .value = slice_text(study) };
+        struct object_walk *walk = NULL;
+        bool found = true;
+        char uid[UID_SIZE];
+        ok = object_walk_open(worklist, &range, &walk, err);
+        while (ok && notice->step_count < STEPS_MAX &&
+               (ok = object_walk_next(walk, &performed, &found, err)) && found)
+            if (has_ended(&performed) && uid_copy(slice_text(performed.key), uid))
+                add_step(notice, UID_MPPS, uid);
+        object_walk_close(walk);
+    }
+    object_release(&performed);
+    return ok;
 }
 
 static bool add_present(struct notice *notice, struct archive *archive, const char *study,
@@ -93,7 +132,7 @@ static bool add_present(struct notice *notice, struct archive *archive, const ch
         ok = add(notice, identity, true, err);
         /* Instances of a series come of one step (PS3.3 C.7.3.1): the first tells. */
         if (ok && strcmp(series, identity->series) != 0 && instance_header(instance, &header, NULL))
-            add_step(notice, header);
+            add_step_of(notice, header);
         memcpy(series, identity->series, UID_SIZE);
     }
     retrieve_close(retrieve);
@@ -165,13 +204,14 @@ static void encode_series(const struct notice *notice, const char *retrieve_ae,
     encode_sequence_end(encoder);
 }
 
-bool availability_notice(struct archive *archive, const char *study,
+bool availability_notice(struct archive *archive, struct worklist *worklist, const char *study,
                          const struct deletions *deletions, const char *retrieve_ae,
                          bool explicit_vr, struct buffer *out, size_t *count, struct error *err)
 {
     struct notice *notice = mem_alloc(sizeof(*notice));
     struct encoder encoder = { out, explicit_vr };
     bool ok = add_present(notice, archive, study, err) &&
+              (!worklist || add_performed(notice, worklist, study, err)) &&
               add_deleted(notice, archive, deletions, err);
     if (ok) {
         qsort(notice->references, notice->count, sizeof(*notice->references), compare);
@@ -183,5 +223,71 @@ bool availability_notice(struct archive *archive, const char *study,
     *count = notice->count;
     free(notice->references);
     free(notice);
+    return ok;
+}
+
+/* --- whether a step is here ---------------------------------------------------------------- */
+
+/* In one of the studies of the step. */
+static bool is_stored(struct archive *archive, const struct object *performed, const char *series,
+                      const char *uid)
+{
+    struct slice value;
+    for (size_t i = 0; object_linked(performed, PERFORMED_BY_STUDY, i, &value); i++) {
+        char study[UID_SIZE];
+        struct instance *instance = NULL;
+        struct error absent;
+        if (uid_copy(value, study) &&
+            instance_open(archive, study, series, uid, &instance, &absent)) {
+            instance_close(instance);
+            return true;
+        }
+    }
+    return false;
+}
+
+/* *count of those that are here; false at the first that is not. */
+static bool are_stored(struct archive *archive, const struct object *performed,
+                       const struct dataset *series, uint32_t sequence, size_t *count)
+{
+    struct dataset_items items = dataset_items(series, sequence);
+    struct dataset *item;
+    char series_uid[UID_SIZE] = "";
+    bool ok = true;
+    dataset_uid(series, TAG_SERIES_INSTANCE_UID, series_uid);
+    while (ok && (item = dataset_items_next(&items))) {
+        char uid[UID_SIZE] = "";
+        dataset_uid(item, TAG_REFERENCED_SOP_INSTANCE_UID, uid);
+        ok = is_stored(archive, performed, series_uid, uid);
+        *count += ok;
+        dataset_close(item);
+    }
+    return ok;
+}
+
+bool availability_step_is_here(struct archive *archive, struct worklist *worklist, const char *step,
+                               bool *is_here, struct error *err)
+{
+    struct object performed = object_init();
+    struct dataset *dataset = NULL;
+    struct dataset *series;
+    bool found = false;
+    bool all = true;
+    size_t count = 0;
+    *is_here = false;
+    bool ok = object_get(worklist, OBJECT_PERFORMED, step, &performed, &found, err) &&
+              (!found || object_dataset(&performed, &dataset, err));
+    if (ok && found) {
+        struct dataset_items items = dataset_items(dataset, TAG_PERFORMED_SERIES_SEQUENCE);
+        while (all && (series = dataset_items_next(&items))) {
+            all = are_stored(archive, &performed, series, TAG_REFERENCED_IMAGE_SEQUENCE, &count) &&
+                  are_stored(archive, &performed, series,
+                             TAG_REFERENCED_NON_IMAGE_COMPOSITE_SEQUENCE, &count);
+            dataset_close(series);
+        }
+        *is_here = all && count > 0;
+    }
+    dataset_close(dataset);
+    object_release(&performed);
     return ok;
 }

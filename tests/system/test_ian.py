@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Instance Availability Notification (PS3.4 annex R)."""
+import re
+import signal
 import threading
 
 import pytest
@@ -7,7 +9,9 @@ import requests
 from pydicom.dataset import Dataset
 from pynetdicom import AE, evt
 
+from bounds import until
 from conftest import free_port
+from test_mpp import Modality, ending, performed
 from upper_layer import CT, EXPLICIT, IMPLICIT, VERIFICATION, Association, encode, store_all
 from web import make, new_uid
 
@@ -89,8 +93,9 @@ def test_HOS_15_HOS_16_commands_of_dimse_n_that_are_broken_are_refused(server):
 class Listener:
     """A peer that is told what is available (pynetdicom)."""
 
-    def __init__(self, port, statuses=()):
+    def __init__(self, port, statuses=(), unwanted=(), hangs_up=False):
         self.port, self.statuses, self.told = port, list(statuses), []
+        self.unwanted, self.hangs_up = set(unwanted), hangs_up  # studies, and how they are refused
         self.changed = threading.Condition()
         self.ae = AE(ae_title="LISTENER")
         self.ae.add_supported_context(IAN)
@@ -100,6 +105,10 @@ class Listener:
         with self.changed:
             self.told.append(ds)
             self.changed.notify_all()
+        if ds.StudyInstanceUID in self.unwanted:
+            if self.hangs_up:
+                event.assoc.abort()
+            return 0x0110, None
         return (self.statuses.pop(0) if self.statuses else 0), ds
 
     def wait(self, count, seconds=30):
@@ -115,9 +124,14 @@ class Listener:
         self.scp.shutdown()
 
 
-def settings_of(port):
+def settings_of(port, **more):
     return {"dimse": {"peers": [{"aeTitle": "LISTENER", "host": "127.0.0.1", "port": port}], "notifyAvailability": ["LISTENER"],
-                      "notifyQuietSeconds": 0.5, "forwardRetrySeconds": 0.2, "connectTimeoutSeconds": 1}}
+                      "notifyQuietSeconds": 0.5, "forwardRetrySeconds": 0.2, "connectTimeoutSeconds": 1, **more}}
+
+
+def metric(server, name):
+    text = requests.get(server.url + "/metrics", timeout=10).text
+    return float(re.search(rf"^hounsfield_availability_{name} (\S+)$", text, re.M).group(1))
 
 
 def availability_of(ds):
@@ -189,3 +203,73 @@ def test_IAN_02_what_is_deleted_is_unavailable(start_server):
         assert availability_of(told) == {place(gone): "UNAVAILABLE", place(datasets[1]): "ONLINE"}
         assert requests.delete(f"{daemon.dicomweb}/studies/{study}", timeout=60).status_code == 204
         assert availability_of(listener.wait(3)[2])[place(datasets[1])] == "UNAVAILABLE"
+
+
+def series_of(*datasets):
+    """As a modality lists what it made, one series for each."""
+    listed = []
+    for ds in datasets:
+        series, one = ending().PerformedSeriesSequence[0], Dataset()
+        one.ReferencedSOPClassUID, one.ReferencedSOPInstanceUID = ds.SOPClassUID, ds.SOPInstanceUID
+        series.SeriesInstanceUID, series.ReferencedImageSequence = ds.SeriesInstanceUID, [one]
+        listed.append(series)
+    return listed
+
+
+def test_IAN_01_what_a_performed_step_made_is_told_when_it_ended_and_all_of_it_is_here(start_server):
+    port, study = free_port(), new_uid()
+    daemon = start_server(settings=settings_of(port, notifyQuietSeconds=3600))
+    images = [make(study=study) for _ in range(4)]
+    with Listener(port) as listener, Modality(daemon) as modality:
+        # the step ends when all is here
+        step = modality.begin(performed({"study": study}))
+        store_all(daemon, images[:2])
+        assert modality.set(step, ending(PerformedSeriesSequence=series_of(*images[:2])))[0x0900] == 0
+        told, = listener.wait(1)
+        assert availability_of(told) == {place(ds): "ONLINE" for ds in images[:2]}
+        assert [one.ReferencedSOPInstanceUID for one in told.ReferencedPerformedProcedureStepSequence] == [step]
+        # and before: what is missing is waited for
+        second = modality.begin(performed({"study": study}))
+        assert modality.set(second, ending("DISCONTINUED", PerformedSeriesSequence=series_of(*images[2:])))[0x0900] == 0
+        for ds in images[2:]:
+            store_all(daemon, [ds])
+        told = listener.wait(2)[1]
+        assert availability_of(told) == {place(ds): "ONLINE" for ds in images}
+        assert {one.ReferencedSOPInstanceUID for one in told.ReferencedPerformedProcedureStepSequence} == {step, second}
+        assert {one.ReferencedSOPClassUID for one in told.ReferencedPerformedProcedureStepSequence} == {"1.2.840.10008.3.1.2.3.3"}
+    assert len(listener.told) == 2
+
+
+def test_IAN_02_a_deletion_is_told_though_the_study_is_not_quiet(start_server):
+    port = free_port()
+    daemon = start_server(settings=settings_of(port, notifyQuietSeconds=3600))
+    study = new_uid()
+    datasets = [make(study=study) for _ in range(2)]
+    with Listener(port) as listener:
+        store_all(daemon, datasets)
+        assert requests.delete(f"{daemon.dicomweb}/studies/{study}/series/{datasets[0].SeriesInstanceUID}", timeout=60).status_code == 204
+        told, = listener.wait(1)
+        assert availability_of(told) == {place(datasets[0]): "UNAVAILABLE", place(datasets[1]): "ONLINE"}
+
+
+@pytest.mark.parametrize("hangs_up", [False, True])
+def test_IAN_01_a_study_that_is_always_refused_holds_up_no_other_and_is_parked(start_server, hangs_up):
+    port = free_port()
+    daemon = start_server(settings=settings_of(port, notifyQuietSeconds=0.05, forwardRetrySeconds=0.05))
+    unwanted, wanted = make(), make()
+    with Listener(port, unwanted=[unwanted.StudyInstanceUID], hangs_up=hangs_up) as listener:
+        store_all(daemon, [unwanted])
+        listener.wait(1)
+        store_all(daemon, [wanted])
+        until(lambda: metric(daemon, "sent_total") == 1 and metric(daemon, "parked") == 1, "the other one")
+        assert metric(daemon, "failed_total") == 1
+        studies = [ds.StudyInstanceUID for ds in listener.told]
+        assert studies.count(wanted.StudyInstanceUID) == 1 and studies.count(unwanted.StudyInstanceUID) >= 5
+        assert re.search(rf'availability refused to="LISTENER" study={unwanted.StudyInstanceUID} .*parked=1', daemon.log())
+        # over a restart, and then at a reload
+        daemon.restart()
+        until(lambda: metric(daemon, "parked") == 1 and len(listener.told) > len(studies), "another attempt")
+        listener.unwanted.clear()
+        daemon.process.send_signal(signal.SIGHUP)
+        until(lambda: metric(daemon, "sent_total") == 1 and metric(daemon, "parked") == 0, "the last one")
+        assert listener.told[-1].StudyInstanceUID == unwanted.StudyInstanceUID

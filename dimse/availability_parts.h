@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+/* Between the files of availability.c: one receiver, on a thread of its own, and the studies that
+ * it is to be told of. */
+
+#include <pthread.h>
+
+#include "dimse/availability.h"
+#include "dimse/availability_notice.h"
+
+enum { AVAILABILITY_ATTEMPTS = 5, AVAILABILITY_FOLLOWER_SIZE = 24 + AE_TITLE_SIZE };
+
+/* What is followed, each from a saved position of its own. */
+enum availability_feed { FEED_INSTANCES, FEED_STEPS, AVAILABILITY_FEEDS };
+struct availability_position {
+    char follower[AVAILABILITY_FOLLOWER_SIZE];
+    uint64_t read;
+    uint64_t saved;
+};
+
+/* A study that has changed, and is not told of yet. Times are monotonic. */
+struct waiting {
+    struct waiting *next;
+    char study[UID_SIZE];
+    uint64_t first[AVAILABILITY_FEEDS]; /* its first change that was not told; 0: none */
+    int64_t changed_ms;                 /* the last one */
+    int64_t deleted_ms;                 /* the first deletion; 0: none */
+    char step[UID_SIZE];                /* the last performed step of it that ended; or "" */
+    bool may_be_whole;                  /* all that the step made may be here by now */
+    bool is_whole;
+    bool is_parked; /* it was refused for good before */
+    unsigned attempts;
+    int64_t not_before_ms; /* the next one */
+    struct deletions deletions;
+};
+
+struct receiver {
+    struct receiver *next;
+    struct availability *availability;
+    pthread_t thread;
+    char to[AE_TITLE_SIZE];
+    struct availability_position positions[AVAILABILITY_FEEDS];
+    struct waiting *waiting;
+    size_t waiting_count;
+    bool parked_due;          /* those that are parked are to be tried: */
+    char parked_at[UID_SIZE]; /* behind this one */
+    bool parked_in_doubt;     /* some may be taken now that others are */
+    uint64_t parked;          /* what of the metric is ours */
+    unsigned generation;      /* of the settings that were seen last */
+    unsigned pauses;          /* since it could be talked to */
+    int64_t not_before_ms;    /* of the next attempt to */
+};
+
+struct availability {
+    struct archive *archive;
+    struct configuration_place *place;
+    int kill_fd; /* never read: once written, readable for all waits */
+    pthread_mutex_t lock;
+    bool stopping;              /* guarded by lock */
+    unsigned generation;        /* of the settings, guarded by lock */
+    struct receiver *receivers; /* guarded by lock; they stay until the end */
+};
+
+/* Where it stopped; one that is new begins at the end of the feeds. */
+bool availability_load(struct receiver *receiver, struct worklist *worklist, struct error *err);
+/* What has changed since, as far as there is room, and what is parked when it is due. */
+bool availability_read(struct receiver *receiver, struct worklist *worklist, struct error *err);
+/* Before the first change of all that waits: what comes behind is told again after a restart, and
+ * tells the same. */
+bool availability_save(struct receiver *receiver, struct error *err);
+
+/* Done with this one. `told` takes it out of what is parked, else it goes there. */
+bool availability_conclude(struct receiver *receiver, struct waiting *waiting, bool told,
+                           struct error *err);
+void availability_forget(struct receiver *receiver); /* all that waits */
