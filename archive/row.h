@@ -7,8 +7,8 @@
 #include "archive/core.h"
 #include "archive/document.h"
 #include "archive/records.h"
-#include "archive/zone.h"
 #include "dicom/encode.h"
+#include "dicom/zone.h"
 
 /* A private creator that keys name: (gggg,00bb), whose attributes are (gggg,bbxx) (PS3.5 7.8.1). */
 struct row_creator {

@@ -58,7 +58,7 @@ static const struct {
 } extended_served[] = {
     { SERVICE_STORAGE, 6, { 2, 0, 3, 0, 0, 0 } },
     { SERVICE_FIND, 7, { 1, 1, 1, 1, 0, 1, 1 } },
-    { SERVICE_WORKLIST, 3, { 1, 1, 1 } },
+    { SERVICE_WORKLIST, 4, { 1, 1, 1, 1 } },
     { SERVICE_MOVE, 5, { 1, 0, 0, 0, 0 } },
     { SERVICE_GET, 5, { 1, 0, 0, 0, 0 } },
     /* Fuzzy names (PS3.4 CC.3.1.2); all else of it is as for other queries. */

@@ -29,9 +29,7 @@ bool ups_receive(struct ups_request *ups, struct session *session, struct messag
         return true;
     if (refusal.code == ERROR_NONE)
         return false;
-    struct status status = request->command.field == C_FIND_RQ
-                               ? status_from_error(SERVICE_FIND, &refusal)
-                               : status_make(code_of(&refusal), refusal.message);
+    struct status status = status_make(code_of(&refusal), refusal.message);
     session_note_refusal(session, request, &status);
     *answered = session_refuse(session, request, &status, err);
     return false;

@@ -4,8 +4,10 @@
 #include <stdlib.h>
 
 #include "base/memory.h"
+#include "dicom/date_time.h"
 #include "dicom/encode.h"
 #include "dicom/match.h"
+#include "dicom/zone.h"
 #include "worklist/kinds.h"
 
 enum {
@@ -26,6 +28,7 @@ struct search_key {
 struct search {
     enum object_kind kind;
     unsigned options;
+    struct zone zone; /* "": as it is stored */
     bool returns_all;
     struct search_key *keys; /* in the order of their paths */
     size_t count;
@@ -46,6 +49,7 @@ struct search {
     size_t uid;                   /* of them: the next */
     struct buffer text;
     struct buffer bytes;
+    struct zone_copy said; /* the object in the zone */
     struct dataset *match;
 };
 
@@ -68,10 +72,18 @@ void search_free(struct search *search)
     }
     object_walk_close(search->walk);
     dataset_close(search->match);
+    zone_copy_release(&search->said);
     buffer_release(&search->text);
     buffer_release(&search->bytes);
     free(search->keys);
     free(search);
+}
+
+bool search_set_zone(struct search *search, struct slice offset, struct error *err)
+{
+    return zone_init(&search->zone, offset) ||
+           error_set_tag(err, ERROR_INVALID, TAG_TIMEZONE_OFFSET_FROM_UTC,
+                         "Timezone Offset From UTC is none");
 }
 
 void search_set_options(struct search *search, unsigned options)
@@ -143,7 +155,8 @@ bool search_add_key(struct search *search, const uint32_t *path, size_t depth, s
         return true;
     buffer_append(&key->value, value);
     return buffer_check(&key->value, "key", err) &&
-           match_key_open_with(path[depth - 1], vr, value, search->options, &key->match, err);
+           match_key_open_in(path[depth - 1], vr, value, search->options, search->zone.us,
+                             &key->match, err);
 }
 
 bool search_add_return(struct search *search, uint32_t tag, struct error *err)
@@ -303,7 +316,7 @@ static void encode_asked(const struct search_key *keys, size_t count, size_t dep
         struct element element;
         i += size;
         if (group->depth == depth + 1 || !dataset_find(dataset, tag, &element)) {
-            if (!encode_copy(encoder, dataset, tag))
+            if (!encode_copy(encoder, dataset, tag) && tag != TAG_TIMEZONE_OFFSET_FROM_UTC)
                 encode_empty(encoder, tag);
             continue;
         }
@@ -354,6 +367,16 @@ static void take_stamp(struct slice folded, char stamp[STAMP_DIGITS + 1])
     stamp[size + folded.size] = '\0';
 }
 
+/* The index has dates as they are stored: in another zone they may be those of two days more. */
+static void widen(char stamp[STAMP_DIGITS + 1], int64_t by_days)
+{
+    struct time_span day;
+    if (date_parse(slice_take(slice_text(stamp), DATE_TEXT_SIZE - 1), &day))
+        date_format(day.first_us + by_days * DAY_US, stamp);
+    else
+        stamp[0] = '\0';
+}
+
 /* A single date, or a range, of the kind's own date bounds the walk (a DT is folded to UTC, as the
  * index has it); a time that is one span with it does too. */
 static void choose_dates(struct search *search)
@@ -385,6 +408,10 @@ static void choose_dates(struct search *search)
             take_stamp(match_key_lower(time->match), search->first);
         if (search->last[0])
             take_stamp(match_key_upper(time->match), search->last);
+    }
+    if (search->zone.text[0]) {
+        widen(search->first, -2);
+        widen(search->last, 2);
     }
     search->range.first = search->first[0] ? search->first : NULL;
     search->range.last = search->last[0] ? search->last : NULL;
@@ -521,9 +548,13 @@ bool search_next(struct search *search, struct worklist *worklist, struct object
             continue;
         if (!object_dataset(object, &dataset, err))
             return false;
-        bool ok = true;
-        if (search_matches(search, dataset)) {
-            ok = answer(search, object, dataset, err);
+        const struct dataset *said = dataset;
+        bool ok = !search->zone.text[0] ||
+                  zone_copy_make(&search->said, dataset, NULL, &search->zone, err);
+        if (ok && search->zone.text[0])
+            said = search->said.dataset;
+        if (ok && search_matches(search, said)) {
+            ok = answer(search, object, said, err);
             *match = search->match;
         }
         dataset_close(dataset);

@@ -19,6 +19,11 @@ void search_set_shelf(struct search *search, enum object_shelf shelf);
 /* A range of the kind's own date and one of its time (kinds.c) are one span (PS3.4 C.2.2.2.5). */
 void search_combine_date_time(struct search *search);
 
+/* Dates and times of the keys that are added from now on are those of a zone ("+0100"), and those
+ * of the matches are said in it (PS3.4 K.4.1.1.3, dicom/zone.h). What does not say its zone is
+ * taken to be in this one. ERROR_INVALID with the tag for what is no offset. */
+bool search_set_zone(struct search *search, struct slice offset, struct error *err);
+
 /* How the keys added from now on are matched: of enum match_option (dicom/match.h). */
 void search_set_options(struct search *search, unsigned options);
 /* `value` is UTF-8; empty: it matches whatever there is. The attribute is returned too. A key is
@@ -46,7 +51,8 @@ struct search_path {
 bool search_key_at(const struct search *search, size_t number, struct search_path *path);
 
 /* The next match; *match NULL at the end. A data set in Explicit VR Little Endian, UTF-8: the keys
- * and returns (zero length when the object has no such attribute). Borrowed until the next call.
+ * and returns (zero length when the object has no such attribute; a zone that is not known is left
+ * out). Borrowed until the next call.
  * `object` is filled with the object. Keys may not be added any more. */
 bool search_next(struct search *search, struct worklist *worklist, struct object *object,
                  const struct dataset **match, struct error *err);

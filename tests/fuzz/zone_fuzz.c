@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "archive/zone.h"
 #include "dicom/scan.h"
+#include "dicom/zone.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

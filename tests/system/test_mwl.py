@@ -280,6 +280,31 @@ def test_MWL_08_options_of_the_extended_negotiation(server, day):
     assert ask(server, keys)[2] is None
 
 
+def test_MWL_08_dates_and_times_are_asked_for_and_told_in_the_zone_that_is_agreed(server):
+    ae = "Z" + token()[:8]
+    wanted = {"berlin": ("20260301", "003000", "+0100"), "nowhere": ("20260228", "180000", None)}
+    for name, (date, at, zone) in wanted.items():
+        more = {} if zone is None else {"TimezoneOffsetFromUTC": zone}
+        order(server, entry(ae, date, at, PatientID=name + ae, **more))
+
+    def found(zone, options, **step):
+        keys = query({"TimezoneOffsetFromUTC": zone}, ScheduledStationAETitle=ae, ScheduledProcedureStepStartTime="", **step)
+        matches, statuses, agreed = ask(server, keys, options=options)
+        assert statuses[-1] == 0 and agreed == options
+        return {match.PatientID[:-len(ae)]: (match.ScheduledProcedureStepSequence[0].ScheduledProcedureStepStartDate,
+                                             match.ScheduledProcedureStepSequence[0].ScheduledProcedureStepStartTime,
+                                             match.get("TimezoneOffsetFromUTC")) for match in matches}
+    agreed, other = [1, 1, 0, 1], [1, 1, 0, 0]
+    assert found("-0500", agreed, ScheduledProcedureStepStartDate="20260228") == {
+        "berlin": ("20260228", "183000", "-0500"), "nowhere": ("20260228", "180000", None)}
+    assert found("-0500", agreed, ScheduledProcedureStepStartDate="20260301") == {}
+    assert set(found("+0100", agreed, ScheduledProcedureStepStartDate="20260301-")) == {"berlin"}
+    # not agreed it is no key and moves nothing
+    assert found("-0500", other, ScheduledProcedureStepStartDate="20260301") == {"berlin": ("20260301", "003000", None)}
+    _, statuses, _ = ask(server, query({"TimezoneOffsetFromUTC": "EST"}), options=agreed)
+    assert statuses == [0xA900]
+
+
 def test_MWL_08_cancelled_amid_many_the_association_goes_on(server):
     ae = "MANY" + token()
     for _ in range(4):

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: MIT */
-#include "archive/zone.h"
+#include "dicom/zone.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "archive/document.h"
 #include "base/memory.h"
 #include "dicom/date_time.h"
 #include "dicom/encode.h"
 #include "dicom/fold.h"
 
 enum { VALUE_SIZE = 32 }; /* of a DA or TM, punctuation and fraction included */
+#define COPY_LIMIT ((size_t)512 << 20)
 
 static const struct pair {
     uint32_t date;
@@ -233,10 +233,10 @@ bool zone_copy_make(struct zone_copy *copy, const struct dataset *dataset,
         .dataset = dataset,
         .by_us = stored ? said->us - stored->us : 0,
         .offset = stored ? stored->text : said->text,
-        .moments = buffer_up_to(DOCUMENT_SIZE),
+        .moments = buffer_up_to(COPY_LIMIT),
     };
     zone_copy_release(copy);
-    copy->bytes = buffer_up_to(DOCUMENT_SIZE);
+    copy->bytes = buffer_up_to(COPY_LIMIT);
     struct encoder encoder = { &copy->bytes, true };
     bool ok = gather(&moving, err);
     if (ok)

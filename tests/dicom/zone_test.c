@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "archive/zone.h"
+#include "dicom/zone.h"
 
 #include "dicom/encode.h"
 #include "tests/test.h"
