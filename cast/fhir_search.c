@@ -583,7 +583,9 @@ static bool walk_changes(struct search *search, offer_function offer, int64_t si
     within = 0;
     while (ok && found && !is_over(search)) {
         uint64_t before = search->entries.matched;
-        ok = view_changes_next(&changes, MOST_CHANGES, &change, &found, err);
+        uint64_t at_most = search->entries.counting ? MOST_CHANGES
+                                                    : MOST_CHANGES - changes.examined;
+        ok = view_changes_next(&changes, at_most, &change, &found, err);
         search->entries.more = ok && !found && changes.next; /* long enough for one page */
         if (ok && found && !change.is_gone)
             ok = offer(search, change.study, err);

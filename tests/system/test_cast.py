@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """The cast against a real FHIR server (conformance items FHIR-01 to FHIR-08), through a proxy that makes faults."""
+import contextlib
 import json
 import pathlib
 import random
@@ -128,6 +129,15 @@ def idle(server):
     wait_for(lambda: metric(server, "cast_lag") == 0)
 
 
+@contextlib.contextmanager
+def cast_together(server, proxy):
+    """What is stored within is cast at once, however long storing takes: the FHIR server is away until then."""
+    proxy.fault(fhir_proxy.answer(503), times=-1)
+    yield
+    proxy.heal()
+    assert requests.post(server.url + "/operations", json={"type": "cast-replay"}, timeout=60).status_code == 202
+
+
 def one_study(count, **attributes):
     first = make(**attributes)
     others = [
@@ -222,14 +232,12 @@ def test_FHIR_02_an_imaging_study_has_the_content_of_the_study(cast, fhir):
 
 
 def test_FHIR_03_two_thousand_instances_cost_at_most_two_transactions(cast, proxy, fhir):
-    server = cast(quietSeconds=3)
+    server = cast()
     study = one_study(2000, Rows=4, Columns=4)
     random.Random(3).shuffle(study)
-    proxy.fault(fhir_proxy.answer(503), times=-1)  # until all is there, however long that takes
-    for i in range(0, len(study), 250):
-        store(server, *study[i : i + 250])
-    proxy.heal()
-    assert requests.post(server.url + "/operations", json={"type": "cast-replay"}, timeout=60).status_code == 202
+    with cast_together(server, proxy):
+        for i in range(0, len(study), 250):
+            store(server, *study[i : i + 250])
     held = cast_study(fhir, *study, timeout=120)
     idle(server)
     assert held["numberOfInstances"] == 2000

@@ -13,7 +13,7 @@ from pydicom.data import get_testdata_file
 from pydicom.dataset import Dataset
 from sr_documents import COMPREHENSIVE, ct_dose, document, item, key_objects, measurements, pdf, report
 from test_cast import (  # noqa: F401
-    ROOT, cast, cast_study, metric, patients, post, put, read, search, studies, wait_for
+    ROOT, cast, cast_study, cast_together, metric, patients, post, put, read, search, studies, wait_for
 )
 from web import make, new_uid, store, url_of
 
@@ -58,7 +58,8 @@ def test_FHIR_02_a_report_is_a_diagnostic_report(cast, proxy, fhir):  # noqa: F8
     server = cast()
     image = make()
     letter = report(image)
-    store(server, image, letter)
+    with cast_together(server, proxy):
+        store(server, image, letter)
     study = cast_study(fhir, image, letter)
     found = one(wait_for(lambda: of_instance(fhir, "DiagnosticReport", letter)))
     assert found["status"] == "final"
