@@ -7,6 +7,10 @@
 #include "dicom/render.h"
 #include "dicomweb/routes.h"
 
+enum {
+    PICTURE_SIDE_MAX = 16384, /* that may be asked for */
+    PICTURE_QUALITY = 90,     /* of a JPEG, when none is asked for */
+};
 enum picture_type { PICTURE_JPEG, PICTURE_PNG, PICTURE_GIF, PICTURE_TYPE_COUNT };
 /* A GIF by itself, or a part of one: its beginning with the first frame, or one more. */
 enum picture_animation { ANIMATION_NONE, ANIMATION_FIRST, ANIMATION_NEXT };

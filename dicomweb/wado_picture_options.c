@@ -7,11 +7,7 @@
 
 #include "dicomweb/wado_picture.h"
 
-enum {
-    VIEWPORT_MAX = 16384,
-    THUMBNAIL_SIDE = 128,
-    QUALITY_DEFAULT = 90,
-};
+enum { THUMBNAIL_SIDE = 128 };
 
 /* The next of numbers with commas between; *has is false for an empty one, and at the end. */
 static bool next_number(const char **text, double *value, bool *has)
@@ -71,8 +67,9 @@ static bool read_viewport(const char *text, bool thumbnail, struct viewport *vie
         return error_set(err, ERROR_INVALID, "viewport is vw,vh%s",
                          thumbnail ? "" : " or vw,vh,sx,sy,sw,sh");
     for (int i = 0; i < 2; i++)
-        if (values[i] < 1 || values[i] > VIEWPORT_MAX || values[i] != floor(values[i]))
-            return error_set(err, ERROR_INVALID, "a viewport has sides of 1 to %d", VIEWPORT_MAX);
+        if (values[i] < 1 || values[i] > PICTURE_SIDE_MAX || values[i] != floor(values[i]))
+            return error_set(err, ERROR_INVALID, "a viewport has sides of 1 to %d",
+                             PICTURE_SIDE_MAX);
     if ((has[4] && values[4] == 0) || (has[5] && values[5] == 0) || values[2] < 0 || values[3] < 0)
         return error_set(err, ERROR_INVALID, "the region of the viewport is empty or outside");
     viewport->width = (uint32_t)values[0];
@@ -152,7 +149,7 @@ bool picture_options_read(const struct request *request, bool thumbnail,
     const char *quality = request_query_value(request, "quality");
     const char *annotation = request_query_value(request, "annotation");
     const char *profile = request_query_value(request, "iccprofile");
-    *options = (struct picture_options){ .quality = QUALITY_DEFAULT };
+    *options = (struct picture_options){ .quality = PICTURE_QUALITY };
     if (thumbnail) {
         options->viewport.width = THUMBNAIL_SIDE;
         options->viewport.height = THUMBNAIL_SIDE;

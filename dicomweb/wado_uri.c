@@ -14,8 +14,6 @@
 #include "dicomweb/wado_stream.h"
 #include "dicomweb/wado_values.h"
 
-enum { SIDE_MAX = 16384 };
-
 enum form { FORM_DICOM, FORM_JPEG, FORM_PNG, FORM_GIF };
 
 struct uri_request {
@@ -159,14 +157,14 @@ static bool read_state(const struct request *request, struct uri_request *uri, s
 
 static bool read_picture(const struct request *request, struct uri_request *uri, struct error *err)
 {
-    uint32_t quality = 90;
+    uint32_t quality = PICTURE_QUALITY;
     const char *annotation;
     const char *profile;
     struct viewport *viewport = &uri->options.viewport;
     bool *given = &uri->wants_picture;
     if (!read_whole(request, "frameNumber", UINT32_MAX - 1, &uri->frame, given, err) ||
-        !read_whole(request, "rows", SIDE_MAX, &viewport->height, given, err) ||
-        !read_whole(request, "columns", SIDE_MAX, &viewport->width, given, err) ||
+        !read_whole(request, "rows", PICTURE_SIDE_MAX, &viewport->height, given, err) ||
+        !read_whole(request, "columns", PICTURE_SIDE_MAX, &viewport->width, given, err) ||
         !read_whole(request, "imageQuality", 100, &quality, given, err) ||
         !read_window(request, uri, err) || !read_region(request, uri, err) ||
         !read_once(request, "annotation", &annotation, err) ||
