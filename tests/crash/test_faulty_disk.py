@@ -179,7 +179,7 @@ class Store:
     def recover(self):
         """Waits until it stores again, without any hand work."""
         self.disk.set(NOTICE)
-        until = time.monotonic() + 30
+        until = time.monotonic() + 90
         while True:
             assert self.server.alive(), self.server.log()[-3000:]
             try:
