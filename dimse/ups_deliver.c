@@ -307,6 +307,7 @@ static bool start(struct ups_delivery *delivery, const char *subscriber, struct 
 static void *run(void *context)
 {
     struct ups_delivery *delivery = context;
+    bool failed = false; /* told once */
     while (!atomic_load(&delivery->draining)) {
         char subscriber[SUBSCRIBER_SIZE] = "";
         struct error err = { .code = ERROR_NONE };
@@ -315,16 +316,17 @@ static void *run(void *context)
         while (found) {
             char next[SUBSCRIBER_SIZE] = "";
             bool exists = false;
-            bool ok = subscriber_next(delivery->worklist, SUBSCRIBER_DIMSE, subscriber, next,
-                                      &found, &err) &&
-                      (!found || subscriber_exists(delivery->worklist, next, &exists, &err)) &&
-                      (!found || !exists || start(delivery, next, &err));
-            if (!ok) {
-                log_error("dimse: events are not delivered why=\"%s\"", err.message);
-                break;
-            }
+            found = subscriber_next(delivery->worklist, SUBSCRIBER_DIMSE, subscriber, next, &found,
+                                    &err) &&
+                    found;
+            /* One that cannot be told holds up none behind it. */
+            if (found && subscriber_exists(delivery->worklist, next, &exists, &err) && exists)
+                start(delivery, next, &err);
             memcpy(subscriber, next, sizeof(subscriber));
         }
+        if (err.code != ERROR_NONE && !failed)
+            log_error("dimse: events are not delivered why=\"%s\"", err.message);
+        failed = err.code != ERROR_NONE;
         object_changes_wait(delivery->worklist, object_changes_latest(delivery->worklist), LOOK_MS);
         nap(); /* changes may come by the thousand */
     }

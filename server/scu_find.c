@@ -16,7 +16,20 @@ struct matches {
     bool cancelled;
 };
 
-/* One line of an attribute; control characters of a peer do not reach the terminal. */
+/* Control characters of a peer do not reach the terminal: those of ASCII, and U+0080 to U+009F. */
+static void blank_controls(struct buffer *text)
+{
+    for (size_t i = 0; i < text->size; i++) {
+        uint8_t *byte = &text->data[i];
+        bool is_c1 = *byte == 0xC2 && i + 1 < text->size && byte[1] >= 0x80 && byte[1] < 0xA0;
+        if (*byte < ' ' || *byte == 0x7F || is_c1)
+            *byte = ' ';
+        if (is_c1)
+            byte[1] = ' ';
+    }
+}
+
+/* One line of an attribute. */
 static void print_element(struct matches *matches, const struct dataset *match,
                           const struct element *element, size_t depth)
 {
@@ -24,9 +37,7 @@ static void print_element(struct matches *matches, const struct dataset *match,
     struct buffer *text = &matches->text;
     buffer_clear(text);
     dataset_element_text(match, element, text);
-    for (size_t i = 0; i < text->size; i++)
-        if (text->data[i] < ' ' || text->data[i] == 0x7F)
-            text->data[i] = ' ';
+    blank_controls(text);
     printf("%*s%04X,%04X %-30s %.*s\n", (int)depth * 2, "", (unsigned)(element->tag >> 16),
            (unsigned)(element->tag & 0xFFFF), entry && entry->keyword ? entry->keyword : "",
            (int)text->size, text->size ? (const char *)text->data : "");

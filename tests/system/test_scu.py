@@ -199,6 +199,14 @@ def test_find_prints_lines_or_json(server, files):
     assert run("find", "--json", *at(server), "PatientID=NOBODY" + patient).stdout.split() == ["[]"]
 
 
+def test_find_keeps_control_characters_from_the_terminal(server):
+    patient = "CTRL" + new_uid()[-8:]
+    store_all(server, [make(PatientID=patient, PatientName="A\u009b31mB\x1b[0mC\x7f\u00e9", SpecificCharacterSet="ISO_IR 192")])
+    done = run("find", *at(server), f"PatientID={patient}", "PatientName")
+    name, = [line for line in done.stdout.split("\n") if "PatientName" in line]
+    assert not set(name) & set("\u009b\x1b\x7f") and "31mB" in name and name.rstrip().endswith("\u00e9")
+
+
 def test_find_cancels_at_the_limit_and_tells_a_refusal(server):
     patient = "LIMIT" + new_uid()[-8:]
     store_all(server, [make(PatientID=patient) for _ in range(8)])
