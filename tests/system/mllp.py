@@ -130,14 +130,16 @@ def adt(event, patient=None, at=None, evn=None, extra="", control_id=None):
 
 class Receiver:
     """Somebody whom the server tells something: takes messages on a port, and answers each with the next of `answers` (the
-    last one stays): a code, or None to hang up without an answer, as for all that are `deaf_to`."""
+    last one stays): a code, or None to hang up without an answer, as for all that are `deaf_to`. `closes`: a connection a
+    message."""
 
-    def __init__(self, port, answers=("AA",), wrap=None, deaf_to=lambda message: False):
+    def __init__(self, port, answers=("AA",), wrap=None, deaf_to=lambda message: False, closes=False):
         self.answers = list(answers)
         self.messages = []
         self.changed = threading.Condition()
         self.wrap = wrap
         self.deaf_to = deaf_to
+        self.closes = closes
         self.listener = socket.create_server(("127.0.0.1", port))
         self.listener.settimeout(60)
         threading.Thread(target=self._accept, daemon=True).start()
@@ -177,6 +179,8 @@ class Receiver:
                 if answer is None or self.deaf_to(message):
                     return
                 connection.sendall(frame(f"MSH|^~\\&|RIS|||||||ACK|1|P|2.3.1\rMSA|{answer}|{control_id}\r"))
+                if self.closes:
+                    return
 
     def wait(self, count, timeout=30):
         """The messages, when there are so many."""

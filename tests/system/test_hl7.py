@@ -647,6 +647,25 @@ def test_HL7_11_an_order_that_is_never_answered_holds_up_neither_others_nor_othe
         assert "hounsfield_hl7_updates_parked_total 1\n" in metrics
 
 
+def test_HL7_11_a_destination_that_hangs_up_in_the_pause_is_told_the_next_thing_without_a_retry(start_server):
+    port = free_port()
+
+    def is_hung_up():
+        """The server has seen it: its end is in CLOSE_WAIT."""
+        rows = [line.split() for line in pathlib.Path("/proc/net/tcp").read_text().splitlines()[1:]]
+        return any(row[2] == f"0100007F:{port:04X}" and row[3] == "08" for row in rows)
+
+    with Receiver(port, closes=True) as ris:
+        server = start(start_server, retrySeconds=3600, destinations=[{"host": "127.0.0.1", "port": port}])
+        with Sender(server.hl7_port) as sender:
+            for count, placer in enumerate(("O1", "O2"), 1):
+                accepted(sender.send(orm(placer, patient=pid(placer))))
+                accepted(sender.send(orm(placer, "CA", patient=pid(placer))))
+                assert orc(ris.wait(count)[-1])[1] == placer
+                assert eventually(is_hung_up)
+    assert "status update not sent" not in server.log()
+
+
 def test_HL7_11_destinations_are_told_over_TLS_and_verified(start_server, tmp_path):
     authority, other = Authority(tmp_path, "ca"), Authority(tmp_path, "other")
     identity, wrong = authority.issue("localhost", "server"), other.issue("localhost", "server")
