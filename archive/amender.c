@@ -4,7 +4,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 
-#include "archive/patient_records.h"
+#include "archive/registration_records.h"
 #include "base/clock.h"
 #include "base/fault.h"
 #include "base/log.h"

@@ -6,8 +6,8 @@
 
 #include "archive/core.h"
 #include "archive/keys.h"
-#include "archive/patient_records.h"
 #include "archive/records.h"
+#include "archive/registration_records.h"
 #include "archive/resume.h"
 #include "archive/tag_set.h"
 #include "base/clock.h"
@@ -53,8 +53,8 @@ bool archive_open(struct storage *storage, const struct archive_options *options
     archive->tags = tag_set_new();
     pthread_mutex_init(&archive->settle_lock, NULL);
     pthread_mutex_init(&archive->hold_lock, NULL);
-    patients_init(archive);
-    if (!tag_set_load(archive, err) || !patients_load(archive, err)) {
+    registration_init(archive);
+    if (!tag_set_load(archive, err) || !registration_load(archive, err)) {
         archive_close(archive);
         return false;
     }
@@ -67,7 +67,7 @@ void archive_close(struct archive *archive)
     if (!archive)
         return;
     pthread_mutex_destroy(&archive->settle_lock);
-    patients_release(archive);
+    registration_release(archive);
     pthread_mutex_destroy(&archive->hold_lock);
     tag_set_free(archive->tags);
     resume_free(archive->resume);

@@ -9,7 +9,7 @@
 struct blob_facts {
     int64_t stored_at_us; /* 0: unknown */
     bool replaces;        /* takes the place of what was stored before under the same UID */
-    bool amends;          /* likewise, and may say another patient (archive/patients.h) */
+    bool amends;          /* likewise, and may say another patient (archive/registration.h) */
 };
 
 void blob_key_encode(struct key *key, const struct identity *identity,

@@ -9,8 +9,8 @@
 #include "archive/document.h"
 #include "archive/hold.h"
 #include "archive/lookup.h"
-#include "archive/patient_records.h"
 #include "archive/prepare.h"
+#include "archive/registration_records.h"
 #include "archive/versions.h"
 #include "base/clock.h"
 #include "base/memory.h"
@@ -492,14 +492,14 @@ static bool put_into_tree(struct ingest *ingest, struct prepared *prepared,
         atomic_fetch_add(&archive->replacing, 1);
     bool ok = tree_open(&tree, archive, transaction, ingest->identity.study, err) &&
               prepared_replace(prepared, &tree, rival, kept, err) &&
-              (ingest->amends || patients_notice(archive, transaction, prepared->header,
-                                                 ingest->identity.study, &is_noticed, err)) &&
+              (ingest->amends || registration_notice(archive, transaction, prepared->header,
+                                                     ingest->identity.study, &is_noticed, err)) &&
               tree_save(&tree, err) && transaction_commit(transaction, err);
     tree_close(&tree);
     if (rival)
         atomic_fetch_add(&archive->replaced, 1);
     if (ok && is_noticed)
-        patients_wake(archive);
+        registration_wake(archive);
     return ok;
 }
 

@@ -9,6 +9,6 @@
 bool instance_load(struct archive *archive, const struct identity *identity,
                    struct instance **instance, struct error *err);
 
-/* Were its bytes made here of what was received (archive/patients.h)? */
+/* Were its bytes made here of what was received (archive/registration.h)? */
 bool instance_is_amended(const struct instance *instance);
 struct archive *instance_archive(const struct instance *instance);

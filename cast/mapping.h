@@ -33,7 +33,7 @@ struct mapping_former {
     cJSON *patient; /* what was said otherwise, of name, birth date and sex */
     /* Not NULL: it was another Patient ID, and this is its identifier. */
     cJSON *identifier;
-    char *id; /* as in (0010,0020) and (0010,0021), for archive/patients.h */
+    char *id; /* as in (0010,0020) and (0010,0021), for archive/registration.h */
     char *issuer;
 };
 

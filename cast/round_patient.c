@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "archive/patients.h"
+#include "archive/registration.h"
 #include "base/memory.h"
 #include "cast/coding.h"
 #include "cast/identifier.h"
@@ -83,7 +83,7 @@ static bool was_merged(struct round *round, const struct mapping *mapping,
     const struct patient_identifier patient = { slice_text(former->id),
                                                 slice_text(former->issuer) };
     struct buffer id = buffer_up_to(PATIENT_TEXT_SIZE), issuer = buffer_up_to(PATIENT_TEXT_SIZE);
-    bool ok = patients_survivor(round->archive, &patient, &id, &issuer, merged, err);
+    bool ok = registration_survivor(round->archive, &patient, &id, &issuer, merged, err);
     /* One that went on to another one since waits for the study to be amended again. */
     *merged = ok && *merged && strcmp(buffer_text(&id), mapping->patient_id) == 0;
     buffer_release(&id);

@@ -2,8 +2,8 @@
 #include <stdlib.h>
 
 #include "archive/ingest.h"
-#include "archive/patients.h"
 #include "archive/query.h"
+#include "archive/registration.h"
 #include "base/digest.h"
 #include "base/memory.h"
 #include "dicom/encode.h"
@@ -17,11 +17,11 @@ enum {
     DOCUMENT_LENGTH = 0x00420015,
 };
 
-static enum hl7_effect effect_of(enum patient_outcome outcome)
+static enum hl7_effect effect_of(enum registration_outcome outcome)
 {
-    return outcome == PATIENT_CHANGED ? HL7_CHANGED
-           : outcome == PATIENT_STALE ? HL7_STALE
-                                      : HL7_REPEATED;
+    return outcome == REGISTRATION_CHANGED ? HL7_CHANGED
+           : outcome == REGISTRATION_STALE ? HL7_STALE
+                                           : HL7_REPEATED;
 }
 
 bool hl7_tell_archive(struct archive *archive, const struct hl7_plan *plan,
@@ -31,21 +31,21 @@ bool hl7_tell_archive(struct archive *archive, const struct hl7_plan *plan,
     const struct hl7_person *told = &action->person;
     bool is_merge = action->kind == HL7_DO_MERGE;
     const struct hl7_person *patient = is_merge ? &action->gone : told;
-    struct patient_change change = {
+    struct registration_change change = {
         .patient = { slice_text(patient->id), slice_text(patient->issuer) },
         .told = { draft_get(&action->patient, draft_at(TAG_PATIENT_NAME)),
                   draft_get(&action->patient, draft_at(TAG_PATIENT_BIRTH_DATE)),
                   draft_get(&action->patient, draft_at(TAG_PATIENT_SEX)) },
         .at_ms = plan->message_us / 1000,
     };
-    enum patient_outcome outcome;
+    enum registration_outcome outcome;
     if (is_merge)
         change.survivor = (struct patient_identifier){ slice_text(told->id),
                                                        slice_text(told->issuer) };
-    if (!patients_change(archive, &change, &outcome, err))
+    if (!registration_take(archive, &change, &outcome, err))
         return false;
     *effect = effect_of(outcome);
-    return patients_is_strange(archive, &change.patient, is_strange, err);
+    return registration_is_strange(archive, &change.patient, is_strange, err);
 }
 
 bool hl7_separate_in_archive(struct archive *archive, const struct hl7_plan *plan,
@@ -57,8 +57,8 @@ bool hl7_separate_in_archive(struct archive *archive, const struct hl7_plan *pla
     for (size_t i = 0; ok && i < 2; i++) {
         const struct patient_identifier patient = { slice_text(persons[i]->id),
                                                     slice_text(persons[i]->issuer) };
-        enum patient_outcome outcome;
-        ok = patients_separate(archive, &patient, plan->message_us / 1000, &outcome, err);
+        enum registration_outcome outcome;
+        ok = registration_separate(archive, &patient, plan->message_us / 1000, &outcome, err);
         *effect = hl7_effect_of(i ? *effect : HL7_REPEATED, effect_of(outcome));
     }
     return ok;
@@ -143,7 +143,7 @@ static bool resolve(struct archive *archive, struct slice *id, struct slice *iss
 {
     const struct patient_identifier patient = { *id, *issuer };
     bool is_merged = false;
-    if (!patients_survivor(archive, &patient, &storage[0], &storage[1], &is_merged, err))
+    if (!registration_survivor(archive, &patient, &storage[0], &storage[1], &is_merged, err))
         return false;
     if (is_merged) {
         *id = buffer_slice(&storage[0]);

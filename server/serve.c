@@ -10,7 +10,7 @@
 #include "archive/changes.h"
 #include "archive/compact.h"
 #include "archive/hold.h"
-#include "archive/patients.h"
+#include "archive/registration.h"
 #include "archive/query_tags.h"
 #include "base/clock.h"
 #include "base/log.h"

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
-/* Records of archive/patients.h in TABLE_RECORD (docs/index-format.md): what is known of a patient
- * by the identifier that instances carry, and the studies in which something is to be amended. */
+/* Records of archive/registration.h in TABLE_RECORD (docs/index-format.md): what is known of a
+ * patient by the identifier that instances carry, and the studies in which something is to be
+ * amended. */
 
 #include "archive/core.h"
 #include "archive/keys.h"
-#include "archive/patients.h"
+#include "archive/registration.h"
 #include "base/buffer.h"
 #include "dicom/dataset.h"
 #include "storage/transaction.h"
@@ -61,16 +62,16 @@ bool amend_work_done(struct archive *archive, const char *study, struct slice to
                      struct error *err);
 /* Puts a study to work in the transaction that stores one of its instances, when something is known
  * of the patient that it names. Costs nothing as long as nothing is known of any. */
-bool patients_notice(struct archive *archive, struct transaction *transaction,
-                     const struct dataset *header, const char *study, bool *is_noticed,
-                     struct error *err);
+bool registration_notice(struct archive *archive, struct transaction *transaction,
+                         const struct dataset *header, const char *study, bool *is_noticed,
+                         struct error *err);
 /* Wakes the amender, after the commit of what was put. */
-void patients_wake(struct archive *archive);
+void registration_wake(struct archive *archive);
 
 /* At the opening and the closing of an archive. */
-void patients_init(struct archive *archive);
-void patients_release(struct archive *archive);
-bool patients_load(struct archive *archive, struct error *err);
+void registration_init(struct archive *archive);
+void registration_release(struct archive *archive);
+bool registration_load(struct archive *archive, struct error *err);
 
 /* --- amend.c */
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "archive/patient_records.h"
+#include "archive/registration_records.h"
 
 #include "archive/attributes.h"
 #include "base/clock.h"
@@ -251,9 +251,9 @@ bool amend_work_done(struct archive *archive, const char *study, struct slice to
     return ok;
 }
 
-bool patients_notice(struct archive *archive, struct transaction *transaction,
-                     const struct dataset *header, const char *study, bool *is_noticed,
-                     struct error *err)
+bool registration_notice(struct archive *archive, struct transaction *transaction,
+                         const struct dataset *header, const char *study, bool *is_noticed,
+                         struct error *err)
 {
     struct patient_state state;
     bool found;
@@ -277,7 +277,7 @@ bool patients_notice(struct archive *archive, struct transaction *transaction,
     return ok;
 }
 
-void patients_wake(struct archive *archive)
+void registration_wake(struct archive *archive)
 {
     struct patient_work *work = &archive->patients;
     pthread_mutex_lock(&work->lock);
@@ -286,7 +286,7 @@ void patients_wake(struct archive *archive)
     pthread_mutex_unlock(&work->lock);
 }
 
-void patients_init(struct archive *archive)
+void registration_init(struct archive *archive)
 {
     struct patient_work *work = &archive->patients;
     pthread_condattr_t attributes;
@@ -299,13 +299,13 @@ void patients_init(struct archive *archive)
     pthread_condattr_destroy(&attributes);
 }
 
-void patients_release(struct archive *archive)
+void registration_release(struct archive *archive)
 {
     pthread_mutex_destroy(&archive->patients.lock);
     pthread_cond_destroy(&archive->patients.changed);
 }
 
-bool patients_load(struct archive *archive, struct error *err)
+bool registration_load(struct archive *archive, struct error *err)
 {
     struct storage_cursor *cursor = NULL;
     struct key prefix;

@@ -25,7 +25,7 @@ struct patient_demographics {
     struct slice sex;
 };
 
-struct patient_change {
+struct registration_change {
     struct patient_identifier patient;  /* of a merge: the one that goes */
     struct patient_identifier survivor; /* its id empty: no merge */
     struct patient_demographics told;   /* of the patient; of a merge: of the survivor */
@@ -33,39 +33,40 @@ struct patient_change {
                       takes the place of a newer one */
 };
 
-enum patient_outcome {
-    PATIENT_CHANGED,
-    PATIENT_SAME,  /* it was known already */
-    PATIENT_STALE, /* something newer is known; a merge of a later one into this */
+enum registration_outcome {
+    REGISTRATION_CHANGED,
+    REGISTRATION_SAME,  /* it was known already */
+    REGISTRATION_STALE, /* something newer is known; a merge of a later one into this */
 };
 
 /* Durable when it returns; what is stored follows. A merge of B into A after one of A into B takes
  * the first one back; one of A into C after one of A into B, too. ERROR_INVALID without Patient ID,
  * of a patient merged into itself, for texts that are no UTF-8 or hold a backslash or a control
  * character; ERROR_LIMIT for too long ones. */
-bool patients_change(struct archive *archive, const struct patient_change *change,
-                     enum patient_outcome *outcome, struct error *err);
+bool registration_take(struct archive *archive, const struct registration_change *change,
+                       enum registration_outcome *outcome, struct error *err);
 
 /* A merge was a mistake (ADT^A37): what comes of this patient from now on is its own again, and so
  * is what was received of it and amended since, with what is told of it now and else what it said
- * when it came. PATIENT_SAME when it was not merged; PATIENT_STALE when it was merged later.
- * Durable when it returns; what is stored follows. */
-bool patients_separate(struct archive *archive, const struct patient_identifier *patient,
-                       int64_t at_ms, enum patient_outcome *outcome, struct error *err);
+ * when it came. REGISTRATION_SAME when it was not merged; REGISTRATION_STALE when it was merged
+ * later. Durable when it returns; what is stored follows. */
+bool registration_separate(struct archive *archive, const struct patient_identifier *patient,
+                           int64_t at_ms, enum registration_outcome *outcome, struct error *err);
 
 /* Whom this patient was merged into, at the end of the chain: fills `id` and `issuer` (cleared
  * first). *merged false: nobody, and they stay empty. */
 struct buffer;
-bool patients_survivor(struct archive *archive, const struct patient_identifier *patient,
-                       struct buffer *id, struct buffer *issuer, bool *merged, struct error *err);
+bool registration_survivor(struct archive *archive, const struct patient_identifier *patient,
+                           struct buffer *id, struct buffer *issuer, bool *merged,
+                           struct error *err);
 
 /* Is there a study with this Patient ID, and none that names this issuer or no issuer at all? Then
  * nothing that is told of the patient reaches what is stored. */
-bool patients_is_strange(struct archive *archive, const struct patient_identifier *patient,
+bool registration_is_strange(struct archive *archive, const struct patient_identifier *patient,
                          bool *is_strange, struct error *err);
 
 /* Studies that still wait for the background. */
-bool patients_pending(struct archive *archive, uint64_t *studies, struct error *err);
+bool registration_pending(struct archive *archive, uint64_t *studies, struct error *err);
 
 /* The thread that brings what is stored up to date. */
 struct amender;

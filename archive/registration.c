@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-#include "archive/patients.h"
+#include "archive/registration.h"
 
-#include "archive/patient_records.h"
+#include "archive/registration_records.h"
 #include "archive/terms.h"
 #include "dicom/fold.h"
 #include "dicom/patient_chain.h"
@@ -24,7 +24,7 @@ static bool is_same(const struct patient_identifier *a, const struct patient_ide
     return slice_equal(a->id, b->id) && slice_equal(a->issuer, b->issuer);
 }
 
-static bool check(const struct patient_change *change, struct error *err)
+static bool check(const struct registration_change *change, struct error *err)
 {
     const struct slice texts[] = { change->patient.id,  change->patient.issuer,
                                    change->survivor.id, change->survivor.issuer,
@@ -106,20 +106,20 @@ static bool replace(struct buffer *buffer, struct slice text)
 
 /* What is told of the one who stays. */
 static bool tell(struct archive *archive, struct transaction *transaction,
-                 const struct patient_identifier *patient, const struct patient_change *change,
-                 enum patient_outcome *outcome, struct error *err)
+                 const struct patient_identifier *patient, const struct registration_change *change,
+                 enum registration_outcome *outcome, struct error *err)
 {
     struct patient_state state = patient_state_init();
     const struct patient_demographics *told = &change->told;
     bool found;
     bool ok = patient_state_get(archive, transaction, patient, &state, &found, err);
     if (ok && state.told_at_ms > change->at_ms) {
-        *outcome = PATIENT_STALE;
+        *outcome = REGISTRATION_STALE;
     } else if (ok) {
         bool changed = replace(&state.name, told->name);
         changed |= replace(&state.birth_date, told->birth_date);
         changed |= replace(&state.sex, told->sex);
-        *outcome = changed ? PATIENT_CHANGED : PATIENT_SAME;
+        *outcome = changed ? REGISTRATION_CHANGED : REGISTRATION_SAME;
         state.told_at_ms = change->at_ms;
         ok = (told->name.size + told->birth_date.size + told->sex.size == 0) ||
              patient_state_put(archive, transaction, &state, err);
@@ -156,7 +156,7 @@ static bool chain_passes(struct archive *archive, struct transaction *transactio
 /* A merge that was the other way round before is taken back, so that no chain comes back to where
  * it began. */
 static bool open_circle(struct archive *archive, struct transaction *transaction,
-                        const struct patient_change *change, bool *stale, struct error *err)
+                        const struct registration_change *change, bool *stale, struct error *err)
 {
     struct patient_state survivor = patient_state_init();
     bool found, circle = false;
@@ -177,7 +177,7 @@ static bool open_circle(struct archive *archive, struct transaction *transaction
 }
 
 static bool merge(struct archive *archive, struct transaction *transaction,
-                  const struct patient_change *change, enum patient_outcome *outcome,
+                  const struct registration_change *change, enum registration_outcome *outcome,
                   struct error *err)
 {
     struct patient_state state = patient_state_init();
@@ -187,12 +187,12 @@ static bool merge(struct archive *archive, struct transaction *transaction,
         goto out;
     if (slice_equal(buffer_slice(&state.survivor_id), change->survivor.id) &&
         slice_equal(buffer_slice(&state.survivor_issuer), change->survivor.issuer)) {
-        *outcome = PATIENT_SAME;
+        *outcome = REGISTRATION_SAME;
         goto out;
     }
     ok = open_circle(archive, transaction, change, &stale, err);
     if (!ok || stale || state.merged_at_ms > change->at_ms) {
-        *outcome = PATIENT_STALE;
+        *outcome = REGISTRATION_STALE;
         goto out;
     }
     ok = put_studies_back(archive, transaction, &change->patient, err);
@@ -201,7 +201,7 @@ static bool merge(struct archive *archive, struct transaction *transaction,
     buffer_append(&state.survivor_id, change->survivor.id);
     buffer_append(&state.survivor_issuer, change->survivor.issuer);
     state.merged_at_ms = change->at_ms;
-    *outcome = PATIENT_CHANGED;
+    *outcome = REGISTRATION_CHANGED;
     ok = ok && patient_state_put(archive, transaction, &state, err) &&
          put_studies(archive, transaction, &change->patient, false, err);
 out:
@@ -209,43 +209,43 @@ out:
     return ok;
 }
 
-bool patients_change(struct archive *archive, const struct patient_change *change,
-                     enum patient_outcome *outcome, struct error *err)
+bool registration_take(struct archive *archive, const struct registration_change *change,
+                       enum registration_outcome *outcome, struct error *err)
 {
     struct transaction *transaction = NULL;
-    enum patient_outcome told = PATIENT_SAME;
-    struct patient_change clean = *change;
+    enum registration_outcome told = REGISTRATION_SAME;
+    struct registration_change clean = *change;
     clean.patient = trimmed(change->patient);
     clean.survivor = trimmed(change->survivor);
-    *outcome = PATIENT_SAME;
+    *outcome = REGISTRATION_SAME;
     if (!check(&clean, err) || !transaction_open(archive->storage, &transaction, err))
         return false;
     bool is_merge = clean.survivor.id.size > 0;
     bool ok = (!is_merge || merge(archive, transaction, &clean, outcome, err)) &&
-              (*outcome == PATIENT_STALE ||
+              (*outcome == REGISTRATION_STALE ||
                tell(archive, transaction, is_merge ? &clean.survivor : &clean.patient, &clean,
                     &told, err));
-    if (ok && *outcome == PATIENT_SAME)
+    if (ok && *outcome == REGISTRATION_SAME)
         *outcome = told;
     /* The same once more may have been seen by us before its sync has ended. */
-    ok = ok && (*outcome == PATIENT_STALE || transaction_commit(transaction, err));
+    ok = ok && (*outcome == REGISTRATION_STALE || transaction_commit(transaction, err));
     transaction_close(transaction);
-    if (ok && *outcome == PATIENT_CHANGED)
-        patients_wake(archive);
+    if (ok && *outcome == REGISTRATION_CHANGED)
+        registration_wake(archive);
     return ok;
 }
 
 static bool separate(struct archive *archive, struct transaction *transaction,
                      const struct patient_identifier *patient, int64_t at_ms,
-                     enum patient_outcome *outcome, struct error *err)
+                     enum registration_outcome *outcome, struct error *err)
 {
     struct patient_state state = patient_state_init();
     bool found;
     bool ok = patient_state_get(archive, transaction, patient, &state, &found, err);
-    *outcome = PATIENT_SAME;
+    *outcome = REGISTRATION_SAME;
     if (ok && patient_state_is_merged(&state))
-        *outcome = state.merged_at_ms > at_ms ? PATIENT_STALE : PATIENT_CHANGED;
-    if (*outcome == PATIENT_CHANGED) {
+        *outcome = state.merged_at_ms > at_ms ? REGISTRATION_STALE : REGISTRATION_CHANGED;
+    if (*outcome == REGISTRATION_CHANGED) {
         ok = put_studies_back(archive, transaction, patient, err);
         buffer_clear(&state.survivor_id);
         buffer_clear(&state.survivor_issuer);
@@ -256,24 +256,25 @@ static bool separate(struct archive *archive, struct transaction *transaction,
     return ok;
 }
 
-bool patients_separate(struct archive *archive, const struct patient_identifier *patient,
-                       int64_t at_ms, enum patient_outcome *outcome, struct error *err)
+bool registration_separate(struct archive *archive, const struct patient_identifier *patient,
+                           int64_t at_ms, enum registration_outcome *outcome, struct error *err)
 {
     struct transaction *transaction = NULL;
-    const struct patient_change only = { .patient = trimmed(*patient) };
-    *outcome = PATIENT_SAME;
+    const struct registration_change only = { .patient = trimmed(*patient) };
+    *outcome = REGISTRATION_SAME;
     if (!check(&only, err) || !transaction_open(archive->storage, &transaction, err))
         return false;
     bool ok = separate(archive, transaction, &only.patient, at_ms, outcome, err) &&
-              (*outcome == PATIENT_STALE || transaction_commit(transaction, err));
+              (*outcome == REGISTRATION_STALE || transaction_commit(transaction, err));
     transaction_close(transaction);
-    if (ok && *outcome == PATIENT_CHANGED)
-        patients_wake(archive);
+    if (ok && *outcome == REGISTRATION_CHANGED)
+        registration_wake(archive);
     return ok;
 }
 
-bool patients_survivor(struct archive *archive, const struct patient_identifier *patient,
-                       struct buffer *id, struct buffer *issuer, bool *merged, struct error *err)
+bool registration_survivor(struct archive *archive, const struct patient_identifier *patient,
+                           struct buffer *id, struct buffer *issuer, bool *merged,
+                           struct error *err)
 {
     struct patient_state state = patient_state_init();
     const struct patient_identifier clean = trimmed(*patient);
@@ -291,7 +292,7 @@ bool patients_survivor(struct archive *archive, const struct patient_identifier 
     return ok;
 }
 
-bool patients_is_strange(struct archive *archive, const struct patient_identifier *patient,
+bool registration_is_strange(struct archive *archive, const struct patient_identifier *patient,
                          bool *is_strange, struct error *err)
 {
     const struct patient_identifier clean = trimmed(*patient);
@@ -318,7 +319,7 @@ bool patients_is_strange(struct archive *archive, const struct patient_identifie
     return ok;
 }
 
-bool patients_pending(struct archive *archive, uint64_t *studies, struct error *err)
+bool registration_pending(struct archive *archive, uint64_t *studies, struct error *err)
 {
     struct storage_cursor *cursor = NULL;
     struct key prefix;

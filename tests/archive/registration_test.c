@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-#include "archive/patients.h"
+#include "archive/registration.h"
 
 #include <stdio.h>
 #include <time.h>
 
 #include "archive/changes.h"
-#include "archive/patient_records.h"
 #include "archive/rebuild.h"
 #include "archive/records.h"
+#include "archive/registration_records.h"
 #include "archive/retrieve.h"
 #include "archive/verify.h"
 #include "dicom/part10.h"
@@ -36,18 +36,18 @@ static struct object object_of(const char *study, const char *series, const char
     return object;
 }
 
-static enum patient_outcome change(struct fixture *fixture, const char *id, const char *issuer,
-                                   const char *survivor, const char *name, int64_t at_ms)
+static enum registration_outcome change(struct fixture *fixture, const char *id, const char *issuer,
+                                        const char *survivor, const char *name, int64_t at_ms)
 {
     struct error err = { 0 };
-    enum patient_outcome outcome;
-    const struct patient_change change = {
+    enum registration_outcome outcome;
+    const struct registration_change change = {
         .patient = { slice_text(id), slice_text(issuer) },
         .survivor = { slice_text(survivor), slice_text(*survivor ? issuer : "") },
         .told = { .name = slice_text(name) },
         .at_ms = at_ms,
     };
-    CHECK_OK(patients_change(fixture->archive, &change, &outcome, &err), err);
+    CHECK_OK(registration_take(fixture->archive, &change, &outcome, &err), err);
     return outcome;
 }
 
@@ -141,7 +141,7 @@ TEST(HL7_05_a_name_that_is_told_shows_in_queries_and_copies_with_the_original_ke
     struct buffer copy = buffer_up_to(1 << 20), original = buffer_up_to(1 << 20);
     fixture_open(&fixture, true);
     store(&fixture, &ct);
-    CHECK_INT(change(&fixture, "TEMP1", "", "", "DOE^JANE", 1000), PATIENT_CHANGED);
+    CHECK_INT(change(&fixture, "TEMP1", "", "", "DOE^JANE", 1000), REGISTRATION_CHANGED);
     CHECK_INT(settle(&fixture), 1);
     CHECK_TEXT(name_in(&fixture, "1.1"), "DOE^JANE");
     CHECK_TEXT(query_list(query_by(&fixture, LEVEL_STUDY, TAG_PATIENT_NAME, "DOE*"),
@@ -171,12 +171,12 @@ TEST(HL7_05_an_older_message_that_comes_late_changes_nothing)
     struct fixture fixture;
     fixture_open(&fixture, true);
     store(&fixture, &ct);
-    CHECK_INT(change(&fixture, "TEMP1", "", "", "DOE^JANE", 2000), PATIENT_CHANGED);
-    CHECK_INT(change(&fixture, "TEMP1", "", "", "DOE^JOAN", 1000), PATIENT_STALE);
-    CHECK_INT(change(&fixture, "TEMP1", "", "", "DOE^JANE", 2000), PATIENT_SAME);
+    CHECK_INT(change(&fixture, "TEMP1", "", "", "DOE^JANE", 2000), REGISTRATION_CHANGED);
+    CHECK_INT(change(&fixture, "TEMP1", "", "", "DOE^JOAN", 1000), REGISTRATION_STALE);
+    CHECK_INT(change(&fixture, "TEMP1", "", "", "DOE^JANE", 2000), REGISTRATION_SAME);
     CHECK_INT(settle(&fixture), 1);
     CHECK_TEXT(name_in(&fixture, "1.1"), "DOE^JANE");
-    CHECK_INT(change(&fixture, "TEMP1", "", "", "DOE^JANE^", 3000), PATIENT_CHANGED);
+    CHECK_INT(change(&fixture, "TEMP1", "", "", "DOE^JANE^", 3000), REGISTRATION_CHANGED);
     CHECK_INT(settle(&fixture), 0); /* the same name, written otherwise */
     fixture_close(&fixture);
 }
@@ -192,14 +192,14 @@ TEST(HL7_06_all_studies_of_a_merged_patient_show_under_the_one_who_stays)
     store(&fixture, &other);
     store(&fixture, &second);
     store(&fixture, &stays);
-    CHECK_INT(change(&fixture, "TEMP1", "", "P9", "DOE^JANE", 1000), PATIENT_CHANGED);
+    CHECK_INT(change(&fixture, "TEMP1", "", "P9", "DOE^JANE", 1000), REGISTRATION_CHANGED);
     CHECK_INT(settle(&fixture), 3);
     CHECK_TEXT(studies_of(&fixture, "TEMP1"), "");
     CHECK_TEXT(studies_of(&fixture, "P9"), "1.1,1.2,1.3");
     CHECK_TEXT(counts_text(&fixture), "1 3 3 4");
     CHECK_INT(findings(&fixture), 0);
     /* Repeated: no change. */
-    CHECK_INT(change(&fixture, "TEMP1", "", "P9", "DOE^JANE", 1000), PATIENT_SAME);
+    CHECK_INT(change(&fixture, "TEMP1", "", "P9", "DOE^JANE", 1000), REGISTRATION_SAME);
     CHECK_INT(settle(&fixture), 0);
     fixture_close(&fixture);
 }
@@ -211,8 +211,8 @@ TEST(HL7_06_a_chain_of_merges_ends_at_its_end_also_for_what_comes_later)
     struct object later = object_of("1.1", "1.1.1", "1.1.1.2", "TEMP1", "UNKNOWN^TRAUMA");
     fixture_open(&fixture, true);
     store(&fixture, &ct);
-    CHECK_INT(change(&fixture, "TEMP1", "", "B", "", 1000), PATIENT_CHANGED);
-    CHECK_INT(change(&fixture, "B", "", "C", "DOE^JANE", 2000), PATIENT_CHANGED);
+    CHECK_INT(change(&fixture, "TEMP1", "", "B", "", 1000), REGISTRATION_CHANGED);
+    CHECK_INT(change(&fixture, "B", "", "C", "DOE^JANE", 2000), REGISTRATION_CHANGED);
     CHECK_INT(settle(&fixture), 1);
     store(&fixture, &late);
     store(&fixture, &later); /* into a study that was amended already */
@@ -224,7 +224,7 @@ TEST(HL7_06_a_chain_of_merges_ends_at_its_end_also_for_what_comes_later)
     struct buffer id = buffer_up_to(100), issuer = buffer_up_to(100);
     const struct patient_identifier patient = { slice_text("TEMP1"), slice_text("") };
     bool merged;
-    CHECK_OK(patients_survivor(fixture.archive, &patient, &id, &issuer, &merged, &err), err);
+    CHECK_OK(registration_survivor(fixture.archive, &patient, &id, &issuer, &merged, &err), err);
     CHECK(merged && slice_equal(buffer_slice(&id), slice_text("C")));
     buffer_release(&id);
     buffer_release(&issuer);
@@ -236,23 +236,23 @@ TEST(HOS_47_a_merge_back_takes_the_first_one_back_and_one_into_itself_is_refused
 {
     struct fixture fixture;
     struct error err = { 0 };
-    enum patient_outcome outcome;
+    enum registration_outcome outcome;
     fixture_open(&fixture, true);
     store(&fixture, &ct);
-    CHECK_INT(change(&fixture, "TEMP1", "", "B", "", 1000), PATIENT_CHANGED);
+    CHECK_INT(change(&fixture, "TEMP1", "", "B", "", 1000), REGISTRATION_CHANGED);
     CHECK_INT(settle(&fixture), 1);
-    CHECK_INT(change(&fixture, "B", "", "TEMP1", "", 500), PATIENT_STALE);
-    CHECK_INT(change(&fixture, "B", "", "TEMP1", "", 2000), PATIENT_CHANGED);
+    CHECK_INT(change(&fixture, "B", "", "TEMP1", "", 500), REGISTRATION_STALE);
+    CHECK_INT(change(&fixture, "B", "", "TEMP1", "", 2000), REGISTRATION_CHANGED);
     CHECK_INT(settle(&fixture), 1);
     CHECK_TEXT(studies_of(&fixture, "TEMP1"), "1.1");
     CHECK_TEXT(studies_of(&fixture, "B"), "");
     CHECK_INT(settle(&fixture), 0);
-    const struct patient_change self = { .patient = { slice_text("A"), slice_text("") },
-                                         .survivor = { slice_text(" A "), slice_text("") } };
-    CHECK(!patients_change(fixture.archive, &self, &outcome, &err));
+    const struct registration_change self = { .patient = { slice_text("A"), slice_text("") },
+                                              .survivor = { slice_text(" A "), slice_text("") } };
+    CHECK(!registration_take(fixture.archive, &self, &outcome, &err));
     CHECK_INT(err.code, ERROR_INVALID);
-    const struct patient_change bad = { .patient = { slice_text("A\\B"), slice_text("") } };
-    CHECK(!patients_change(fixture.archive, &bad, &outcome, &err));
+    const struct registration_change bad = { .patient = { slice_text("A\\B"), slice_text("") } };
+    CHECK(!registration_take(fixture.archive, &bad, &outcome, &err));
     CHECK_INT(err.code, ERROR_INVALID);
     fixture_close(&fixture);
 }
@@ -266,29 +266,29 @@ TEST(HOS_47_a_merge_into_one_of_its_own_chain_leaves_no_circle)
     struct object late = object_of("1.2", "1.2.1", "1.2.1.1", "B", "UNKNOWN^TRAUMA");
     fixture_open(&fixture, true);
     store(&fixture, &ct);
-    CHECK_INT(change(&fixture, "B", "", "C", "", 1000), PATIENT_CHANGED);
-    CHECK_INT(change(&fixture, "TEMP1", "", "B", "", 2000), PATIENT_CHANGED);
-    CHECK_INT(change(&fixture, "B", "", "TEMP1", "", 1500), PATIENT_STALE);
-    CHECK_INT(change(&fixture, "B", "", "TEMP1", "", 3000), PATIENT_CHANGED);
+    CHECK_INT(change(&fixture, "B", "", "C", "", 1000), REGISTRATION_CHANGED);
+    CHECK_INT(change(&fixture, "TEMP1", "", "B", "", 2000), REGISTRATION_CHANGED);
+    CHECK_INT(change(&fixture, "B", "", "TEMP1", "", 1500), REGISTRATION_STALE);
+    CHECK_INT(change(&fixture, "B", "", "TEMP1", "", 3000), REGISTRATION_CHANGED);
     store(&fixture, &late);
     settle(&fixture);
     CHECK_TEXT(studies_of(&fixture, "TEMP1"), "1.1,1.2");
     struct buffer id = buffer_up_to(100), issuer = buffer_up_to(100);
     const struct patient_identifier patient = { slice_text("B"), slice_text("") };
     bool merged;
-    CHECK_OK(patients_survivor(fixture.archive, &patient, &id, &issuer, &merged, &err), err);
+    CHECK_OK(registration_survivor(fixture.archive, &patient, &id, &issuer, &merged, &err), err);
     CHECK(merged && slice_equal(buffer_slice(&id), slice_text("TEMP1")));
     buffer_release(&id);
     buffer_release(&issuer);
     fixture_close(&fixture);
 }
 
-static enum patient_outcome separate(struct fixture *fixture, const char *id, int64_t at_ms)
+static enum registration_outcome separate(struct fixture *fixture, const char *id, int64_t at_ms)
 {
     struct error err = { 0 };
-    enum patient_outcome outcome;
+    enum registration_outcome outcome;
     const struct patient_identifier patient = { slice_text(id), slice_text("") };
-    CHECK_OK(patients_separate(fixture->archive, &patient, at_ms, &outcome, &err), err);
+    CHECK_OK(registration_separate(fixture->archive, &patient, at_ms, &outcome, &err), err);
     return outcome;
 }
 
@@ -298,19 +298,19 @@ TEST(HL7_11_what_comes_of_a_patient_after_the_merge_was_undone_is_its_own)
     struct object late = object_of("1.2", "1.2.1", "1.2.1.1", "TEMP1", "DOE^GONE");
     fixture_open(&fixture, true);
     store(&fixture, &ct);
-    CHECK_INT(separate(&fixture, "TEMP1", 500), PATIENT_SAME);
-    CHECK_INT(change(&fixture, "TEMP1", "", "B", "ROE^STAYS", 1000), PATIENT_CHANGED);
+    CHECK_INT(separate(&fixture, "TEMP1", 500), REGISTRATION_SAME);
+    CHECK_INT(change(&fixture, "TEMP1", "", "B", "ROE^STAYS", 1000), REGISTRATION_CHANGED);
     CHECK_INT(settle(&fixture), 1);
-    CHECK_INT(separate(&fixture, "TEMP1", 900), PATIENT_STALE);
-    CHECK_INT(separate(&fixture, "TEMP1", 2000), PATIENT_CHANGED);
-    CHECK_INT(separate(&fixture, "TEMP1", 2000), PATIENT_SAME);
+    CHECK_INT(separate(&fixture, "TEMP1", 900), REGISTRATION_STALE);
+    CHECK_INT(separate(&fixture, "TEMP1", 2000), REGISTRATION_CHANGED);
+    CHECK_INT(separate(&fixture, "TEMP1", 2000), REGISTRATION_SAME);
     store(&fixture, &late);
     CHECK_INT(settle(&fixture), 1); /* the first one: it is taken back */
     CHECK_TEXT(studies_of(&fixture, "TEMP1"), "1.1,1.2");
     CHECK_TEXT(name_in(&fixture, "1.2"), "DOE^GONE");
     CHECK_TEXT(studies_of(&fixture, "B"), "");
     /* The merge, heard late, is older. */
-    CHECK_INT(change(&fixture, "TEMP1", "", "B", "", 1000), PATIENT_STALE);
+    CHECK_INT(change(&fixture, "TEMP1", "", "B", "", 1000), REGISTRATION_STALE);
     CHECK_INT(settle(&fixture), 0);
     fixture_close(&fixture);
 }
@@ -325,10 +325,10 @@ TEST(HL7_11_what_was_amended_for_a_merge_that_was_undone_says_again_what_was_rec
     fixture_open(&fixture, true);
     store(&fixture, &ct);
     store(&fixture, &own);
-    CHECK_INT(change(&fixture, "TEMP1", "", "B", "ROE^STAYS", 1000), PATIENT_CHANGED);
+    CHECK_INT(change(&fixture, "TEMP1", "", "B", "ROE^STAYS", 1000), REGISTRATION_CHANGED);
     CHECK_INT(settle(&fixture), 2);
     CHECK_TEXT(studies_of(&fixture, "B"), "1.1,1.2");
-    CHECK_INT(separate(&fixture, "TEMP1", 2000), PATIENT_CHANGED);
+    CHECK_INT(separate(&fixture, "TEMP1", 2000), REGISTRATION_CHANGED);
     CHECK_INT(settle(&fixture), 1);
     CHECK_TEXT(studies_of(&fixture, "TEMP1"), "1.1");
     CHECK_TEXT(name_in(&fixture, "1.1"), "UNKNOWN^TRAUMA");
@@ -350,16 +350,16 @@ TEST(HL7_11_a_merge_in_the_middle_of_a_chain_that_was_undone_leaves_those_before
     struct fixture fixture;
     fixture_open(&fixture, true);
     store(&fixture, &ct);
-    CHECK_INT(change(&fixture, "TEMP1", "", "B", "ROE^B", 1000), PATIENT_CHANGED);
-    CHECK_INT(change(&fixture, "B", "", "C", "ROE^C", 2000), PATIENT_CHANGED);
+    CHECK_INT(change(&fixture, "TEMP1", "", "B", "ROE^B", 1000), REGISTRATION_CHANGED);
+    CHECK_INT(change(&fixture, "B", "", "C", "ROE^C", 2000), REGISTRATION_CHANGED);
     CHECK_INT(settle(&fixture), 1);
     CHECK_TEXT(studies_of(&fixture, "C"), "1.1");
-    CHECK_INT(separate(&fixture, "B", 3000), PATIENT_CHANGED);
+    CHECK_INT(separate(&fixture, "B", 3000), REGISTRATION_CHANGED);
     CHECK_INT(settle(&fixture), 1);
     CHECK_TEXT(studies_of(&fixture, "B"), "1.1");
     CHECK_TEXT(name_in(&fixture, "1.1"), "ROE^B");
     /* Merged into another one: as if it had never been B's. */
-    CHECK_INT(change(&fixture, "TEMP1", "", "D", "ROE^D", 4000), PATIENT_CHANGED);
+    CHECK_INT(change(&fixture, "TEMP1", "", "D", "ROE^D", 4000), REGISTRATION_CHANGED);
     CHECK_INT(settle(&fixture), 1);
     CHECK_TEXT(studies_of(&fixture, "D"), "1.1");
     CHECK_TEXT(studies_of(&fixture, "B"), "");
@@ -370,19 +370,19 @@ TEST(HL7_11_an_issuer_that_came_with_a_merge_goes_with_it_also_when_there_was_mo
 {
     struct fixture fixture;
     struct error err = { 0 };
-    enum patient_outcome outcome;
-    const struct patient_change into = { .patient = { slice_text("TEMP1"), slice_text("") },
-                                         .survivor = { slice_text("B"), slice_text("NORTH") },
-                                         .at_ms = 1000 };
+    enum registration_outcome outcome;
+    const struct registration_change into = { .patient = { slice_text("TEMP1"), slice_text("") },
+                                              .survivor = { slice_text("B"), slice_text("NORTH") },
+                                              .at_ms = 1000 };
     struct object late = object_of("1.1", "1.1.1", "1.1.1.2", "TEMP1", "X");
     fixture_open(&fixture, true);
     store(&fixture, &ct);
-    CHECK_OK(patients_change(fixture.archive, &into, &outcome, &err), err);
+    CHECK_OK(registration_take(fixture.archive, &into, &outcome, &err), err);
     CHECK_INT(settle(&fixture), 1);
     CHECK_TEXT(query_list(query_by(&fixture, LEVEL_STUDY, TAG_ISSUER_OF_PATIENT_ID, "NORTH"),
                           TAG_STUDY_INSTANCE_UID),
                "1.1");
-    CHECK_INT(separate(&fixture, "TEMP1", 2000), PATIENT_CHANGED);
+    CHECK_INT(separate(&fixture, "TEMP1", 2000), REGISTRATION_CHANGED);
     store(&fixture, &late); /* the study is put to work once more, for less */
     CHECK_INT(settle(&fixture), 1);
     CHECK_TEXT(studies_of(&fixture, "TEMP1"), "1.1");
@@ -403,7 +403,7 @@ TEST(HL7_07_one_number_of_two_authorities_stays_two_patients)
     fixture_open(&fixture, true);
     store(&fixture, &a);
     store(&fixture, &b);
-    CHECK_INT(change(&fixture, "TEMP1", "EAST", "", "DOE^JANE", 1000), PATIENT_CHANGED);
+    CHECK_INT(change(&fixture, "TEMP1", "EAST", "", "DOE^JANE", 1000), REGISTRATION_CHANGED);
     CHECK_INT(settle(&fixture), 1);
     CHECK_TEXT(name_in(&fixture, "1.1"), "DOE^JANE");
     CHECK_TEXT(name_in(&fixture, "1.2"), "ROE^RICHARD");
@@ -411,7 +411,7 @@ TEST(HL7_07_one_number_of_two_authorities_stays_two_patients)
     CHECK_INT(settle(&fixture), 1);
     CHECK_TEXT(name_in(&fixture, "1.3"), "DOE^JANE");
     bare.instance = "1.3.1.2";
-    CHECK_INT(change(&fixture, "TEMP1", "WEST", "", "ROE^RICK", 1000), PATIENT_CHANGED);
+    CHECK_INT(change(&fixture, "TEMP1", "WEST", "", "ROE^RICK", 1000), REGISTRATION_CHANGED);
     CHECK_INT(settle(&fixture), 1);
     store(&fixture, &bare); /* and of nobody when there are two */
     CHECK_INT(settle(&fixture), 0);
@@ -430,7 +430,7 @@ TEST(MPP_07_a_name_that_the_instances_set_does_not_have_is_not_garbled)
     fixture_open(&fixture, true);
     store(&fixture, &ct);
     CHECK_INT(change(&fixture, "TEMP1", "", "", "\xD0\x98\xD0\xB2\xD0\xB0\xD0\xBD", 1000),
-              PATIENT_CHANGED);
+              REGISTRATION_CHANGED);
     CHECK_INT(settle(&fixture), 1); /* all of it was ASCII: it is ISO_IR 192 now */
     CHECK_TEXT(name_in(&fixture, "1.1"), "\xD0\x98\xD0\xB2\xD0\xB0\xD0\xBD");
     store(&fixture, &latin);
@@ -448,7 +448,7 @@ TEST(STO_06_what_came_first_is_a_duplicate_when_it_comes_again_after_an_amendmen
     enum ingest_outcome outcome;
     fixture_open(&fixture, true);
     store(&fixture, &ct);
-    CHECK_INT(change(&fixture, "TEMP1", "", "", "DOE^JANE", 1000), PATIENT_CHANGED);
+    CHECK_INT(change(&fixture, "TEMP1", "", "", "DOE^JANE", 1000), REGISTRATION_CHANGED);
     CHECK_INT(settle(&fixture), 1);
     CHECK_OK(object_store(fixture.archive, &ct, &outcome, &err), err);
     CHECK_INT(outcome, INGEST_DUPLICATE);
@@ -457,7 +457,7 @@ TEST(STO_06_what_came_first_is_a_duplicate_when_it_comes_again_after_an_amendmen
     CHECK(!object_store(fixture.archive, &other, &outcome, &err));
     CHECK_INT(err.code, ERROR_CONFLICT);
     /* Once more: what was made here in between is not kept. */
-    CHECK_INT(change(&fixture, "TEMP1", "", "", "DOE^JOAN", 2000), PATIENT_CHANGED);
+    CHECK_INT(change(&fixture, "TEMP1", "", "", "DOE^JOAN", 2000), REGISTRATION_CHANGED);
     CHECK_INT(settle(&fixture), 1);
     CHECK_INT((long long)version_count(&fixture), 1);
     CHECK_OK(object_store(fixture.archive, &ct, &outcome, &err), err);
@@ -474,7 +474,7 @@ TEST(HL7_06_an_index_made_anew_keeps_what_was_amended)
     struct error err = { 0 };
     fixture_open(&fixture, false);
     store(&fixture, &ct);
-    CHECK_INT(change(&fixture, "TEMP1", "", "P9", "DOE^JANE", 1000), PATIENT_CHANGED);
+    CHECK_INT(change(&fixture, "TEMP1", "", "P9", "DOE^JANE", 1000), REGISTRATION_CHANGED);
     CHECK_INT(settle(&fixture), 1);
     archive_close(fixture.archive);
     storage_close(fixture.storage);
@@ -503,14 +503,14 @@ TEST(HL7_06_work_that_a_restart_cut_off_is_done_by_the_thread)
     uint64_t pending = 1;
     fixture_open(&fixture, false);
     store(&fixture, &ct);
-    CHECK_INT(change(&fixture, "TEMP1", "", "P9", "", 1000), PATIENT_CHANGED);
+    CHECK_INT(change(&fixture, "TEMP1", "", "P9", "", 1000), REGISTRATION_CHANGED);
     fixture_reopen(&fixture);
-    CHECK_OK(patients_pending(fixture.archive, &pending, &err), err);
+    CHECK_OK(registration_pending(fixture.archive, &pending, &err), err);
     CHECK_INT(pending, 1);
     CHECK_OK(amender_open(fixture.archive, &amender, &err), err);
     for (int i = 0; pending && i < 3000; i++) {
         nanosleep(&(struct timespec){ .tv_nsec = 10000000 }, NULL);
-        CHECK_OK(patients_pending(fixture.archive, &pending, &err), err);
+        CHECK_OK(registration_pending(fixture.archive, &pending, &err), err);
     }
     CHECK_INT(pending, 0);
     CHECK_TEXT(studies_of(&fixture, "P9"), "1.1");
