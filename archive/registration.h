@@ -9,6 +9,7 @@
 
 #include "archive/archive.h"
 #include "base/slice.h"
+#include "dicom/patient_chain.h"
 
 enum { PATIENT_TEXT_SIZE = 1024 };
 

@@ -87,13 +87,12 @@ static bool check_owner(struct worklist *worklist, const struct object *step,
 {
     char key[OBJECT_KEY_SIZE];
     char current[OBJECT_KEY_SIZE];
-    struct slice owner;
-    if (!object_linked(step, STEP_BY_PATIENT, 0, &owner))
-        return true;
-    if (!make_key(person, key, err) || !patients_resolve(worklist, key, current, err))
+    char holder[OBJECT_KEY_SIZE];
+    if (!make_key(person, key, err) || !patients_resolve(worklist, key, current, err) ||
+        !patients_holder(worklist, step, holder, err))
         return false;
-    bool is_own = is_lenient ? may_be_one(owner, slice_text(current))
-                             : slice_equals_text(owner, current);
+    bool is_own = is_lenient ? may_be_one(slice_text(holder), slice_text(current))
+                             : strcmp(holder, current) == 0;
     return is_own || error_set(err, ERROR_MISMATCH, "the order is another patient's");
 }
 

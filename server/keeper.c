@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "worklist/events.h"
+#include "worklist/patients.h"
 
 enum { EVERY_MS = 60 * 1000 };
 
@@ -22,11 +23,13 @@ struct keeper {
 static bool keep(struct keeper *keeper, struct error *err)
 {
     const struct worklist_options *options = worklist_options(keeper->worklist);
-    size_t count = 0, steps = 0;
-    if (!events_tidy(keeper->worklist, err) ||
+    size_t count = 0, steps = 0, followed = 0;
+    if (!patients_settle(keeper->worklist, &followed, err) || !events_tidy(keeper->worklist, err) ||
         !workitem_purge(keeper->worklist, clock_unix_ms(), options->keep_done_ms, &count, err) ||
         !worklist_purge(keeper->worklist, &steps, err))
         return false;
+    if (followed)
+        log_info("worklist: objects follow their patients objects=%zu", followed);
     if (count || steps)
         log_info("worklist: forgotten work_items=%zu steps=%zu", count, steps);
     return true;

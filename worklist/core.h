@@ -29,6 +29,9 @@ struct turn {
     struct worklist *worklist;
     struct transaction *transaction;
     struct buffer scratch;
+    size_t followed; /* objects that what is told of patients came into: flow.c */
+    size_t followed_bytes;
+    bool flow_is_left;
 };
 
 /* {WORKLIST_BYTE, kind, key}. Replaces. */

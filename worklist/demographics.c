@@ -75,12 +75,21 @@ bool demographics_of_key(const char *key, struct buffer *out, struct error *err)
     return ok;
 }
 
+static bool changes_issuer(const struct dataset *dataset, const struct dataset *patient)
+{
+    char before[OBJECT_KEY_SIZE] = "", now[OBJECT_KEY_SIZE] = "";
+    dataset_string(dataset, TAG_ISSUER_OF_PATIENT_ID, before, sizeof(before));
+    dataset_string(patient, TAG_ISSUER_OF_PATIENT_ID, now, sizeof(now));
+    return strcmp(before, now) != 0;
+}
+
 bool demographics_apply(const struct object *object, const struct object *patient,
                         struct buffer *out, struct error *err)
 {
     struct edit edit = edit_init();
     struct dataset *known = NULL, *dataset = NULL;
     char issuer[8];
+    struct element qualifiers;
     bool is_planned = (object->kind == OBJECT_STEP || object->kind == OBJECT_WORKITEM) &&
                       object->shelf == OBJECT_LIVE;
     bool ok = object_dataset(object, &dataset, err) && object_dataset(patient, &known, err);
@@ -91,10 +100,29 @@ bool demographics_apply(const struct object *object, const struct object *patien
         if (!dataset_string(known, TAG_ISSUER_OF_PATIENT_ID, issuer, sizeof(issuer)) &&
             dataset_string(dataset, TAG_ISSUER_OF_PATIENT_ID, issuer, sizeof(issuer)))
             edit_remove(&edit, TAG_ISSUER_OF_PATIENT_ID);
+        /* Nor do qualifiers of the old one's issuer say anything of this one. */
+        if (changes_issuer(dataset, known) &&
+            !dataset_find(known, TAG_ISSUER_OF_PATIENT_ID_QUALIFIERS_SEQUENCE, &qualifiers))
+            edit_remove(&edit, TAG_ISSUER_OF_PATIENT_ID_QUALIFIERS_SEQUENCE);
         ok = edit_write(&edit, out, err);
     }
     dataset_close(dataset);
     dataset_close(known);
     edit_release(&edit);
+    return ok;
+}
+
+bool demographics_give(struct object *object, const struct object *patient, bool *changed,
+                       struct error *err)
+{
+    struct buffer dataset = buffer_up_to(OBJECT_DATASET_LIMIT);
+    bool ok = demographics_apply(object, patient, &dataset, err);
+    if (ok && !slice_equal(buffer_slice(&dataset), buffer_slice(&object->dataset))) {
+        buffer_release(&object->dataset);
+        object->dataset = dataset;
+        dataset = buffer_up_to(0);
+        *changed = true;
+    }
+    buffer_release(&dataset);
     return ok;
 }

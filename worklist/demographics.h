@@ -21,6 +21,10 @@ bool demographics_of_key(const char *key, struct buffer *out, struct error *err)
 bool demographics_apply(const struct object *object, const struct object *patient,
                         struct buffer *out, struct error *err);
 
+/* The same, in the object. *changed becomes true when something is another than before. */
+bool demographics_give(struct object *object, const struct object *patient, bool *changed,
+                       struct error *err);
+
 /* patients_update in a turn; `message_us` is no 0. */
 bool patients_tell(struct turn *turn, const struct dataset *demographics, int64_t message_us,
                    const char *source, struct patient_outcome *outcome, struct error *err);

@@ -98,6 +98,7 @@ static const struct object_kind_row rows[] = {
     { OBJECT_SUBSCRIPTION, "subscription", NOWHERE, NOWHERE, NULL, 0 },
     { OBJECT_REPORT, "report", NOWHERE, NOWHERE, INDEXES(report_indexes) },
     { OBJECT_NOTICE, "notice", NOWHERE, NOWHERE, NULL, 0 },
+    { OBJECT_FLOW, "flow", NOWHERE, NOWHERE, NULL, 0 },
 };
 
 const struct object_kind_row *object_kind_next(size_t number)

@@ -33,6 +33,7 @@ enum object_kind {                            /* a letter: it stands in keys */
                    OBJECT_SUBSCRIPTION = 'B', /* of an AE to events */
                    OBJECT_REPORT = 'R',       /* a report that belongs to a study */
                    OBJECT_NOTICE = 'N',       /* an event that must reach somebody */
+                   OBJECT_FLOW = 'F',         /* a patient whose objects follow yet: flow.h */
 };
 
 /* Done is what the usual query does not ask for: it stands apart in the index, so that what was

@@ -8,8 +8,9 @@
 #include "dicom/fold.h"
 #include "dicom/patient_chain.h"
 #include "worklist/demographics.h"
+#include "worklist/flow.h"
 
-enum { FACTS_VERSION = 1, SOURCE_SIZE = 32, HOPS_MAX = 1000000, MOVED_MAX = 20000 };
+enum { FACTS_VERSION = 1, SOURCE_SIZE = 32, KIN_MAX = 1000 };
 
 /* What a patient has besides the demographics. */
 struct facts {
@@ -114,7 +115,9 @@ static bool resolve(read_object *read, void *from, const char *key, char current
         ok = read(from, OBJECT_PATIENT, current, &patient, &found, err);
         if (!ok || !found || patient.state != PATIENT_MERGED)
             break;
-        ok = (hops < HOPS_MAX || error_set(err, ERROR_CORRUPT, "merges of patients in a circle")) &&
+        ok = (hops < PATIENT_CHAIN_MAX ||
+              error_set_tag(err, ERROR_LIMIT, TAG_PATIENT_ID, "a chain of more than %d merges",
+                            PATIENT_CHAIN_MAX)) &&
              get_facts(&patient, &facts, err);
         if (ok) {
             memcpy(current, facts.survivor, OBJECT_KEY_SIZE);
@@ -139,108 +142,31 @@ bool patients_resolve_in(struct turn *turn, const char *key, char current[OBJECT
     return resolve(read_in_turn, turn, key, current, &merges, err);
 }
 
-/* How demographics flow. */
+/* Whose an object is. */
 
-static const enum object_kind flowing_kinds[] = { OBJECT_STEP, OBJECT_PERFORMED, OBJECT_WORKITEM,
-                                                  OBJECT_REPORT };
-enum { FLOWING_KINDS = sizeof(flowing_kinds) / sizeof(flowing_kinds[0]) };
-
-/* Keys of all objects of a patient, NUL behind each, kind before. */
-static bool gather(struct turn *turn, const char *patient, struct buffer *keys, size_t *count,
-                   struct error *err)
+void patient_first_of(const struct object *object, char key[OBJECT_KEY_SIZE])
 {
-    static const enum object_shelf shelves[] = { OBJECT_LIVE, OBJECT_DONE };
-    bool ok = true;
-    for (size_t i = 0; ok && i < 2 * FLOWING_KINDS; i++) {
-        struct object_walk *walk = NULL;
-        const char *key;
-        struct object_range range = { .kind = flowing_kinds[i / 2],
-                                      .shelf = shelves[i % 2],
-                                      .index = PATIENT_NOW,
-                                      .value = slice_text(patient) };
-        ok = object_walk_open(turn_worklist(turn), &range, &walk, err);
-        while (ok && (ok = object_walk_next_key(walk, &key, err)) && key) {
-            buffer_append_byte(keys, (uint8_t)range.kind);
-            buffer_append(keys, slice_of(key, strlen(key) + 1));
-            if (++*count > MOVED_MAX)
-                ok = error_set(err, ERROR_LIMIT, "a patient has more than %d objects", MOVED_MAX);
-        }
-        object_walk_close(walk);
-    }
-    return ok && buffer_check(keys, "keys", err);
+    struct slice first = slice_of(NULL, 0);
+    if (!object_linked(object, PATIENT_FIRST, 0, &first))
+        object_linked(object, PATIENT_NOW, 0, &first);
+    snprintf(key, OBJECT_KEY_SIZE, "%.*s", (int)first.size,
+             first.size ? (const char *)first.data : "");
 }
 
-/* The data set of the object with the demographics of `patient` (found: it is known). */
-static bool give_demographics(struct object *object, const struct object *patient, bool *changed,
-                              struct error *err)
+bool patients_holder(struct worklist *worklist, const struct object *object,
+                     char current[OBJECT_KEY_SIZE], struct error *err)
 {
-    struct buffer dataset = buffer_up_to(OBJECT_DATASET_LIMIT);
-    bool ok = demographics_apply(object, patient, &dataset, err);
-    if (ok && !slice_equal(buffer_slice(&dataset), buffer_slice(&object->dataset))) {
-        buffer_release(&object->dataset);
-        object->dataset = dataset;
-        dataset = buffer_up_to(0);
-        *changed = true;
-    }
-    buffer_release(&dataset);
-    return ok;
+    char first[OBJECT_KEY_SIZE];
+    patient_first_of(object, first);
+    return patients_resolve(worklist, first, current, err);
 }
 
-/* One object of `patient`; when it belongs to another one now, it moves. `moves_all`: it does, to
- * that one. */
-static bool flow_one(struct turn *turn, struct object *object, struct object *patient,
-                     const char *all_to, size_t *changed_count, struct error *err)
+bool patients_holder_in(struct turn *turn, const struct object *object,
+                        char current[OBJECT_KEY_SIZE], struct error *err)
 {
-    char current[OBJECT_KEY_SIZE];
-    struct slice first;
-    bool found = true, changed = false;
-    if (all_to)
-        snprintf(current, sizeof(current), "%s", all_to);
-    else if (object_linked(object, PATIENT_FIRST, 0, &first)) {
-        char first_key[OBJECT_KEY_SIZE];
-        snprintf(first_key, sizeof(first_key), "%.*s", (int)first.size, (const char *)first.data);
-        if (!patients_resolve_in(turn, first_key, current, err))
-            return false;
-    } else {
-        return true;
-    }
-    if (!object_is_linked(object, PATIENT_NOW, slice_text(current))) {
-        object_unlink(object, PATIENT_NOW);
-        if (!object_link(object, PATIENT_NOW, slice_text(current), err))
-            return false;
-        changed = true;
-    }
-    if (strcmp(patient->key, current) != 0 &&
-        !turn_get(turn, OBJECT_PATIENT, current, patient, &found, err))
-        return false;
-    if (found && !give_demographics(object, patient, &changed, err))
-        return false;
-    if (!changed)
-        return true;
-    (*changed_count)++;
-    return turn_put(turn, object, PATIENT_EVENT, err);
-}
-
-static bool flow(struct turn *turn, const char *patient_key, const char *all_to,
-                 size_t *changed_count, struct error *err)
-{
-    struct buffer keys = buffer_up_to(MOVED_MAX * (OBJECT_KEY_SIZE + 2));
-    struct object object = object_init(), patient = object_init();
-    size_t count = 0;
-    bool found;
-    bool ok = gather(turn, patient_key, &keys, &count, err);
-    struct slice rest = buffer_slice(&keys);
-    while (ok && rest.size) {
-        enum object_kind kind = (enum object_kind)rest.data[0];
-        const char *key = (const char *)rest.data + 1;
-        rest = slice_skip(rest, 1 + strlen(key) + 1);
-        ok = turn_get(turn, kind, key, &object, &found, err) &&
-             (!found || flow_one(turn, &object, &patient, all_to, changed_count, err));
-    }
-    buffer_release(&keys);
-    object_release(&object);
-    object_release(&patient);
-    return ok;
+    char first[OBJECT_KEY_SIZE];
+    patient_first_of(object, first);
+    return patients_resolve_in(turn, first, current, err);
 }
 
 /* Messages. */
@@ -306,11 +232,26 @@ bool patients_tell(struct turn *turn, const struct dataset *demographics, int64_
     buffer_append(&patient.dataset, buffer_slice(&dataset));
     ok = turn_put(turn, &patient, 0, err);
     if (ok && !same && patient.state == PATIENT_ACTIVE)
-        ok = flow(turn, key, key, &outcome->objects, err);
+        ok = flow_begin(turn, key, &outcome->objects, err);
 out:
     object_release(&patient);
     buffer_release(&dataset);
     return ok;
+}
+
+/* What did not follow in the turn follows behind it; when that fails the note of it stays. */
+static bool close_told(struct worklist *worklist, struct turn *turn, bool ok,
+                       struct patient_outcome *outcome, struct error *err)
+{
+    bool is_left = ok && flow_is_left(turn);
+    turn_close(turn);
+    return ok && (!is_left || flow_finish(worklist, &outcome->objects, err));
+}
+
+bool patients_settle(struct worklist *worklist, size_t *objects, struct error *err)
+{
+    *objects = 0;
+    return flow_finish(worklist, objects, err);
 }
 
 bool patients_update(struct worklist *worklist, const struct dataset *demographics,
@@ -321,8 +262,7 @@ bool patients_update(struct worklist *worklist, const struct dataset *demographi
     bool ok = turn_open(worklist, &turn, err) &&
               patients_tell(turn, demographics, time_or_now(message_us), source, outcome, err) &&
               turn_commit(turn, err);
-    turn_close(turn);
-    return ok;
+    return close_told(worklist, turn, ok, outcome, err);
 }
 
 /* Does the chain of `key` pass `passed`? */
@@ -335,7 +275,7 @@ static bool chain_passes(struct turn *turn, const char *key, const char *passed,
     bool found = true, ok = true;
     *passes = false;
     snprintf(at, sizeof(at), "%s", key);
-    while (ok && found && !*passes) {
+    for (size_t hops = 0; ok && found && !*passes && hops <= PATIENT_CHAIN_MAX; hops++) {
         *passes = strcmp(at, passed) == 0;
         ok = turn_get(turn, OBJECT_PATIENT, at, &patient, &found, err);
         if (!ok || !found || patient.state != PATIENT_MERGED)
@@ -362,7 +302,7 @@ static bool gather_merged(struct turn *turn, const char *survivor, struct buffer
     while (ok && (ok = object_walk_next_key(walk, &key, err)) && key)
         if (!buffer_append(keys, slice_of(key, strlen(key) + 1)))
             ok = error_set(err, ERROR_LIMIT, "a patient that more than %d others were merged into",
-                           MOVED_MAX);
+                           KIN_MAX);
     object_walk_close(walk);
     return ok;
 }
@@ -370,8 +310,8 @@ static bool gather_merged(struct turn *turn, const char *survivor, struct buffer
 /* Merges of the longest chain that ends at a patient; of a longer one PATIENT_CHAIN_MAX. */
 static bool measure_chain(struct turn *turn, const char *patient, size_t *merges, struct error *err)
 {
-    struct buffer level = buffer_up_to(MOVED_MAX * OBJECT_KEY_SIZE);
-    struct buffer next = buffer_up_to(MOVED_MAX * OBJECT_KEY_SIZE);
+    struct buffer level = buffer_up_to(KIN_MAX * OBJECT_KEY_SIZE);
+    struct buffer next = buffer_up_to(KIN_MAX * OBJECT_KEY_SIZE);
     bool ok = true;
     buffer_append(&level, slice_of(patient, strlen(patient) + 1));
     for (*merges = 0; ok && *merges < PATIENT_CHAIN_MAX; ++*merges) {
@@ -468,7 +408,7 @@ static bool merge(struct turn *turn, const char *gone_key, const char *survivor_
     ok = ok && object_link(&gone, PATIENT_NOW, slice_text(survivor_key), err) &&
          turn_put(turn, &gone, PATIENT_EVENT, err) &&
          patients_resolve_in(turn, survivor_key, outcome->key, err) &&
-         flow(turn, before, was_merged ? NULL : outcome->key, &outcome->objects, err);
+         flow_begin(turn, before, &outcome->objects, err);
     goto out;
 resolved:
     ok = patients_resolve_in(turn, gone_key, outcome->key, err);
@@ -487,8 +427,7 @@ bool patients_merge(struct worklist *worklist, const char *gone, const char *sur
     bool ok = turn_open(worklist, &turn, err) && check_merge(turn, gone, survivor, err) &&
               merge(turn, gone, survivor, time_or_now(message_us), source, outcome, err) &&
               turn_commit(turn, err);
-    turn_close(turn);
-    return ok;
+    return close_told(worklist, turn, ok, outcome, err);
 }
 
 bool patients_check_merge(struct worklist *worklist, const char *gone, const char *survivor,
@@ -527,7 +466,7 @@ static bool unmerge(struct turn *turn, const char *key, int64_t message_us, cons
     object_unlink(&patient, PATIENT_NOW);
     snprintf(outcome->key, sizeof(outcome->key), "%s", key);
     ok = turn_put(turn, &patient, PATIENT_EVENT, err) &&
-         flow(turn, before, NULL, &outcome->objects, err);
+         flow_begin(turn, before, &outcome->objects, err);
 out:
     object_release(&patient);
     return ok;
@@ -541,8 +480,7 @@ bool patients_unmerge(struct worklist *worklist, const char *gone, int64_t messa
     bool ok = turn_open(worklist, &turn, err) &&
               unmerge(turn, gone, time_or_now(message_us), source, outcome, err) &&
               turn_commit(turn, err);
-    turn_close(turn);
-    return ok;
+    return close_told(worklist, turn, ok, outcome, err);
 }
 
 /* The patient of an object that nobody told of before: known from now on, but any message is newer.
@@ -590,7 +528,7 @@ bool patients_claim(struct turn *turn, struct object *object, struct error *err)
          object_link(object, PATIENT_NOW, slice_text(current), err);
     if (ok && strcmp(key, current) != 0)
         ok = turn_get(turn, OBJECT_PATIENT, current, &patient, &found, err) &&
-             (!found || give_demographics(object, &patient, &changed, err));
+             (!found || demographics_give(object, &patient, &changed, err));
 out:
     dataset_close(dataset);
     object_release(&patient);

@@ -8,6 +8,7 @@
  *
  * Thread-safe. */
 
+#include "dicom/patient_chain.h"
 #include "worklist/objects.h"
 
 /* The key of OBJECT_PATIENT: Patient ID, backslash, issuer ("" when there is none), padding off.
@@ -43,6 +44,11 @@ bool patients_update(struct worklist *worklist, const struct dataset *demographi
                      int64_t message_us, const char *source, struct patient_outcome *outcome,
                      struct error *err);
 
+/* What is told of a patient of many objects comes into the first of them with it, into the others
+ * in turns that follow; all have it when the functions here return. When the process ended in
+ * between, or the disk failed, this does what is left. Call it at the start, and now and then. */
+bool patients_settle(struct worklist *worklist, size_t *objects, struct error *err);
+
 /* A40, A18 ...: `gone` (a key) is `survivor` from now on; both may be unknown yet, and one of them
  * may have been merged before (a chain A -> B -> C ends at C). Repeated: PATIENT_UNCHANGED.
  * ERROR_INVALID when both are one; ERROR_CONFLICT when it would close a circle; ERROR_LIMIT when
@@ -64,6 +70,14 @@ bool patients_resolve(struct worklist *worklist, const char *key, char current[O
 /* The same in a turn. */
 bool patients_resolve_in(struct turn *turn, const char *key, char current[OBJECT_KEY_SIZE],
                          struct error *err);
+/* Who has this object: behind the merges of whom it was told of first. The index may say so a
+ * little later: see patients_settle. */
+bool patients_holder(struct worklist *worklist, const struct object *object,
+                     char current[OBJECT_KEY_SIZE], struct error *err);
+bool patients_holder_in(struct turn *turn, const struct object *object,
+                        char current[OBJECT_KEY_SIZE], struct error *err);
+/* Its key ("": it has no Patient ID). */
+void patient_first_of(const struct object *object, char key[OBJECT_KEY_SIZE]);
 /* For who makes objects (steps, performed.c, work items), before turn_put: takes (0010,0020/0021)
  * of the object's data set, links the object to its patient ('i' to who has the ID now, 'o' to the
  * ID itself), and if the ID was merged writes the survivor's demographics into the data set. An

@@ -97,8 +97,13 @@ bool performed_create(struct worklist *worklist, const struct dataset *dataset, 
         return true;
     if (!uid[0])
         uid_make(outcome->uid);
-    bool ok = turn_open(worklist, &turn, err) && create(turn, dataset, outcome, err) &&
-              (outcome->code != PERFORMED_OK || turn_commit(turn, err));
+    bool ok = turn_open(worklist, &turn, err) && create(turn, dataset, outcome, err);
+    if (!ok && turn && err->code == ERROR_LIMIT) {
+        outcome->code = PERFORMED_FAILURE;
+        outcome->why = "it is too large, or names more steps than one can be of";
+        ok = true;
+    }
+    ok = ok && (outcome->code != PERFORMED_OK || turn_commit(turn, err));
     if (ok && outcome->code == PERFORMED_OK)
         metric_add(METRIC_PERFORMED_BEGUN, 1);
     turn_close(turn);

@@ -188,14 +188,35 @@ static bool take_step(struct turn *turn, struct step_list *list, const char *key
     return ok;
 }
 
+static const enum object_shelf shelves[] = { OBJECT_LIVE, OBJECT_DONE };
+
+bool step_number_is_common(struct worklist *worklist, char link, const char *value, bool *common,
+                           struct error *err)
+{
+    size_t count = 0, total = 0;
+    for (size_t i = 0; i < 2; i++) {
+        const struct object_range range = {
+            .kind = OBJECT_STEP, .shelf = shelves[i], .index = link, .value = slice_text(value)
+        };
+        if (!object_walk_count(worklist, &range, STEPS_MAX + 1, &count, err))
+            return false;
+        total += count;
+    }
+    *common = total > STEPS_MAX;
+    return true;
+}
+
 bool step_list_load(struct turn *turn, struct step_list *list, char link, const char *value,
                     bool (*accepts)(const struct object *step, void *context), void *context,
                     struct error *err)
 {
-    static const enum object_shelf shelves[] = { OBJECT_LIVE, OBJECT_DONE };
-    bool ok = true;
+    bool ok = true, common;
     if (!value || !value[0])
         return true;
+    if (!step_number_is_common(turn_worklist(turn), link, value, &common, err))
+        return false;
+    if (common)
+        return error_set(err, ERROR_LIMIT, "more than %d steps share a number", STEPS_MAX);
     for (size_t i = 0; ok && i < 2; i++) {
         struct object_walk *walk = NULL;
         const char *key;

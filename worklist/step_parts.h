@@ -51,8 +51,11 @@ struct step_list {
 };
 void step_list_release(struct step_list *list);
 struct step_work *step_list_add(struct step_list *list); /* NULL: there are STEPS_MAX */
-/* Loads the steps that have a link and that are not in the list yet. `accepts` (may be NULL) says
- * which. */
+/* Do more than STEPS_MAX steps have it? Then it stands for none of them, as "NONE" does. */
+bool step_number_is_common(struct worklist *worklist, char link, const char *value, bool *common,
+                           struct error *err);
+/* ERROR_LIMIT for such a number. Loads the steps that have a link and that are not in the list yet.
+ * `accepts` (may be NULL) says which. */
 bool step_list_load(struct turn *turn, struct step_list *list, char link, const char *value,
                     bool (*accepts)(const struct object *step, void *context), void *context,
                     struct error *err);

@@ -9,6 +9,7 @@
 #include "base/metrics.h"
 #include "worklist/demographics.h"
 #include "worklist/edit.h"
+#include "worklist/flow.h"
 #include "worklist/step_parts.h"
 
 enum { STEP_EVENT_ORDER = 'o' /* events of the feed: the order, */, STEP_EVENT_STORED = 'n' };
@@ -69,10 +70,25 @@ static bool is_compatible(const struct object *step, void *context)
     return true;
 }
 
+/* By a number that orders share. When an order has another one too, a number that stands for none
+ * is left aside. */
+static bool find_sharing(struct apply *apply, char link, const char *value, bool has_another,
+                         struct error *err)
+{
+    void *context = (void *)apply->order; /* only read */
+    bool common = false;
+    if (has_another && !is_empty(value) &&
+        !step_number_is_common(turn_worklist(apply->turn), link, value, &common, err))
+        return false;
+    return common ||
+           step_list_load(apply->turn, &apply->steps, link, value, is_compatible, context, err);
+}
+
 static bool find_steps(struct apply *apply, struct error *err)
 {
     const struct step_order *order = apply->order;
     void *context = (void *)order; /* only read */
+    bool is_numbered = !is_empty(order->placer) || !is_empty(order->filler);
     bool ok = step_list_load(apply->turn, &apply->steps, STEP_BY_PLACER, order->placer, NULL, NULL,
                              err) &&
               step_list_load(apply->turn, &apply->steps, STEP_BY_FILLER, order->filler, NULL, NULL,
@@ -81,11 +97,12 @@ static bool find_steps(struct apply *apply, struct error *err)
         if (!is_compatible(&apply->steps.works[i].object, context))
             ok = error_set(err, ERROR_MISMATCH, "placer and filler number are of different orders");
     }
-    for (size_t i = 0; ok && i < order->step_count; i++)
-        ok = step_list_load(apply->turn, &apply->steps, STEP_BY_ACCESSION,
-                            apply->entries[i].accession, is_compatible, context, err) &&
-             step_list_load(apply->turn, &apply->steps, STEP_BY_STUDY, apply->entries[i].study_uid,
-                            is_compatible, context, err);
+    for (size_t i = 0; ok && i < order->step_count; i++) {
+        const struct step_entry *entry = &apply->entries[i];
+        ok = find_sharing(apply, STEP_BY_ACCESSION, entry->accession,
+                          is_numbered || entry->study_uid[0], err) &&
+             find_sharing(apply, STEP_BY_STUDY, entry->study_uid, is_numbered, err);
+    }
     apply->known = apply->steps.count;
     return ok;
 }
@@ -112,7 +129,11 @@ static bool check_patient(struct apply *apply, const struct dataset *dataset, st
     if (!patient_key_of(dataset, key, err) || !patients_resolve_in(apply->turn, key, current, err))
         return false;
     for (size_t i = 0; i < apply->known; i++) {
-        if (!object_is_linked(&apply->steps.works[i].object, STEP_BY_PATIENT, slice_text(current)))
+        const struct object *step = &apply->steps.works[i].object;
+        char holder[OBJECT_KEY_SIZE];
+        if (!patients_holder_in(apply->turn, step, holder, err))
+            return false;
+        if (strcmp(holder, current) != 0)
             return error_set_tag(err, ERROR_MISMATCH, TAG_PATIENT_ID,
                                  "the order is another patient's");
     }
@@ -512,10 +533,12 @@ bool steps_apply(struct worklist *worklist, const struct step_order *order,
     struct apply apply;
     bool ok = begin(worklist, order, outcome, &apply, err) && apply_in_turn(&apply, err) &&
               turn_commit(apply.turn, err);
+    bool is_left = ok && flow_is_left(apply.turn);
+    size_t followed;
     if (ok)
         metric_add(METRIC_WORKLIST_ORDERS, 1);
     release(&apply);
-    return ok;
+    return ok && (!is_left || patients_settle(worklist, &followed, err));
 }
 
 bool steps_explain(struct worklist *worklist, const struct step_order *order,

@@ -14,7 +14,11 @@
 #include "worklist/workitem_parts.h"
 #include "worklist/workitem_tags.h"
 
-enum { SUBSCRIPTION_VERSION = 1, FORGOTTEN_AFTER_MS = 60 * 60 * 1000 };
+enum {
+    SUBSCRIPTION_VERSION = 1,
+    FORGOTTEN_AFTER_MS = 60 * 60 * 1000,
+    REMOVED_IN_TURN = 256,
+};
 
 /* Links: a subscription has the first two, the note of a subscriber (which stands on the other
  * shelf, so that no walk over subscriptions meets it) the third, its door. */
@@ -101,21 +105,28 @@ static bool created_of(const struct object *item, uint64_t *created, struct erro
     return true;
 }
 
+/* *filter NULL: it has none. */
+static bool filter_open(const struct object *object, struct search **filter, struct error *err)
+{
+    struct dataset *keys = NULL;
+    *filter = NULL;
+    if (!object->dataset.size)
+        return true;
+    *filter = search_new(OBJECT_WORKITEM);
+    bool ok = object_dataset(object, &keys, err) &&
+              search_add_dataset(*filter, keys, not_keys, sizeof(not_keys) / sizeof(not_keys[0]),
+                                 err);
+    dataset_close(keys);
+    return ok;
+}
+
 static bool filter_matches(const struct object *object, const struct dataset *dataset,
                            bool *matches, struct error *err)
 {
-    struct dataset *keys = NULL;
-    *matches = true;
-    if (!object->dataset.size)
-        return true;
-    struct search *search = search_new(OBJECT_WORKITEM);
-    bool ok = object_dataset(object, &keys, err) &&
-              search_add_dataset(search, keys, not_keys, sizeof(not_keys) / sizeof(not_keys[0]),
-                                 err);
-    if (ok)
-        *matches = search_matches(search, dataset);
-    dataset_close(keys);
-    search_free(search);
+    struct search *filter = NULL;
+    bool ok = filter_open(object, &filter, err);
+    *matches = ok && (!filter || search_matches(filter, dataset));
+    search_free(filter);
     return ok;
 }
 
@@ -361,26 +372,28 @@ static bool tell_state(struct turn *turn, const char *subscriber, const struct o
     return ok;
 }
 
-static bool tell_states(struct turn *turn, const char *subscriber, const struct object *filter,
-                        struct error *err)
+static bool tell_states(struct turn *turn, const char *subscriber,
+                        const struct object *subscription, struct error *err)
 {
     const struct object_range range = { .kind = OBJECT_WORKITEM, .shelf = OBJECT_LIVE };
     struct object_walk *walk = NULL;
+    struct search *filter = NULL;
     struct object item = object_init();
     bool found = true;
-    bool ok = object_walk_open(turn_worklist(turn), &range, &walk, err);
+    bool ok = filter_open(subscription, &filter, err) &&
+              object_walk_open(turn_worklist(turn), &range, &walk, err);
     for (size_t i = 0; ok && i < SUBSCRIPTION_FIRST; i++) {
         struct dataset *dataset = NULL;
-        bool matches = false;
         ok = object_walk_next(walk, &item, &found, err);
         if (!ok || !found)
             break;
         ok = object_dataset(&item, &dataset, err) &&
-             filter_matches(filter, dataset, &matches, err) &&
-             (!matches || tell_state(turn, subscriber, &item, err));
+             ((filter && !search_matches(filter, dataset)) ||
+              tell_state(turn, subscriber, &item, err));
         dataset_close(dataset);
     }
     object_walk_close(walk);
+    search_free(filter);
     object_release(&item);
     return ok;
 }
@@ -559,7 +572,8 @@ static bool note_unlocked(struct turn *turn, struct error *err)
     return ok;
 }
 
-/* All keys of a subscriber, or of an item, one after the other with their NULs. */
+/* The first keys of a subscriber, or of an item, one after the other with their NULs: as many
+ * as go in a turn. */
 static bool gather(struct worklist *worklist, char index, const char *value, struct buffer *keys,
                    struct error *err)
 {
@@ -568,32 +582,72 @@ static bool gather(struct worklist *worklist, char index, const char *value, str
                                         .index = index,
                                         .value = slice_text(value) };
     struct object_walk *walk = NULL;
-    const char *key = NULL;
+    const char *key = "";
     bool ok = object_walk_open(worklist, &range, &walk, err);
-    while (ok && (ok = object_walk_next_key(walk, &key, err)) && key)
-        buffer_append(keys, slice_of(key, strlen(key) + 1));
+    for (size_t i = 0; ok && key && i < REMOVED_IN_TURN; i++) {
+        ok = object_walk_next_key(walk, &key, err);
+        if (ok && key)
+            buffer_append(keys, slice_of(key, strlen(key) + 1));
+    }
     object_walk_close(walk);
     return ok && buffer_check(keys, "subscriptions", err);
 }
 
-static bool remove_all(struct turn *turn, char index, const char *value, bool *found,
-                       struct error *err)
+static bool remove_those(struct worklist *worklist, struct slice keys, struct error *err)
 {
-    struct buffer keys = buffer_up_to((size_t)SUBSCRIPTIONS_MAX * 100);
-    bool was_there = false;
-    bool ok = gather(turn_worklist(turn), index, value, &keys, err);
-    atomic_store(&turn_worklist(turn)->subscriptions, -1);
-    *found = keys.size > 0;
-    for (size_t at = 0; ok && at < keys.size; at += strlen((char *)keys.data + at) + 1)
-        ok = turn_delete(turn, OBJECT_SUBSCRIPTION, (char *)keys.data + at, &was_there, err);
-    buffer_release(&keys);
+    struct turn *turn = NULL;
+    bool was_there;
+    bool ok = turn_open(worklist, &turn, err);
+    while (ok && keys.size) {
+        const char *key = (const char *)keys.data;
+        keys = slice_skip(keys, strlen(key) + 1);
+        ok = turn_delete(turn, OBJECT_SUBSCRIPTION, key, &was_there, err);
+    }
+    ok = ok && turn_commit(turn, err);
+    turn_close(turn);
     return ok;
 }
 
-bool subscriptions_forget(struct turn *turn, const char *uid, struct error *err)
+static bool remove_all(struct worklist *worklist, char index, const char *value, struct error *err)
 {
-    bool found;
-    return remove_all(turn, BY_ITEM, uid, &found, err);
+    struct buffer keys = buffer_up_to(REMOVED_IN_TURN * OBJECT_KEY_SIZE);
+    bool ok = true;
+    do {
+        buffer_clear(&keys);
+        ok = gather(worklist, index, value, &keys, err) &&
+             (!keys.size || remove_those(worklist, buffer_slice(&keys), err));
+    } while (ok && keys.size);
+    buffer_release(&keys);
+    atomic_store(&worklist->subscriptions, -1);
+    return ok;
+}
+
+bool subscriptions_forget(struct worklist *worklist, const char *uid, struct error *err)
+{
+    return remove_all(worklist, BY_ITEM, uid, err);
+}
+
+/* All that the subscriber has. What makes it one to all items goes first: the marks that take
+ * single items out of that must not go before it. */
+static bool remove_subscriber(struct worklist *worklist, const char *subscriber, bool *found,
+                              struct error *err)
+{
+    static const char *const general[] = { UID_UPS_GLOBAL, UID_UPS_FILTERED };
+    struct turn *turn = NULL;
+    bool ok = subscriber_exists(worklist, subscriber, found, err);
+    if (!ok || !*found)
+        return ok;
+    ok = turn_open(worklist, &turn, err);
+    for (size_t i = 0; ok && i < 2; i++) {
+        char key[OBJECT_KEY_SIZE];
+        bool was_there;
+        make_key(subscriber, general[i], key);
+        ok = turn_delete(turn, OBJECT_SUBSCRIPTION, key, &was_there, err);
+    }
+    ok = ok && note_unlocked(turn, err) && turn_commit(turn, err);
+    turn_close(turn);
+    atomic_store(&worklist->subscriptions, -1);
+    return ok && remove_all(worklist, BY_SUBSCRIBER, subscriber, err);
 }
 
 /* One item out of what there is of all leaves a mark. */
@@ -641,13 +695,12 @@ bool subscription_remove(struct worklist *worklist, const char *subscriber, cons
     *found = false;
     *outcome = (struct workitem_outcome){ .code = WORKITEM_OK };
     snprintf(outcome->uid, sizeof(outcome->uid), "%.64s", uid);
+    if (strcmp(uid, UID_UPS_GLOBAL) == 0)
+        return remove_subscriber(worklist, subscriber, found, err);
     bool ok = turn_open(worklist, &turn, err);
     if (!ok)
         goto out;
-    if (strcmp(uid, UID_UPS_GLOBAL) == 0) {
-        ok = remove_all(turn, BY_SUBSCRIBER, subscriber, found, err) &&
-             (!*found || note_unlocked(turn, err));
-    } else if (strcmp(uid, UID_UPS_FILTERED) == 0) {
+    if (strcmp(uid, UID_UPS_FILTERED) == 0) {
         make_key(subscriber, uid, key);
         ok = turn_delete(turn, OBJECT_SUBSCRIPTION, key, found, err) &&
              (!*found || note_unlocked(turn, err));

@@ -45,8 +45,8 @@ bool subscription_locks(struct worklist *worklist, const struct object *item,
 /* When a deletion lock of many items was released last; 0: never. */
 bool subscription_unlocked_ms(struct worklist *worklist, int64_t *at_ms, struct error *err);
 
-/* Those to one item that is deleted. */
-bool subscriptions_forget(struct turn *turn, const char *uid, struct error *err);
+/* Those to one item that is gone: in turns of their own. */
+bool subscriptions_forget(struct worklist *worklist, const char *uid, struct error *err);
 
 /* Is the subscriber this user's ("": nobody logged in)? One that is nobody's is anybody's;
  * `makes_it` makes it the user's. */

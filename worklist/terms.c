@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* The index terms of an object: a function of its record, so that what changes is the difference of
  * those before and after. */
+#include <stdlib.h>
+
 #include "base/bytes.h"
+#include "base/memory.h"
 #include "dicom/date_time.h"
 #include "dicom/fold.h"
 #include "dicom/match.h"
@@ -179,27 +182,52 @@ bool object_terms_next(struct slice *list, struct slice *term)
     return true;
 }
 
-static bool holds(struct slice list, struct slice wanted)
+struct sorted {
+    struct slice *items;
+    size_t count;
+};
+
+static int compare(const void *a, const void *b)
 {
+    return slice_compare(*(const struct slice *)a, *(const struct slice *)b);
+}
+
+/* Each once. An object may have thousands, and all others wait for the turn. */
+static struct sorted sort_terms(struct slice list)
+{
+    struct sorted sorted = { .count = 0 };
     struct slice term;
-    while (object_terms_next(&list, &term)) {
-        if (slice_equal(term, wanted))
-            return true;
-    }
-    return false;
+    size_t count = 0;
+    for (struct slice rest = list; object_terms_next(&rest, &term);)
+        count++;
+    sorted.items = mem_alloc_array(count + 1, sizeof(*sorted.items));
+    while (object_terms_next(&list, &term))
+        sorted.items[sorted.count++] = term;
+    qsort(sorted.items, sorted.count, sizeof(*sorted.items), compare);
+    count = 0;
+    for (size_t i = 0; i < sorted.count; i++)
+        if (!count || slice_compare(sorted.items[count - 1], sorted.items[i]) != 0)
+            sorted.items[count++] = sorted.items[i];
+    sorted.count = count;
+    return sorted;
 }
 
 void object_terms_write(struct transaction *transaction, struct slice before, struct slice after)
 {
-    struct slice term;
-    for (struct slice rest = before; object_terms_next(&rest, &term);) {
-        if (!holds(after, term))
-            transaction_delete(transaction, TABLE_TERM, term);
+    struct sorted old = sort_terms(before), new = sort_terms(after);
+    for (size_t i = 0, k = 0; i < old.count || k < new.count;) {
+        int order = i == old.count   ? 1
+                    : k == new.count ? -1
+                                     : slice_compare(old.items[i], new.items[k]);
+        if (order < 0)
+            transaction_delete(transaction, TABLE_TERM, old.items[i]);
+        else if (order > 0)
+            transaction_put(transaction, TABLE_TERM, new.items[k], slice_of(NULL, 0));
+        i += order <= 0;
+        k += order >= 0;
     }
-    for (struct slice rest = after; object_terms_next(&rest, &term);) {
-        if (!holds(before, term))
-            transaction_put(transaction, TABLE_TERM, term, slice_of(NULL, 0));
-    }
+    free(old.items);
+    free(new.items);
 }
 
 bool object_term_split(struct slice term, size_t value_size, struct slice *stamp, struct slice *key)

@@ -507,27 +507,40 @@ static bool tell_performer(struct work *work, const struct dataset *reasons, con
     return ok;
 }
 
+/* Is anybody subscribed to the item? Asked before the turn: there may be many to be looked at. */
+static bool is_heard(struct worklist *worklist, const char *uid, bool *heard, struct error *err)
+{
+    struct object object = object_init();
+    struct dataset *dataset = NULL;
+    bool found = false;
+    bool ok = object_get(worklist, OBJECT_WORKITEM, uid, &object, &found, err);
+    *heard = false;
+    if (ok && found && object.dataset.size)
+        ok = object_dataset(&object, &dataset, err) &&
+             subscription_any(worklist, &object, dataset, heard, err);
+    dataset_close(dataset);
+    object_release(&object);
+    return ok;
+}
+
 bool workitem_request_cancel(struct worklist *worklist, const char *uid,
                              const struct dataset *reasons, const char *requester,
                              struct workitem_outcome *outcome, struct error *err)
 {
     struct work work = { .turn = NULL };
+    bool heard = false;
     outcome_init(outcome, uid);
-    bool ok = work_open(worklist, uid, &work, err);
+    bool ok = is_heard(worklist, uid, &heard, err) && work_open(worklist, uid, &work, err);
     if (!ok)
         goto out;
     struct workitem_step step = workitem_step(work.state, WORKITEM_REQUEST_CANCEL, LOCK_MISSING);
     outcome->code = step.code;
-    if (step.by_us) {
+    if (step.by_us)
         ok = cancel_by_us(&work, reasons, err);
-    } else if (step.tell_performer) {
-        bool heard = false;
-        ok = subscription_any(worklist, &work.object, work.dataset, &heard, err);
-        if (ok && !heard)
-            outcome->code = WORKITEM_PERFORMER_UNREACHABLE;
-        else if (ok)
-            ok = tell_performer(&work, reasons, requester, err);
-    }
+    else if (step.tell_performer && heard)
+        ok = tell_performer(&work, reasons, requester, err);
+    else if (step.tell_performer)
+        outcome->code = WORKITEM_PERFORMER_UNREACHABLE;
 out:
     work_close(&work);
     return ok;
@@ -587,10 +600,11 @@ static bool forget(struct worklist *worklist, const char *uid, struct error *err
         buffer_clear(&object.dataset);
         buffer_clear(&object.links);
         workitem_own_write(&own, &object);
-        ok = subscriptions_forget(turn, uid, err) && turn_put(turn, &object, 0, err) &&
-             turn_commit(turn, err);
+        ok = turn_put(turn, &object, 0, err) && turn_commit(turn, err);
     }
     turn_close(turn);
+    /* Nobody subscribes to it any more. What a crash leaves of them goes when the UID does. */
+    ok = ok && (!found || subscriptions_forget(worklist, uid, err));
     object_release(&object);
     return ok;
 }

@@ -9,7 +9,7 @@
 #include "worklist/core.h"
 #include "worklist/step_parts.h"
 
-enum { PURGE_MAX = 1000, SUBSCRIBER_LIMIT = 10000 };
+enum { PURGE_MAX = 1000, PURGE_IN_TURN = 100, SUBSCRIBER_LIMIT = 10000 };
 #define KEEP_DONE_MS (INT64_C(90) * 24 * 3600 * 1000)
 
 bool worklist_open(struct storage *storage, const struct worklist_options *options,
@@ -71,27 +71,37 @@ static bool find_forgotten(struct worklist *worklist, enum object_kind kind, int
     return ok;
 }
 
-static bool purge_kind(struct worklist *worklist, enum object_kind kind, int64_t before_ms,
-                       size_t *count, struct error *err)
+/* The first of them; *keys: the others. */
+static bool forget_some(struct worklist *worklist, enum object_kind kind, int64_t before_ms,
+                        struct slice *keys, size_t *count, struct error *err)
 {
-    struct buffer keys = buffer_up_to(PURGE_MAX * OBJECT_KEY_SIZE);
     struct object object = object_init();
     struct turn *turn = NULL;
     bool found;
-    bool ok = find_forgotten(worklist, kind, before_ms, PURGE_MAX - *count, &keys, err) &&
-              (!keys.size || turn_open(worklist, &turn, err));
-    for (struct slice rest = buffer_slice(&keys); ok && rest.size;) {
-        const char *key = (const char *)rest.data;
-        rest = slice_skip(rest, strlen(key) + 1);
+    bool ok = turn_open(worklist, &turn, err);
+    for (size_t i = 0; ok && keys->size && i < PURGE_IN_TURN; i++) {
+        const char *key = (const char *)keys->data;
+        *keys = slice_skip(*keys, strlen(key) + 1);
         ok = turn_get(turn, kind, key, &object, &found, err);
         if (!ok || !found || !is_forgotten(&object, before_ms))
             continue;
         ok = turn_delete(turn, kind, key, &found, err);
         (*count)++;
     }
-    ok = ok && (!turn || turn_commit(turn, err));
+    ok = ok && turn_commit(turn, err);
     turn_close(turn);
     object_release(&object);
+    return ok;
+}
+
+static bool purge_kind(struct worklist *worklist, enum object_kind kind, int64_t before_ms,
+                       size_t *count, struct error *err)
+{
+    struct buffer keys = buffer_up_to(PURGE_MAX * OBJECT_KEY_SIZE);
+    bool ok = find_forgotten(worklist, kind, before_ms, PURGE_MAX - *count, &keys, err);
+    struct slice rest = buffer_slice(&keys);
+    while (ok && rest.size)
+        ok = forget_some(worklist, kind, before_ms, &rest, count, err);
     buffer_release(&keys);
     return ok;
 }

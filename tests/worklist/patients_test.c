@@ -8,6 +8,8 @@
 #include "worklist/changes.h"
 #include "worklist/steps.h"
 
+enum { TAG_UNIVERSAL_ENTITY_ID = 0x00400032 };
+
 static const char *order(struct fixture *fixture, const char *placer, const char *id,
                          const char *issuer, const char *name)
 {
@@ -205,5 +207,121 @@ TEST(HOS_47_patients_are_merged_in_a_row_up_to_a_limit_and_found_at_the_end)
     CHECK_TEXT(current, survivor);
     CHECK_TEXT(text_of(load(&fixture, step), TAG_PATIENT_ID), "M64");
     CHECK_TEXT(text_of(load(&fixture, step), TAG_PATIENT_NAME), "Doe^Jane");
+    fixture_close(&fixture);
+}
+
+/* Orders of one patient, beyond what follows it in one turn. */
+enum { CROWD = 600 };
+
+static const char *order_crowd(struct fixture *fixture, const char *id)
+{
+    char placer[32];
+    const char *key = NULL;
+    for (int i = 0; i < CROWD; i++) {
+        snprintf(placer, sizeof(placer), "%s-%d", id, i);
+        key = order(fixture, placer, id, "", "Doe^Jane");
+    }
+    return key;
+}
+
+static size_t count_by(struct fixture *fixture, enum object_kind kind, char index,
+                       const char *value)
+{
+    struct error err = { 0 };
+    size_t count;
+    struct object_range range = {
+        .kind = kind, .shelf = OBJECT_LIVE, .index = index, .value = slice_text(value)
+    };
+    CHECK_OK(object_walk_count(fixture->worklist, &range, 10000, &count, &err), err);
+    return count;
+}
+
+TEST(patient_of_more_objects_than_a_turn_may_have_is_changed_merged_and_unmerged_as_a_whole)
+{
+    struct fixture fixture;
+    struct error err = { 0 };
+    struct patient_outcome outcome;
+    fixture_open(&fixture, true);
+    const char *last = order_crowd(&fixture, "A");
+    CHECK_INT(update(&fixture, "00100010 Roe^Jane\n00100020 A", 2000).objects, CROWD);
+    CHECK_TEXT(text_of(load(&fixture, last), TAG_PATIENT_NAME), "Roe^Jane");
+    CHECK_INT(merge(&fixture, "A\\", "B\\", 3000).objects, CROWD);
+    CHECK_INT(count_by(&fixture, OBJECT_STEP, 'I', "A"), 0);
+    CHECK_INT(count_by(&fixture, OBJECT_STEP, 'I', "B"), CROWD);
+    CHECK_OK(patients_unmerge(fixture.worklist, "A\\", 4000, "test", &outcome, &err), err);
+    CHECK_INT(outcome.objects, CROWD);
+    CHECK_INT(count_by(&fixture, OBJECT_STEP, 'I', "A"), CROWD);
+    /* no note is left */
+    CHECK_INT(count_by(&fixture, OBJECT_FLOW, 0, ""), 0);
+    fixture_close(&fixture);
+}
+
+/* As a crash leaves it: told in the first turn, and then nothing. */
+static void merge_and_stop(struct fixture *fixture, const char *gone, const char *survivor)
+{
+    struct error err = { 0 };
+    struct object patient = object_init(), note = object_init();
+    struct turn *turn = NULL;
+    bool found;
+    /* a merge of an empty patient writes the record that this one gets */
+    merge(fixture, "X\\", survivor, 3000);
+    CHECK_OK(turn_open(fixture->worklist, &turn, &err), err);
+    CHECK_OK(turn_get(turn, OBJECT_PATIENT, "X\\", &patient, &found, &err), err);
+    snprintf(patient.key, sizeof(patient.key), "%s", gone);
+    CHECK_OK(turn_put(turn, &patient, 0, &err), err);
+    note.kind = OBJECT_FLOW;
+    note.shelf = OBJECT_LIVE;
+    snprintf(note.key, sizeof(note.key), "%s", gone);
+    CHECK_OK(turn_put(turn, &note, 0, &err), err);
+    CHECK_OK(turn_commit(turn, &err), err);
+    turn_close(turn);
+    object_release(&patient);
+    object_release(&note);
+}
+
+TEST(patient_merge_that_a_crash_cut_off_is_finished_and_orders_come_meanwhile)
+{
+    struct fixture fixture;
+    struct error err = { 0 };
+    size_t objects;
+    fixture_open(&fixture, false);
+    order_crowd(&fixture, "A");
+    merge_and_stop(&fixture, "A\\", "B\\");
+    fixture_reopen(&fixture);
+    /* what is told of an order whose step has not followed yet is no other patient's */
+    const char *step = order(&fixture, "A-7", "A", "", "Doe^Jane");
+    CHECK_OK(patients_settle(fixture.worklist, &objects, &err), err);
+    CHECK(objects >= CROWD - 1);
+    CHECK_INT(count_by(&fixture, OBJECT_STEP, 'I', "B"), CROWD);
+    CHECK_INT(count_by(&fixture, OBJECT_STEP, 'i', "B\\"), CROWD);
+    CHECK_TEXT(text_of(load(&fixture, step), TAG_PATIENT_ID), "B");
+    CHECK_INT(count_by(&fixture, OBJECT_FLOW, 0, ""), 0);
+    CHECK_OK(patients_settle(fixture.worklist, &objects, &err), err);
+    CHECK_INT(objects, 0);
+    fixture_close(&fixture);
+}
+
+TEST(qualifiers_of_an_issuer_do_not_stay_with_a_patient_of_another_one)
+{
+    struct fixture fixture;
+    struct error err = { 0 };
+    struct step_outcome outcome;
+    fixture_open(&fixture, true);
+    const struct dataset *steps[] = { dataset_of(
+        "00080050 A1\n00100010 Doe^Jane\n00100020 P1\n00100021 OLD\n00100024 [\n00400032 1.2.3\n"
+        "00400033 ISO\n]\n00400100 [\n00400001 CT1\n00400002 20260101\n]") };
+    struct step_order told = {
+        .control = STEP_NEW, .placer = "1", .steps = steps, .step_count = 1, .message_us = 1000
+    };
+    CHECK_OK(steps_apply(fixture.worklist, &told, &outcome, &err), err);
+    CHECK_TEXT(text_in(load(&fixture, outcome.key), TAG_ISSUER_OF_PATIENT_ID_QUALIFIERS_SEQUENCE,
+                       TAG_UNIVERSAL_ENTITY_ID),
+               "1.2.3");
+    update(&fixture, "00100010 Doe^Jane\n00100020 P2\n00100021 NEW", 2000);
+    merge(&fixture, "P1\\OLD", "P2\\NEW", 3000);
+    CHECK_TEXT(text_of(load(&fixture, outcome.key), TAG_ISSUER_OF_PATIENT_ID), "NEW");
+    CHECK_TEXT(text_in(load(&fixture, outcome.key), TAG_ISSUER_OF_PATIENT_ID_QUALIFIERS_SEQUENCE,
+                       TAG_UNIVERSAL_ENTITY_ID),
+               "(absent)");
     fixture_close(&fixture);
 }

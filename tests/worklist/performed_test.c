@@ -185,3 +185,59 @@ TEST(what_was_done_long_ago_is_forgotten_and_what_is_planned_stays)
     CHECK_INT(state_of(&fixture, OBJECT_STEP, planned.key), STEP_SCHEDULED);
     fixture_close(&fixture);
 }
+
+TEST(performed_step_of_all_steps_of_a_large_order_starts_each_and_of_too_many_none)
+{
+    struct fixture fixture;
+    struct error err = { 0 };
+    struct step_outcome made;
+    struct performed_outcome outcome;
+    static char lines[64 * 1024];
+    const struct dataset *steps[STEPS_MAX];
+    fixture_open(&fixture, true);
+    for (int order = 0; order < 2; order++) {
+        for (int i = 0; i < 16; i++) {
+            snprintf(lines, sizeof(lines),
+                     "00080050 ACC%d\n" PATIENT "0020000D 1.2.%d\n00400100 [\n00400001 CT1\n"
+                     "00400002 20260101\n00400009 S%d\n]",
+                     order, order + 7, i);
+            steps[i] = dataset_of(lines);
+        }
+        const struct step_order told = {
+            .control = STEP_NEW, .placer = order ? "B" : "A", .steps = steps, .step_count = 16
+        };
+        CHECK_OK(steps_apply(fixture.worklist, &told, &made, &err), err);
+        CHECK_INT(made.created, 16);
+    }
+    int size = snprintf(lines, sizeof(lines), "%s", BEGIN_ITEM);
+    for (int i = 0; i < 32; i++)
+        size += snprintf(lines + size, sizeof(lines) - (size_t)size,
+                         "%s\n0020000D 1.2.%d\n00400009 S%d", i ? "\n," : "", 7 + i / 16, i % 16);
+    /* an item that is there twice is of one step */
+    snprintf(lines + size, sizeof(lines) - (size_t)size, "\n,\n0020000D 1.2.7\n00400009 S3\n]");
+    CHECK_OK(performed_create(fixture.worklist, dataset_of(lines), "1.2.1", &outcome, &err), err);
+    CHECK_INT(outcome.code, PERFORMED_OK);
+    CHECK_INT(outcome.steps, 32);
+    CHECK_INT(state_of(&fixture, OBJECT_STEP, made.key), STEP_STARTED);
+    CHECK_INT(end(&fixture, "1.2.1", "COMPLETED").code, PERFORMED_OK);
+    CHECK_INT(state_of(&fixture, OBJECT_STEP, made.key), STEP_COMPLETED);
+    fixture_close(&fixture);
+}
+
+TEST(step_of_more_performed_steps_than_anybody_performs_takes_no_further_one)
+{
+    struct fixture fixture;
+    char uid[32];
+    fixture_open(&fixture, true);
+    struct step_outcome step = order(&fixture, "1");
+    for (int i = 0; i < 64; i++) {
+        snprintf(uid, sizeof(uid), "1.2.%d", i);
+        CHECK_INT(create(&fixture, uid, step.study_uid).code, PERFORMED_OK);
+    }
+    uint64_t latest = object_changes_latest(fixture.worklist);
+    CHECK_INT(create(&fixture, "1.3.1", step.study_uid).code, PERFORMED_FAILURE);
+    CHECK_INT(object_changes_latest(fixture.worklist), latest);
+    CHECK_INT(end(&fixture, "1.2.7", "COMPLETED").code, PERFORMED_OK);
+    CHECK_INT(state_of(&fixture, OBJECT_STEP, step.key), STEP_STARTED);
+    fixture_close(&fixture);
+}

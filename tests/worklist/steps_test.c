@@ -305,3 +305,31 @@ TEST(step_hears_how_many_instances_its_study_has)
     CHECK_INT(facts.instances, 5);
     fixture_close(&fixture);
 }
+
+TEST(order_with_an_accession_number_that_very_many_share_is_known_by_its_own_numbers)
+{
+    struct fixture fixture;
+    struct error err = { 0 };
+    struct step_outcome outcome;
+    char placer[16];
+    const struct dataset *steps[] = { dataset_of(
+        "00080050 NONE\n00100010 Doe^Jane\n00100020 P1\n00400100 [\n00400001 CT1\n"
+        "00400002 20260101\n]") };
+    fixture_open(&fixture, true);
+    struct step_order told = {
+        .control = STEP_NEW, .placer = placer, .steps = steps, .step_count = 1, .message_us = 1000
+    };
+    for (int i = 0; i < STEPS_MAX + 10; i++) {
+        snprintf(placer, sizeof(placer), "P%d", i);
+        CHECK_OK(steps_apply(fixture.worklist, &told, &outcome, &err), err);
+        CHECK_INT(outcome.result, STEPS_CREATED);
+    }
+    /* the same once more is the same order, */
+    CHECK_OK(steps_apply(fixture.worklist, &told, &outcome, &err), err);
+    CHECK_INT(outcome.result, STEPS_UNCHANGED);
+    /* and with nothing but that number it is nobody's */
+    told.placer = NULL;
+    CHECK(!steps_apply(fixture.worklist, &told, &outcome, &err));
+    CHECK_INT(err.code, ERROR_LIMIT);
+    fixture_close(&fixture);
+}
