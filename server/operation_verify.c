@@ -4,6 +4,7 @@
 #include <inttypes.h>
 
 #include "server/operations.h"
+#include "server/verification.h"
 #include "server/verifier.h"
 
 enum { FINDINGS_MAX = 1000 }; /* that are listed; all are counted */
@@ -58,10 +59,13 @@ bool operation_verify(const struct operation_place *place, const struct operatio
                                            .finding = list_finding,
                                            .context = list };
     struct verify_report report;
+    uint64_t worklist_objects;
     cJSON_AddBoolToObject(result, "quick", options->quick);
-    if (!archive_verify(place->archive, &verify, job, &report, err))
+    if (!verification_run(place->storage, place->archive, &verify, job, &report, &worklist_objects,
+                          err))
         return false;
     add_report(result, &report);
+    cJSON_AddNumberToObject(result, "worklistObjects", (double)worklist_objects);
     /* What a quick one did not look at it cannot call whole. */
     if (!options->quick)
         verifier_record(place->archive, place->verifier, &report);
@@ -103,6 +107,9 @@ void operation_verify_print(const cJSON *result, FILE *out)
     fprintf(out, "%.0f instances in %.0f studies, %.0f records of the segments",
             operation_number(result, "instances"), operation_number(result, "studies"),
             operation_number(result, "records"));
+    if (operation_number(result, "worklistObjects") > 0)
+        fprintf(out, ", %s of the worklist",
+                operation_count_of(result, "worklistObjects", "object"));
     if (!cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(result, "quick")))
         fprintf(out, ", %s read", operation_size(operation_number(result, "bytes")));
     fprintf(out, " in %s\n", operation_duration(operation_number(result, "milliseconds")));

@@ -105,6 +105,7 @@ static bool open_archive(struct server *server, const struct settings *settings,
 static bool open_verifier(struct server *server, const struct settings *settings, struct error *err)
 {
     const struct verifier_options options = {
+        .storage = server->storage,
         .every_days = settings->verify_every_days,
         .bytes_per_second = (uint64_t)(settings->verify_mib_per_second * (1 << 20)),
     };

@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "server/verification.h"
 
 enum {
     STATE_SIZE = 4096,
@@ -29,6 +30,7 @@ static const char follower[] = "verify";
 static const char state_key[] = "state";
 
 struct verifier {
+    struct storage *storage;
     struct archive *archive;
     double every_days;
     uint64_t bytes_per_second;
@@ -145,6 +147,7 @@ static void verify_now(struct verifier *verifier)
     struct error err = { 0 };
     struct verify_report report;
     struct verifier_status status;
+    uint64_t objects;
     const struct verify_options options = { .finding = log_finding, .context = verifier };
     struct job job = { .progress = take_progress,
                        .cancelled = is_stopping,
@@ -158,12 +161,14 @@ static void verify_now(struct verifier *verifier)
     pthread_mutex_unlock(&verifier->lock);
     if (!save(verifier->archive, clock_unix_ms(), status.finished_ms, status.findings, &err))
         log_warn("verify: its begin is not remembered: %s", err.message);
-    if (archive_verify(verifier->archive, &options, &job, &report, &err)) {
+    if (verification_run(verifier->storage, verifier->archive, &options, &job, &report, &objects,
+                         &err)) {
         uint64_t damage = verify_damage(&report);
         verifier_record(verifier->archive, verifier, &report);
-        log_info("verify: ended instances=%" PRIu64 " records=%" PRIu64 " bytes=%" PRIu64
-                 " findings=%" PRIu64 " unknown=%" PRIu64 " leftovers=%" PRIu64 " ms=%" PRId64,
-                 report.instances, report.records, report.bytes, damage,
+        log_info("verify: ended instances=%" PRIu64 " worklist_objects=%" PRIu64 " records=%" PRIu64
+                 " bytes=%" PRIu64 " findings=%" PRIu64 " unknown=%" PRIu64 " leftovers=%" PRIu64
+                 " ms=%" PRId64,
+                 report.instances, objects, report.records, report.bytes, damage,
                  report.findings[VERIFY_BLOB_UNKNOWN], report.leftovers, report.milliseconds);
         if (verifier->logged > LOGGED_MAX)
             log_warn("verify: %u more findings: hounsfield verify lists them",
@@ -217,6 +222,7 @@ bool verifier_open(struct archive *archive, const struct verifier_options *optio
 {
     pthread_condattr_t attributes;
     struct verifier *verifier = mem_alloc(sizeof(*verifier));
+    verifier->storage = options->storage;
     verifier->archive = archive;
     verifier->every_days = options->every_days;
     verifier->bytes_per_second = options->bytes_per_second;

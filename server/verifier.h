@@ -7,10 +7,12 @@
 #include "archive/archive.h"
 #include "archive/verify.h"
 
+struct storage;
 struct verifier;
 
 struct verifier_options {
-    double every_days; /* 0: only remembers what others found */
+    struct storage *storage; /* that of the archive */
+    double every_days;       /* 0: only remembers what others found */
     uint64_t bytes_per_second;
 };
 
