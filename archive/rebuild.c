@@ -55,16 +55,26 @@ struct outcome {
     uint64_t refused;
 };
 
-/* The worklist is of no blob, nor is what was deleted. */
+/* What no blob tells of: the worklist, what was deleted, and what the registration told of
+ * patients, with the work that it left. */
 static bool carry_over(struct rebuild *rebuild, struct error *err)
 {
-    const uint8_t others = KEY_OTHERS;
-    bool whole;
-    if (!storage_carry_over(rebuild->storage, slice_of(&others, 1), &rebuild->report->others,
-                            &whole, err) ||
+    static const uint8_t others[] = { KEY_OTHERS };
+    static const uint8_t told[] = { RECORD_PATIENT_STATE, RECORD_PATIENT_STATE + 1 };
+    static const uint8_t work[] = { RECORD_AMEND_WORK, RECORD_AMEND_WORK + 1 };
+    const struct storage_range ranges[] = {
+        { TABLE_RECORD, slice_of(others, 1), slice_of(NULL, 0) },
+        { TABLE_TERM, slice_of(others, 1), slice_of(NULL, 0) },
+        { TABLE_RECORD, slice_of(told, 1), slice_of(told + 1, 1) },
+        { TABLE_RECORD, slice_of(work, 1), slice_of(work + 1, 1) },
+    };
+    enum storage_carried carried;
+    if (!storage_carry_over(rebuild->storage, ranges, sizeof(ranges) / sizeof(ranges[0]),
+                            &rebuild->report->others, &carried, err) ||
         !tombstones_take_over(rebuild->storage, &rebuild->report->tombstones, err))
         return false;
-    if (!whole)
+    rebuild->report->others_lost = carried != STORAGE_CARRIED_ALL;
+    if (carried == STORAGE_CARRIED_PART)
         log_warn("rebuild: the worklist is not whole any more keys=%llu",
                  (unsigned long long)rebuild->report->others);
     return true;

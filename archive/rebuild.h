@@ -17,7 +17,9 @@ struct rebuild_report {
                             read: left out, kept */
     uint64_t refused;    /* that are no DICOM any more for us, or a second one of the same UID: left
                             out, kept */
-    uint64_t others;     /* records and terms of the worklist, taken over from the old index */
+    uint64_t others;     /* records and terms of the worklist, and what the registration told: taken
+                            over from the old index */
+    bool others_lost;    /* there is no old index, or not all of it could be read */
     uint64_t tombstones; /* of what was deleted, likewise */
     uint64_t bytes;
     int64_t milliseconds;

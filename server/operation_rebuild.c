@@ -19,6 +19,8 @@ bool operation_rebuild(const struct operation_place *place, const struct operati
     cJSON_AddNumberToObject(result, "corrupt", (double)report.corrupt);
     cJSON_AddNumberToObject(result, "refused", (double)report.refused);
     cJSON_AddNumberToObject(result, "worklistKeys", (double)report.others);
+    if (!options->dry_run)
+        cJSON_AddBoolToObject(result, "worklistLost", report.others_lost);
     cJSON_AddNumberToObject(result, "bytes", (double)report.bytes);
     cJSON_AddNumberToObject(result, "milliseconds", (double)report.milliseconds);
     return true;
@@ -51,4 +53,11 @@ void operation_rebuild_print(const cJSON *result, FILE *out)
         fprintf(out,
                 "records that are no instance or a second one of it, left out and kept: %.0f\n",
                 operation_number(result, "refused"));
+    if (cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(result, "worklistLost")))
+        fprintf(out,
+                "the old index %s: worklist (orders, performed steps, work items) and what was "
+                "told of patients\nare in no image, and so are gone; put the folder index of "
+                "a restored backup in its place and rebuild again,\nor have them sent again\n",
+                operation_number(result, "worklistKeys") > 0 ? "could be read in part"
+                                                             : "is gone or cannot be read");
 }

@@ -10,23 +10,24 @@
 
 enum { PATH_SIZE = 4096, BATCH_BYTES = 4 << 20 };
 
-/* One table. False only when the new index cannot be written; what cannot be read ends it with
- * `why`. */
-static bool copy_table(struct storage *storage, struct keyvalue *old, enum table table,
-                       struct slice from, uint64_t *count, struct error *why, struct error *err)
+/* False only when the new index cannot be written; what cannot be read ends it with `why`. */
+static bool copy_range(struct storage *storage, struct keyvalue *old,
+                       const struct storage_range *range, uint64_t *count, struct error *why,
+                       struct error *err)
 {
     struct keyvalue_cursor *cursor = NULL;
     struct transaction *transaction = NULL;
     struct slice key, value;
     size_t bytes = 0;
     bool found = true, ok = true;
-    if (!old->operations->cursor_open(old, table, from, slice_of(NULL, 0), false, &cursor, why))
+    if (!old->operations->cursor_open(old, range->table, range->from, range->until, false, &cursor,
+                                      why))
         return true;
     while (ok && cursor->operations->cursor_next(cursor, &key, &value, &found, why) && found) {
         ok = transaction || transaction_open(storage, &transaction, err);
         if (!ok)
             break;
-        transaction_put(transaction, table, key, value);
+        transaction_put(transaction, range->table, key, value);
         (*count)++;
         bytes += key.size + value.size;
         if (bytes < BATCH_BYTES)
@@ -68,21 +69,21 @@ struct storage *storage_old_view_open(struct storage *storage)
     return view;
 }
 
-bool storage_carry_over(struct storage *storage, struct slice from, uint64_t *count, bool *whole,
-                        struct error *err)
+bool storage_carry_over(struct storage *storage, const struct storage_range *ranges, size_t count,
+                        uint64_t *keys, enum storage_carried *carried, struct error *err)
 {
     struct error why = { .code = ERROR_NONE };
-    *count = 0;
-    *whole = true;
+    *keys = 0;
     bool ok = true;
     struct keyvalue *old = open_old(storage, &why);
+    *carried = old ? STORAGE_CARRIED_ALL : STORAGE_CARRIED_NOTHING;
     if (old) {
-        ok = copy_table(storage, old, TABLE_RECORD, from, count, &why, err) &&
-             copy_table(storage, old, TABLE_TERM, from, count, &why, err);
+        for (size_t i = 0; ok && i < count; i++)
+            ok = copy_range(storage, old, &ranges[i], keys, &why, err);
         old->operations->close(old);
     }
     if (why.code != ERROR_NONE) {
-        *whole = false;
+        *carried = STORAGE_CARRIED_PART;
         log_warn("storage: not all of the old index could be taken over: %s", why.message);
     }
     return ok;

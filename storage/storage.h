@@ -38,11 +38,21 @@ void storage_close(
  * leaves the one or the other, or none and index.new: a rebuild begins anew then. */
 bool storage_close_rebuilt(struct storage *storage, struct error *err);
 
-/* Of a storage that was opened for a rebuild, not of one in memory: records and terms whose keys
- * are `from` or behind it are taken over from the index that is there, as far as it can be read:
- * they are of no blob. *whole tells whether all of them could; else the reason is logged. */
-bool storage_carry_over(struct storage *storage, struct slice from, uint64_t *count, bool *whole,
-                        struct error *err);
+/* Of a storage that was opened for a rebuild, not of one in memory: what of the index that is there
+ * no blob tells of is taken over, as far as it can be read. An empty `until`: to the end. The
+ * reason why not all of it could is logged. */
+struct storage_range {
+    enum table table;
+    struct slice from;
+    struct slice until;
+};
+enum storage_carried {
+    STORAGE_CARRIED_ALL,
+    STORAGE_CARRIED_PART,    /* or nothing: it could not be read */
+    STORAGE_CARRIED_NOTHING, /* there is no old index */
+};
+bool storage_carry_over(struct storage *storage, const struct storage_range *ranges, size_t count,
+                        uint64_t *keys, enum storage_carried *carried, struct error *err);
 /* Of the same: the index that is there, which the new one replaces, to be read with storage_get and
  * cursors and nothing else. NULL when there is none; one that cannot be opened is logged. */
 struct storage *storage_old_view_open(struct storage *storage);

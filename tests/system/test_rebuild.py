@@ -129,6 +129,52 @@ def test_HOS_49_a_lost_index_is_made_anew_and_every_answer_is_as_before(filled):
     assert changes(filled, after=again[-1]["sequence"])[-1]["sopInstanceUid"] == new.SOPInstanceUID
 
 
+def run(*arguments):
+    done = subprocess.run([str(BINARY), *map(str, arguments)], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_HOS_49_a_rebuild_without_an_index_says_that_the_worklist_is_gone_and_takes_that_of_a_backup(start_server, tmp_path):
+    daemon = start_server()
+    image = make()
+    store(daemon, image)
+    step = {"00080060": {"vr": "CS", "Value": ["CT"]}, "00400001": {"vr": "AE", "Value": ["CT1"]},
+            "00400002": {"vr": "DA", "Value": ["20300101"]}}
+    entry = {"00080050": {"vr": "SH", "Value": ["ACC1"]}, "00100010": {"vr": "PN", "Value": [{"Alphabetic": "Doe^Jane"}]},
+             "00100020": {"vr": "LO", "Value": ["P1"]}, "00400100": {"vr": "SQ", "Value": [step]}}
+    made = requests.post(daemon.dicomweb + "/worklist", data=json.dumps([entry]), timeout=30,
+                         headers={"Content-Type": "application/dicom+json"})
+    assert made.status_code == 201, made.text
+    key = made.json()["key"]
+    run("backup", tmp_path / "copy", "--data", daemon.data_dir)
+    later = make()  # which the backup has not
+    store(daemon, later)
+    daemon.stop()
+    kept = run("rebuild", "--data", daemon.data_dir)
+    assert "backup" not in kept, "the old index could be read"
+    for old in daemon.data_dir.glob("index.old-*"):
+        shutil.rmtree(old)
+
+    shutil.rmtree(daemon.data_dir / "index")
+    said = run("rebuild", "--data", daemon.data_dir)
+    assert "worklist" in said and "is gone" in said and "backup" in said, said
+    daemon.start()
+    assert requests.get(f"{daemon.dicomweb}/worklist/{key}", timeout=30).status_code == 404
+    daemon.stop()
+
+    run("restore", tmp_path / "copy", "--data", tmp_path / "restored")
+    shutil.rmtree(daemon.data_dir / "index")
+    (tmp_path / "restored" / "index").rename(daemon.data_dir / "index")
+    assert "backup" not in run("rebuild", "--data", daemon.data_dir)
+    daemon.start()
+    assert requests.get(f"{daemon.dicomweb}/worklist/{key}", timeout=30).status_code == 200
+    for one in (image, later):
+        assert get(url_of(daemon, one), "application/dicom; transfer-syntax=*").status_code == 200
+    daemon.stop()
+    assert json.loads(run("verify", "--json", "--data", daemon.data_dir))["result"]["worklistObjects"] == 2
+
+
 def test_HOS_49_a_rebuild_that_was_interrupted_can_be_begun_anew(filled):
     before = everything(filled)
     filled.stop()
