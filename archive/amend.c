@@ -20,7 +20,7 @@
 #include "dicom/coerce.h"
 #include "dicom/fold.h"
 
-enum { PIECE_SIZE = 256 << 10, AMENDED_MAX = 6, VALUE_SIZE = 4 * PATIENT_TEXT_SIZE };
+enum { PIECE_SIZE = 256 << 10, AMENDED_MAX = 7, VALUE_SIZE = 4 * PATIENT_TEXT_SIZE };
 
 /* The values that an instance is to have, in the order of their tags. */
 struct amendment {
@@ -186,10 +186,15 @@ static void want(struct wanted *wanted, int attribute, struct slice value)
 static bool compare(struct amendment *amendment, const struct dataset *header,
                     const struct wanted *wanted)
 {
+    static const uint32_t qualifiers = TAG_ISSUER_OF_PATIENT_ID_QUALIFIERS_SEQUENCE;
     bool ok = true;
     for (int i = 0; ok && i < ATTRIBUTES; i++)
-        if (wanted->is_wanted[i] && differs(header, attributes[i].tag, wanted->values[i]))
+        if (wanted->is_wanted[i] && differs(header, attributes[i].tag, wanted->values[i])) {
             ok = add_text(amendment, attributes[i].tag, attributes[i].vr, wanted->values[i]);
+            /* What qualifies the old issuer says nothing of the new one. */
+            if (i == ISSUER && dataset_item_count(header, qualifiers))
+                add(amendment, qualifiers, VR_SQ, false, slice_of(NULL, 0));
+        }
     return ok;
 }
 

@@ -93,6 +93,23 @@ static bool old_value(const struct dataset *header, uint32_t tag, struct slice *
     return true;
 }
 
+/* The items of a sequence as they stand, as they may stand in this form: those that are in implicit
+ * VR as UN (PS3.5 6.2.2). */
+static bool put_old_items(const struct form *form, const struct element *element,
+                          struct buffer *out, struct error *err)
+{
+    size_t delimiter = element->undefined_length ? ITEM_HEADER : 0;
+    bool fits = element->implicit || (form->explicit_vr && form->big_endian == element->big_endian);
+    if (!fits || element->elided || element->value.size != element->size ||
+        element->size < delimiter || element->size > COERCED_VALUE_MAX)
+        return error_set_tag(err, ERROR_INVALID, element->tag,
+                             "(%04X,%04X) is too long to be coerced, or cannot be kept",
+                             element->tag >> 16, element->tag & 0xFFFF);
+    put_element(form, element->tag, element->implicit && form->explicit_vr ? VR_UN : VR_SQ,
+                slice_take(element->value, element->value.size - delimiter), out);
+    return true;
+}
+
 static bool changes_charset(const struct coercion *coercions, size_t count)
 {
     return count && coercions[0].tag == TAG_SPECIFIC_CHARACTER_SET;
@@ -106,9 +123,15 @@ static bool put_modified(const struct form *form, const struct dataset *header,
 {
     for (size_t i = 0; i < count; i++) {
         struct slice value;
+        struct element sequence;
         bool is_charset = i == 0 && changes_charset(coercions, count);
         if (coercions[i].corrects != corrects && !is_charset)
             continue;
+        if (coercions[i].vr == VR_SQ && dataset_find(header, coercions[i].tag, &sequence)) {
+            if (!put_old_items(form, &sequence, out, err))
+                return false;
+            continue;
+        }
         if (!old_value(header, coercions[i].tag, &value, err))
             return false;
         put_element(form, coercions[i].tag, coercions[i].vr, value, out);

@@ -10,7 +10,8 @@
 
 enum { COERCIONS_MAX = 32, COERCED_VALUE_MAX = 4096 };
 
-/* A text attribute of the top level and its new value, encoded as the data set is. */
+/* A text attribute of the top level and its new value, encoded as the data set is; or a sequence,
+ * which becomes empty. */
 struct coercion {
     uint32_t tag;
     uint16_t vr;

@@ -37,6 +37,7 @@ struct object {
     const char *patient_id;
     const char *patient_name;
     const char *issuer;
+    const char *issuer_entity; /* a UID: Issuer of Patient ID Qualifiers Sequence has it */
     const char *accession;
     const char *study_date;
     const char *study_time;

@@ -128,6 +128,14 @@ void object_encode(const struct object *object, struct buffer *out)
     put(&encoder, TAG_PATIENT_NAME, VR_PN, object->patient_name);
     put(&encoder, TAG_PATIENT_ID, VR_LO, object->patient_id);
     put(&encoder, TAG_ISSUER_OF_PATIENT_ID, VR_LO, object->issuer);
+    if (object->issuer_entity) {
+        encode_sequence_begin(&encoder, TAG_ISSUER_OF_PATIENT_ID_QUALIFIERS_SEQUENCE);
+        encode_item_begin(&encoder);
+        put(&encoder, 0x00400032, VR_UT, object->issuer_entity);
+        put(&encoder, 0x00400033, VR_CS, "ISO");
+        encode_item_end(&encoder);
+        encode_sequence_end(&encoder);
+    }
     put(&encoder, 0x00189004, VR_CS, "PRODUCT"); /* Content Qualification: not in a summary */
     put(&encoder, TAG_STUDY_INSTANCE_UID, VR_UI, object->study);
     put(&encoder, TAG_SERIES_INSTANCE_UID, VR_UI, object->series);

@@ -204,6 +204,60 @@ TEST(HL7_06_all_studies_of_a_merged_patient_show_under_the_one_who_stays)
     fixture_close(&fixture);
 }
 
+/* What an instance says of the issuer's entity now, and in its first Original Attributes item. */
+static void check_entity(struct fixture *fixture, const struct object *object, const char *now,
+                         const char *original)
+{
+    static const uint32_t qualifiers = TAG_ISSUER_OF_PATIENT_ID_QUALIFIERS_SEQUENCE;
+    const uint32_t present[] = { qualifiers, 0x00400032 };
+    const uint32_t kept[] = { 0x04000561, 0x04000550, qualifiers, 0x00400032 };
+    struct buffer bytes = buffer_up_to(1 << 20), text = buffer_up_to(1 << 10);
+    struct error err = { 0 };
+    struct dataset *dataset = NULL;
+    struct element element;
+    read_dataset(fixture, object, &bytes);
+    CHECK_OK(dataset_open(buffer_slice(&bytes),
+                          transfer_syntax_find(slice_text(UID_EXPLICIT_LITTLE_ENDIAN)), NULL, 0,
+                          &dataset, &err),
+             err);
+    if (dataset_find_path(dataset, present, 2, &element))
+        dataset_element_text(dataset, &element, &text);
+    CHECK_TEXT(buffer_text(&text), now);
+    buffer_clear(&text);
+    if (dataset_find_path(dataset, kept, 4, &element))
+        dataset_element_text(dataset, &element, &text);
+    CHECK_TEXT(buffer_text(&text), original);
+    dataset_close(dataset);
+    buffer_release(&text);
+    buffer_release(&bytes);
+}
+
+TEST(HL7_06_what_qualifies_the_old_issuer_does_not_stay_with_the_new_one)
+{
+    struct fixture fixture;
+    struct error err = { 0 };
+    struct object moved = ct, stays = object_of("1.2", "1.2.1", "1.2.1.1", "TEMP2", "DOE^JANE");
+    enum registration_outcome outcome;
+    moved.issuer = stays.issuer = "OLD";
+    moved.issuer_entity = stays.issuer_entity = "1.2.3";
+    fixture_open(&fixture, true);
+    store(&fixture, &moved);
+    store(&fixture, &stays);
+    const struct registration_change another = {
+        .patient = { slice_text("TEMP1"), slice_text("OLD") },
+        .survivor = { slice_text("P9"), slice_text("NEW") },
+        .at_ms = 1000,
+    };
+    CHECK_OK(registration_take(fixture.archive, &another, &outcome, &err), err);
+    CHECK_INT(change(&fixture, "TEMP2", "OLD", "P8", "", 1000), REGISTRATION_CHANGED);
+    CHECK_INT(settle(&fixture), 2);
+    check_entity(&fixture, &moved, "", "1.2.3");
+    check_entity(&fixture, &stays, "1.2.3", "");
+    CHECK_INT(settle(&fixture), 0);
+    CHECK_INT(findings(&fixture), 0);
+    fixture_close(&fixture);
+}
+
 TEST(HL7_06_a_chain_of_merges_ends_at_its_end_also_for_what_comes_later)
 {
     struct fixture fixture;
@@ -492,6 +546,13 @@ TEST(HL7_06_an_index_made_anew_keeps_what_was_amended)
     CHECK_OK(object_store(fixture.archive, &ct, &outcome, &err), err);
     CHECK_INT(outcome, INGEST_DUPLICATE);
     CHECK_INT(findings(&fixture), 0);
+    /* and whom the registration told to be one: what comes later under the old identifier moves */
+    CHECK(!report.others_lost);
+    CHECK_INT(change(&fixture, "TEMP1", "", "P9", "DOE^JANE", 1000), REGISTRATION_SAME);
+    const struct object later = object_of("1.2", "1.2.1", "1.2.1.1", "TEMP1", "UNKNOWN^TRAUMA");
+    store(&fixture, &later);
+    CHECK_INT(settle(&fixture), 1);
+    CHECK_TEXT(studies_of(&fixture, "P9"), "1.1,1.2");
     fixture_close(&fixture);
 }
 
