@@ -3,12 +3,15 @@
 sent again makes no second order, and a performed step and its scheduled step never disagree."""
 import json
 import struct
+import subprocess
+import time
 
 import pytest
 import requests
 from pydicom.dataset import Dataset
 
-from conftest import BUILD
+from conftest import BUILD, free_port
+from mllp import Sender, msh, orm, pid, stamp
 from upper_layer import EXPLICIT, Association, encode
 from web import new_uid
 
@@ -118,3 +121,57 @@ def test_what_was_acknowledged_of_the_worklist_survives_a_kill_and_what_is_sent_
         assert steps(server)[f"ACC{begun[unsure]}"] == [("STARTED", orders[begun[unsure]], [unsure])]
     assert server.stop() == 0
     assert "Sanitizer" not in server.log()
+
+
+def patients(server):
+    """{Patient ID: how many steps}"""
+    found = requests.get(server.dicomweb + "/worklist?all=true&limit=1000", timeout=60).json()
+    result = {}
+    for one in found:
+        patient = one["entry"]["00100020"]["Value"][0]
+        result[patient] = result.get(patient, 0) + 1
+    return result
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_HL7_06_a_merge_of_a_patient_with_very_many_orders_is_finished_after_a_kill(start_server, count):
+    """It takes several turns, and the server dies between two of them: what was told is known, and all of it comes to be so."""
+    port = free_port()
+    server = start_server({"hl7": {"port": port}})
+    merge = msh("ADT^A40", at=stamp(-30)) + pid("STAYS") + "MRG|GONE^^^HOSP\r"
+    for order in range(3):
+        steps = []
+        for number in range(200):
+            step = order_of(order)
+            step["00100020"], step["00100021"] = value("LO", "GONE"), value("LO", "HOSP")
+            step["00400100"]["Value"][0]["00400009"] = value("SH", f"S{number}")
+            steps.append(step)
+        answer = requests.post(server.dicomweb + "/worklist", data=json.dumps(steps), timeout=120,
+                               headers={"Content-Type": "application/dicom+json"})
+        assert answer.status_code == 201, answer.text
+    server.stop()
+    server.env["HOUNSFIELD_FAULT"] = f"patient-followed:{count}"
+    server.start()
+    with Sender(port, timeout=120) as sender:
+        try:
+            assert sender.send(merge) is None, "the fault point was not met"
+        except ConnectionError:
+            pass
+    server.process.wait(60)
+    del server.env["HOUNSFIELD_FAULT"]
+    server.start()
+    with Sender(port, timeout=120) as sender:
+        # an order of the patient that is gone, of which steps may not have followed yet
+        again = sender.send(orm("O1", patient=pid("GONE"), accession="ACC1", step_id="S7", procedure_id="R1", at=stamp(-20)))
+        assert again.code == "AA", again
+        assert sender.send(merge).code == "AA"
+    deadline = time.monotonic() + 120
+    while patients(server).keys() != {"STAYS"} and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert patients(server).keys() == {"STAYS"}
+    assert server.stop() == 0
+    assert "Sanitizer" not in server.log()
+    verified = subprocess.run([str(BUILD / "hounsfield"), "verify", "--json", "--data", str(server.data_dir)],
+                              capture_output=True, text=True, timeout=120)
+    assert verified.returncode == 0, verified.stdout
+    assert json.loads(verified.stdout)["result"]["worklistObjects"] >= 600
