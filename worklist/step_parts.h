@@ -43,7 +43,8 @@ struct step_work {
     struct object object;
     struct object before; /* as it stands */
     bool is_new;
-    bool named; /* by an entry of this message */
+    bool asked_for; /* an entry of this message has its id */
+    bool named;     /* an entry of this message was it */
 };
 struct step_list {
     struct step_work *works;

@@ -131,6 +131,8 @@ static bool check_patient(struct apply *apply, const struct dataset *dataset, st
     for (size_t i = 0; i < apply->known; i++) {
         const struct object *step = &apply->steps.works[i].object;
         char holder[OBJECT_KEY_SIZE];
+        if (object_is_linked(step, STEP_BY_PATIENT, slice_text(current)))
+            continue;
         if (!patients_holder_in(apply->turn, step, holder, err))
             return false;
         if (strcmp(holder, current) != 0)
@@ -176,14 +178,16 @@ static struct step_work *find_named(struct apply *apply, const struct step_entry
     return NULL;
 }
 
-static bool is_named_by_another(const struct apply *apply, const struct step_work *work)
+/* Known steps that an entry names: they are no others'. */
+static void mark_asked_for(struct apply *apply)
 {
-    for (size_t i = 0; i < apply->order->step_count; i++) {
-        const char *id = apply->entries[i].id;
-        if (id[0] && object_is_linked(&work->object, STEP_BY_ID, slice_text(id)))
-            return true;
+    for (size_t i = 0; i < apply->known; i++) {
+        struct step_work *work = &apply->steps.works[i];
+        for (size_t k = 0; k < apply->order->step_count && !work->asked_for; k++) {
+            const char *id = apply->entries[k].id;
+            work->asked_for = id[0] && object_is_linked(&work->object, STEP_BY_ID, slice_text(id));
+        }
     }
-    return false;
 }
 
 /* `made_alone`: one whose id nobody told, so that it may get one now. */
@@ -192,8 +196,7 @@ static struct step_work *find_unnamed(struct apply *apply, bool made_alone)
     for (size_t i = 0; i < apply->known; i++) {
         struct step_work *work = &apply->steps.works[i];
         struct step_facts facts;
-        if (work->named || is_named_by_another(apply, work) ||
-            !step_facts(&work->object, &facts, NULL))
+        if (work->named || work->asked_for || !step_facts(&work->object, &facts, NULL))
             continue;
         if (!made_alone || facts.id_was_made)
             return work;
@@ -254,15 +257,30 @@ static void choose_procedure_id(const struct apply *apply, const struct step_ent
     snprintf(id, 17, "%.*s", size > 16 ? 16 : size, number + (size > 16 ? size - 16 : 0));
 }
 
-static void choose_id(struct apply *apply, const char *procedure_id, char id[17])
+/* The first number behind the procedure's id that no step of the order has. */
+static void choose_id(const struct apply *apply, const char *procedure_id, char id[17])
 {
-    struct step_entry wanted = { 0 };
-    for (size_t number = 1; number <= STEPS_MAX + 1; number++) {
-        snprintf(wanted.id, sizeof(wanted.id), "%.11s-%zu", procedure_id, number);
-        if (!find_named(apply, &wanted))
-            break;
+    enum { NUMBERS = STEPS_MAX + 2 };
+    bool taken[NUMBERS] = { false };
+    char prefix[16];
+    size_t size = (size_t)snprintf(prefix, sizeof(prefix), "%.11s-", procedure_id);
+    size_t number = 1;
+    for (size_t i = 0; i < apply->steps.count; i++) {
+        struct slice known = slice_of(NULL, 0);
+        object_linked(&apply->steps.works[i].object, STEP_BY_ID, 0, &known);
+        if (known.size <= size || memcmp(known.data, prefix, size) != 0)
+            continue;
+        size_t told = 0;
+        for (size_t k = size; k < known.size && told < NUMBERS; k++)
+            told = known.data[k] >= '0' && known.data[k] <= '9'
+                       ? told * 10 + (size_t)(known.data[k] - '0')
+                       : NUMBERS;
+        if (told < NUMBERS)
+            taken[told] = true;
     }
-    snprintf(id, 17, "%.16s", wanted.id);
+    while (number < NUMBERS - 1 && taken[number])
+        number++;
+    snprintf(id, 17, "%.12s%zu", prefix, number % NUMBERS);
 }
 
 /* What an entry says of its own state counts as far as it is one of a step in the list. */
@@ -356,6 +374,7 @@ static bool cancel_unnamed(struct apply *apply, struct error *err)
 
 static bool take_entries(struct apply *apply, struct error *err)
 {
+    mark_asked_for(apply);
     for (size_t i = 0; i < apply->order->step_count; i++) {
         if (!take_entry(apply, &apply->entries[i], err))
             return false;
