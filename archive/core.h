@@ -8,7 +8,7 @@
 #include "archive/archive.h"
 #include "storage/storage.h"
 
-/* What wakes the amender, see patient_records.h. */
+/* What wakes the amender, see registration_records.h. */
 struct patient_work {
     atomic_bool any; /* something is known of a patient */
     pthread_mutex_t lock;

@@ -137,7 +137,7 @@ static bool came_back(struct round *round, const struct mapping *mapping, bool *
             continue;
         const struct patient_identifier patient = { slice_text(former->id),
                                                     slice_text(former->issuer) };
-        ok = patients_survivor(round->archive, &patient, &id, &issuer, &merged, err);
+        ok = registration_survivor(round->archive, &patient, &id, &issuer, &merged, err);
         *back = ok && !merged;
     }
     buffer_release(&id);
