@@ -106,7 +106,11 @@ static void serve(struct request *request, struct channel *channel)
                            &err) &&
               event_follower_open(dicomweb->worklist, subscriber, &follower, &err);
     if (!ok)
-        channel_close(channel, WEBSOCKET_POLICY, "events cannot be heard now");
+        channel_close(channel,
+                      err.code == ERROR_BUSY || err.code == ERROR_TIMEOUT
+                          ? WEBSOCKET_TRY_AGAIN
+                          : WEBSOCKET_INTERNAL_ERROR,
+                      "events cannot be heard now");
     else if (!hear(request, channel, dicomweb->worklist, hearing, follower, &err))
         channel_close(channel, WEBSOCKET_INTERNAL_ERROR, "");
     log_info("dicomweb: events are no longer heard subscriber=\"%s\" why=\"%s\"", subscriber + 2,

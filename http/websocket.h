@@ -23,6 +23,7 @@ enum websocket_code {
     WEBSOCKET_POLICY = 1008,
     WEBSOCKET_TOO_BIG = 1009,
     WEBSOCKET_INTERNAL_ERROR = 1011,
+    WEBSOCKET_TRY_AGAIN = 1013, /* of the registry, not of the RFC itself */
 };
 
 enum websocket_opcode {

@@ -2,6 +2,7 @@
 """UPS-RS (PS3.18 clause 11): work items over HTTP, and their events over WebSockets."""
 import base64
 import concurrent.futures
+import contextlib
 import hashlib
 import json
 import os
@@ -505,8 +506,8 @@ def test_UPR_08_events_are_heard_over_HTTPS(start_server, tmp_path):
 class Raw:
     """A WebSocket by hand, to send what no library would."""
 
-    def __init__(self, server, path, line="GET {} HTTP/1.1", **headers):
-        self.socket = socket.create_connection(("127.0.0.1", server.http_port), WAIT)
+    def __init__(self, server, path, line="GET {} HTTP/1.1", source="127.0.0.1", **headers):
+        self.socket = socket.create_connection(("127.0.0.1", server.http_port), WAIT, (source, 0))
         fields = {"Host": f"127.0.0.1:{server.http_port}", "Upgrade": "websocket", "Connection": "Upgrade",
                   "Sec-WebSocket-Key": base64.b64encode(os.urandom(16)).decode(), "Sec-WebSocket-Version": "13"}
         fields.update({name.replace("_", "-"): value for name, value in headers.items()})
@@ -620,6 +621,22 @@ def test_HOS_44_what_is_no_right_handshake_is_refused(daemon, web):
         with Raw(daemon, "/subscribers/SHAKER", line) as raw:
             assert raw.status == 426, (line, raw.head)
     assert web.send("GET", "/subscribers/SHAKER").status_code == 426
+
+
+def test_HOS_44_who_opens_all_channels_leaves_a_quarter_to_others(start_server):
+    server = start_server()
+
+    def hears(raw):  # who is let in answers; who is not, closes
+        raw.send(0x89, b"there?")
+        return raw.frame() == (0xA, b"there?")
+
+    with contextlib.ExitStack() as stack:
+        for number in range(192):
+            assert hears(stack.enter_context(Raw(server, f"/subscribers/A{number}")))
+        with Raw(server, "/subscribers/MORE") as raw:
+            assert raw.status == 101 and raw.close_code() == 1013
+        with Raw(server, "/subscribers/OTHER", source="127.0.0.2") as raw:
+            assert hears(raw)
 
 
 def test_HOS_44_a_client_that_goes_away_or_does_not_read_costs_nothing(daemon, web):
