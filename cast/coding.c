@@ -45,11 +45,13 @@ cJSON *coding_new(const char *system, const char *code, const char *display)
 static bool identified_system(const struct dataset *header, const char *designator,
                               struct buffer *system)
 {
+    enum { MOST = 100 }; /* they are looked through for each code */
     bool found = false;
     if (!header)
         return false;
     struct dataset_items items = dataset_items(header, TAG_CODING_SCHEME_IDENTIFICATION_SEQUENCE);
-    for (struct dataset *item; !found && (item = dataset_items_next(&items));) {
+    struct dataset *item;
+    for (int i = 0; i < MOST && !found && (item = dataset_items_next(&items)); i++) {
         char name[64], uid[UID_SIZE];
         if (dataset_clean_text(item, TAG_CODING_SCHEME_DESIGNATOR, name, sizeof name) &&
             strcmp(name, designator) == 0 && dataset_uid(item, TAG_CODING_SCHEME_UID, uid) &&

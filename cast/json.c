@@ -208,6 +208,15 @@ cJSON *json_integer(int64_t value)
     return must(cJSON_CreateRaw(text));
 }
 
+/* What no double holds is no measurement, and no server's database takes it. */
+static bool is_in_range(const char *number)
+{
+    enum { MOST_EXPONENT = 300 };
+    const char *exponent = number + strcspn(number, "eE");
+    long value = *exponent ? strtol(exponent + 1, NULL, 10) : 0;
+    return value <= MOST_EXPONENT && value >= -MOST_EXPONENT;
+}
+
 /* [+-]? digits? (. digits?)? ([eE] ...)? with one digit at least, as RFC 8259 6 wants it. */
 cJSON *json_decimal(const char *text)
 {
@@ -233,7 +242,7 @@ cJSON *json_decimal(const char *text)
     buffer_append(&decimal, slice_of(text, exponent));
     text += exponent;
     if (digits + fraction && !text[strspn(text, " ")] && !decimal.overflowed &&
-        is_number(buffer_slice(&decimal)))
+        is_number(buffer_slice(&decimal)) && is_in_range(buffer_text(&decimal)))
         number = must(cJSON_CreateRaw(buffer_text(&decimal)));
     buffer_release(&decimal);
     return number;
@@ -247,6 +256,28 @@ cJSON *json_boolean(bool value)
 cJSON *json_copy(const cJSON *tree)
 {
     return must(cJSON_Duplicate(tree, true));
+}
+
+size_t json_footprint(const cJSON *tree)
+{
+    enum { ALLOCATED = 16 }; /* beside what was asked for */
+    const cJSON *parents[JSON_MAX_DEPTH + 1];
+    const cJSON *item = tree;
+    size_t depth = 0, size = 0;
+    while (item) {
+        size += sizeof *item + ALLOCATED;
+        size += item->string ? strlen(item->string) + ALLOCATED : 0;
+        size += item->valuestring ? strlen(item->valuestring) + ALLOCATED : 0;
+        if (item->child && depth <= JSON_MAX_DEPTH) {
+            parents[depth++] = item;
+            item = item->child;
+            continue;
+        }
+        while (item != tree && !item->next && depth)
+            item = parents[--depth];
+        item = item == tree ? NULL : item->next;
+    }
+    return size;
 }
 
 bool json_equal(const cJSON *a, const cJSON *b)

@@ -29,6 +29,8 @@ cJSON *json_integer(int64_t value);
 cJSON *json_decimal(const char *text);
 cJSON *json_boolean(bool value);
 cJSON *json_copy(const cJSON *tree);
+/* About how much memory it takes. */
+size_t json_footprint(const cJSON *tree);
 bool json_equal(const cJSON *a, const cJSON *b); /* members in any order */
 /* Is it a resource of this type? */
 bool json_is_resource(const cJSON *resource, const char *type);

@@ -19,6 +19,7 @@ void map_init(struct map *map, const struct study *study, const struct mapping_o
         .attributes = { study->attributes, study->header },
         .coding = { options->prefix, study->header },
         .notes = json_array(),
+        .room = MAP_MAX_MEMORY,
         .selections = json_array(),
     };
     if ((attributes_text(&map->attributes, TAG_TIMEZONE_OFFSET_FROM_UTC, offset, sizeof offset) &&
@@ -39,6 +40,12 @@ void map_note(struct map *map, const char *format, ...)
     json_set_text(note, "authorString", MAPPING_AUTHOR);
     json_set_text(note, "text", text);
     json_append_new_take(map->notes, note);
+}
+
+void map_take_room(struct map *map, const cJSON *made)
+{
+    size_t size = json_footprint(made);
+    map->room -= size < map->room ? size : map->room;
 }
 
 cJSON *map_meta(const struct map *map)
@@ -138,6 +145,7 @@ void mapping_init(struct mapping *mapping, const struct study *study,
     struct map map;
     *mapping = (struct mapping){ .patient = NULL };
     map_init(&map, study, options);
+    map.orders = map_orders(&map);
     mapping->patient = map_patient(&map);
     mapping->endpoint_count = mapping_endpoints(options, mapping->endpoints);
     mapping->imaging_study = map_imaging_study(&map);
@@ -146,6 +154,7 @@ void mapping_init(struct mapping *mapping, const struct study *study,
     mapping->selections = map.selections;
     mapping->note_count = (size_t)cJSON_GetArraySize(map.notes);
     json_set_take(mapping->imaging_study, "note", map.notes);
+    cJSON_Delete(map.orders);
     map_former_patients(&map, mapping);
     mapping->withheld_patient = withhold_apply(options->withhold, mapping->patient);
     mapping->withheld_imaging_study = withhold_apply(options->withhold, mapping->imaging_study);

@@ -17,12 +17,18 @@ cJSON *map_document_identifier(const struct map_document *document)
     return identifier_of_uid("official", document->instance->sop_instance);
 }
 
+/* Not the study's: by that all that its documents say is found. */
+bool map_uid_is_own(const struct map_document *document, const char *uid)
+{
+    return uid_is_valid(uid) && strcmp(uid, document->map->study->uid) != 0;
+}
+
 /* Observation UID (0040,A171), which stays when a report is issued anew; else the item's place. */
 cJSON *map_item_identifier(const struct map_document *document, size_t node)
 {
     char uid[UID_SIZE], path[CONTENT_PATH_SIZE];
     const struct dataset *item = content_item(&document->tree, node);
-    if (node && dataset_uid(item, TAG_OBSERVATION_UID, uid) && uid_is_valid(uid))
+    if (node && dataset_uid(item, TAG_OBSERVATION_UID, uid) && map_uid_is_own(document, uid))
         return identifier_of_uid("official", uid);
     if (!node)
         return map_document_identifier(document);
@@ -46,18 +52,22 @@ cJSON *map_document_resource(const struct map_document *document, const char *ty
     return resource;
 }
 
+bool map_document_has_room(struct map_document *document)
+{
+    bool has = document->map->room && document->count < MAP_MAX_RESOURCES;
+    document->left_out += !has;
+    return has;
+}
+
 cJSON *map_document_add_take(struct map_document *document, cJSON *resource)
 {
-    if (cJSON_GetArraySize(document->resources) >= MAP_MAX_RESOURCES) {
-        cJSON_Delete(resource);
-        document->left_out++;
-        return NULL;
-    }
+    document->count++;
     return map_document_add_whole_take(document, resource);
 }
 
 cJSON *map_document_add_whole_take(struct map_document *document, cJSON *resource)
 {
+    map_take_room(document->map, resource);
     json_append_take(document->resources, resource);
     return map_logical_reference_take(json_text(resource, "resourceType"),
                                       json_copy(identifier_of_resource(resource)));
@@ -139,12 +149,24 @@ cJSON *map_item_code(const struct map_document *document, size_t node)
     return item_concept(document, node, TAG_CONCEPT_CODE_SEQUENCE);
 }
 
+bool map_item_has_text(const struct map_document *document, size_t node)
+{
+    struct element element;
+    return document->tree.nodes[node].type == CONTENT_TEXT &&
+           dataset_find(content_item(&document->tree, node), TAG_TEXT_VALUE, &element) &&
+           element.size > TEXT_MAX / 2;
+}
+
 bool map_item_text(const struct map_document *document, size_t node, struct buffer *text)
 {
     struct buffer value = buffer_up_to(TEXT_MAX);
     bool found = document->tree.nodes[node].type == CONTENT_TEXT &&
                  dataset_text(content_item(&document->tree, node), TAG_TEXT_VALUE, &value);
     if (found) {
+        /* What stands behind a NUL is said, too. */
+        for (size_t i = 0; i < value.size; i++)
+            if (!value.data[i])
+                value.data[i] = ' ';
         char *clean = mem_copy_text(buffer_text(&value));
         found = text_clean(clean);
         if (found)
@@ -240,8 +262,12 @@ void map_item_quantity(const struct map_document *document, size_t node, cJSON *
     dataset_close(measured);
 }
 
-void map_append_component(const struct map_document *document, size_t node, cJSON *observation)
+void map_append_component(struct map_document *document, size_t node, cJSON *observation)
 {
+    if (!document->map->room) {
+        document->left_out++;
+        return;
+    }
     cJSON *concept = map_item_concept(document, node);
     cJSON *code = map_item_code(document, node);
     if (!concept || (!code && document->tree.nodes[node].type != CONTENT_NUM)) {
@@ -255,6 +281,7 @@ void map_append_component(const struct map_document *document, size_t node, cJSO
         json_set_take(component, "valueCodeableConcept", code);
     else
         map_item_quantity(document, node, component);
+    map_take_room(document->map, component);
     json_append_take(json_need_array(observation, "component"), component);
 }
 
@@ -277,15 +304,26 @@ size_t map_item_child(const struct map_document *document, size_t node,
     return child;
 }
 
-size_t map_item_inherited(const struct map_document *document, size_t node,
-                          const struct map_name *names)
+/* To look through the children of all parents for each item would take the square of their number.
+ */
+size_t *map_items_inherited(const struct map_document *document,
+                            const struct map_name *const *kinds, size_t count)
 {
-    for (;;) {
-        size_t child = map_item_child(document, node, names);
-        if (child || !node)
-            return child;
-        node = document->tree.nodes[node].parent;
-    }
+    const struct content_node *nodes = document->tree.nodes;
+    const size_t total = document->tree.count;
+    size_t *inherited = mem_alloc_array(total * count + 1, sizeof *inherited);
+    for (size_t node = 1; node < total; node++)
+        for (size_t kind = 0; kind < count; kind++) {
+            size_t *first = &inherited[nodes[node].parent * count + kind];
+            if (!*first && map_item_is(document, node, kinds[kind]))
+                *first = node;
+        }
+    /* Parents stand before their children. */
+    for (size_t node = 1; node < total; node++)
+        for (size_t kind = 0; kind < count; kind++)
+            if (!inherited[node * count + kind])
+                inherited[node * count + kind] = inherited[nodes[node].parent * count + kind];
+    return inherited;
 }
 
 size_t map_item_end(const struct map_document *document, size_t node)

@@ -81,13 +81,21 @@ static cJSON *dose_new(const struct map_document *document, cJSON *identifier, c
     return observation;
 }
 
+/* Known to be: in one zone, as precise. */
+static bool is_before(const char *from, const char *to)
+{
+    size_t size = strlen(from), zone = strcspn(from, "T");
+    zone += strcspn(from + zone, "Z+-");
+    return strlen(to) == size && strcmp(from + zone, to + zone) == 0 && strcmp(from, to) < 0;
+}
+
 static void set_effective(const struct map_document *document, size_t start, size_t end,
                           cJSON *observation)
 {
     char from[FHIR_TIME_SIZE], to[FHIR_TIME_SIZE];
     bool begins = start && map_item_time(document, start, from);
     bool ends = end && map_item_time(document, end, to);
-    if (begins && ends && strcmp(from, to) < 0) {
+    if (begins && ends && is_before(from, to)) {
         cJSON *period = json_object();
         json_set_text(period, "start", from);
         json_set_text(period, "end", to);
@@ -101,12 +109,18 @@ static cJSON *event_identifier(const struct map_document *document, size_t node)
 {
     char uid[UID_SIZE];
     size_t item = map_item_child(document, node, event_uid_names);
-    if (item && map_item_uid(document, item, uid))
+    if (item && map_item_uid(document, item, uid) && map_uid_is_own(document, uid))
         return identifier_of_uid("official", uid);
     return map_item_identifier(document, node);
 }
 
-static cJSON *map_event(const struct map_document *document, size_t node)
+static bool is_event(const struct map_document *document, size_t node)
+{
+    return document->tree.nodes[node].type == CONTENT_CONTAINER &&
+           map_item_is(document, node, event_names);
+}
+
+static cJSON *map_event(struct map_document *document, size_t node)
 {
     cJSON *code = map_item_concept(document, node);
     cJSON *event = dose_new(document, event_identifier(document, node), code);
@@ -116,14 +130,20 @@ static cJSON *map_event(const struct map_document *document, size_t node)
     if (site)
         json_set_take(event, "bodySite", site);
     size_t end = map_item_end(document, node);
-    for (size_t item = node + 1; item < end; item++)
+    for (size_t item = node + 1; item < end;) {
+        if (is_event(document, item)) { /* what is in another one is that one's */
+            item = map_item_end(document, item);
+            continue;
+        }
         if (map_item_is(document, item, component_names))
             map_append_component(document, item, event);
+        item++;
+    }
     return event;
 }
 
 /* All that was added up, right below. */
-static void append_sums(const struct map_document *document, size_t node, cJSON *observation)
+static void append_sums(struct map_document *document, size_t node, cJSON *observation)
 {
     const struct content_node *nodes = document->tree.nodes;
     for (size_t item = nodes[node].child; item; item = nodes[item].next)
@@ -143,15 +163,13 @@ static void map_sums(struct map_document *document, cJSON *report, cJSON *member
     if (count == 1)
         append_sums(document, first, report);
     for (size_t node = first; count > 1 && node < total; node++) {
-        if (!map_item_is(document, node, accumulated_names))
+        if (!map_item_is(document, node, accumulated_names) || !map_document_has_room(document))
             continue;
         cJSON *plane = dose_new(document, map_item_identifier(document, node),
                                 map_item_concept(document, node));
         set_effective(document, 0, 0, plane);
         append_sums(document, node, plane);
-        cJSON *reference = map_document_add_take(document, plane);
-        if (reference)
-            json_append_take(members, reference);
+        json_append_take(members, map_document_add_take(document, plane));
     }
 }
 
@@ -169,24 +187,19 @@ static cJSON *report_code(const struct map_document *document)
 
 void map_dose_report(struct map_document *document)
 {
-    const struct content_node *nodes = document->tree.nodes;
     cJSON *report = dose_new(document, map_document_identifier(document), report_code(document));
     cJSON *members = json_array();
     size_t start = map_item_child(document, 0, NAMES({ "DCM", "113809" }));
     size_t end = map_item_child(document, 0, NAMES({ "DCM", "113810" }));
     size_t procedure = map_item_child(document, 0, NAMES({ "DCM", "121058" }));
-    json_set_take(report, "basedOn", map_orders(document->map));
+    json_set_take(report, "basedOn", json_copy(document->map->orders));
     set_effective(document, start, end, report);
     if (procedure)
         map_append_component(document, procedure, report);
     map_sums(document, report, members);
-    for (size_t node = 1; node < document->tree.count; node++) {
-        if (nodes[node].type != CONTENT_CONTAINER || !map_item_is(document, node, event_names))
-            continue;
-        cJSON *reference = map_document_add_take(document, map_event(document, node));
-        if (reference)
-            json_append_take(members, reference);
-    }
+    for (size_t node = 1; node < document->tree.count; node++)
+        if (is_event(document, node) && map_document_has_room(document))
+            json_append_take(members, map_document_add_take(document, map_event(document, node)));
     json_set_take(report, "hasMember", members);
     cJSON_Delete(map_document_add_whole_take(document, report));
 }

@@ -7,7 +7,7 @@
 #include "cast/map.h"
 #include "cast/tags.h"
 
-enum { MOST_REFERENCES = 1000 };
+enum { MOST_REFERENCES = 1000, FRAMES_MAX = 64 * 1024 };
 
 /* An instance that is pointed out. */
 struct pointed {
@@ -19,13 +19,14 @@ struct pointed {
 static bool pointed_read(const struct dataset *item, struct pointed *pointed)
 {
     struct dataset *reference = dataset_item(item, TAG_REFERENCED_SOP_SEQUENCE, 0);
-    *pointed = (struct pointed){ .frames = buffer_up_to(4096) };
+    *pointed = (struct pointed){ .frames = buffer_up_to(FRAMES_MAX) };
     bool found = reference &&
                  dataset_uid(reference, TAG_REFERENCED_SOP_INSTANCE_UID, pointed->uid) &&
                  uid_is_safe(slice_text(pointed->uid));
     if (found) {
         dataset_uid(reference, TAG_REFERENCED_SOP_CLASS_UID, pointed->class_uid);
         dataset_text(reference, TAG_REFERENCED_FRAME_NUMBER, &pointed->frames);
+        found = !pointed->frames.overflowed; /* without its frames it would be all of them */
     }
     for (size_t i = 0; i < pointed->frames.size; i++)
         if (pointed->frames.data[i] == '\\')
@@ -37,7 +38,7 @@ static bool pointed_read(const struct dataset *item, struct pointed *pointed)
 /* An instance by its UID; how it is called by its class. */
 static cJSON *instance_reference(struct pointed *pointed)
 {
-    struct buffer display = buffer_up_to(8192);
+    struct buffer display = buffer_up_to(FRAMES_MAX + 1024);
     const struct sop_class *class = sop_class_find(slice_text(pointed->class_uid));
     cJSON *reference = json_object();
     buffer_append_format(&display, "%s%s%s", class ? class->name : "Instance",
@@ -63,26 +64,33 @@ static cJSON *selected_instance(struct pointed *pointed)
         size_t size = strcspn(at, ",");
         snprintf(number, sizeof number, "%.*s", (int)size, at);
         if (size && size < sizeof number && strspn(number, "0123456789") == size)
-            json_append_new_take(subset, json_string(number));
+            json_append_take(subset, json_string(number));
         at += size + (at[size] == ',');
     }
     json_set_take(instance, "subset", subset);
     return instance;
 }
 
-static void map_pointed(const struct map_document *document, cJSON *related, cJSON *instances)
+static void map_pointed(struct map_document *document, cJSON *related, cJSON *instances)
 {
     const struct content_node *nodes = document->tree.nodes;
     struct pointed pointed;
     size_t count = 0;
-    for (size_t node = 1; node < document->tree.count && count < MOST_REFERENCES; node++) {
+    for (size_t node = 1; node < document->tree.count; node++) {
         if (nodes[node].type != CONTENT_IMAGE && nodes[node].type != CONTENT_COMPOSITE &&
             nodes[node].type != CONTENT_WAVEFORM)
             continue;
-        if (pointed_read(content_item(&document->tree, node), &pointed)) {
-            json_append_take(related, instance_reference(&pointed));
-            json_append_take(instances, selected_instance(&pointed));
+        bool found = pointed_read(content_item(&document->tree, node), &pointed);
+        if (found && count < MOST_REFERENCES && document->map->room) {
+            cJSON *reference = instance_reference(&pointed);
+            cJSON *instance = selected_instance(&pointed);
+            map_take_room(document->map, reference);
+            map_take_room(document->map, instance);
+            json_append_take(related, reference);
+            json_append_take(instances, instance);
             count++;
+        } else {
+            document->left_out++;
         }
         buffer_release(&pointed.frames);
     }

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* What a report measures: each NUM item of a container, and each finding of a Measurement Group
  * (PS3.16 TID 1410, 1411, 1501), is an Observation; a group is one that has them as members. */
+#include <stdlib.h>
+
 #include "cast/map.h"
 #include "cast/tags.h"
 #include "cast/text.h"
@@ -21,10 +23,24 @@ static const struct map_name tracking_names[] = { { "DCM", "112039" }, { NULL, N
 static const struct map_name tracking_uid_names[] = { { "DCM", "112040" }, { NULL, NULL } };
 static const struct map_name observer_names[] = { { "DCM", "121008" }, { NULL, NULL } };
 
+/* What an item has of those that it is in. */
+enum { OF_SITE, OF_TRACKING, OF_TRACKING_UID, OF_OBSERVER, INHERITED };
+static const struct map_name *const inherited_names[INHERITED] = {
+    [OF_SITE] = site_names,
+    [OF_TRACKING] = tracking_names,
+    [OF_TRACKING_UID] = tracking_uid_names,
+    [OF_OBSERVER] = observer_names,
+};
+
+static size_t inherited(const struct map_document *document, size_t node, int kind)
+{
+    return document->inherited[node * INHERITED + (size_t)kind];
+}
+
 /* Where it was found, with its side. */
 static void set_body_site(const struct map_document *document, size_t node, cJSON *observation)
 {
-    size_t site = map_item_inherited(document, node, site_names);
+    size_t site = inherited(document, node, OF_SITE);
     cJSON *concept = site ? map_item_code(document, site) : NULL;
     if (!concept)
         return;
@@ -45,10 +61,10 @@ static void set_body_site(const struct map_document *document, size_t node, cJSO
 static void set_focus(const struct map_document *document, size_t node, cJSON *observation)
 {
     char uid[UID_SIZE];
-    struct buffer name = buffer_up_to(64 * 1024);
-    size_t by_uid = map_item_inherited(document, node, tracking_uid_names);
-    size_t by_name = map_item_inherited(document, node, tracking_names);
-    bool named = by_name && map_item_text(document, by_name, &name);
+    struct buffer name = buffer_up_to(ATTRIBUTE_SIZE);
+    size_t by_uid = inherited(document, node, OF_TRACKING_UID);
+    size_t by_name = inherited(document, node, OF_TRACKING);
+    bool named = by_name && map_item_text(document, by_name, &name) && name.size;
     bool known = by_uid && map_item_uid(document, by_uid, uid);
     if (known || named) {
         cJSON *focus = known ? map_logical_reference_take("BodyStructure",
@@ -88,7 +104,7 @@ static void set_concept(const struct map_document *document, size_t node,
 static void set_performer(const struct map_document *document, size_t node, cJSON *observation)
 {
     char name[ATTRIBUTE_SIZE];
-    size_t observer = map_item_inherited(document, node, observer_names);
+    size_t observer = inherited(document, node, OF_OBSERVER);
     struct attributes attributes = { observer ? content_item(&document->tree, observer) : NULL,
                                      NULL };
     if (!attributes_value(&attributes, TAG_PERSON_NAME, 0, name, sizeof name))
@@ -125,7 +141,7 @@ static cJSON *observation_new(const struct map_document *document, size_t node, 
 
 /* A mean and a maximum have one code: what was derived how is said in the text, and as a component.
  */
-static void set_derivation(const struct map_document *document, size_t node, cJSON *observation)
+static void set_derivation(struct map_document *document, size_t node, cJSON *observation)
 {
     size_t derivation = map_item_child(document, node, derivation_names);
     cJSON *how = derivation ? map_item_code(document, derivation) : NULL;
@@ -138,11 +154,11 @@ static void set_derivation(const struct map_document *document, size_t node, cJS
         buffer_release(&both);
     }
     cJSON_Delete(how);
-    if (derivation)
+    if (derivation && !map_item_is(document, node, derivation_names)) /* obs-7 */
         map_append_component(document, derivation, observation);
 }
 
-static cJSON *map_value(const struct map_document *document, size_t node)
+static cJSON *map_value(struct map_document *document, size_t node)
 {
     cJSON *code = map_item_concept(document, node);
     cJSON *value = map_item_code(document, node);
@@ -185,12 +201,13 @@ static void map_values(struct map_document *document, size_t node, const cJSON *
     bool in_group = !orders;
     const struct content_node *nodes = document->tree.nodes;
     for (size_t child = nodes[node].child; child; child = nodes[child].next) {
-        cJSON *value = is_finding(document, child, in_group) ? map_value(document, child) : NULL;
+        if (!is_finding(document, child, in_group) || !map_document_has_room(document))
+            continue;
+        cJSON *value = map_value(document, child);
         if (value && orders)
             json_set_take(value, "basedOn", json_copy(orders));
-        cJSON *reference = value ? map_document_add_take(document, value) : NULL;
-        if (reference)
-            json_append_take(results, reference);
+        if (value)
+            json_append_take(results, map_document_add_take(document, value));
     }
 }
 
@@ -206,14 +223,13 @@ static void map_group(struct map_document *document, size_t node, const cJSON *o
     cJSON *group = observation_new(document, node, map_item_concept(document, node));
     json_set_take(group, "basedOn", json_copy(orders));
     json_set_take(group, "hasMember", members);
-    cJSON *reference = map_document_add_whole_take(document, group);
-    if (reference)
-        json_append_take(results, reference);
+    json_append_take(results, map_document_add_whole_take(document, group));
 }
 
 void map_measurements(struct map_document *document, cJSON *results)
 {
-    cJSON *orders = map_orders(document->map);
+    const cJSON *orders = document->map->orders;
+    document->inherited = map_items_inherited(document, inherited_names, INHERITED);
     for (size_t node = 0; node < document->tree.count; node++) {
         if (document->tree.nodes[node].type != CONTENT_CONTAINER)
             continue;
@@ -222,5 +238,6 @@ void map_measurements(struct map_document *document, cJSON *results)
         else
             map_values(document, node, orders, results);
     }
-    cJSON_Delete(orders);
+    free(document->inherited);
+    document->inherited = NULL;
 }

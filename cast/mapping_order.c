@@ -4,7 +4,7 @@
 #include "cast/map.h"
 #include "cast/tags.h"
 
-enum { MOST_REQUESTS = 50 };
+enum { MOST_REQUESTS = 50, MOST_OF_STUDY = 1000 };
 
 static struct attributes series_attributes(const struct study_series *series)
 {
@@ -43,6 +43,7 @@ struct requests {
     const struct study *study;
     size_t series; /* 0: the study itself; else series + 1 */
     size_t item;
+    size_t count; /* of items so far */
     struct dataset *open;
 };
 
@@ -59,10 +60,11 @@ static bool requests_next(struct requests *requests, const struct map *map,
     for (; requests->series <= requests->study->series_count; requests->series++) {
         struct attributes series = series_attributes(
             &requests->study->series[requests->series - 1]);
-        if (requests->item < MOST_REQUESTS)
+        if (requests->item < MOST_REQUESTS && requests->count < MOST_OF_STUDY)
             requests->open = attributes_item(&series, TAG_REQUEST_ATTRIBUTES_SEQUENCE,
                                              requests->item++);
         if (requests->open) {
+            requests->count++;
             *attributes = (struct attributes){ requests->open, NULL };
             return true;
         }

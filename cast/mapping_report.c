@@ -107,7 +107,7 @@ static bool concludes(const struct map_document *document, size_t node)
            map_item_is(document, document->tree.nodes[node].parent, conclusion_headings);
 }
 
-static void set_conclusions(const struct map_document *document, cJSON *report)
+static void set_conclusions(struct map_document *document, cJSON *report)
 {
     struct buffer all = buffer_up_to(256 * 1024), text = buffer_up_to(64 * 1024);
     cJSON *codes = json_array();
@@ -115,10 +115,13 @@ static void set_conclusions(const struct map_document *document, cJSON *report)
         if (!concludes(document, node))
             continue;
         buffer_clear(&text);
-        if (map_item_text(document, node, &text) && all.size + text.size < all.limit) {
+        bool said = map_item_text(document, node, &text);
+        if (said && all.size + text.size < all.limit) {
             if (all.size)
                 buffer_append_byte(&all, '\n');
             buffer_append(&all, buffer_slice(&text));
+        } else if (said || map_item_has_text(document, node)) {
+            document->left_out++; /* it is too long */
         }
         cJSON *code = map_item_code(document, node);
         if (code)
@@ -159,7 +162,7 @@ void map_report(struct map_document *document)
     cJSON *report = map_document_resource(document, "DiagnosticReport",
                                           map_document_identifier(document));
     map_append_accession(document->map, json_get(report, "identifier"));
-    json_set_take(report, "basedOn", map_orders(document->map));
+    json_set_take(report, "basedOn", json_copy(document->map->orders));
     json_set_text(report, "status", report_status(document));
     json_append_take(json_need_array(report, "category"), report_category());
     json_set_take(report, "code", report_code(document));

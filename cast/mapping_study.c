@@ -160,7 +160,7 @@ cJSON *map_imaging_study(struct map *map)
     json_set_take(imaging_study, "modality", map_modalities(map));
     map_set_encounter(map, imaging_study);
     set_started(map, imaging_study);
-    json_set_take(imaging_study, "basedOn", map_orders(map));
+    json_set_take(imaging_study, "basedOn", json_copy(map->orders));
     set_referrer(map, imaging_study);
     json_set_take(imaging_study, "interpreter", map_interpreters(map));
     json_set_take(imaging_study, "procedureCode", map_procedures(map));

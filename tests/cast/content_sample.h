@@ -46,8 +46,8 @@ static inline void content_number(struct encoder *encoder, const char *value)
 
 static inline void content_image(struct encoder *encoder, const char *value)
 {
-    char class_uid[UID_SIZE], uid[UID_SIZE], frames[64] = "";
-    CHECK(sscanf(value, "%64s %64s %63s", class_uid, uid, frames) >= 2);
+    char class_uid[UID_SIZE], uid[UID_SIZE], frames[8192] = "";
+    CHECK(sscanf(value, "%64s %64s %8191s", class_uid, uid, frames) >= 2);
     encode_sequence_begin(encoder, 0x00081199);
     encode_item_begin(encoder);
     encode_text(encoder, 0x00081150, VR_UI, class_uid);
@@ -107,7 +107,7 @@ static inline void content_lines(struct encoder *encoder, const char *text)
 {
     size_t depth = 0;
     for (const char *at = text; *at;) {
-        char line[2048];
+        char line[16 * 1024];
         size_t size = strcspn(at, "\n"), level = strspn(at, ">");
         snprintf(line, sizeof line, "%.*s", (int)(size - level), at + level);
         for (; depth >= level && depth; depth--) { /* what was before on this level or deeper */
