@@ -14,7 +14,7 @@ struct bundle {
     cJSON *entries; /* in the tree */
 };
 
-enum { QUERY_MAX = 3 * 6 * IDENTIFIER_MAX };
+enum { QUERY_MAX = 2 * 3 * 6 * IDENTIFIER_MAX };
 
 struct bundle *bundle_new(const char *base)
 {
@@ -45,7 +45,8 @@ static cJSON *add_entry(struct bundle *bundle, const char *url, cJSON *resource)
     return entry;
 }
 
-const char *bundle_create_take(struct bundle *bundle, cJSON *resource, bool conditional)
+const char *bundle_create_take(struct bundle *bundle, cJSON *resource, bool conditional,
+                               const cJSON *beside)
 {
     char url[IDENTIFIER_URN_SIZE];
     struct buffer query = buffer_up_to(QUERY_MAX);
@@ -55,6 +56,10 @@ const char *bundle_create_take(struct bundle *bundle, cJSON *resource, bool cond
     json_set_text(request, "url", json_text(resource, "resourceType"));
     if (conditional) {
         identifier_query(identifier_of_resource(resource), &query);
+        if (beside) {
+            buffer_append_byte(&query, '&');
+            identifier_query(beside, &query);
+        }
         json_set_text(request, "ifNoneExist", buffer_text(&query));
     }
     cJSON *entry = add_entry(bundle, url, resource);

@@ -13,9 +13,11 @@ struct bundle *bundle_new(const char *base);
 void bundle_free(struct bundle *bundle);
 
 /* POST with ifNoneExist, under a urn:uuid made from the resource's first identifier: the same
- * resource has the same one in every bundle. Not `conditional`: a plain POST. Takes the resource.
- * The result is the reference to it within this bundle, borrowed. */
-const char *bundle_create_take(struct bundle *bundle, cJSON *resource, bool conditional);
+ * resource has the same one in every bundle. Not `conditional`: a plain POST. `beside`: an
+ * identifier that the one which is there must have, too; or NULL. Takes the resource. The result is
+ * the reference to it within this bundle, borrowed. */
+const char *bundle_create_take(struct bundle *bundle, cJSON *resource, bool conditional,
+                               const cJSON *beside);
 /* PUT with If-Match of the version that was read (none when the server gave none). Takes the
  * resource, which has its id and meta. */
 void bundle_update_take(struct bundle *bundle, cJSON *resource);

@@ -235,7 +235,7 @@ enum round_result round_search(struct round *round, const cJSON *mapped,
     struct fhir_answer answer = { 0 };
     const char *type = json_text(mapped, "resourceType");
     const cJSON *identifier = identifier_of_resource(mapped);
-    *found = (struct search_answer){ NULL, NULL, 0 };
+    *found = (struct search_answer){ .best = NULL };
 
     buffer_append_format(&path, "%s?", type);
     identifier_query(identifier, &path);
@@ -272,7 +272,8 @@ char *round_plan(struct bundle *bundle, struct search_answer *found, const cJSON
     char *reference;
     const char *source = json_text(json_get(mapped, "meta"), "source");
     if (!found->best)
-        return mem_copy_text(bundle_create_take(bundle, json_copy(mapped), found->unverified == 0));
+        return mem_copy_text(
+            bundle_create_take(bundle, json_copy(mapped), found->unverified == 0, found->beside));
     reference = round_reference(found->best);
     changed = merge_resource(found->best, mapped) || changed;
     if (merge_take_back(found->best, withheld, source) || changed)

@@ -55,6 +55,36 @@ static bool is_unknown_type(int status)
     return status == 400 || status == 404 || status == 405 || status == 501;
 }
 
+/* The identifier by which what a document says is of a study. */
+static bool is_of_study(const cJSON *identifier)
+{
+    const char *use = json_text(identifier, "use"), *system = json_text(identifier, "system");
+    return use && system && strcmp(use, "secondary") == 0 && strcmp(system, SYSTEM_DICOM_UID) == 0;
+}
+
+/* An item may call itself by the UID of a study, which does not make it the study's. */
+static bool is_called(const cJSON *resource, const cJSON *study)
+{
+    const cJSON *each;
+    bool called = false;
+    for (each = json_first(json_get(resource, "identifier")); each; each = each->next) {
+        if (!identifier_equal(each, study))
+            continue;
+        if (is_of_study(each))
+            return false;
+        called = true;
+    }
+    return called && mapping_is_ours(resource);
+}
+
+static void take_found(struct holdings *holdings, cJSON *resource, const cJSON *study)
+{
+    if (is_called(resource, study))
+        cJSON_Delete(resource);
+    else
+        json_append_take(holdings->resources, resource);
+}
+
 /* Takes what a page found that carries the study's identifier. */
 static enum round_result take_page(struct holdings *holdings, size_t type, const cJSON *study,
                                    struct slice body, const char *base, char **next,
@@ -67,11 +97,11 @@ static enum round_result take_page(struct holdings *holdings, size_t type, const
     if (found.unverified)
         holdings->verified[type] = false;
     if (found.best) {
-        json_append_take(holdings->resources, found.best);
+        take_found(holdings, found.best, study);
         found.best = NULL;
     }
     while (found.others->child)
-        json_append_take(holdings->resources, cJSON_DetachItemFromArray(found.others, 0));
+        take_found(holdings, cJSON_DetachItemFromArray(found.others, 0), study);
     search_answer_release(&found);
     if (json_parse(body, &page, NULL))
         *next = search_answer_next_page(page, types[type], base);
@@ -257,13 +287,36 @@ enum round_result round_remove_documents(struct round *round, const char *study_
 
 /* --- what is said --- */
 
+/* Is it what a document of another study says? One event may be told of in two studies, each of
+ * which says, changes and removes its own. */
+static bool is_of_other_study(const cJSON *held, const cJSON *study)
+{
+    const cJSON *each;
+    if (!mapping_is_ours(held) || identifier_carried(held, study))
+        return false;
+    for (each = json_first(json_get(held, "identifier")); each; each = each->next)
+        if (is_of_study(each))
+            return true;
+    return false;
+}
+
+static void leave_other_studies(struct search_answer *found, const cJSON *study)
+{
+    while (found->best && is_of_other_study(found->best, study)) {
+        cJSON_Delete(found->best);
+        found->best = cJSON_DetachItemFromArray(found->others, 0);
+        found->beside = study;
+    }
+}
+
 /* A resource that carries the identifier and not the study's is found only by asking for it: that
  * costs a search each, so only when a create has met one. */
-static enum round_result find_stranger(struct round *round, const cJSON *mapped,
+static enum round_result find_stranger(struct round *round, const cJSON *mapped, const cJSON *study,
                                        struct search_answer *found, struct round_report *report)
 {
     size_t patients = report->patient_duplicates, studies = report->duplicates;
     enum round_result result = round_search(round, mapped, found, report);
+    leave_other_studies(found, study);
     report->patient_duplicates = patients;
     report->duplicates = studies;
     return result;
@@ -280,6 +333,7 @@ static enum round_result find_all(struct round *round, struct holdings *holdings
                                   size_t *count, struct links *links, unsigned attempt,
                                   struct round_report *report)
 {
+    const cJSON *study = identifier_of_resource(mapping->imaging_study);
     const cJSON *mapped = json_first(mapping->documents);
     const cJSON *withheld = json_first(mapping->withheld_documents);
     enum round_result result = ROUND_DONE;
@@ -289,12 +343,12 @@ static enum round_result find_all(struct round *round, struct holdings *holdings
         if (!holdings->known[type])
             continue;
         struct planned *one = &planned[(*count)++];
-        *one = (struct planned){ mapped, withheld, { NULL, NULL, !holdings->verified[type] } };
+        *one = (struct planned){ mapped, withheld, { .unverified = !holdings->verified[type] } };
         cJSON *held = find_held(holdings, mapped);
         if (held && is_left(held))
             one->found.best = take_held(holdings, held);
         else if (attempt)
-            result = find_stranger(round, mapped, &one->found, report);
+            result = find_stranger(round, mapped, study, &one->found, report);
         identifier_urn(mapped, urn);
         char *reference = one->found.best ? round_reference(one->found.best) : mem_copy_text(urn);
         links_add(links, types[type], identifier_of_resource(mapped), reference, true);

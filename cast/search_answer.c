@@ -62,7 +62,7 @@ bool search_answer_read(struct slice text, const char *type, const cJSON *identi
                         struct search_answer *out, struct error *err)
 {
     cJSON *tree = NULL;
-    *out = (struct search_answer){ NULL, NULL, 0 };
+    *out = (struct search_answer){ .best = NULL };
     if (!json_parse(text, &tree, err))
         return error_add_context(err, "a search for %s", type);
     if (!json_is_resource(tree, "Bundle")) {
@@ -89,7 +89,7 @@ void search_answer_release(struct search_answer *answer)
 {
     cJSON_Delete(answer->best);
     cJSON_Delete(answer->others);
-    *answer = (struct search_answer){ NULL, NULL, 0 };
+    *answer = (struct search_answer){ .best = NULL };
 }
 
 char *search_answer_next_page(const cJSON *bundle, const char *type, const char *base)

@@ -8,6 +8,8 @@ struct search_answer {
     cJSON *best;       /* NULL: none carries the identifier */
     cJSON *others;     /* array of the other ones that carry it */
     size_t unverified; /* entries that do not: the server understands the search in another way */
+    /* NULL, or an identifier (borrowed) that one must carry, too, to be the one that is to be. */
+    const cJSON *beside;
 };
 
 /* ERROR_INVALID when it is no searchset. */

@@ -8,7 +8,7 @@ static struct bundle *bundle_of(const char *created, const char *updated)
 {
     struct bundle *bundle = bundle_new("http://f/r4");
     if (created)
-        bundle_create_take(bundle, sample_json(created), true);
+        bundle_create_take(bundle, sample_json(created), true, NULL);
     if (updated)
         bundle_update_take(bundle, sample_json(updated));
     return bundle;
@@ -58,12 +58,12 @@ TEST(FHIR_03_what_is_there_is_updated_if_it_is_still_the_version_read)
 TEST(one_identity_has_one_uuid_in_every_bundle)
 {
     struct bundle *first = bundle_new("http://f/r4"), *second = bundle_new("http://f/r4");
-    const char *a = bundle_create_take(first, sample_json(patient), true);
-    const char *b = bundle_create_take(second, sample_json(patient), false);
+    const char *a = bundle_create_take(first, sample_json(patient), true, NULL);
+    const char *b = bundle_create_take(second, sample_json(patient), false, NULL);
     const char *c = bundle_create_take(
         second,
         sample_json("{'resourceType':'Patient','identifier':[{'system':'urn:b','value':'1'}]}"),
-        true);
+        true, NULL);
     CHECK_TEXT(a, b);
     CHECK(strcmp(a, c) != 0);
     CHECK_INT(strlen(a), strlen("urn:uuid:") + 36);

@@ -52,7 +52,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     enum bundle_answer result;
     cJSON *tree = NULL;
     struct bundle *bundle = bundle_new("http://f");
-    bundle_create_take(bundle, literal("{\"resourceType\":\"Patient\"}"), true);
+    bundle_create_take(bundle, literal("{\"resourceType\":\"Patient\"}"), true, NULL);
     bundle_check(bundle, text, &result, NULL);
     bundle_free(bundle);
     if (json_parse(text, &tree, NULL)) {

@@ -15,6 +15,7 @@ from sr_documents import COMPREHENSIVE, ct_dose, document, item, key_objects, me
 from test_cast import (  # noqa: F401
     ROOT, cast, cast_study, cast_together, metric, patients, post, put, read, search, studies, wait_for
 )
+from test_cast_operations import over_http
 from web import make, new_uid, store, url_of
 
 sent = []
@@ -218,6 +219,55 @@ def test_FHIR_03_a_report_that_is_issued_anew_keeps_its_observations(cast, fhir)
         lambda: [o for o in search(fhir, "Observation", f"urn:dicom:uid|urn:oid:{uid}") if o["status"] == "final"]
     )
     assert one(final)["id"] == first["id"] and final[0]["valueQuantity"]["value"] == 13.5
+
+
+def differences(server, *images):
+    """What `hounsfield cast reconcile` finds of these studies, without repairing it."""
+    found = over_http(server, "cast-reconcile", dryRun=True)["findings"]
+    return [f for f in found if f["study"] in [image.StudyInstanceUID for image in images]]
+
+
+def test_FHIR_03_one_event_that_two_studies_tell_of_is_told_of_by_each(cast, fhir):  # noqa: F811
+    server = cast()
+    first, second, event, finding = make(), make(), new_uid(), new_uid()
+    for image, dlp in ((first, "100.5"), (second, "200.5")):
+        store(server, image, ct_dose(image, event, dlp), measurements(image, dlp, finding))
+        wait_for(lambda image=image: len(of_study(fhir, "Observation", image)) == 5)
+    wait_for(lambda: metric(server, "cast_lag") == 0)
+
+    def told(image):
+        return {o["identifier"][0]["value"]: o for o in of_study(fhir, "Observation", image)}
+
+    for image, dlp in ((first, 100.5), (second, 200.5)):
+        assert told(image)[f"urn:oid:{finding}"]["valueQuantity"]["value"] == dlp
+        assert told(image)[f"urn:oid:{event}"]["subject"] == studies(fhir, image)[0]["subject"]
+    mine = {o["id"] for o in told(first).values()}
+    assert not mine & {o["id"] for o in told(second).values()}
+    assert differences(server, first, second) == []
+    delete(server, second, "study")
+    wait_for(lambda: not studies(fhir, second))
+    assert {o["id"] for o in told(first).values()} == mine and not told(second)
+    assert metric(server, "cast_parked") == 0
+
+
+def test_FHIR_03_an_item_that_calls_itself_as_another_study_does_is_none_of_it(cast, fhir):  # noqa: F811
+    server = cast()
+    image, other = make(), make()
+    dose = ct_dose(image)
+    store(server, image, dose)
+    wait_for(lambda: len(of_study(fhir, "Observation", image)) == 2)
+    wait_for(lambda: metric(server, "cast_lag") == 0)
+    before = {o["id"]: o["meta"]["versionId"] for o in of_study(fhir, "Observation", image)}
+    store(server, other, measurements(other, uid=image.StudyInstanceUID))
+    wait_for(lambda: len(of_study(fhir, "Observation", other)) == 3)
+    wait_for(lambda: metric(server, "cast_lag") == 0)
+    impostor = one([o for o in of_study(fhir, "Observation", image) if o["id"] not in before])
+    assert impostor["identifier"][1]["value"] == f"urn:oid:{other.StudyInstanceUID}"
+    store(server, make(study=image.StudyInstanceUID, PatientID=image.PatientID, AccessionNumber=image.AccessionNumber))
+    wait_for(lambda: studies(fhir, image)[0]["numberOfInstances"] == 3)
+    now = {o["id"]: o["meta"]["versionId"] for o in of_study(fhir, "Observation", image)}
+    assert now == {**before, impostor["id"]: impostor["meta"]["versionId"]}
+    assert differences(server, image, other) == []
 
 
 def test_FHIR_05_a_document_that_is_deleted_says_nothing_any_more(cast, fhir):  # noqa: F811
