@@ -247,3 +247,17 @@ bool modality_acquires(const char *modality)
     const struct modality *row = modality_find(modality);
     return row && row->acquires;
 }
+
+bool modality_is_newer_than_r4(const char *modality)
+{
+    static const char *const newer[] = {
+        "ANN", "ASMT",  "CFM",        "CTPROTOCOL", "DMS",      "DOC",    "EEG",
+        "EMG", "EOG",   "FID",        "IOL",        "M3D",      "OPTBSV", "OPTENF",
+        "PA",  "PLAN",  "POS",        "RESP",       "RTINTENT", "RTRAD",  "RTSEGANN",
+        "RWV", "STAIN", "TEXTUREMAP", "XAPROTOCOL",
+    };
+    for (size_t i = 0; i < sizeof newer / sizeof *newer; i++)
+        if (strcmp(modality, newer[i]) == 0)
+            return true;
+    return false;
+}

@@ -41,3 +41,5 @@ void concepts_append_text(cJSON *concepts, const char *text);
 cJSON *coding_of_modality(const char *modality, const char *prefix);
 /* Does it acquire images (PS3.16 CID 29)? */
 bool modality_acquires(const char *modality);
+/* Is it a term of DCM that came after R4 was published with a copy of DCM (dicom-dcim)? */
+bool modality_is_newer_than_r4(const char *modality);

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cast/coding.h"
+
 bool fhir_version_named(const char *name, enum fhir_version *version)
 {
     static const char *const names[] = { "auto", "R4", "R5" };
@@ -234,4 +236,28 @@ void fhir_version_shape(cJSON *resource, enum fhir_version version)
         for (; each; each = each->next)
             turn_element(each, difference);
     }
+}
+
+static bool newer_modality(cJSON *modality, bool name)
+{
+    const char *code = json_text(modality, "code"), *system = json_text(modality, "system");
+    if (!code || !system || strcmp(system, SYSTEM_DCM) != 0 || !modality_is_newer_than_r4(code))
+        return false;
+    if (name) {
+        json_set_text(modality, "display", code);
+        json_remove(modality, "system");
+        json_remove(modality, "code");
+    }
+    return true;
+}
+
+bool fhir_version_newer_modalities(cJSON *imaging_study, bool name)
+{
+    bool found = false;
+    cJSON *each;
+    for (each = json_first(json_get(imaging_study, "modality")); each; each = each->next)
+        found = newer_modality(each, name) || found;
+    for (each = json_first(json_get(imaging_study, "series")); each; each = each->next)
+        found = newer_modality(json_get(each, "modality"), name) || found;
+    return found;
 }

@@ -20,3 +20,7 @@ bool fhir_version_of(const char *text, enum fhir_version *version);
 const char *fhir_version_number(enum fhir_version version);
 /* The same resource as the release has it; from R4, once. */
 void fhir_version_shape(cJSON *resource, enum fhir_version version);
+/* A server that checks codes by the copy of DCM that came with R4 refuses modalities that are
+ * newer. Are there any in this ImagingStudy of R4? `name`: they are told by their name from now on.
+ */
+bool fhir_version_newer_modalities(cJSON *imaging_study, bool name);

@@ -33,6 +33,7 @@ struct round_shared {
      * Guarded by lock. */
     char endpoints[MAPPING_ENDPOINTS][128];
     enum fhir_version version; /* guarded by lock, too */
+    bool names_modalities;     /* see run_once; guarded by lock, too */
     int64_t known_since_ms;    /* of what follows; guarded by lock, too */
     struct links *known;       /* of others that are shared by studies; guarded by lock, too */
 };
@@ -580,17 +581,14 @@ static enum round_result update(struct round *round, const struct mapping *mappi
     return result;
 }
 
-enum round_result round_run(struct round *round, const char *study_uid, unsigned attempt,
-                            struct round_report *report)
+/* `by_name`: newer modalities are told by their names. *newer: there are some. */
+static enum round_result run_once(struct round *round, const char *study_uid, unsigned attempt,
+                                  bool by_name, bool *newer, struct round_report *report)
 {
     struct study *study = NULL;
     struct mapping mapping;
-    enum fhir_version version;
-    *report = (struct round_report){ .retry_after_ms = -1 };
-    enum round_result result = find_version(round, &version, report);
-    if (result != ROUND_DONE)
-        return result;
-
+    enum fhir_version version = round_version(round);
+    *newer = false;
     if (!study_open(round->archive, study_uid, &study, &report->error)) {
         if (report->error.code == ERROR_NOT_FOUND || report->error.code == ERROR_GONE)
             return round_remove(round, study_uid, attempt, report);
@@ -599,11 +597,50 @@ enum round_result round_run(struct round *round, const char *study_uid, unsigned
     mapping_init(&mapping, study, round->mapping);
     mapping_shape(&mapping, version);
     study_close(study);
-    result = ROUND_REFUSED;
+    if (version == FHIR_R4)
+        *newer = fhir_version_newer_modalities(mapping.imaging_study, by_name);
+    enum round_result result = ROUND_REFUSED;
     if (round->strict && mapping.note_count)
         error_set(&report->error, ERROR_INVALID, "the study cannot be mapped whole");
     else
         result = update(round, &mapping, attempt, report);
     mapping_release(&mapping);
+    return result;
+}
+
+static bool names_modalities(struct round *round)
+{
+    pthread_mutex_lock(&round->shared->lock);
+    bool names = round->shared->names_modalities;
+    pthread_mutex_unlock(&round->shared->lock);
+    return names;
+}
+
+static void learn_to_name_modalities(struct round *round)
+{
+    pthread_mutex_lock(&round->shared->lock);
+    bool is_news = !round->shared->names_modalities;
+    round->shared->names_modalities = true;
+    pthread_mutex_unlock(&round->shared->lock);
+    if (is_news)
+        log_warn("cast: server knows no modalities that are newer than R4: they go by name");
+}
+
+enum round_result round_run(struct round *round, const char *study_uid, unsigned attempt,
+                            struct round_report *report)
+{
+    enum fhir_version version;
+    *report = (struct round_report){ .retry_after_ms = -1 };
+    enum round_result result = find_version(round, &version, report);
+    if (result != ROUND_DONE)
+        return result;
+    bool by_name = names_modalities(round), newer;
+    result = run_once(round, study_uid, attempt, by_name, &newer, report);
+    if (result != ROUND_REFUSED || !report->status || by_name || !newer)
+        return result;
+    *report = (struct round_report){ .retry_after_ms = -1 };
+    result = run_once(round, study_uid, attempt, true, &newer, report);
+    if (result == ROUND_DONE)
+        learn_to_name_modalities(round);
     return result;
 }

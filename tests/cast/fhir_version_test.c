@@ -119,3 +119,25 @@ TEST(what_a_server_of_R5_has_already_is_not_written)
     mapping_release(&mapping);
     sample_free(sample);
 }
+
+TEST(modalities_that_are_newer_than_R4_go_by_name_where_their_codes_are_not_known)
+{
+    cJSON *study = sample_json(
+        "{'resourceType':'ImagingStudy',"
+        "'modality':[{'system':'http://dicom.nema.org/resources/ontology/DCM','code':'CT'},"
+        "{'system':'http://dicom.nema.org/resources/ontology/DCM','code':'EEG'}],"
+        "'series':[{'uid':'1.2','modality':"
+        "{'system':'http://dicom.nema.org/resources/ontology/DCM','code':'DOC'}},"
+        "{'uid':'1.3','modality':{'system':'urn:x','code':'DOC'}}]}");
+    CHECK(fhir_version_newer_modalities(study, false));
+    CHECK_TEXT(json_text(sample_at(study, "series/0/modality"), "code"), "DOC");
+    CHECK(fhir_version_newer_modalities(study, true));
+    CHECK_JSON(study,
+               "{'resourceType':'ImagingStudy',"
+               "'modality':[{'system':'http://dicom.nema.org/resources/ontology/DCM','code':'CT'},"
+               "{'display':'EEG'}],"
+               "'series':[{'uid':'1.2','modality':{'display':'DOC'}},"
+               "{'uid':'1.3','modality':{'system':'urn:x','code':'DOC'}}]}");
+    CHECK(!fhir_version_newer_modalities(study, true));
+    cJSON_Delete(study);
+}
