@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "cast/json.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -214,7 +215,7 @@ static bool is_in_range(const char *number)
     enum { MOST_EXPONENT = 300 };
     const char *exponent = number + strcspn(number, "eE");
     long value = *exponent ? strtol(exponent + 1, NULL, 10) : 0;
-    return value <= MOST_EXPONENT && value >= -MOST_EXPONENT;
+    return value <= MOST_EXPONENT && value >= -MOST_EXPONENT && isfinite(strtod(number, NULL));
 }
 
 /* [+-]? digits? (. digits?)? ([eE] ...)? with one digit at least, as RFC 8259 6 wants it. */

@@ -224,6 +224,26 @@ static cJSON *absent_reason(const struct map_document *document, size_t node)
         coding_new("http://terminology.hl7.org/CodeSystem/data-absent-reason", reason, NULL));
 }
 
+/* Could it be a code of UCUM (its section 2): printable, without spaces, brackets in pairs? What is
+ * none is told as people read it, and no server has to refuse a study for it. */
+static bool is_ucum(const char *code)
+{
+    char open = 0;
+    for (; *code; code++) {
+        if ((uint8_t)*code <= ' ' || (uint8_t)*code >= 0x7F)
+            return false;
+        if ((*code == '}' || *code == ']') && *code != open)
+            return false;
+        if ((*code == '{' || *code == '[') && open)
+            return false;
+        if (*code == '{' || *code == '[')
+            open = *code == '{' ? '}' : ']';
+        else if (*code == open)
+            open = 0;
+    }
+    return !open;
+}
+
 /* Units are codes of UCUM (PS3.16 CID 82); the old "no units" is its "1". */
 static void set_unit(const struct map_document *document, const struct dataset *measured,
                      cJSON *quantity)
@@ -235,8 +255,9 @@ static void set_unit(const struct map_document *document, const struct dataset *
     const char *display = json_text(coding, "display");
     const char *system = json_text(coding, "system");
     json_set_text(quantity, "unit", display ? display : code);
-    if (code && system) {
-        bool none = strcmp(code, "no units") == 0;
+    bool none = code && strcmp(code, "no units") == 0;
+    bool ucum = system && strcmp(system, "http://unitsofmeasure.org") == 0;
+    if (code && system && (none || !ucum || is_ucum(code))) {
         json_set_text(quantity, "system", system);
         json_set_text(quantity, "code", none ? "1" : code);
     }

@@ -154,9 +154,12 @@ TEST(a_measurement_that_no_number_of_a_computer_holds_has_no_value)
     static const struct {
         const char *number;
         bool is_one;
-    } cases[] = {
-        { "1E300", true }, { "1E-300", true }, { "1E301", false }, { "1E99999999999", false }
-    };
+    } cases[] = { { "1E300", true },
+                  { "1E-300", true },
+                  { "1E301", false },
+                  { "1E99999999999", false },
+                  { "999999999999E298", false },
+                  { "0E9999", false } };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct sample *sample;
         struct mapping mapping;
@@ -195,6 +198,32 @@ TEST(a_period_of_two_zones_or_precisions_is_told_by_its_start)
         const cJSON *report = made(&mapping, "Observation", 0);
         CHECK_INT(sample_at(report, "effectivePeriod") != NULL, cases[i].is_period);
         CHECK_INT(sample_at(report, "effectiveDateTime") != NULL, !cases[i].is_period);
+        mapping_release(&mapping);
+        sample_free(sample);
+    }
+}
+
+TEST(a_unit_that_is_no_code_of_UCUM_is_told_as_it_reads)
+{
+    static const struct {
+        const char *unit;
+        const char *code; /* NULL: none */
+    } cases[] = { { "mm", "mm" },         { "{events}", "{events}" },
+                  { "mm[Hg]", "mm[Hg]" }, { "{a", NULL },
+                  { "a}", NULL },         { "{a[b]}", NULL },
+                  { "\xC2\xB5m", NULL } };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct sample *sample;
+        struct mapping mapping;
+        char content[128];
+        snprintf(content, sizeof content, "> C NUM 410668003,SCT,Length = 1 %s\n", cases[i].unit);
+        map_text(&mapping, &sample, COMPREHENSIVE, REPORT, content);
+        const cJSON *quantity = sample_at(made(&mapping, "Observation", 0), "valueQuantity");
+        CHECK_TEXT(json_text(quantity, "unit"), cases[i].unit);
+        if (cases[i].code)
+            CHECK_TEXT(json_text(quantity, "code"), cases[i].code);
+        else
+            CHECK(!json_get(quantity, "code") && !json_get(quantity, "system"));
         mapping_release(&mapping);
         sample_free(sample);
     }
