@@ -8,8 +8,9 @@
 #include "cast/identifier.h"
 #include "cast/mapping.h"
 
-/* The extension of what nobody owns. */
-#define HANDED_OVER "urn:hounsfield:handed-over"
+/* That of a series which another archive than the ImagingStudy's owner put there: its meta.source.
+ */
+#define SERIES_SOURCE "urn:hounsfield:source"
 
 /* How an element is kept in step. */
 enum rule {
@@ -24,6 +25,7 @@ enum rule {
     RULE_META,
     RULE_SERIES,
     RULE_INSTANCE,
+    RULE_MORE, /* instances that are missing */
 };
 
 struct element_rule {
@@ -103,6 +105,14 @@ static const struct element_rule series_elements[] = {
     { "specimen", RULE_ADD },    { "started", RULE_OWN },
     { "performer", RULE_OWN },   { "instance", RULE_INSTANCE },
 };
+/* Of a series that others put there. */
+static const struct element_rule foreign_series_elements[] = {
+    { "number", RULE_ADD },      { "modality", RULE_ADD },
+    { "description", RULE_ADD }, { "bodySite", RULE_ADD },
+    { "laterality", RULE_ADD },  { "specimen", RULE_ADD },
+    { "started", RULE_ADD },     { "performer", RULE_ADD },
+    { "instance", RULE_MORE },   { "numberOfInstances", RULE_ADD },
+};
 static const struct element_rule instance_elements[] = {
     { "sopClass", RULE_OWN },
     { "number", RULE_OWN },
@@ -181,6 +191,7 @@ static const struct rules endpoint_rules = RULES(endpoint_elements);
 static const struct rules imaging_study_rules = RULES(imaging_study_elements);
 static const struct rules foreign_imaging_study_rules = RULES(foreign_imaging_study_elements);
 static const struct rules series_rules = RULES(series_elements);
+static const struct rules foreign_series_rules = RULES(foreign_series_elements);
 static const struct rules instance_rules = RULES(instance_elements);
 
 static const struct rules device_rules = RULES(device_elements);
@@ -359,7 +370,8 @@ static struct by_uid *index_by_uid(const cJSON *array, size_t *count)
 static cJSON *find_by_uid(const struct by_uid *index, size_t count, const char *uid)
 {
     struct by_uid key = { uid, NULL };
-    const struct by_uid *found = bsearch(&key, index, count, sizeof *index, compare_by_uid);
+    const struct by_uid *found = count ? bsearch(&key, index, count, sizeof *index, compare_by_uid)
+                                       : NULL;
     return found ? found->item : NULL;
 }
 
@@ -401,6 +413,28 @@ static bool merge_list(cJSON *held, const char *name, const cJSON *values,
     return true;
 }
 
+/* Of an owner's list none is taken away, and each stays as it is. */
+static bool add_instances(cJSON *series, const cJSON *values)
+{
+    size_t count;
+    struct by_uid *index = index_by_uid(json_get(series, "instance"), &count);
+    const cJSON *value;
+    bool changed = false;
+    bool only_counted = !count && json_get(series, "numberOfInstances");
+    for (value = json_first(values); value && !only_counted; value = value->next) {
+        const char *uid = json_text(value, "uid");
+        if (!uid || find_by_uid(index, count, uid))
+            continue;
+        json_append_take(json_need_array(series, "instance"), json_copy(value));
+        changed = true;
+    }
+    free(index);
+    if (changed && count)
+        json_set_integer(series, "numberOfInstances",
+                         cJSON_GetArraySize(json_get(series, "instance")));
+    return changed;
+}
+
 static bool merge_element(const struct element_rule *element, cJSON *held, const cJSON *mapped)
 {
     const char *name = element->name;
@@ -428,6 +462,8 @@ static bool merge_element(const struct element_rule *element, cJSON *held, const
         return merge_list(held, name, value, &series_rules);
     case RULE_INSTANCE:
         return merge_list(held, name, value, &instance_rules);
+    case RULE_MORE:
+        return add_instances(held, value);
     }
     return false;
 }
@@ -456,26 +492,153 @@ static void count_again(cJSON *held)
     json_set_integer(held, "numberOfInstances", instances);
 }
 
-/* Another archive may hold other series of the study: ours come beside them. */
+/* The archive that put the series beside those of the ImagingStudy's owner; NULL: it is the
+ * owner's.
+ */
+static const char *series_source(const cJSON *series)
+{
+    const cJSON *each;
+    for (each = json_first(json_get(series, "extension")); each; each = each->next) {
+        const char *url = json_text(each, "url");
+        if (url && strcmp(url, SERIES_SOURCE) == 0)
+            return json_text(each, "valueUri");
+    }
+    return NULL;
+}
+
+static bool is_from(const cJSON *series, const char *source)
+{
+    const char *present = series_source(series);
+    return present && source && strcmp(present, source) == 0;
+}
+
+static cJSON *mark_copy(const cJSON *series, const char *source)
+{
+    cJSON *copy = json_copy(series);
+    if (source) {
+        cJSON *extension = json_object();
+        json_set_text(extension, "url", SERIES_SOURCE);
+        json_set_text(extension, "valueUri", source);
+        json_append_take(json_need_array(copy, "extension"), extension);
+    }
+    return copy;
+}
+
+static bool has_modality(const cJSON *series, const cJSON *modality)
+{
+    for (; series; series = series->next) {
+        const cJSON *present = json_get(series, "modality");
+        if (present && same_coding(present, modality))
+            return true;
+    }
+    return false;
+}
+
+/* That of a series that was dropped goes with the last one that has it. */
+static void drop_modality(cJSON *held, const cJSON *series)
+{
+    cJSON *list = json_get(held, "modality"), *next;
+    const cJSON *gone = json_get(series, "modality");
+    for (cJSON *each = json_first(list); gone && each; each = next) {
+        next = each->next;
+        if (same_coding(each, gone) && !has_modality(json_first(json_get(held, "series")), gone))
+            cJSON_Delete(cJSON_DetachItemViaPointer(list, each));
+    }
+    if (list && !list->child)
+        json_remove(held, "modality");
+}
+
+/* Takes away those that this archive put there and that are not in `index`. */
+static bool drop_series(cJSON *held, const char *source, const struct by_uid *index, size_t count)
+{
+    cJSON *list = json_get(held, "series"), *next;
+    bool changed = false;
+    for (cJSON *series = json_first(list); series; series = next) {
+        const char *uid = json_text(series, "uid");
+        next = series->next;
+        if (!is_from(series, source) || (uid && find_by_uid(index, count, uid)))
+            continue;
+        cJSON_DetachItemViaPointer(list, series);
+        drop_modality(held, series);
+        cJSON_Delete(series);
+        changed = true;
+    }
+    if (list && !list->child)
+        json_remove(held, "series");
+    return changed;
+}
+
+/* Another archive may hold other series of the study: ours come beside them, and are marked, so
+ * that their owner leaves them and we find them again. */
 static bool merge_foreign_series(cJSON *held, const cJSON *mapped)
 {
-    bool changed = false;
-    size_t count;
+    const char *source = json_text(json_get(mapped, "meta"), "source");
+    size_t count, ours;
+    struct by_uid *own = index_by_uid(json_get(mapped, "series"), &ours);
+    bool changed = drop_series(held, source, own, ours);
     struct by_uid *index = index_by_uid(json_get(held, "series"), &count);
     const cJSON *series;
+    free(own);
     for (series = json_first(json_get(mapped, "series")); series; series = series->next) {
         const char *uid = json_text(series, "uid");
         cJSON *present = uid ? find_by_uid(index, count, uid) : NULL;
         if (present) {
-            changed = merge_by(&series_rules, present, series) || changed;
+            bool is_ours = is_from(present, source);
+            changed = merge_by(is_ours ? &series_rules : &foreign_series_rules, present, series) ||
+                      changed;
         } else {
-            json_append_take(json_need_array(held, "series"), json_copy(series));
+            json_append_take(json_need_array(held, "series"), mark_copy(series, source));
             changed = true;
         }
     }
     free(index);
     if (changed)
         count_again(held);
+    return changed;
+}
+
+bool merge_detach_series(cJSON *held, const char *source)
+{
+    bool changed = drop_series(held, source, NULL, 0);
+    if (changed)
+        count_again(held);
+    return changed;
+}
+
+/* The series that other archives put beside those that the owner maps. */
+static cJSON *others_series(const cJSON *held, const cJSON *mapped)
+{
+    const char *source = json_text(json_get(mapped, "meta"), "source");
+    cJSON *others = json_array();
+    size_t count;
+    struct by_uid *index = index_by_uid(json_get(mapped, "series"), &count);
+    const cJSON *each;
+    for (each = json_first(json_get(held, "series")); each; each = each->next) {
+        const char *uid = json_text(each, "uid");
+        if (series_source(each) && !is_from(each, source) &&
+            !(uid && find_by_uid(index, count, uid)))
+            json_append_take(others, json_copy(each));
+    }
+    free(index);
+    return others;
+}
+
+/* Others' series stay, and are counted. */
+static bool merge_own_imaging_study(cJSON *held, const cJSON *mapped)
+{
+    cJSON *others = others_series(held, mapped);
+    cJSON *whole = others->child ? json_copy(mapped) : NULL;
+    const cJSON *each;
+    for (each = json_first(json_get(held, "modality")); whole && each; each = each->next)
+        if (has_modality(others->child, each))
+            json_append_new_take(json_need_array(whole, "modality"), json_copy(each));
+    while (others->child)
+        json_append_take(json_need_array(whole, "series"), cJSON_DetachItemFromArray(others, 0));
+    if (whole)
+        count_again(whole);
+    bool changed = merge_by(&imaging_study_rules, held, whole ? whole : mapped);
+    cJSON_Delete(whole);
+    cJSON_Delete(others);
     return changed;
 }
 
@@ -488,7 +651,7 @@ static bool take_over(cJSON *held)
     for (cJSON *each = json_first(extensions); each; each = next) {
         const char *url = json_text(each, "url");
         next = each->next;
-        if (url && strcmp(url, HANDED_OVER) == 0) {
+        if (url && strcmp(url, MERGE_HANDED_OVER) == 0) {
             cJSON_Delete(cJSON_DetachItemViaPointer(extensions, each));
             changed = true;
         }
@@ -513,7 +676,7 @@ bool merge_resource(cJSON *held, const cJSON *mapped)
             return (is_own && merge_by(&document_rules[i].rules, held, mapped)) || taken_over;
         }
     if (is_own)
-        return merge_by(&imaging_study_rules, held, mapped);
+        return merge_own_imaging_study(held, mapped);
     bool changed = merge_by(&foreign_imaging_study_rules, held, mapped);
     return merge_foreign_series(held, mapped) || changed;
 }
@@ -576,71 +739,4 @@ bool merge_patient_differs(const cJSON *held, const cJSON *mapped)
 {
     return both_and_different(held, mapped, "gender") ||
            both_and_different(held, mapped, "birthDate");
-}
-
-bool merge_withdraw(cJSON *held, const char *status)
-{
-    cJSON *withdrawn = json_string(status);
-    cJSON *none = json_integer(0);
-    bool changed = merge_own(held, "status", withdrawn);
-    changed = merge_own(held, "series", NULL) || changed;
-    changed = merge_own(held, "endpoint", NULL) || changed;
-    changed = merge_own(held, "numberOfSeries", none) || changed;
-    changed = merge_own(held, "numberOfInstances", none) || changed;
-    cJSON_Delete(withdrawn);
-    cJSON_Delete(none);
-    return changed;
-}
-
-/* A DocumentReference or ImagingSelection cannot be cancelled. */
-bool merge_withdraw_document(cJSON *held, const char *status)
-{
-    const char *present = json_text(held, "status");
-    if (json_is_resource(held, "DocumentReference") || json_is_resource(held, "ImagingSelection"))
-        status = "entered-in-error";
-    if (present && strcmp(present, status) == 0)
-        return false;
-    json_set_text(held, "status", status);
-    return true;
-}
-
-bool merge_is_withdrawn(const cJSON *held)
-{
-    const char *status = json_text(held, "status");
-    return status && (!strcmp(status, "entered-in-error") || !strcmp(status, "cancelled")) &&
-           !json_first(json_get(held, "series"));
-}
-
-bool merge_detach(cJSON *held, const char *endpoint)
-{
-    cJSON *endpoints = json_get(held, "endpoint");
-    bool changed = false;
-    cJSON *next;
-    for (cJSON *each = json_first(endpoints); each; each = next) {
-        const char *reference = json_text(each, "reference");
-        next = each->next;
-        if (reference && strcmp(reference, endpoint) == 0) {
-            cJSON_Delete(cJSON_DetachItemViaPointer(endpoints, each));
-            changed = true;
-        }
-    }
-    if (endpoints && !endpoints->child)
-        json_remove(held, "endpoint");
-    return changed;
-}
-
-void merge_hand_over(cJSON *held)
-{
-    cJSON *meta = json_get(held, "meta");
-    if (cJSON_IsObject(meta))
-        json_remove(meta, "source");
-}
-
-void merge_hand_over_document(cJSON *held)
-{
-    cJSON *extension = json_object();
-    json_set_text(extension, "url", HANDED_OVER);
-    json_set_text(extension, "valueCode", "unowned");
-    merge_hand_over(held);
-    json_append_new_take(json_need_array(held, "extension"), extension);
 }

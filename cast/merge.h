@@ -10,6 +10,9 @@
 
 #include "cast/json.h"
 
+/* The extension of what nobody owns. */
+#define MERGE_HANDED_OVER "urn:hounsfield:handed-over"
+
 /* Changes `held` (a resource as the server gave it) and tells whether anything changed: if not,
  * there is nothing to write. */
 bool merge_resource(cJSON *held, const cJSON *mapped);
@@ -37,6 +40,8 @@ bool merge_withdraw_document(cJSON *held, const char *status);
 /* The study is gone from one archive and another has it yet: takes a reference out of `endpoint`.
  */
 bool merge_detach(cJSON *held, const char *endpoint);
+/* The same of the series that an archive put there beside its owner's. */
+bool merge_detach_series(cJSON *held, const char *source);
 /* Whose it is from now on is for the next one to say that writes it. */
 void merge_hand_over(cJSON *held);
 /* The same of what a document said. It gets an extension, which its next owner takes away: servers

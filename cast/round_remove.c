@@ -110,9 +110,11 @@ static enum round_result remove_one(struct round *round, const char *study_uid, 
         return ROUND_DONE;
     bool is_own = mapping_is_of(held, round->mapping->source);
     cJSON *rest = json_copy(held);
+    bool is_less = !is_own && merge_detach_series(rest, round->mapping->source);
     enum round_result result = detach(round, rest, &changed, &others, report);
     if (result == ROUND_DONE)
         result = remove_documents(round, study_uid, held, others || !is_own, attempt, report);
+    changed = changed || is_less;
     if (result != ROUND_DONE || (!is_own && !changed)) {
         cJSON_Delete(rest);
         return result;

@@ -203,6 +203,76 @@ TEST(a_study_that_others_made_only_gets_what_it_lacks)
                       "'endpoint':[{'reference':'Endpoint/1'}]}"));
 }
 
+/* `held` after an archive with this name has merged what it maps, and whether that changed it. */
+static bool merge_archive(cJSON *held, const char *name, const char *elements)
+{
+    char *text = mem_format("{'resourceType':'ImagingStudy','meta':{'source':'urn:hounsfield:%s',"
+                            "'tag':[{'system':'urn:hounsfield','code':'dicom-cast'}]},%s}",
+                            name, elements);
+    cJSON *mapped = sample_json(text);
+    bool changed = merge_resource(held, mapped);
+    cJSON_Delete(mapped);
+    free(text);
+    return changed;
+}
+
+#define CT_SERIES                                                                                  \
+    "'modality':[{'code':'CT'}],'numberOfSeries':1,'numberOfInstances':2,'series':"                \
+    "[{'uid':'1','modality':{'code':'CT'},'numberOfInstances':2,"                                  \
+    "'instance':[{'uid':'1.1'},{'uid':'1.2'}]}]"
+#define MR_SERIES                                                                                  \
+    "'modality':[{'code':'MR'}],'numberOfSeries':1,'numberOfInstances':1,'series':"                \
+    "[{'uid':'2','modality':{'code':'MR'},'numberOfInstances':1,'instance':[{'uid':'2.1'}]}]"
+
+TEST(FHIR_05_series_of_two_archives_stand_beside_each_other_until_their_archive_has_them_no_more)
+{
+    cJSON *held = sample_json("{'resourceType':'ImagingStudy',"
+                              "'meta':{'source':'urn:hounsfield:A',"
+                              "'tag':[{'system':'urn:hounsfield','code':'dicom-cast'}]}}");
+    CHECK(merge_archive(held, "A", CT_SERIES));
+    CHECK(merge_archive(held, "B", MR_SERIES));
+    CHECK_INT(cJSON_GetArraySize(sample_at(held, "series")), 2);
+    CHECK_JSON(sample_at(held, "numberOfInstances"), "3");
+    CHECK_JSON(sample_at(held, "series/1/extension"),
+               "[{'url':'urn:hounsfield:source','valueUri':'urn:hounsfield:B'}]");
+    CHECK(!merge_archive(held, "A", CT_SERIES));
+    CHECK(!merge_archive(held, "B", MR_SERIES));
+    CHECK_JSON(sample_at(held, "modality"), "[{'code':'CT'},{'code':'MR'}]");
+    cJSON *both = json_copy(held);
+    CHECK(merge_archive(held, "A", "'numberOfSeries':0,'numberOfInstances':0"));
+    CHECK_JSON(sample_at(held, "modality"), "[{'code':'MR'}]");
+    CHECK_JSON(sample_at(held, "numberOfInstances"), "1");
+    CHECK(merge_archive(both, "B", "'numberOfSeries':0,'numberOfInstances':0"));
+    CHECK(!merge_archive(both, "A", CT_SERIES));
+    CHECK_INT(cJSON_GetArraySize(sample_at(both, "series")), 1);
+    CHECK(!merge_detach_series(both, "urn:hounsfield:B"));
+    CHECK(merge_archive(both, "B", MR_SERIES));
+    CHECK(merge_detach_series(both, "urn:hounsfield:B"));
+    CHECK(!merge_archive(both, "A", CT_SERIES));
+    cJSON_Delete(both);
+    cJSON_Delete(held);
+}
+
+TEST(FHIR_05_an_archive_with_a_part_of_anothers_series_takes_nothing_out_of_it)
+{
+    cJSON *held = sample_json("{'resourceType':'ImagingStudy',"
+                              "'meta':{'source':'urn:hounsfield:A',"
+                              "'tag':[{'system':'urn:hounsfield','code':'dicom-cast'}]}}");
+    CHECK(merge_archive(held, "A", CT_SERIES));
+    cJSON *before = json_copy(held);
+    CHECK(!merge_archive(held, "B",
+                         "'modality':[{'code':'CT'}],'series':[{'uid':'1','number':7,"
+                         "'modality':{'code':'CT'},'instance':[{'uid':'1.2'}]}]") ||
+          json_get(sample_at(held, "series/0"), "number"));
+    CHECK_JSON(sample_at(held, "series/0/instance"), "[{'uid':'1.1'},{'uid':'1.2'}]");
+    CHECK_JSON(sample_at(held, "numberOfInstances"), "2");
+    CHECK(merge_archive(before, "B", "'series':[{'uid':'1','instance':[{'uid':'1.3'}]}]"));
+    CHECK_INT(cJSON_GetArraySize(sample_at(before, "series/0/instance")), 3);
+    CHECK_JSON(sample_at(before, "numberOfInstances"), "3");
+    cJSON_Delete(before);
+    cJSON_Delete(held);
+}
+
 TEST(an_endpoint_that_others_made_is_left_alone)
 {
     CHECK(!merge_texts("{'resourceType':'Endpoint','address':'http://theirs'}",

@@ -144,3 +144,23 @@ def test_FHIR_05_what_we_said_of_a_study_that_others_made_goes_with_it(archive, 
     delete(server, ds)
     assert not search(fhir, "Observation", identifier)
     assert [s["id"] for s in studies(fhir, ds)] == [foreign["id"]]
+
+
+def test_FHIR_05_series_of_two_archives_stand_beside_each_other(archive, fhir):
+    owner, other = archive("FIRST"), archive("SECOND")
+    ct = one_study(3)
+    sr = ct_dose(ct[0])
+    store(owner, *ct)
+    cast_study(fhir, *ct)
+    store(other, ct[0], sr)  # a part of the owner's series, and one of its own
+    cast_study(fhir, *ct, sr)
+    idle(other)
+    more = make(study=ct[0].StudyInstanceUID, series=ct[0].SeriesInstanceUID, PatientID=ct[0].PatientID, AccessionNumber=ct[0].AccessionNumber)
+    store(owner, more)
+    both = cast_study(fhir, *ct, sr, more)
+    assert (both["numberOfSeries"], both["numberOfInstances"]) == (2, 5)
+    idle(owner)
+    delete(other, sr)
+    left = cast_study(fhir, *ct, more)
+    assert (left["numberOfSeries"], left["numberOfInstances"]) == (1, 4) and len(left["endpoint"]) == 2
+    assert len(studies(fhir, sr)) == 1
