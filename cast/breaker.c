@@ -65,6 +65,11 @@ void breaker_succeeded(struct breaker *breaker)
     breaker->until_ms = 0;
 }
 
+bool breaker_blames_request(const struct breaker *breaker, int status, unsigned failures)
+{
+    return status == 500 && failures >= BREAKER_MOST_ERRORS && !breaker->failures;
+}
+
 void breaker_hurry(struct breaker *breaker)
 {
     breaker->until_ms = 0;

@@ -26,6 +26,11 @@ bool breaker_allows(const struct breaker *breaker, int64_t now_ms, size_t asking
 /* Returns the pause. `retry_after_ms` -1: the server says nothing. */
 int64_t breaker_failed(struct breaker *breaker, int64_t now_ms, int64_t retry_after_ms);
 void breaker_succeeded(struct breaker *breaker);
+/* An error of the server's own (500), the `failures`-th in a row of one request: is it that request
+ * which the server cannot bear? Then others were answered since it failed last. To be asked before
+ * breaker_failed. */
+enum { BREAKER_MOST_ERRORS = 20 };
+bool breaker_blames_request(const struct breaker *breaker, int status, unsigned failures);
 /* The pause is over: the next one may try. */
 void breaker_hurry(struct breaker *breaker);
 

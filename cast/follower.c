@@ -165,6 +165,20 @@ static void log_put_off(const char *study, enum round_result result, unsigned at
                  study, report->status, report->error.message, (long long)pause_ms);
 }
 
+/* What is given up after so many tries, that others may go on without looking back. */
+static enum round_result judge(struct follower *follower, enum round_result result,
+                               unsigned attempt, const struct round_report *report)
+{
+    if (result == ROUND_CONFLICT && attempt + 1 >= MOST_CONFLICTS)
+        return ROUND_REFUSED;
+    if (result != ROUND_WAIT)
+        return result;
+    pthread_mutex_lock(&follower->lock);
+    bool blamed = breaker_blames_request(&follower->breaker, report->status, attempt + 1);
+    pthread_mutex_unlock(&follower->lock);
+    return blamed ? ROUND_REFUSED : result;
+}
+
 /* With the lock. The next try goes to another study, if there is one: this one may be what the
  * server cannot bear. */
 static void put_off(struct follower *follower, const char *study, enum round_result result,
@@ -183,8 +197,7 @@ static void settle(struct follower *follower, const char *study, unsigned attemp
 {
     char text[BREAKER_TEXT_SIZE];
     int64_t pause_ms = 0;
-    if (result == ROUND_CONFLICT && attempt + 1 >= MOST_CONFLICTS)
-        result = ROUND_REFUSED;
+    result = judge(follower, result, attempt, report);
     /* Before the position may pass it. */
     if (result == ROUND_DONE)
         follower_unpark(follower, study);

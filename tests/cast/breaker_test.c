@@ -66,3 +66,17 @@ TEST(FHIR_06_a_pause_outlives_a_restart_but_not_a_clock_that_was_set)
     breaker_read(&other, slice_text("rubbish"), 50, 0);
     CHECK_INT(breaker_state(&other, 50), BREAKER_CLOSED);
 }
+
+TEST(FHIR_07_a_request_that_fails_again_and_again_while_others_do_not_is_to_blame)
+{
+    struct breaker breaker;
+    breaker_init(&breaker, 1);
+    CHECK(breaker_blames_request(&breaker, 500, BREAKER_MOST_ERRORS));
+    CHECK(!breaker_blames_request(&breaker, 500, BREAKER_MOST_ERRORS - 1));
+    CHECK(!breaker_blames_request(&breaker, 503, BREAKER_MOST_ERRORS));
+    CHECK(!breaker_blames_request(&breaker, 0, BREAKER_MOST_ERRORS));
+    breaker_failed(&breaker, 1000, -1); /* nobody was answered since */
+    CHECK(!breaker_blames_request(&breaker, 500, BREAKER_MOST_ERRORS));
+    breaker_succeeded(&breaker);
+    CHECK(breaker_blames_request(&breaker, 500, BREAKER_MOST_ERRORS));
+}
