@@ -2,6 +2,7 @@
 /* WADO-RS, rendered resources (PS3.18 10.4.1.1.3): pictures of frames as browsers show them. An
  * instance or a frame is one picture, several frames, a series or a study are a part each. */
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/memory.h"
 #include "dicom/presentation.h"
@@ -130,11 +131,15 @@ static size_t reference_count(const struct gallery *gallery)
     return gallery->references.size / sizeof(struct presentation_reference);
 }
 
+static const struct presentation_reference *references_of(const struct gallery *gallery)
+{
+    return (const struct presentation_reference *)(const void *)gallery->references.data;
+}
+
 /* The next image of the state's study that is here. */
 static bool draw_next_reference(struct gallery *gallery, bool *found, struct error *err)
 {
-    const struct presentation_reference *references =
-        (const struct presentation_reference *)(const void *)gallery->references.data;
+    const struct presentation_reference *references = references_of(gallery);
     const char *study = instance_identity(gallery->instance)->study;
     for (*found = false; !*found && gallery->next < reference_count(gallery);) {
         const struct presentation_reference *reference = &references[gallery->next++];
@@ -282,24 +287,28 @@ static bool rendered_video(struct request *request, struct response *response,
     return true;
 }
 
+static bool answer_first_reference(struct request *request, struct response *response,
+                                   const struct gallery *gallery, struct error *err)
+{
+    const struct presentation_reference *first = references_of(gallery);
+    const char *study = instance_identity(gallery->instance)->study;
+    struct instance *image = NULL;
+    bool ok = instance_open(gallery->dicomweb->archive, study, first->series, first->instance,
+                            &image, err) &&
+              wado_answer_picture(request, response, image, first->frame, gallery->type,
+                                  &gallery->options, err);
+    instance_close(image);
+    return ok;
+}
+
 /* The images that a presentation state is for, as it shows them (PS3.18 10.4.1.1.3): a part each,
  * or the first one when a single picture is asked for. Takes `gallery`. */
 static void rendered_state(struct request *request, struct response *response,
                            struct gallery *gallery, const struct dataset *header)
 {
-    /* One picture, then parts; where there are several images the other way round. */
-    static const struct offer offers[3 * PICTURE_TYPE_COUNT] = {
-        { "image/jpeg", NULL, NULL, false },
-        { "image/png", NULL, NULL, false },
-        { "image/gif", NULL, NULL, false },
-        { "multipart/related", "image/jpeg", NULL, false },
-        { "multipart/related", "image/png", NULL, false },
-        { "multipart/related", "image/gif", NULL, false },
-        { "image/jpeg", NULL, NULL, false },
-        { "image/png", NULL, NULL, false },
-        { "image/gif", NULL, NULL, false },
-    };
-    struct error err = { 0 };
+    /* One picture, then parts; of several images the other way round. */
+    struct offer offers[2 * PICTURE_TYPE_COUNT];
+    struct error err;
     size_t choice;
     gallery->references = buffer_up_to(MAX_FRAMES_ASKED * sizeof(struct presentation_reference));
     presentation_references(header, MAX_FRAMES_ASKED, &gallery->references);
@@ -312,9 +321,10 @@ static void rendered_state(struct request *request, struct response *response,
         response_error(response, request, 406, "the presentation state is for no image");
         goto out;
     }
-    size_t first_offer = several ? PICTURE_TYPE_COUNT : 0;
-    if (!choose_type(request, response, offers + first_offer, 2 * PICTURE_TYPE_COUNT,
-                     &gallery->options, &choice))
+    memcpy(offers, several ? multipart_offers : wado_picture_offers, sizeof(multipart_offers));
+    memcpy(offers + PICTURE_TYPE_COUNT, several ? wado_picture_offers : multipart_offers,
+           sizeof(multipart_offers));
+    if (!choose_type(request, response, offers, 2 * PICTURE_TYPE_COUNT, &gallery->options, &choice))
         goto out;
     gallery->type = (enum picture_type)(choice % PICTURE_TYPE_COUNT);
     gallery->options.state = gallery->instance;
@@ -322,15 +332,8 @@ static void rendered_state(struct request *request, struct response *response,
         answer_gallery(request, response, gallery);
         return;
     }
-    const struct presentation_reference *first =
-        (const struct presentation_reference *)(const void *)gallery->references.data;
-    struct instance *image = NULL;
-    if (!instance_open(gallery->dicomweb->archive, instance_identity(gallery->instance)->study,
-                       first->series, first->instance, &image, &err) ||
-        !wado_answer_picture(request, response, image, first->frame, gallery->type,
-                             &gallery->options, &err))
+    if (!answer_first_reference(request, response, gallery, &err))
         response_error(response, request, http_status_of(err.code), err.message);
-    instance_close(image);
 out:
     close_gallery(gallery);
 }
