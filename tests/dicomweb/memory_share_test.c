@@ -3,6 +3,7 @@
 
 #include <pthread.h>
 
+#include "http/exchange.h"
 #include "tests/test.h"
 
 enum { FREE = 1 << 20, BUDGET = 4 << 20 };
@@ -25,6 +26,28 @@ TEST(a_little_is_free_and_the_rest_is_within_one_budget)
     CHECK_OK(memory_share_cover(&second, FREE + BUDGET, &err), err);
     memory_share_release(&second);
     memory_share_release(&second);
+    decode_budget_free(budget);
+}
+
+TEST(an_answer_holds_its_share_until_it_was_sent)
+{
+    static uint8_t bytes[FREE + 1];
+    struct decode_budget *budget = decode_budget_new(BUDGET);
+    struct memory_share share = { .budget = budget };
+    struct buffer body = buffer_up_to(sizeof(bytes));
+    struct response response = { 0 };
+    struct error err = { 0 };
+    uint64_t rest;
+    buffer_append(&body, slice_of(bytes, sizeof(bytes)));
+    CHECK_OK(memory_share_cover(&share, body.size, &err), err);
+    memory_share_answer_take(&share, &body, &response);
+    CHECK_INT(share.taken, 0);
+    CHECK_INT(body.size, 0);
+    CHECK_INT(response.source_size, FREE + 1);
+    CHECK(!decode_budget_take(budget, BUDGET, 0, &rest, &err));
+    response_release(&response);
+    CHECK_OK(decode_budget_take(budget, BUDGET, 0, &rest, &err), err);
+    decode_budget_give_back(budget, rest);
     decode_budget_free(budget);
 }
 

@@ -230,6 +230,23 @@ def test_QIDO_12_a_search_ends_when_its_client_has_gone(start_server):
     assert line.group(1) == "503"
 
 
+def test_QIDO_12_a_page_of_megabytes_arrives_whole_in_every_form(start_server):
+    server = start_server()
+    study = new_uid()
+    store(server, *(make(study=study, ContentSequence=Sequence([nested(1, "a" * 4000) for _ in range(200)])) for _ in range(5)))
+    url = f"{server.dicomweb}/studies/{study}/instances?includefield=all"
+    plain = requests.get(url, headers={"Accept-Encoding": "identity"}, timeout=60)
+    size = int(plain.headers["Content-Length"])
+    assert plain.status_code == 200 and len(plain.content) == size > 4_000_000
+    assert len(plain.json()) == 5
+    packed = requests.get(url, headers={"Accept-Encoding": "gzip"}, timeout=60)
+    assert packed.headers["Content-Encoding"] == "gzip" and packed.content == plain.content
+    xml = requests.get(url, headers={"Accept": 'multipart/related; type="application/dicom+xml"'}, timeout=60)
+    assert xml.status_code == 200 and xml.content.count(b"</NativeDicomModel>") == 5
+    answer = requests.head(url, headers={"Accept-Encoding": "identity"}, timeout=60)
+    assert answer.status_code == 200 and int(answer.headers["Content-Length"]) == size and not answer.content
+
+
 def test_QIDO_12_a_page_that_is_too_far_to_be_sorted_is_413(server):
     answer = get(f"{server.dicomweb}/studies?orderby=PatientName&offset=60000", expected=413)
     assert "sort" in answer.text
