@@ -86,8 +86,8 @@ bool cast_reset(struct cast *cast, uint64_t position, cJSON *result, struct erro
 bool cast_reconcile(struct cast *cast, bool dry_run, struct job *job, cJSON *result,
                     struct error *err);
 
-/* GET /metadata, /{ImagingStudy,Patient,Endpoint}/{id}, searches. Borrowed; the prefix ("/fhir") is
- * copied. */
+/* GET /metadata, /{ImagingStudy,Patient,Endpoint ...}/{id}, searches. Borrowed; the prefix
+ * ("/fhir") is copied. */
 struct route_table cast_routes(struct cast *cast, const char *prefix);
 /* POST /ServiceRequest: orders for the worklist; none without one. Likewise. */
 struct route_table cast_order_routes(struct cast *cast, const char *prefix);

@@ -30,7 +30,7 @@ void search_sorted_add(struct search_sorted *sorted, const cJSON *resource)
     struct search_match *match = &sorted->matches[sorted->count++];
     snprintf(match->id, sizeof match->id, "%s", json_text(resource, "id"));
     match->has_time = time && time_span_read(time, &span);
-    match->at_ms = span.from_ms;
+    match->at_ms = match->has_time ? span.from_ms : 0;
 }
 
 static int compare(const void *a, const void *b)

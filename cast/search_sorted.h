@@ -27,6 +27,7 @@ struct search_sorted {
 
 /* Zeroed but for `order` and `descending` to begin with. */
 void search_sorted_add(struct search_sorted *sorted, const cJSON *resource);
-/* ERROR_LIMIT when there were too many. What is the same comes in the order of ids. */
+/* ERROR_LIMIT when there were too many. What is the same comes in the order of ids, in the same
+ * direction. */
 bool search_sorted_end(struct search_sorted *sorted, struct error *err);
 void search_sorted_release(struct search_sorted *sorted);
