@@ -123,11 +123,11 @@ def test_HOS_29_a_query_that_takes_long_and_finds_nothing_can_be_cancelled_abort
     association.cancel(1, 7)
     began = time.monotonic()
     assert association.answers(1)[-1][0][0x0900] == 0xFE00
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 30  # well before the limit of a query
     slow_query(server, association)
     time.sleep(1)
     association.abort()
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 30
     while server.log().count("association ended") < 2 and time.monotonic() < deadline:
         time.sleep(0.05)
     assert server.log().count("association ended") == 2
