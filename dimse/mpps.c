@@ -9,14 +9,12 @@
 
 enum { DATASET_SIZE = 4 << 20 };
 
+/* Of those that N-CREATE, N-SET and N-GET have (PS3.7 10.1.5.1.6). */
 static struct status status_of_failure(const struct error *failure)
 {
     bool is_limit = failure->code == ERROR_LIMIT || failure->code == ERROR_NO_SPACE ||
                     failure->code == ERROR_BUSY;
-    bool is_invalid = failure->code == ERROR_INVALID;
-    return status_make(is_limit     ? STATUS_RESOURCE_LIMITATION
-                       : is_invalid ? STATUS_INVALID_ARGUMENT
-                                    : STATUS_PROCESSING_FAILURE,
+    return status_make(is_limit ? STATUS_RESOURCE_LIMITATION : STATUS_PROCESSING_FAILURE,
                        failure->message);
 }
 

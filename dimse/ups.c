@@ -3,7 +3,8 @@
 
 #include "base/log.h"
 
-static uint16_t code_of(const struct error *err)
+/* Only N-ACTION has an "invalid argument value" (PS3.7 10.1.4.1.10). */
+static uint16_t code_of(const struct error *err, uint16_t field)
 {
     switch (err->code) {
     case ERROR_LIMIT:
@@ -11,7 +12,7 @@ static uint16_t code_of(const struct error *err)
     case ERROR_BUSY:
         return STATUS_RESOURCE_LIMITATION;
     case ERROR_INVALID:
-        return STATUS_INVALID_ARGUMENT;
+        return field == N_ACTION_RQ ? STATUS_INVALID_ARGUMENT : STATUS_PROCESSING_FAILURE;
     default:
         return STATUS_PROCESSING_FAILURE;
     }
@@ -29,7 +30,7 @@ bool ups_receive(struct ups_request *ups, struct session *session, struct messag
         return true;
     if (refusal.code == ERROR_NONE)
         return false;
-    struct status status = status_make(code_of(&refusal), refusal.message);
+    struct status status = status_make(code_of(&refusal, request->command.field), refusal.message);
     session_note_refusal(session, request, &status);
     *answered = session_refuse(session, request, &status, err);
     return false;
@@ -45,7 +46,7 @@ bool ups_answer(struct ups_request *ups, const struct error *failed, struct erro
     const struct workitem_outcome *outcome = &ups->outcome;
     struct status status = status_make(outcome->code, workitem_code_text(outcome->code));
     if (failed)
-        status = status_make(code_of(failed), failed->message);
+        status = status_make(code_of(failed, ups->message->command.field), failed->message);
     for (size_t i = 0; !failed && i < outcome->tag_count; i++)
         status_add_attribute(&status, outcome->tags[i]);
     if (failed || workitem_code_is_failure(outcome->code)) {

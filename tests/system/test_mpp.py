@@ -170,6 +170,15 @@ def test_MPP_02_what_cannot_be_a_new_step_is_refused(server, modality):
     assert modality.create(performed(), uid)[0x0900] == 0x0111
 
 
+def test_MPP_02_HOS_18_a_data_set_that_cannot_be_read_is_a_processing_failure(modality):
+    association, uid = modality.association, modality.begin(performed())
+    for elements in ({0x0002: MPPS, 0x0100: CREATE, STEP_UID: new_uid()}, {0x0003: MPPS, 0x0100: SET, 0x1001: uid}):
+        elements.update({0x0110: association.next_id(), 0x0800: 1})
+        association.send_message(1, elements, b"\x08\x00\x05\x00CS\xff\xff")
+        assert association.read_message()[1][0x0900] == 0x0110
+    assert modality.set(uid, ending())[0x0900] == 0
+
+
 @pytest.mark.parametrize("status", ["COMPLETED", "DISCONTINUED"])
 def test_MPP_03_a_final_state_needs_its_attributes_and_ends_the_scheduled_step(server, modality, status):
     plan = planned(server)

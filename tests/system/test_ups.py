@@ -66,6 +66,17 @@ def test_UPS_01_an_item_is_created_with_what_it_must_have(client):
     assert status == 0xB300 and not client.get(uid)[1].UnifiedProcedureStepPerformedProcedureSequence
 
 
+def test_UPS_01_HOS_18_a_data_set_that_cannot_be_read_has_the_status_of_its_operation(client):
+    association, uid = client.association, client.create(item())[1]
+    for elements, model, status in (({0x0002: PUSH, 0x0100: 0x0140, 0x1000: new_uid()}, PUSH, 0x0110),
+                                    ({0x0003: PUSH, 0x0100: 0x0120, 0x1001: uid}, PULL, 0x0110),
+                                    ({0x0003: PUSH, 0x0100: 0x0130, 0x1001: uid, 0x1008: 1}, PULL, 0x0115)):
+        elements.update({0x0110: association.next_id(), 0x0800: 1})
+        association.send_message(client.numbers[model], elements, b"\x08\x00\x05\x00CS\xff\xff")
+        assert association.read_message()[1][0x0900] == status
+    assert client.get(uid)[0] == 0
+
+
 def test_UPS_02_messages_name_the_push_class_in_every_context(daemon):
     contexts = [(1, PULL, [EXPLICIT]), (3, WATCH, [EXPLICIT]), (5, PUSH, [EXPLICIT]), (7, QUERY, [EXPLICIT])]
     with Client(daemon) as client:
