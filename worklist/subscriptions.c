@@ -436,8 +436,8 @@ static bool has_room(struct worklist *worklist, bool *room, struct error *err)
     return ok;
 }
 
-/* Of those to all, and of those with a filter: each is looked at while an item that somebody wants
- * cancelled has the write turn, the suspended ones as well. */
+/* Of those to all, and of those with a filter: each is looked at, the suspended ones as well,
+ * before somebody's request to cancel an item is answered. */
 static bool has_general_room(struct worklist *worklist, const char *subscriber, const char *uid,
                              bool *room, struct error *err)
 {

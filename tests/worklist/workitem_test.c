@@ -307,6 +307,29 @@ TEST(UPS_09_a_subscription_that_is_repeated_loses_nothing_that_was_not_told)
     fixture_close(&fixture);
 }
 
+TEST(UPS_08_who_unsubscribes_from_all_has_none_left_however_many_there_were)
+{
+    enum { MANY = 600 }; /* more than one turn removes */
+    struct fixture fixture;
+    struct error err;
+    char uid[32];
+    size_t count = 1;
+    const struct object_range range = { .kind = OBJECT_SUBSCRIPTION, .shelf = OBJECT_LIVE };
+    fixture_open(&fixture, true);
+    subscribe(&fixture, "d\\OTHER", UID_UPS_GLOBAL, false, NULL);
+    for (int i = 0; i < MANY; i++) {
+        snprintf(uid, sizeof(uid), "1.2.3.%d", i);
+        create(&fixture, NEW_ITEM, uid);
+        subscribe(&fixture, WATCHER, uid, false, NULL);
+    }
+    subscribe(&fixture, WATCHER, UID_UPS_GLOBAL, false, NULL);
+    CHECK(unsubscribe(&fixture, WATCHER, UID_UPS_GLOBAL));
+    CHECK(!unsubscribe(&fixture, WATCHER, UID_UPS_GLOBAL));
+    CHECK_OK(object_walk_count(fixture.worklist, &range, 10, &count, &err), err);
+    CHECK_INT(count, 1); /* the other one's */
+    fixture_close(&fixture);
+}
+
 TEST(UPS_10_a_filtered_subscription_covers_what_matches_its_keys)
 {
     struct fixture fixture;
