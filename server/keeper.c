@@ -20,31 +20,39 @@ struct keeper {
     bool stopping; /* guarded by lock */
 };
 
-static bool keep(struct keeper *keeper, struct error *err)
+static bool forget(struct keeper *keeper, struct error *err)
 {
     const struct worklist_options *options = worklist_options(keeper->worklist);
-    size_t count = 0, steps = 0, followed = 0;
-    if (!patients_settle(keeper->worklist, &followed, err) || !events_tidy(keeper->worklist, err) ||
+    size_t count = 0, steps = 0;
+    if (!events_tidy(keeper->worklist, err) ||
         !workitem_purge(keeper->worklist, clock_unix_ms(), options->keep_done_ms, &count, err) ||
         !worklist_purge(keeper->worklist, &steps, err))
         return false;
-    if (followed)
-        log_info("worklist: objects follow their patients objects=%zu", followed);
     if (count || steps)
         log_info("worklist: forgotten work_items=%zu steps=%zu", count, steps);
     return true;
 }
 
+static void keep(struct keeper *keeper)
+{
+    struct error err;
+    size_t followed = 0;
+    if (!patients_settle(keeper->worklist, &followed, &err))
+        log_error("worklist: objects do not follow their patients why=\"%s\"", err.message);
+    if (followed)
+        log_info("worklist: objects follow their patients objects=%zu", followed);
+    if (!forget(keeper, &err))
+        log_error("worklist: what is old cannot be forgotten why=\"%s\"", err.message);
+}
+
 static void *run(void *context)
 {
     struct keeper *keeper = context;
-    struct error err;
     pthread_mutex_lock(&keeper->lock);
     while (!keeper->stopping) {
         struct timespec deadline = clock_deadline(EVERY_MS);
         pthread_mutex_unlock(&keeper->lock);
-        if (!keep(keeper, &err))
-            log_error("worklist: what is old cannot be forgotten why=\"%s\"", err.message);
+        keep(keeper);
         pthread_mutex_lock(&keeper->lock);
         if (!keeper->stopping)
             pthread_cond_clockwait(&keeper->changed, &keeper->lock, CLOCK_MONOTONIC, &deadline);

@@ -4,8 +4,10 @@
 #include <stdio.h>
 
 #include "base/fault.h"
+#include "base/log.h"
 #include "worklist/core.h"
 #include "worklist/demographics.h"
+#include "worklist/kinds.h"
 
 enum {
     KINDS = 4,
@@ -99,8 +101,27 @@ static bool follow(struct turn *turn, struct flow *flow, size_t *changed, struct
         return false;
     if (!is_changed)
         return true;
+    if (!turn_put(turn, object, PATIENT_EVENT, err))
+        return false;
     ++*changed;
-    return turn_put(turn, object, PATIENT_EVENT, err);
+    return true;
+}
+
+/* What is wrong with one object does not keep the others: one that cannot be read, which a
+ * verification tells of, or that would become too large. */
+static bool follow_one(struct turn *turn, struct flow *flow, enum object_kind kind, const char *key,
+                       size_t *changed, struct error *err)
+{
+    struct error why = { 0 };
+    bool found;
+    if (turn_get(turn, kind, key, &flow->object, &found, &why) &&
+        (!found || follow(turn, flow, changed, &why)))
+        return true;
+    if (why.code != ERROR_CORRUPT && why.code != ERROR_LIMIT && why.code != ERROR_INVALID)
+        return error_set(err, why.code, "%s", why.message);
+    log_warn("worklist: an object does not follow its patient kind=%s why=\"%s\"",
+             object_kind_row(kind)->name, why.message);
+    return true;
 }
 
 /* As many as a turn may have. *more: there are others, perhaps. */
@@ -109,7 +130,6 @@ static bool follow_some(struct turn *turn, struct flow *flow, size_t *changed, b
 {
     enum object_kind kind;
     const char *key;
-    bool found;
     flow->holder.key[0] = '\0';
     *more = true;
     while (turn->followed < FLOW_OBJECTS && turn->followed_bytes < FLOW_BYTES) {
@@ -118,8 +138,7 @@ static bool follow_some(struct turn *turn, struct flow *flow, size_t *changed, b
         *more = key != NULL;
         if (!key)
             break;
-        if (!turn_get(turn, kind, key, &flow->object, &found, err) ||
-            (found && !follow(turn, flow, changed, err)))
+        if (!follow_one(turn, flow, kind, key, changed, err))
             return false;
         turn->followed++;
         turn->followed_bytes += flow->object.dataset.size;

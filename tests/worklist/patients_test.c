@@ -6,6 +6,7 @@
 #include "dicom/patient_chain.h"
 #include "tests/worklist/fixture.h"
 #include "worklist/changes.h"
+#include "worklist/core.h"
 #include "worklist/steps.h"
 
 enum { TAG_UNIVERSAL_ENTITY_ID = 0x00400032 };
@@ -298,6 +299,27 @@ TEST(patient_merge_that_a_crash_cut_off_is_finished_and_orders_come_meanwhile)
     CHECK_INT(count_by(&fixture, OBJECT_FLOW, 0, ""), 0);
     CHECK_OK(patients_settle(fixture.worklist, &objects, &err), err);
     CHECK_INT(objects, 0);
+    fixture_close(&fixture);
+}
+
+TEST(an_object_that_cannot_be_read_does_not_keep_the_others_from_their_patient)
+{
+    static const char broken[] = "no record";
+    struct fixture fixture;
+    struct error err = { 0 };
+    struct transaction *transaction = NULL;
+    struct buffer key = buffer_up_to(1024);
+    fixture_open(&fixture, true);
+    const char *first = order(&fixture, "1", "A", "", "Of^A");
+    const char *second = order(&fixture, "2", "A", "", "Of^A");
+    object_record_key(OBJECT_STEP, first, &key);
+    CHECK_OK(transaction_open(fixture.storage, &transaction, &err), err);
+    transaction_put(transaction, TABLE_RECORD, buffer_slice(&key), slice_text(broken));
+    CHECK_OK(transaction_commit(transaction, &err), err);
+    transaction_close(transaction);
+    CHECK_INT(merge(&fixture, "A\\", "B\\", 2000).objects, 1);
+    CHECK_TEXT(text_of(load(&fixture, second), TAG_PATIENT_ID), "B");
+    buffer_release(&key);
     fixture_close(&fixture);
 }
 
