@@ -279,8 +279,8 @@ static bool amend_by_received(struct archive *archive, const struct dataset *hea
     struct holder holder;
     *is_back = false;
     bool ok = find_holder(archive, &received->patient, &holder, err);
-    /* Of one whose merge is not known any more, as in an index that was made anew, nothing says
-     * that it was taken back. */
+    /* Of one whose merge is not known any more, as in an index made anew without the old one,
+     * nothing says that it was taken back. */
     if (ok && holder.is_known && (holder.is_merged || holder.state.merged_at_ms)) {
         struct slice id = buffer_slice(&holder.state.id);
         struct slice issuer = holder.is_merged && holder.has_issuer
