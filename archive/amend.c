@@ -152,7 +152,21 @@ static const struct {
 struct said {
     struct buffer texts[ATTRIBUTES];
     struct patient_identifier patient;
+    struct slice qualifiers; /* items of what qualifies the issuer, as they stand in the header */
 };
+
+static struct slice qualifiers_of(const struct dataset *header)
+{
+    enum { DELIMITER = 8 };
+    struct element element;
+    size_t behind;
+    if (!dataset_find(header, TAG_ISSUER_OF_PATIENT_ID_QUALIFIERS_SEQUENCE, &element) ||
+        element.implicit == dataset_syntax(header)->explicit_vr)
+        return slice_of(NULL, 0);
+    behind = element.undefined_length ? DELIMITER : 0;
+    return element.value.size > behind ? slice_take(element.value, element.value.size - behind)
+                                       : slice_of(NULL, 0);
+}
 
 static void said_of(const struct dataset *header, struct said *said)
 {
@@ -162,6 +176,7 @@ static void said_of(const struct dataset *header, struct said *said)
     }
     said->patient = (struct patient_identifier){ fold_trim(buffer_slice(&said->texts[ID])),
                                                  fold_trim(buffer_slice(&said->texts[ISSUER])) };
+    said->qualifiers = qualifiers_of(header);
 }
 
 static void said_release(struct said *said)
@@ -174,6 +189,7 @@ static void said_release(struct said *said)
 struct wanted {
     struct slice values[ATTRIBUTES];
     bool is_wanted[ATTRIBUTES];
+    struct slice qualifiers; /* of the issuer, when that is another one than the header's */
 };
 
 static void want(struct wanted *wanted, int attribute, struct slice value)
@@ -192,8 +208,8 @@ static bool compare(struct amendment *amendment, const struct dataset *header,
         if (wanted->is_wanted[i] && differs(header, attributes[i].tag, wanted->values[i])) {
             ok = add_text(amendment, attributes[i].tag, attributes[i].vr, wanted->values[i]);
             /* What qualifies the old issuer says nothing of the new one. */
-            if (i == ISSUER && dataset_item_count(header, qualifiers))
-                add(amendment, qualifiers, VR_SQ, false, slice_of(NULL, 0));
+            if (i == ISSUER && (dataset_item_count(header, qualifiers) || wanted->qualifiers.size))
+                add(amendment, qualifiers, VR_SQ, false, wanted->qualifiers);
         }
     return ok;
 }
@@ -292,6 +308,8 @@ static bool amend_by_received(struct archive *archive, const struct dataset *hea
         want_told(&holder.state, &wanted);
         want(&wanted, ID, id);
         want(&wanted, ISSUER, issuer);
+        if (slice_equal(issuer, received->patient.issuer))
+            wanted.qualifiers = received->qualifiers;
         ok = !*is_back || build(amendment, header, &wanted, err);
     }
     patient_state_release(&holder.state);

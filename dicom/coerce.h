@@ -10,8 +10,8 @@
 
 enum { COERCIONS_MAX = 32, COERCED_VALUE_MAX = 4096 };
 
-/* A text attribute of the top level and its new value, encoded as the data set is; or a sequence,
- * which becomes empty. */
+/* A text attribute of the top level and its new value, encoded as the data set is; or a sequence
+ * and its items. */
 struct coercion {
     uint32_t tag;
     uint16_t vr;

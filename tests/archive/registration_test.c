@@ -254,6 +254,11 @@ TEST(HL7_06_what_qualifies_the_old_issuer_does_not_stay_with_the_new_one)
     check_entity(&fixture, &moved, "", "1.2.3");
     check_entity(&fixture, &stays, "1.2.3", "");
     CHECK_INT(settle(&fixture), 0);
+    /* and comes back with it */
+    CHECK_OK(registration_separate(fixture.archive, &another.patient, 2000, &outcome, &err), err);
+    CHECK_INT(settle(&fixture), 1);
+    CHECK_TEXT(studies_of(&fixture, "TEMP1"), "1.1");
+    check_entity(&fixture, &moved, "1.2.3", "1.2.3");
     CHECK_INT(findings(&fixture), 0);
     fixture_close(&fixture);
 }
