@@ -61,7 +61,8 @@ struct rocks {
     rocksdb_writeoptions_t *write_options;
     const rocksdb_snapshot_t *snapshot; /* of a view; else NULL */
     /* Held by a write, and by a sync before it begins: a sync of a log that a write has failed on
-     * ends the process. */
+     * ends the process. Only what fails in the instant between our look and RocksDB's own still
+     * does; a lock over the whole sync would keep all who write waiting for the disk. */
     pthread_mutex_t log_lock;
     bool log_failed;
 };
