@@ -2,8 +2,8 @@
 #pragma once
 /* Legal holds: of a study that is held nothing is deleted and no instance replaced by its
  * senders, whoever asks; new instances may come, and what the registration corrects is corrected
- * (archive/registration.h), as what was received stays as a version. A hold is lifted, or ends at its
- * time. It stands in the index, and a copy beside it, so that an index that is made anew has it
+ * (archive/registration.h), as what was received stays as a version. A hold is lifted, or ends at
+ * its time. It stands in the index, and a copy beside it, so that an index that is made anew has it
  * too. Thread-safe. */
 
 #include "archive/archive.h"

@@ -57,7 +57,8 @@ struct instance_record {
     char sop_class[UID_SIZE];
     char transfer_syntax[UID_SIZE];
     char source_ae[17];
-    bool amended; /* its bytes were made here of those of its first version: archive/registration.h */
+    bool amended; /* its bytes were made here of those of its first version: archive/registration.h
+                   */
     struct summary summary;
 };
 

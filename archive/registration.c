@@ -293,7 +293,7 @@ bool registration_survivor(struct archive *archive, const struct patient_identif
 }
 
 bool registration_is_strange(struct archive *archive, const struct patient_identifier *patient,
-                         bool *is_strange, struct error *err)
+                             bool *is_strange, struct error *err)
 {
     const struct patient_identifier clean = trimmed(*patient);
     const struct slice none = slice_of(NULL, 0);

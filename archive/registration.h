@@ -64,7 +64,7 @@ bool registration_survivor(struct archive *archive, const struct patient_identif
 /* Is there a study with this Patient ID, and none that names this issuer or no issuer at all? Then
  * nothing that is told of the patient reaches what is stored. */
 bool registration_is_strange(struct archive *archive, const struct patient_identifier *patient,
-                         bool *is_strange, struct error *err);
+                             bool *is_strange, struct error *err);
 
 /* Studies that still wait for the background. */
 bool registration_pending(struct archive *archive, uint64_t *studies, struct error *err);
