@@ -25,11 +25,11 @@ static struct waiting *find(struct receiver *receiver, const char *study)
     struct waiting **link = &receiver->waiting;
     while (*link && strcmp((*link)->study, study) != 0)
         link = &(*link)->next;
-    if (*link)
-        return *link;
-    *link = mem_alloc(sizeof(**link));
-    memcpy((*link)->study, study, UID_SIZE);
-    receiver->waiting_count++;
+    if (!*link) {
+        *link = mem_alloc(sizeof(**link));
+        memcpy((*link)->study, study, UID_SIZE);
+        receiver->waiting_count++;
+    }
     return *link;
 }
 
