@@ -67,7 +67,20 @@ static bool look_while_waiting(struct move *move, struct error *err)
     return true;
 }
 
-/* Waits until one of the sub-operations that run has ended. False when the requester has gone. */
+/* One that takes an instance now. No more are called than there are instances. */
+static struct lane *find_ready(struct move *move)
+{
+    for (size_t i = 0; i < move->lane_count && i < move->retrieval.total; i++) {
+        struct lane *lane = &move->lanes[i];
+        if (!lane->is_busy && destination_is_ready(lane->destination, 0) &&
+            !destination_is_given_up(lane->destination))
+            return lane;
+    }
+    return NULL;
+}
+
+/* Waits until one of the sub-operations that run has ended, or a destination that was being called
+ * takes an instance. False when the requester has gone. */
 static bool await_answer(struct move *move, struct error *err)
 {
     struct destination *running[MOVE_LANES];
@@ -84,9 +97,12 @@ static bool await_answer(struct move *move, struct error *err)
         }
         if (taken || !count)
             return retrieval_report(&move->retrieval, err);
-        if (!destination_await(running, count, RETRIEVAL_REPORT_MS) &&
-            (!retrieval_report(&move->retrieval, err) || !look_while_waiting(move, err)))
+        if (destination_await(running, count, RETRIEVAL_REPORT_MS))
+            continue;
+        if (!retrieval_report(&move->retrieval, err) || !look_while_waiting(move, err))
             return false;
+        if (find_ready(move))
+            return true;
     }
 }
 
@@ -96,18 +112,6 @@ static bool await_all(struct move *move, struct error *err)
         if (!await_answer(move, err))
             return false;
     return true;
-}
-
-/* One that takes an instance now. No more are called than there are instances. */
-static struct lane *find_ready(struct move *move)
-{
-    for (size_t i = 0; i < move->lane_count && i < move->retrieval.total; i++) {
-        struct lane *lane = &move->lanes[i];
-        if (!lane->is_busy && destination_is_ready(lane->destination, 0) &&
-            !destination_is_given_up(lane->destination))
-            return lane;
-    }
-    return NULL;
 }
 
 /* One that is still being called. */
