@@ -18,9 +18,11 @@ const struct operation operations[] = {
             "Reads every record of the segments and compares its checksum, its place in the index\n"
             "and the header that is kept there; and every entry of the index against the "
             "segments.\n"
-            "Counts and search terms are compared too. Changes nothing, and works while the "
-            "server\n"
-            "runs. What it finds is listed; exit status 3 says that there was something.\n",
+            "Counts and search terms are compared too, and the worklist with its own index. "
+            "Changes\n"
+            "nothing, and works while the server runs. What it finds is listed; exit status 3 "
+            "says that\n"
+            "there was something.\n",
         .run = operation_verify,
         .print = operation_verify_print,
         .findings = operation_verify_findings,
