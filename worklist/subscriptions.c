@@ -572,22 +572,25 @@ static bool note_unlocked(struct turn *turn, struct error *err)
     return ok;
 }
 
-/* The first keys of a subscriber, or of an item, one after the other with their NULs: as many
- * as go in a turn. */
-static bool gather(struct worklist *worklist, char index, const char *value, struct buffer *keys,
-                   struct error *err)
+/* The keys of a subscriber, or of an item, behind `after` ("": from the first on), one after the
+ * other with their NULs: as many as go in a turn. `after` becomes the last of them. */
+static bool gather(struct worklist *worklist, char index, const char *value,
+                   char after[OBJECT_KEY_SIZE], struct buffer *keys, struct error *err)
 {
     const struct object_range range = { .kind = OBJECT_SUBSCRIPTION,
                                         .shelf = OBJECT_LIVE,
                                         .index = index,
-                                        .value = slice_text(value) };
+                                        .value = slice_text(value),
+                                        .after = after[0] ? after : NULL };
     struct object_walk *walk = NULL;
     const char *key = "";
     bool ok = object_walk_open(worklist, &range, &walk, err);
     for (size_t i = 0; ok && key && i < REMOVED_IN_TURN; i++) {
         ok = object_walk_next_key(walk, &key, err);
-        if (ok && key)
-            buffer_append(keys, slice_of(key, strlen(key) + 1));
+        if (!ok || !key)
+            break;
+        buffer_append(keys, slice_of(key, strlen(key) + 1));
+        snprintf(after, OBJECT_KEY_SIZE, "%s", key);
     }
     object_walk_close(walk);
     return ok && buffer_check(keys, "subscriptions", err);
@@ -608,13 +611,15 @@ static bool remove_those(struct worklist *worklist, struct slice keys, struct er
     return ok;
 }
 
+/* Each key once: a term that damage has left without its object would lead there for ever. */
 static bool remove_all(struct worklist *worklist, char index, const char *value, struct error *err)
 {
     struct buffer keys = buffer_up_to(REMOVED_IN_TURN * OBJECT_KEY_SIZE);
+    char after[OBJECT_KEY_SIZE] = "";
     bool ok = true;
     do {
         buffer_clear(&keys);
-        ok = gather(worklist, index, value, &keys, err) &&
+        ok = gather(worklist, index, value, after, &keys, err) &&
              (!keys.size || remove_those(worklist, buffer_slice(&keys), err));
     } while (ok && keys.size);
     buffer_release(&keys);

@@ -6,6 +6,7 @@
 
 #include "tests/worklist/fixture.h"
 #include "worklist/changes.h"
+#include "worklist/core.h"
 #include "worklist/events.h"
 #include "worklist/search.h"
 #include "worklist/subscriptions.h"
@@ -327,6 +328,29 @@ TEST(UPS_08_who_unsubscribes_from_all_has_none_left_however_many_there_were)
     CHECK(!unsubscribe(&fixture, WATCHER, UID_UPS_GLOBAL));
     CHECK_OK(object_walk_count(fixture.worklist, &range, 10, &count, &err), err);
     CHECK_INT(count, 1); /* the other one's */
+    fixture_close(&fixture);
+}
+
+TEST(UPS_08_who_unsubscribes_from_all_does_so_beside_a_term_whose_object_damage_took)
+{
+    struct fixture fixture;
+    struct error err;
+    struct transaction *transaction = NULL;
+    struct buffer key = buffer_up_to(1024);
+    const struct object_range range = { .kind = OBJECT_SUBSCRIPTION, .shelf = OBJECT_LIVE };
+    fixture_open(&fixture, true);
+    create(&fixture, NEW_ITEM, UID);
+    create(&fixture, NEW_ITEM, UID ".1");
+    subscribe(&fixture, WATCHER, UID, false, NULL);
+    subscribe(&fixture, WATCHER, UID ".1", false, NULL);
+    object_record_key(OBJECT_SUBSCRIPTION, WATCHER "\\" UID, &key);
+    CHECK_OK(transaction_open(fixture.storage, &transaction, &err), err);
+    transaction_delete(transaction, TABLE_RECORD, buffer_slice(&key));
+    CHECK_OK(transaction_commit(transaction, &err), err);
+    transaction_close(transaction);
+    CHECK(unsubscribe(&fixture, WATCHER, UID_UPS_GLOBAL));
+    CHECK_TEXT(walk_list(&fixture, &range), WATCHER "\\" UID);
+    buffer_release(&key);
     fixture_close(&fixture);
 }
 
