@@ -27,6 +27,7 @@ struct move {
     struct lane lanes[MOVE_LANES];
     size_t lane_count;
     int64_t looked_ms;
+    bool is_hastened; /* what runs is to end soon */
 };
 
 /* Has it been cancelled? False when the requester has gone. */
@@ -59,10 +60,12 @@ static size_t count_busy(const struct move *move)
 /* The destination may never answer; who has cancelled does not wait for that. */
 static bool look_while_waiting(struct move *move, struct error *err)
 {
-    bool was_cancelled = move->retrieval.cancelled;
     if (!look(move, err))
         return false;
-    for (size_t i = 0; move->retrieval.cancelled && !was_cancelled && i < move->lane_count; i++)
+    if (!move->retrieval.cancelled || move->is_hastened)
+        return true;
+    move->is_hastened = true;
+    for (size_t i = 0; i < move->lane_count; i++)
         destination_hasten(move->lanes[i].destination, CANCELLED_WAIT_MS);
     return true;
 }

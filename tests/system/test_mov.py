@@ -686,6 +686,38 @@ def test_MOV_08_cancel_does_not_wait_for_a_destination_that_never_answers(start_
     assert final[0x0900] == 0xFE00 and counters(final) == (9 - running, 0, running, 0)
 
 
+def test_MOV_08_cancel_amid_answers_does_not_wait_for_the_one_that_never_comes(start_server):
+    from conftest import free_port
+    port = free_port()
+    server = start_server(settings={"dimse": {"messageTimeoutSeconds": 300, "peers": [
+        {"aeTitle": "WIDE", "host": "127.0.0.1", "port": port, "associations": 2}, {"aeTitle": "TEST"}]}})
+    datasets = one_study(server, 200)
+    first, over = [], threading.Event()
+
+    def status(_, request):
+        if not first:
+            first.append(request[0x1000])
+            over.wait(200)
+        return 0
+
+    with Receiver(port, status=status, delay=0.02) as receiver:
+        try:
+            association = Association(server, [(1, STUDY_MOVE, [EXPLICIT])])
+            association.request(1, 0x21, STUDY_MOVE, of_study(datasets), 7, elements={0x0600: "WIDE"})
+            until(lambda: len(receiver.stored) >= 6, "what goes over the other association")
+            association.cancel(1, 7)
+            final, _ = association.answers(1)[-1]
+            association.release()
+        finally:
+            over.set()
+    remaining, completed, failed, warned = counters(final)
+    assert final[0x0900] == 0xFE00
+    assert failed == 1
+    assert warned == 0
+    assert remaining > 0
+    assert remaining + completed == 199
+
+
 def test_MOV_13_wrong_answers_on_all_associations_end_them_and_are_failures(lanes):
     server, port = lanes
     datasets = one_study(server, 12)
