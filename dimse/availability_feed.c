@@ -193,12 +193,16 @@ static void drop(struct receiver *receiver, struct waiting *waiting)
 bool availability_conclude(struct receiver *receiver, struct waiting *waiting, bool told,
                            struct error *err)
 {
+    struct archive *archive = receiver->availability->archive;
+    struct buffer value = buffer_up_to(16);
     char key[PARKED_KEY_SIZE];
+    bool was_parked = false; /* by an earlier change, too */
     make_key(waiting->study, key);
-    bool ok = waiting->is_parked != told ||
-              follower_put(receiver->availability->archive, follower_of(receiver), key,
-                           told ? slice_of(NULL, 0) : slice_text("1"), err);
-    if (ok && waiting->is_parked == told)
+    bool ok = follower_get(archive, follower_of(receiver), key, &value, &was_parked, err) &&
+              (was_parked != told || follower_put(archive, follower_of(receiver), key,
+                                                  told ? slice_of(NULL, 0) : slice_text("1"), err));
+    buffer_release(&value);
+    if (ok && was_parked == told)
         count_parked(receiver, told ? -1 : 1);
     if (ok)
         drop(receiver, waiting);

@@ -273,3 +273,18 @@ def test_IAN_01_a_study_that_is_always_refused_holds_up_no_other_and_is_parked(s
         daemon.process.send_signal(signal.SIGHUP)
         until(lambda: metric(daemon, "sent_total") == 1 and metric(daemon, "parked") == 0, "the last one")
         assert listener.told[-1].StudyInstanceUID == unwanted.StudyInstanceUID
+
+
+def test_IAN_01_a_study_that_is_refused_again_after_a_change_is_parked_once_and_no_more_when_it_is_taken(start_server):
+    port, study = free_port(), new_uid()
+    daemon = start_server(settings=settings_of(port, notifyQuietSeconds=0.05, forwardRetrySeconds=0.05))
+    with Listener(port, unwanted=[study]) as listener:
+        for times in (1, 2):
+            store_all(daemon, [make(study=study)])
+            until(lambda times=times: metric(daemon, "failed_total") == times, "the end of the attempts")
+            until(lambda: metric(daemon, "parked") >= 1, "the refusal")
+        listener.unwanted.clear()
+        store_all(daemon, [make(study=study)])
+        until(lambda: metric(daemon, "parked") == 0, "the end of it")
+        assert len(availability_of(listener.told[-1])) == 3
+        assert metric(daemon, "failed_total") == 2
