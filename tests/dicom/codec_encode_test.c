@@ -6,9 +6,12 @@
 #include "base/memory.h"
 #include "tests/test.h"
 
-static const char *const targets[] = { UID_RLE_LOSSLESS, UID_JPEG_LS_LOSSLESS,
-                                       UID_JPEG_2000_LOSSLESS, UID_HTJ2K_LOSSLESS,
-                                       UID_HTJ2K_LOSSLESS_RPCL };
+static const char *const targets[] = {
+    UID_RLE_LOSSLESS,   UID_JPEG_LS_LOSSLESS,    UID_JPEG_2000_LOSSLESS,
+#ifdef HOUNSFIELD_OPENJPH
+    UID_HTJ2K_LOSSLESS, UID_HTJ2K_LOSSLESS_RPCL,
+#endif
+};
 enum { TARGETS = sizeof(targets) / sizeof(targets[0]), MAX_FRAME = 4 << 20 };
 
 enum pattern { FLAT, GRADIENT, NOISE, STEPS, PATTERNS };
