@@ -65,9 +65,11 @@ const struct operation operations[] = {
         .summary = "make the index anew from the images",
         .details = "For an index that is lost or damaged. Reads all segments and builds a new "
                    "index beside\n"
-                   "the old one, which is kept as index.old-TIME. The images are not touched. Exit "
-                   "status 3\n"
-                   "says that some records were broken and could not be taken in.\n",
+                   "the old one, which is kept as index.old-TIME; the worklist, of which no image "
+                   "tells, is\n"
+                   "taken over from that. The images are not touched. Exit status 3 says that some "
+                   "records\n"
+                   "were broken and could not be taken in.\n",
         .run = operation_rebuild,
         .print = operation_rebuild_print,
         .findings = operation_rebuild_findings,
