@@ -23,6 +23,7 @@ static bool start(struct forward *forward, const char *to, struct error *err)
     thread->lane.kill_fd = forward->kill_fd;
     thread->generation = forward->generation;
     thread->parked_due = true;
+    thread->retry_from = 1;
     thread->tried = forward->generation;
     memcpy(thread->to, to, strnlen(to, AE_TITLE_SIZE - 1));
     snprintf(thread->follower, sizeof(thread->follower), "forward.%s", thread->to);

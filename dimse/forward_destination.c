@@ -99,10 +99,16 @@ static void note_sent(struct destination_thread *thread)
         log_info("dimse: forward goes on to=\"%s\"", thread->to);
     thread->pauses = 0;
     thread->refused_before = false;
+    if (thread->was_parked)
+        return;
     /* Whatever kept others from being taken may be over. */
-    thread->parked_due |= thread->parked_in_doubt && !thread->was_parked;
-    if (!thread->was_parked)
-        thread->parked_in_doubt = false;
+    if (thread->parked_in_doubt) {
+        thread->parked_due = true;
+        if (!thread->retry_from)
+            thread->retry_from = thread->doubt_from;
+    }
+    thread->parked_in_doubt = false;
+    thread->doubt_from = 0;
 }
 
 static void set_parked(struct destination_thread *thread, uint64_t parked)
@@ -145,6 +151,8 @@ static bool note_refused(struct destination_thread *thread, const struct identit
         metric_add(METRIC_FORWARD_FAILED, 1);
         log_warn("dimse: not forwarded to=\"%s\" instance=%s study=%s why=\"%s\"", thread->to,
                  identity->instance, identity->study, failure->message);
+        if (!thread->doubt_from)
+            thread->doubt_from = thread->sequence;
         bool is_told = failure->code == ERROR_MISMATCH;
         thread->parked_in_doubt |= failure->code != ERROR_UNSUPPORTED &&
                                    (!is_told || attempts < ATTEMPTS);
@@ -260,8 +268,9 @@ static bool retry_parked(struct destination_thread *thread)
     struct error err;
     bool found = true;
     bool done = true;
-    uint64_t left = 0;
-    for (uint64_t after = 0; done && !is_stopping(thread->forward); after = change.sequence) {
+    uint64_t left = 0, removed = 0;
+    for (uint64_t after = thread->retry_from - 1; done && !is_stopping(thread->forward);
+         after = change.sequence) {
         bool ok = forward_parked_next(archive, thread->follower, after, &change, &found, &err);
         if (ok && !found)
             break;
@@ -276,16 +285,20 @@ static bool retry_parked(struct destination_thread *thread)
         done = ok && forward_change(thread, &change);
         thread->was_parked = false;
         left += thread->was_refused;
-        if (done && !thread->was_refused)
+        if (done && !thread->was_refused) {
             ok = forward_parked_remove(archive, thread->follower, &change, &err);
+            removed += ok;
+        }
         if (!ok) {
             log_error("dimse: refused forwards are not tried again to=\"%s\" why=\"%s\"",
                       thread->to, err.message);
             break;
         }
     }
-    if (done)
+    if (done && thread->retry_from == 1)
         set_parked(thread, left);
+    else
+        set_parked(thread, thread->parked - (removed < thread->parked ? removed : thread->parked));
     thread->attempts = 0;
     return done;
 }
@@ -296,7 +309,10 @@ static bool is_due(struct destination_thread *thread)
     pthread_mutex_lock(&thread->forward->lock);
     unsigned generation = thread->forward->generation;
     pthread_mutex_unlock(&thread->forward->lock);
-    thread->parked_due |= thread->tried != generation;
+    if (thread->tried != generation) {
+        thread->parked_due = true;
+        thread->retry_from = 1;
+    }
     thread->tried = generation;
     return thread->parked_due;
 }
@@ -307,6 +323,7 @@ static bool work(struct destination_thread *thread)
         if (!retry_parked(thread))
             return false;
         thread->parked_due = false;
+        thread->retry_from = 0;
     }
     return catch_up(thread);
 }

@@ -26,7 +26,9 @@ struct destination_thread {
     bool refused_before;  /* so was the one before it, and nothing was sent since */
     bool parked_in_doubt; /* among the parked are some that the destination may well take */
     uint64_t parked;      /* what of the metric is ours */
-    bool parked_due;      /* those that were refused before are to be tried */
+    uint64_t doubt_from;  /* the first that was parked since another was sent; 0: none was */
+    bool parked_due;      /* those that were refused before are to be tried: */
+    uint64_t retry_from;  /* this change and those behind it */
     unsigned pauses;      /* since it went well */
     unsigned generation;  /* of the rules that were seen last */
     unsigned tried;       /* generation in which the refused ones were tried */

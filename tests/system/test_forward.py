@@ -235,6 +235,26 @@ def test_of_many_that_are_refused_in_a_row_only_the_first_is_waited_for(start_se
         until(lambda: metric(server, "parked") == 4, "the refusals")
 
 
+def test_what_was_refused_before_another_was_taken_is_not_sent_again_each_time_that_more_is_refused(start_server):
+    server = forwarding(start_server, {"to": "A"})
+    images = [make() for _ in range(6)]
+    order = [ds.SOPInstanceUID for ds in images]
+    refused = {order[0], order[1], order[3], order[4]}
+    with Receiver(server.port_a, status=lambda number, command: 0xC001 if command[0x1000] in refused else 0) as a:
+        store_all(server, images[:3])
+        until(lambda: len(a.stored) == 7, "the first ones")
+        store_all(server, images[3:])
+        until(lambda: len(a.stored) >= 14, "the others")
+        first, second = order[:3], order[3:]
+        assert uids(a)[:7] == [first[0]] * 3 + first[1:] + first[:2]
+        assert uids(a)[7:14] == [second[0]] * 3 + second[1:] + second[:2]
+        until(lambda: metric(server, "parked") == 4, "the refusals")
+        refused.clear()
+        server.process.send_signal(signal.SIGHUP)
+        until(lambda: metric(server, "parked") == 0, "all of them")
+        assert sorted(uids(a)[14:]) == sorted(order[:2] + order[3:5])
+
+
 def test_an_instance_at_which_the_peer_hangs_up_is_left_out(start_server):
     server = forwarding(start_server, {"to": "A"})
     with Receiver(server.port_a, abort_at=0) as a:
