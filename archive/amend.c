@@ -473,6 +473,13 @@ static bool is_of_the_instance(const struct error *err)
            err->code == ERROR_MISMATCH;
 }
 
+bool amend_may_go_on(struct archive *archive, const struct error *why)
+{
+    struct storage_figures figures;
+    storage_figures(archive->storage, &figures);
+    return why->code != ERROR_STOPPED && why->code != ERROR_NO_SPACE && !figures.failed;
+}
+
 bool amend_study(struct archive *archive, const char *study, bool looks_back,
                  bool (*cancelled)(void *context), void *context, uint64_t *amended, uint64_t *left,
                  struct error *err)
@@ -480,6 +487,7 @@ bool amend_study(struct archive *archive, const char *study, bool looks_back,
     struct listing *listing = NULL;
     const struct listing_entry *entry = NULL;
     struct identity place;
+    struct error kept = { .code = ERROR_NONE };
     *amended = *left = 0;
     bool ok = listing_open(archive, RECORD_INSTANCE, study, NULL, &listing, err);
     while (ok && (ok = listing_next(listing, &entry, err)) && entry) {
@@ -496,11 +504,12 @@ bool amend_study(struct archive *archive, const char *study, bool looks_back,
                      reason.message);
             ++*left;
         } else {
-            *err = reason;
-            ok = false;
+            kept = reason;
+            if (!amend_may_go_on(archive, &reason))
+                break;
         }
     }
     listing_close(listing);
     metric_add(METRIC_INSTANCES_AMENDED, (int64_t)*amended);
-    return ok;
+    return ok && (kept.code == ERROR_NONE || error_set(err, kept.code, "%s", kept.message));
 }

@@ -28,13 +28,16 @@ static bool is_stopping(void *context)
     return stopping;
 }
 
-static bool amend_next(struct amender *amender, bool *more, struct error *err)
+/* The next study behind `study`, which becomes it. *found false: there is none, or they cannot be
+ * read. */
+static bool amend_next(struct amender *amender, char study[UID_SIZE], bool *found,
+                       struct error *err)
 {
     struct buffer token = buffer_up_to(TOKEN_MAX);
-    char study[UID_SIZE];
     uint64_t amended = 0, left = 0;
-    bool ok = amend_work_next(amender->archive, study, &token, more, err);
-    if (ok && *more) {
+    bool ok = amend_work_next(amender->archive, study, &token, found, err);
+    *found = ok && *found;
+    if (*found) {
         ok = amend_study(amender->archive, study, amend_work_looks_back(buffer_slice(&token)),
                          is_stopping, amender, &amended, &left, err);
         if (amended || left)
@@ -47,14 +50,33 @@ static bool amend_next(struct amender *amender, bool *more, struct error *err)
     return ok;
 }
 
+/* Once through all of them: a study that cannot be read keeps no others. *any: there was one. */
+static bool work_through(struct amender *amender, bool *any, struct error *err)
+{
+    char study[UID_SIZE] = "";
+    bool ok = true, found = true;
+    *any = false;
+    while (found && !is_stopping(amender)) {
+        struct error why = { .code = ERROR_NONE };
+        bool done = amend_next(amender, study, &found, &why);
+        *any |= found;
+        if (done)
+            continue;
+        *err = why;
+        ok = false;
+        if (!amend_may_go_on(amender->archive, &why))
+            break;
+    }
+    return ok;
+}
+
 /* False when it is to be tried again. */
 static bool work(struct amender *amender, struct error *err)
 {
-    bool more = true;
-    while (more && !is_stopping(amender))
-        if (!amend_next(amender, &more, err))
-            return false;
-    return true;
+    bool ok = true, any = true;
+    while (ok && any)
+        ok = work_through(amender, &any, err);
+    return ok;
 }
 
 static void wait_for_work(struct amender *amender, bool soon)

@@ -216,11 +216,18 @@ bool amend_work_next(struct archive *archive, char study[UID_SIZE], struct buffe
     struct storage_cursor *cursor = NULL;
     struct identity place = { 0 };
     struct slice key, value;
-    struct key prefix;
-    key_start(&prefix, RECORD_AMEND_WORK);
-    bool ok = storage_cursor_open_prefix(archive->storage, TABLE_RECORD, key_slice(&prefix),
-                                         &cursor, err) &&
+    struct key lower, end;
+    *found = false;
+    if (study[0])
+        work_key(&lower, study);
+    else
+        key_start(&lower, RECORD_AMEND_WORK);
+    key_start(&end, RECORD_AMEND_WORK + 1);
+    bool ok = storage_cursor_open(archive->storage, TABLE_RECORD, key_slice(&lower),
+                                  key_slice(&end), &cursor, err) &&
               storage_cursor_next(cursor, &key, &value, found, err);
+    if (ok && *found && slice_equal(key, key_slice(&lower)))
+        ok = storage_cursor_next(cursor, &key, &value, found, err);
     if (ok && *found && !key_split_place(slice_skip(key, 1), &place))
         ok = error_set(err, ERROR_CORRUPT, "a key of the index cannot be read");
     if (ok && *found) {

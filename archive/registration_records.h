@@ -54,7 +54,8 @@ bool patient_state_put(struct archive *archive, struct transaction *transaction,
 bool amend_work_put(struct transaction *transaction, const char *study, bool looks_back,
                     struct error *err);
 bool amend_work_looks_back(struct slice token);
-/* The first one. `token` tells one putting from another. */
+/* The next one behind `study` ("": the first), which becomes it. `token` tells one putting from
+ * another. */
 bool amend_work_next(struct archive *archive, char study[UID_SIZE], struct buffer *token,
                      bool *found, struct error *err);
 /* Removes it, unless it was put again since. */
@@ -80,3 +81,5 @@ bool registration_load(struct archive *archive, struct error *err);
 bool amend_study(struct archive *archive, const char *study, bool looks_back,
                  bool (*cancelled)(void *context), void *context, uint64_t *amended, uint64_t *left,
                  struct error *err);
+/* Behind one that failed? Not when the disk is full or takes no writes any more. */
+bool amend_may_go_on(struct archive *archive, const struct error *why);

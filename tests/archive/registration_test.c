@@ -10,6 +10,7 @@
 #include "archive/registration_records.h"
 #include "archive/retrieve.h"
 #include "archive/verify.h"
+#include "base/fault.h"
 #include "dicom/part10.h"
 #include "tests/archive/fixture.h"
 
@@ -60,6 +61,7 @@ static uint64_t settle(struct fixture *fixture)
     uint64_t amended, left, all = 0;
     bool more = true;
     while (more) {
+        study[0] = '\0';
         CHECK_OK(amend_work_next(fixture->archive, study, &token, &more, &err), err);
         if (!more)
             break;
@@ -588,3 +590,30 @@ TEST(HL7_06_work_that_a_restart_cut_off_is_done_by_the_thread)
     amender_close(amender);
     fixture_close(&fixture);
 }
+
+#ifdef HOUNSFIELD_FAULTS
+TEST(HL7_06_a_study_that_cannot_be_amended_holds_up_no_other)
+{
+    struct fixture fixture;
+    struct error err = { 0 };
+    struct amender *amender;
+    uint64_t pending = 2;
+    const struct object behind = object_of("1.2", "1.2.1", "1.2.1.1", "TEMP1", "X");
+    fixture_open(&fixture, false);
+    store(&fixture, &ct);
+    store(&fixture, &behind);
+    CHECK_INT(change(&fixture, "TEMP1", "", "P9", "", 1000), REGISTRATION_CHANGED);
+    fixture_reopen(&fixture);
+    fault_set("segment-write:1:EIO");
+    CHECK_OK(amender_open(fixture.archive, &amender, &err), err);
+    for (int i = 0; pending > 1 && i < 30000; i++) {
+        nanosleep(&(struct timespec){ .tv_nsec = 1000000 }, NULL);
+        CHECK_OK(registration_pending(fixture.archive, &pending, &err), err);
+    }
+    CHECK_INT(pending, 1); /* the first is tried again after a while */
+    CHECK_TEXT(studies_of(&fixture, "P9"), "1.2");
+    amender_close(amender);
+    fault_set(NULL);
+    fixture_close(&fixture);
+}
+#endif
