@@ -184,17 +184,15 @@ static void group_payload(cJSON *endpoint)
 }
 
 /* A carrier has an identifier of which somebody says who issued it. */
+static bool has_no_identifier(const cJSON *carrier, const void *context)
+{
+    (void)context;
+    return !json_text(carrier, "deviceIdentifier");
+}
+
 static void drop_carriers(cJSON *device)
 {
-    cJSON *carriers = json_get(device, "udiCarrier");
-    cJSON *next;
-    for (cJSON *carrier = json_first(carriers); carrier; carrier = next) {
-        next = carrier->next;
-        if (!json_text(carrier, "deviceIdentifier"))
-            cJSON_Delete(cJSON_DetachItemViaPointer(carriers, carrier));
-    }
-    if (carriers && !carriers->child)
-        json_remove(device, "udiCarrier");
+    json_remove_items(device, "udiCarrier", has_no_identifier, NULL);
 }
 
 /* context.related is no more: what a document is about stands in an extension of ours. */

@@ -134,25 +134,25 @@ static void number_to_raw(cJSON *item, struct slice token)
     item->valuestring = mem_copy_text_up_to((const char *)token.data, token.size);
 }
 
-/* The tree in the order of the text: the n-th number is the n-th token. */
+cJSON *json_walk_next(struct json_walk *walk, const cJSON *item)
+{
+    if (item->child && walk->depth < sizeof(walk->parents) / sizeof(*walk->parents)) {
+        walk->parents[walk->depth++] = item;
+        return item->child;
+    }
+    while (walk->depth && !item->next)
+        item = walk->parents[--walk->depth];
+    return walk->depth ? item->next : NULL;
+}
+
+/* The n-th number of the tree is the n-th token of the text. */
 static void give_back_numbers(cJSON *root, const struct numbers *numbers)
 {
-    cJSON *parents[JSON_MAX_DEPTH + 1];
-    size_t depth = 0;
+    struct json_walk walk = { .depth = 0 };
     size_t next = 0;
-    cJSON *item = root;
-    while (item) {
+    for (cJSON *item = root; item; item = json_walk_next(&walk, item))
         if (cJSON_IsNumber(item) && next < numbers->count)
             number_to_raw(item, numbers->tokens[next++]);
-        if (item->child) {
-            parents[depth++] = item;
-            item = item->child;
-            continue;
-        }
-        while (item != root && !item->next && depth)
-            item = parents[--depth];
-        item = item == root ? NULL : item->next;
-    }
 }
 
 bool json_parse(struct slice text, cJSON **out, struct error *err)
@@ -262,21 +262,12 @@ cJSON *json_copy(const cJSON *tree)
 size_t json_footprint(const cJSON *tree)
 {
     enum { ALLOCATED = 16 }; /* beside what was asked for */
-    const cJSON *parents[JSON_MAX_DEPTH + 1];
-    const cJSON *item = tree;
-    size_t depth = 0, size = 0;
-    while (item) {
+    struct json_walk walk = { .depth = 0 };
+    size_t size = 0;
+    for (const cJSON *item = tree; item; item = json_walk_next(&walk, item)) {
         size += sizeof *item + ALLOCATED;
         size += item->string ? strlen(item->string) + ALLOCATED : 0;
         size += item->valuestring ? strlen(item->valuestring) + ALLOCATED : 0;
-        if (item->child && depth <= JSON_MAX_DEPTH) {
-            parents[depth++] = item;
-            item = item->child;
-            continue;
-        }
-        while (item != tree && !item->next && depth)
-            item = parents[--depth];
-        item = item == tree ? NULL : item->next;
     }
     return size;
 }
@@ -337,6 +328,24 @@ void json_set_integer(cJSON *object, const char *name, int64_t value)
 void json_remove(cJSON *object, const char *name)
 {
     cJSON_DeleteItemFromObjectCaseSensitive(object, name);
+}
+
+bool json_remove_items(cJSON *object, const char *name,
+                       bool (*goes)(const cJSON *item, const void *context), const void *context)
+{
+    cJSON *array = json_get(object, name);
+    cJSON *next;
+    bool any = false;
+    for (cJSON *item = json_first(array); item; item = next) {
+        next = item->next;
+        if (!goes(item, context))
+            continue;
+        cJSON_Delete(cJSON_DetachItemViaPointer(array, item));
+        any = true;
+    }
+    if (array && !array->child)
+        json_remove(object, name);
+    return any;
 }
 
 void json_append_take(cJSON *array, cJSON *value)

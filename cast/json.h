@@ -35,6 +35,15 @@ bool json_equal(const cJSON *a, const cJSON *b); /* members in any order */
 /* Is it a resource of this type? */
 bool json_is_resource(const cJSON *resource, const char *type);
 
+/* All values of a tree, each before those in it, in the order of the text; what is deeper than
+ * JSON_MAX_DEPTH is passed over. The walk begins with { 0 } and the root, of which siblings do not
+ * count. NULL at the end. */
+struct json_walk {
+    const cJSON *parents[JSON_MAX_DEPTH + 1];
+    size_t depth;
+};
+cJSON *json_walk_next(struct json_walk *walk, const cJSON *item);
+
 /* Of an object; NULL when absent (or when `object` is none). */
 cJSON *json_get(const cJSON *object, const char *name);
 const char *json_text(const cJSON *object, const char *name); /* NULL unless a string */
@@ -47,6 +56,10 @@ void json_set_take(cJSON *object, const char *name, cJSON *value);
 void json_set_text(cJSON *object, const char *name, const char *text);
 void json_set_integer(cJSON *object, const char *name, int64_t value);
 void json_remove(cJSON *object, const char *name);
+/* From an array those of which `goes` is true; one that is empty then goes itself. True when any
+ * went. */
+bool json_remove_items(cJSON *object, const char *name,
+                       bool (*goes)(const cJSON *item, const void *context), const void *context);
 void json_append_take(cJSON *array, cJSON *value);
 /* Adds it unless an equal one is there, or JSON_MAX_NEW others are: each is compared with all, and
  * a peer says how many there are. */

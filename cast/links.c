@@ -18,8 +18,6 @@ struct links {
     size_t capacity;
 };
 
-enum { MAX_DEPTH = 32 }; /* of what we made */
-
 struct links *links_new(void)
 {
     return mem_alloc(sizeof(struct links));
@@ -128,21 +126,10 @@ static bool apply_here(const struct links *links, cJSON *object)
 
 bool links_apply(const struct links *links, cJSON *resource)
 {
-    cJSON *parents[MAX_DEPTH];
-    size_t depth = 0;
+    struct json_walk walk = { .depth = 0 };
     bool changed = false;
-    cJSON *item = resource;
-    while (item) {
+    for (cJSON *item = resource; item; item = json_walk_next(&walk, item))
         if (cJSON_IsObject(item) && apply_here(links, item))
             changed = true;
-        if (item->child && depth < MAX_DEPTH && (cJSON_IsObject(item) || cJSON_IsArray(item))) {
-            parents[depth++] = item;
-            item = item->child;
-            continue;
-        }
-        while (item != resource && !item->next && depth)
-            item = parents[--depth];
-        item = item == resource ? NULL : item->next;
-    }
     return changed;
 }

@@ -304,24 +304,17 @@ static bool is_our_note(const cJSON *note)
     return author && strcmp(author, MAPPING_AUTHOR) == 0;
 }
 
+static bool is_past_note(const cJSON *note, const void *values)
+{
+    bool wanted = !is_our_note(note);
+    for (const cJSON *value = json_first(values); value; value = value->next)
+        wanted = wanted || json_equal(note, value);
+    return !wanted;
+}
+
 static bool merge_notes(cJSON *held, const cJSON *values)
 {
-    bool changed = false;
-    cJSON *notes = json_get(held, "note");
-    cJSON *next;
-    for (cJSON *note = json_first(notes); note; note = next) {
-        const cJSON *value;
-        bool wanted = !is_our_note(note);
-        next = note->next;
-        for (value = json_first(values); value; value = value->next)
-            wanted = wanted || json_equal(note, value);
-        if (!wanted) {
-            cJSON_Delete(cJSON_DetachItemViaPointer(notes, note));
-            changed = true;
-        }
-    }
-    if (notes && !notes->child)
-        json_remove(held, "note");
+    bool changed = json_remove_items(held, "note", is_past_note, values);
     return add_missing(held, "note", values, json_equal) || changed;
 }
 
@@ -534,18 +527,17 @@ static bool has_modality(const cJSON *series, const cJSON *modality)
     return false;
 }
 
+static bool is_coding(const cJSON *item, const void *coding)
+{
+    return same_coding(item, coding);
+}
+
 /* That of a series that was dropped goes with the last one that has it. */
 static void drop_modality(cJSON *held, const cJSON *series)
 {
-    cJSON *list = json_get(held, "modality"), *next;
     const cJSON *gone = json_get(series, "modality");
-    for (cJSON *each = json_first(list); gone && each; each = next) {
-        next = each->next;
-        if (same_coding(each, gone) && !has_modality(json_first(json_get(held, "series")), gone))
-            cJSON_Delete(cJSON_DetachItemViaPointer(list, each));
-    }
-    if (list && !list->child)
-        json_remove(held, "modality");
+    if (gone && !has_modality(json_first(json_get(held, "series")), gone))
+        json_remove_items(held, "modality", is_coding, gone);
 }
 
 /* Takes away those that this archive put there and that are not in `index`. */
@@ -642,23 +634,17 @@ static bool merge_own_imaging_study(cJSON *held, const cJSON *mapped)
     return changed;
 }
 
+static bool is_handed_over(const cJSON *extension, const void *context)
+{
+    const char *url = json_text(extension, "url");
+    (void)context;
+    return url && strcmp(url, MERGE_HANDED_OVER) == 0;
+}
+
 /* Whoever owns it from now on takes the mark away. */
 static bool take_over(cJSON *held)
 {
-    cJSON *extensions = json_get(held, "extension");
-    bool changed = false;
-    cJSON *next;
-    for (cJSON *each = json_first(extensions); each; each = next) {
-        const char *url = json_text(each, "url");
-        next = each->next;
-        if (url && strcmp(url, MERGE_HANDED_OVER) == 0) {
-            cJSON_Delete(cJSON_DetachItemViaPointer(extensions, each));
-            changed = true;
-        }
-    }
-    if (extensions && !extensions->child)
-        json_remove(held, "extension");
-    return changed;
+    return json_remove_items(held, "extension", is_handed_over, NULL);
 }
 
 bool merge_resource(cJSON *held, const cJSON *mapped)

@@ -46,22 +46,15 @@ bool merge_is_withdrawn(const cJSON *held)
            !json_first(json_get(held, "series"));
 }
 
+static bool refers_to(const cJSON *item, const void *endpoint)
+{
+    const char *reference = json_text(item, "reference");
+    return reference && strcmp(reference, endpoint) == 0;
+}
+
 bool merge_detach(cJSON *held, const char *endpoint)
 {
-    cJSON *endpoints = json_get(held, "endpoint");
-    bool changed = false;
-    cJSON *next;
-    for (cJSON *each = json_first(endpoints); each; each = next) {
-        const char *reference = json_text(each, "reference");
-        next = each->next;
-        if (reference && strcmp(reference, endpoint) == 0) {
-            cJSON_Delete(cJSON_DetachItemViaPointer(endpoints, each));
-            changed = true;
-        }
-    }
-    if (endpoints && !endpoints->child)
-        json_remove(held, "endpoint");
-    return changed;
+    return json_remove_items(held, "endpoint", refers_to, endpoint);
 }
 
 void merge_hand_over(cJSON *held)

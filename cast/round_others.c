@@ -8,7 +8,7 @@
 #include "base/memory.h"
 #include "cast/round_parts.h"
 
-enum { MAX_DEPTH = 32, MOST = 200 }; /* of what we made; references of a study */
+enum { MOST = 200 }; /* references of a study */
 
 static bool is_others(const char *type)
 {
@@ -85,22 +85,11 @@ static enum round_result link_here(struct round *round, const cJSON *object, str
 static enum round_result link_all(struct round *round, const cJSON *tree, struct links *links,
                                   struct links *seen, bool *remembered, struct round_report *report)
 {
-    const cJSON *parents[MAX_DEPTH];
-    size_t depth = 0;
-    const cJSON *item = tree;
+    struct json_walk walk = { .depth = 0 };
     enum round_result result = ROUND_DONE;
-    while (item && result == ROUND_DONE) {
+    for (const cJSON *item = tree; item && result == ROUND_DONE; item = json_walk_next(&walk, item))
         if (cJSON_IsObject(item))
             result = link_here(round, item, links, seen, remembered, report);
-        if (item->child && depth < MAX_DEPTH) {
-            parents[depth++] = item;
-            item = item->child;
-            continue;
-        }
-        while (item != tree && !item->next && depth)
-            item = parents[--depth];
-        item = item == tree ? NULL : item->next;
-    }
     return result;
 }
 
