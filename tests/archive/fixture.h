@@ -25,6 +25,8 @@ void fixture_close(struct fixture *fixture);
 /* Where an instance's blob stands. */
 struct blob_id fixture_blob_of(struct fixture *fixture, const char *study, const char *series,
                                const char *instance);
+/* What a verification finds, leftovers too. */
+uint64_t fixture_findings(struct fixture *fixture);
 /* A bit of a segment file changes under the archive; once more, and it is as it was. */
 void fixture_flip(struct fixture *fixture, uint32_t segment, uint64_t offset);
 

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "archive/lookup.h"
+#include "archive/verify.h"
 #include "dicom/encode.h"
 
 void fixture_open_with(struct fixture *fixture, bool index_in_memory,
@@ -62,6 +63,18 @@ struct blob_id fixture_blob_of(struct fixture *fixture, const char *study, const
     struct blob_id id = record.blob;
     instance_record_release(&record);
     return id;
+}
+
+uint64_t fixture_findings(struct fixture *fixture)
+{
+    struct error err = { 0 };
+    struct verify_report report;
+    uint64_t all = 0;
+    CHECK_OK(archive_verify(fixture->archive, &(struct verify_options){ 0 }, NULL, &report, &err),
+             err);
+    for (int i = 0; i < VERIFY_KIND_COUNT; i++)
+        all += report.findings[i];
+    return all + report.leftovers;
 }
 
 void fixture_flip(struct fixture *fixture, uint32_t segment, uint64_t offset)

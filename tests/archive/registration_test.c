@@ -88,18 +88,6 @@ static const char *name_in(struct fixture *fixture, const char *study)
     return query_list(query, TAG_PATIENT_NAME);
 }
 
-static uint64_t findings(struct fixture *fixture)
-{
-    struct error err = { 0 };
-    struct verify_report report;
-    uint64_t all = 0;
-    CHECK_OK(archive_verify(fixture->archive, &(struct verify_options){ 0 }, NULL, &report, &err),
-             err);
-    for (int i = 0; i < VERIFY_KIND_COUNT; i++)
-        all += report.findings[i];
-    return all + report.leftovers;
-}
-
 /* The stored data set, as it is retrieved. */
 static void read_dataset(struct fixture *fixture, const struct object *object, struct buffer *out)
 {
@@ -162,7 +150,7 @@ TEST(HL7_05_a_name_that_is_told_shows_in_queries_and_copies_with_the_original_ke
     CHECK(memcmp(copy.data + copy.size - 3000, original.data + original.size - 3000, 3000) == 0);
     CHECK_TEXT(counts_text(&fixture), "1 1 1 1");
     CHECK_INT((long long)version_count(&fixture), 1);
-    CHECK_INT(findings(&fixture), 0);
+    CHECK_INT(fixture_findings(&fixture), 0);
     buffer_release(&copy);
     buffer_release(&original);
     fixture_close(&fixture);
@@ -199,7 +187,7 @@ TEST(HL7_06_all_studies_of_a_merged_patient_show_under_the_one_who_stays)
     CHECK_TEXT(studies_of(&fixture, "TEMP1"), "");
     CHECK_TEXT(studies_of(&fixture, "P9"), "1.1,1.2,1.3");
     CHECK_TEXT(counts_text(&fixture), "1 3 3 4");
-    CHECK_INT(findings(&fixture), 0);
+    CHECK_INT(fixture_findings(&fixture), 0);
     /* Repeated: no change. */
     CHECK_INT(change(&fixture, "TEMP1", "", "P9", "DOE^JANE", 1000), REGISTRATION_SAME);
     CHECK_INT(settle(&fixture), 0);
@@ -261,7 +249,7 @@ TEST(HL7_06_what_qualifies_the_old_issuer_does_not_stay_with_the_new_one)
     CHECK_INT(settle(&fixture), 1);
     CHECK_TEXT(studies_of(&fixture, "TEMP1"), "1.1");
     check_entity(&fixture, &moved, "1.2.3", "1.2.3");
-    CHECK_INT(findings(&fixture), 0);
+    CHECK_INT(fixture_findings(&fixture), 0);
     fixture_close(&fixture);
 }
 
@@ -289,7 +277,7 @@ TEST(HL7_06_a_chain_of_merges_ends_at_its_end_also_for_what_comes_later)
     CHECK(merged && slice_equal(buffer_slice(&id), slice_text("C")));
     buffer_release(&id);
     buffer_release(&issuer);
-    CHECK_INT(findings(&fixture), 0);
+    CHECK_INT(fixture_findings(&fixture), 0);
     fixture_close(&fixture);
 }
 
@@ -401,7 +389,7 @@ TEST(HL7_11_what_was_amended_for_a_merge_that_was_undone_says_again_what_was_rec
     CHECK_OK(object_store(fixture.archive, &ct, &outcome, &err), err);
     CHECK_INT(outcome, INGEST_DUPLICATE);
     CHECK_INT(settle(&fixture), 0);
-    CHECK_INT(findings(&fixture), 0);
+    CHECK_INT(fixture_findings(&fixture), 0);
     buffer_release(&bytes);
     fixture_close(&fixture);
 }
@@ -450,7 +438,7 @@ TEST(HL7_11_an_issuer_that_came_with_a_merge_goes_with_it_also_when_there_was_mo
     CHECK_TEXT(query_list(query_by(&fixture, LEVEL_STUDY, TAG_ISSUER_OF_PATIENT_ID, "NORTH"),
                           TAG_STUDY_INSTANCE_UID),
                "");
-    CHECK_INT(findings(&fixture), 0);
+    CHECK_INT(fixture_findings(&fixture), 0);
     fixture_close(&fixture);
 }
 
@@ -477,7 +465,7 @@ TEST(HL7_07_one_number_of_two_authorities_stays_two_patients)
     store(&fixture, &bare); /* and of nobody when there are two */
     CHECK_INT(settle(&fixture), 0);
     CHECK_TEXT(name_in(&fixture, "1.2"), "ROE^RICK");
-    CHECK_INT(findings(&fixture), 0);
+    CHECK_INT(fixture_findings(&fixture), 0);
     fixture_close(&fixture);
 }
 
@@ -523,7 +511,7 @@ TEST(STO_06_what_came_first_is_a_duplicate_when_it_comes_again_after_an_amendmen
     CHECK_INT((long long)version_count(&fixture), 1);
     CHECK_OK(object_store(fixture.archive, &ct, &outcome, &err), err);
     CHECK_INT(outcome, INGEST_DUPLICATE);
-    CHECK_INT(findings(&fixture), 0);
+    CHECK_INT(fixture_findings(&fixture), 0);
     fixture_close(&fixture);
 }
 
@@ -552,7 +540,7 @@ TEST(HL7_06_an_index_made_anew_keeps_what_was_amended)
     enum ingest_outcome outcome;
     CHECK_OK(object_store(fixture.archive, &ct, &outcome, &err), err);
     CHECK_INT(outcome, INGEST_DUPLICATE);
-    CHECK_INT(findings(&fixture), 0);
+    CHECK_INT(fixture_findings(&fixture), 0);
     /* and whom the registration told to be one: what comes later under the old identifier moves */
     CHECK(!report.others_lost);
     CHECK_INT(change(&fixture, "TEMP1", "", "P9", "DOE^JANE", 1000), REGISTRATION_SAME);

@@ -143,18 +143,6 @@ static const char *versions_text(struct fixture *fixture)
     return text;
 }
 
-static uint64_t findings(struct fixture *fixture)
-{
-    struct error err = { 0 };
-    struct verify_report report;
-    uint64_t all = 0;
-    CHECK_OK(archive_verify(fixture->archive, &(struct verify_options){ 0 }, NULL, &report, &err),
-             err);
-    for (int i = 0; i < VERIFY_KIND_COUNT; i++)
-        all += report.findings[i];
-    return all + report.leftovers;
-}
-
 static const char *actions(struct fixture *fixture)
 {
     static const char letters[] = {
@@ -202,7 +190,7 @@ TEST(STO_08_other_bytes_take_the_place_of_an_instance_and_the_old_version_is_kep
     check_present(&fixture, 2);
     CHECK_TEXT(versions_text(&fixture), "1");
     CHECK_TEXT(actions(&fixture), "CrUc");
-    CHECK_INT(findings(&fixture), 0);
+    CHECK_INT(fixture_findings(&fixture), 0);
     fixture_close(&fixture);
 }
 
@@ -227,7 +215,7 @@ TEST(STO_08_only_so_many_versions_are_kept)
         put_version(&fixture, i, INGEST_REPLACED);
     check_present(&fixture, 6);
     CHECK_TEXT(versions_text(&fixture), "3 4 5");
-    CHECK_INT(findings(&fixture), 0);
+    CHECK_INT(fixture_findings(&fixture), 0);
     fixture_close(&fixture);
 }
 
@@ -265,7 +253,7 @@ TEST(STO_09_what_belongs_elsewhere_replaces_nothing)
     }
     check_present(&fixture, 1);
     CHECK_TEXT(versions_text(&fixture), "");
-    CHECK_INT(findings(&fixture), 0);
+    CHECK_INT(fixture_findings(&fixture), 0);
     fixture_close(&fixture);
 }
 
@@ -282,7 +270,7 @@ TEST(STO_08_versions_go_with_their_instance_and_do_not_come_back)
     CHECK_INT(count, 1);
     CHECK_TEXT(versions_text(&fixture), "");
     CHECK_TEXT(counts_text(&fixture), "0 0 0 0");
-    CHECK_INT(findings(&fixture), 0);
+    CHECK_INT(fixture_findings(&fixture), 0);
     put_version(&fixture, 3, INGEST_STORED);
     check_present(&fixture, 3);
     CHECK_TEXT(versions_text(&fixture), "");
@@ -321,7 +309,7 @@ TEST(STO_08_an_index_made_anew_has_the_same_instance_and_versions)
     uint64_t count;
     CHECK_OK(archive_delete(fixture.archive, ct.study, ct.series, "1.1.1.2", &count, &err), err);
     check_present(&fixture, 5);
-    CHECK_INT(findings(&fixture), 0);
+    CHECK_INT(fixture_findings(&fixture), 0);
     fixture_close(&fixture);
 }
 
@@ -358,7 +346,7 @@ TEST(STO_08_versions_are_moved_with_their_segment)
     CHECK_INT(report.removed, 0);
     check_present(&fixture, 2);
     CHECK_TEXT(versions_text(&fixture), "1");
-    CHECK_INT(findings(&fixture), 0);
+    CHECK_INT(fixture_findings(&fixture), 0);
     rebuild(&fixture, &rebuilt);
     CHECK_INT(rebuilt.versions, 1);
     check_present(&fixture, 2);
@@ -443,12 +431,12 @@ TEST(STO_08_a_replacement_that_never_came_to_its_end_is_left_over_until_a_rebuil
     leave_blob(&fixture, 2);
     check_present(&fixture, 1);
     CHECK_TEXT(versions_text(&fixture), "");
-    CHECK_INT(findings(&fixture), 1); /* a leftover, which is no damage */
+    CHECK_INT(fixture_findings(&fixture), 1); /* a leftover, which is no damage */
     rebuild(&fixture, &report);
     CHECK_INT(report.versions, 1);
     check_present(&fixture, 2);
     CHECK_TEXT(versions_text(&fixture), "1");
-    CHECK_INT(findings(&fixture), 0);
+    CHECK_INT(fixture_findings(&fixture), 0);
     fixture_close(&fixture);
 }
 
@@ -500,7 +488,7 @@ TEST(STO_08_many_at_once_leave_one_and_the_index_made_anew_has_the_same)
     }
     CHECK(stored >= STORERS);
     CHECK_TEXT(counts_text(&fixture), "1 1 1 1");
-    CHECK_INT(findings(&fixture), 0);
+    CHECK_INT(fixture_findings(&fixture), 0);
     CHECK_OK(instance_open(fixture.archive, ct.study, ct.series, ct.instance, &instance, &err),
              err);
     uint32_t before = instance_checksum(instance);
