@@ -187,10 +187,10 @@ TEST(restored_archive_is_the_one_that_was_backed_up)
     storage_close(storage);
 }
 
-TEST(backup_and_restore_leave_the_page_cache_as_it_was)
+/* Whether a backup and a restore keep nothing in the page cache, and drop nothing. */
+static bool leaves_page_cache(void)
 {
-    /* FEW pages: when it is told to let go, the kernel may keep those on their way to a list. */
-    enum { COUNT = 8, FEW = COUNT * BLOB / 4096 / 8 };
+    enum { COUNT = 8 };
     struct error err = { 0 };
     struct blob_id ids[COUNT];
     struct backup_report report;
@@ -204,17 +204,29 @@ TEST(backup_and_restore_leave_the_page_cache_as_it_was)
     size_t before = cached_pages(places.data);
     CHECK(before >= BLOB / 4096 && (in_memory || before < COUNT * BLOB / 4096));
     back_up(storage, places.backup);
-    CHECK(cached_pages(places.data) <= before + FEW);
-    CHECK(in_memory || cached_pages(places.backup) <= FEW);
+    bool ok = cached_pages(places.data) == before && (in_memory || !cached_pages(places.backup));
     storage_close(storage);
 
     CHECK_OK(storage_restore(places.backup, places.restored, false, NULL, &report, &err), err);
-    CHECK(in_memory || cached_pages(places.backup) <= FEW);
-    CHECK(in_memory || cached_pages(places.restored) <= FEW);
+    ok = ok && (in_memory || (!cached_pages(places.backup) && !cached_pages(places.restored)));
     storage = open_at(places.restored);
     for (unsigned i = 0; i < COUNT; i++)
         CHECK(blob_equals(storage, &ids[i], BLOB, i));
     storage_close(storage);
+    remove_tree(places.data);
+    remove_tree(places.backup);
+    remove_tree(places.restored);
+    return ok;
+}
+
+/* The kernel may keep or lose a page that is on its way to one of its lists, but not each time. */
+TEST(backup_and_restore_leave_the_page_cache_as_it_was)
+{
+    enum { ATTEMPTS = 10 };
+    bool ok = false;
+    for (int attempt = 0; !ok && attempt < ATTEMPTS; attempt++)
+        ok = leaves_page_cache();
+    CHECK(ok);
 }
 
 TEST(second_backup_copies_only_what_is_new)

@@ -576,7 +576,7 @@ static void read_all_aside(struct storage *storage, const struct blob_id *id, ui
 
 static void check_aside(const char *name, size_t size)
 {
-    enum { COUNT = 3, FEW = 8 /* pages, that the kernel may keep or let go */ };
+    enum { COUNT = 3, ATTEMPTS = 10 };
     struct error err = { 0 };
     struct blob_id ids[COUNT];
     struct blob *blob = NULL;
@@ -591,15 +591,20 @@ static void check_aside(const char *name, size_t size)
         CHECK_OK(blob_read(blob, 0, (struct space){ expected[i], size }, &err), err);
         blob_close(blob);
     }
-    drop_cached_pages(path);
-    CHECK_OK(blob_open(storage, &ids[1], &blob, &err), err);
-    CHECK_OK(blob_read(blob, 0, (struct space){ bytes, size }, &err), err);
-    blob_close(blob);
-    size_t before = cached_pages(path);
-    CHECK(before + FEW >= size / 4096);
-    for (unsigned i = 0; i < COUNT; i++)
-        read_all_aside(storage, &ids[i], bytes, expected[i]);
-    CHECK(cached_pages(path) <= before + FEW);
+    /* The kernel may keep or lose a page that is on its way to one of its lists, but not each time.
+     */
+    bool is_as_it_was = false;
+    for (int attempt = 0; !is_as_it_was && attempt < ATTEMPTS; attempt++) {
+        drop_cached_pages(path);
+        CHECK_OK(blob_open(storage, &ids[1], &blob, &err), err);
+        CHECK_OK(blob_read(blob, 0, (struct space){ bytes, size }, &err), err);
+        blob_close(blob);
+        size_t before = cached_pages(path);
+        for (unsigned i = 0; i < COUNT; i++)
+            read_all_aside(storage, &ids[i], bytes, expected[i]);
+        is_as_it_was = before >= size / 4096 && cached_pages(path) == before;
+    }
+    CHECK(is_as_it_was);
     for (unsigned i = 0; i < COUNT; i++)
         free(expected[i]);
     free(bytes);
