@@ -27,6 +27,9 @@ static long count;
 static long times;
 static int code;
 static long passed;
+static const char *call_point; /* NULL: none */
+static void (*call)(void *context);
+static void *call_context;
 
 static void load(const char *fault)
 {
@@ -61,9 +64,14 @@ void fault_point(const char *name)
     pthread_mutex_lock(&lock);
     long number = pass(name);
     bool die = number && number == count;
+    bool calls = call_point && strcmp(name, call_point) == 0;
+    if (calls)
+        call_point = NULL;
     pthread_mutex_unlock(&lock);
     if (die)
         raise(SIGKILL);
+    if (calls)
+        call(call_context);
 }
 
 bool fault_errno(const char *name)
@@ -82,6 +90,15 @@ void fault_set(const char *fault)
 {
     pthread_mutex_lock(&lock);
     load(fault);
+    pthread_mutex_unlock(&lock);
+}
+
+void fault_set_call(const char *name, void (*function)(void *context), void *context)
+{
+    pthread_mutex_lock(&lock);
+    call_point = name;
+    call = function;
+    call_context = context;
     pthread_mutex_unlock(&lock);
 }
 

@@ -13,6 +13,8 @@ void fault_point(const char *name);
 bool fault_errno(const char *name);
 /* In place of the environment; NULL: nothing goes wrong. Counting begins anew. */
 void fault_set(const char *fault);
+/* The next passing of FAULT_POINT(name) calls it once: what comes in between just there. */
+void fault_set_call(const char *name, void (*call)(void *context), void *context);
 #define FAULT_POINT(name) fault_point(name)
 #define FAULT_ERRNO(name) fault_errno(name)
 #else

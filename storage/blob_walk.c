@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "base/fault.h"
 #include "base/memory.h"
 #include "storage/store.h"
 
@@ -67,26 +68,44 @@ static bool next_segment(struct blob_walk *walk, bool *found, struct error *err)
     return true;
 }
 
-bool blob_walk_next(struct blob_walk *walk, struct blob_record *record, bool *found,
-                    struct error *err)
+/* Whatever its state, but for torn ones. */
+static bool next_header(struct blob_walk *walk, struct record_header *header, bool *found,
+                        struct error *err)
 {
-    struct record_header header;
     do {
         *found = false;
-        if (walk->segment && !segment_scan_next(&walk->scan, &header, found, err))
+        if (walk->segment && !segment_scan_next(&walk->scan, header, found, err))
             return false;
         if (!*found) {
-            header.state = RECORD_TORN;
+            header->state = RECORD_TORN;
             if (!next_segment(walk, found, err))
                 return false;
         }
-    } while (*found && header.state == RECORD_TORN);
-    if (!*found)
-        return true;
-    record->id = header.id;
-    record->key = header.key;
-    record->dead = header.state == RECORD_DEAD ||
-                   reclaim_is_marked(walk->storage->reclaim, &header.id);
+    } while (*found && header->state == RECORD_TORN);
+    return true;
+}
+
+bool blob_walk_next(struct blob_walk *walk, struct blob_record *record, bool *found,
+                    struct error *err)
+{
+    struct reclaim *reclaim = walk->storage->reclaim;
+    struct record_header header;
+    bool up_to_date = false;
+    while (!up_to_date) {
+        uint64_t ended = reclaim_ended(reclaim);
+        if (!next_header(walk, &header, found, err))
+            return false;
+        if (!*found)
+            return true;
+        FAULT_POINT("blob-walk-read");
+        record->id = header.id;
+        record->key = header.key;
+        record->dead = header.state == RECORD_DEAD || reclaim_is_marked(reclaim, &header.id);
+        /* A mark that ended since may be this one's: then what was read is not true any more. */
+        up_to_date = record->dead || ended == reclaim_ended(reclaim);
+        if (!up_to_date)
+            walk->scan.offset = header.id.offset;
+    }
     return true;
 }
 

@@ -41,6 +41,7 @@ struct reclaim {
     struct use *buckets[BUCKETS]; /* this and the rest are guarded by lock */
     struct use_queue queue;
     uint64_t pending_bytes;
+    uint64_t ended;
     unsigned holds;
     bool working; /* something is given back at this moment */
     pthread_cond_t rested;
@@ -143,6 +144,14 @@ bool reclaim_is_marked(struct reclaim *reclaim, const struct blob_id *id)
     bool marked = *place && (*place)->marked;
     pthread_mutex_unlock(&reclaim->lock);
     return marked;
+}
+
+uint64_t reclaim_ended(struct reclaim *reclaim)
+{
+    pthread_mutex_lock(&reclaim->lock);
+    uint64_t ended = reclaim->ended;
+    pthread_mutex_unlock(&reclaim->lock);
+    return ended;
 }
 
 bool reclaim_hold(struct reclaim *reclaim, int64_t timeout_ms)
@@ -261,6 +270,7 @@ static void end_job(struct reclaim *reclaim, const struct wipe *wipe, bool go_on
 {
     if (wipe->outcome == WIPE_DONE) {
         reclaim->pending_bytes -= record_extent(wipe->id.size);
+        reclaim->ended++;
         forget(reclaim, wipe->use);
     } else if (wipe->outcome == WIPE_RETRY && go_on) {
         STAILQ_INSERT_TAIL(&reclaim->queue, wipe->use, queue);

@@ -22,7 +22,10 @@ void reclaim_unpin(struct reclaim *reclaim, const struct blob_id *id);
 void reclaim_mark(struct reclaim *reclaim, const struct blob_id *id);
 /* The deletion is durable: the space may go. */
 void reclaim_schedule(struct reclaim *reclaim, const struct blob_id *id);
+/* From the mark until the record itself says that it is dead, or is gone. */
 bool reclaim_is_marked(struct reclaim *reclaim, const struct blob_id *id);
+/* How many marks have ended. */
+uint64_t reclaim_ended(struct reclaim *reclaim);
 
 uint64_t reclaim_pending_bytes(struct reclaim *reclaim);
 

@@ -33,6 +33,22 @@ TEST(fault_is_seen_from_the_passing_on_that_was_asked_for_and_as_often)
     CHECK_INT(failures("here", 10), 0);
 }
 
+static void count_call(void *context)
+{
+    ++*(int *)context;
+}
+
+TEST(fault_call_comes_once_at_its_point_and_at_no_other)
+{
+    int calls = 0;
+    fault_set_call("here", count_call, &calls);
+    FAULT_POINT("there");
+    CHECK_INT(calls, 0);
+    FAULT_POINT("here");
+    FAULT_POINT("here");
+    CHECK_INT(calls, 1);
+}
+
 #else
 
 TEST(faults_are_compiled_out)

@@ -40,6 +40,40 @@ static bool walk_finds(struct storage *storage, const char *key)
     return seen;
 }
 
+struct deletion {
+    struct storage *storage;
+    struct blob_id id;
+};
+
+static void delete_to_the_end(void *context)
+{
+    struct deletion *deletion = context;
+    delete_blob(deletion->storage, &deletion->id);
+    CHECK(wait_for_pending(deletion->storage, 0));
+}
+
+TEST(blob_that_is_deleted_while_a_walk_reads_its_record_is_not_shown_as_a_live_one)
+{
+    struct error err = { 0 };
+    struct blob_walk *walk = NULL;
+    struct blob_record record;
+    bool found = true;
+    int live = 0;
+    struct storage *storage = open_store(test_folder(), false);
+    struct deletion deletion = { storage, store_blob(storage, "first", SIZE, 1) };
+    store_blob(storage, "second", SIZE, 2);
+    fault_set_call("blob-walk-read", delete_to_the_end, &deletion);
+    CHECK_OK(blob_walk_open(storage, &walk, &err), err);
+    while (blob_walk_next(walk, &record, &found, &err) && found) {
+        CHECK_INT(record.dead, slice_equals_text(record.key, "first"));
+        live += !record.dead;
+    }
+    CHECK(!found);
+    CHECK_INT(live, 1);
+    blob_walk_close(walk);
+    storage_close(storage);
+}
+
 /* Of two blobs one is there before, and one is stored after it. */
 static void check_refused(const char *fault, size_t size, enum error_code code)
 {
