@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 static struct test *tests;
@@ -39,6 +40,13 @@ void test_check_text(const char *file, int line, const char *expression, const c
         return;
     test_fail(file, line, "%s is \"%s\", not \"%s\"", expression, actual ? actual : "(null)",
               expected ? expected : "(null)");
+}
+
+bool test_wait(unsigned *turn)
+{
+    enum { MS = 2, TURNS = 60 * 1000 / MS };
+    nanosleep(&(struct timespec){ .tv_nsec = MS * 1000000 }, NULL);
+    return ++*turn < TURNS;
 }
 
 const char *test_folder(void)

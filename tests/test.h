@@ -55,4 +55,15 @@ const char *test_folder(void);
                       expected_value);                                                             \
     } while (0)
 
+/* For what another thread or process does: a moment passes, false after a minute of them.
+ *     for (unsigned turn = 0; !done() && test_wait(&turn);) ... */
+bool test_wait(unsigned *turn);
+#define CHECK_SOON(condition)                                                                      \
+    do {                                                                                           \
+        unsigned turn = 0;                                                                         \
+        while (!(condition))                                                                       \
+            if (!test_wait(&turn))                                                                 \
+                test_fail(__FILE__, __LINE__, "%s: not within a minute", #condition);              \
+    } while (0)
+
 #define CHECK_TEXT(actual, expected) test_check_text(__FILE__, __LINE__, #actual, actual, expected)

@@ -88,26 +88,24 @@ static void remove_most(struct fixture *fixture, int from, int count)
             CHECK_OK(remove_instance(fixture->archive, i, &err), err);
 }
 
-/* Until the deleted blobs are counted. */
+static bool deleted_are_counted(struct fixture *fixture)
+{
+    struct storage_segment_figures figures = { 0 };
+    struct storage_figures all;
+    uint64_t alive = 0;
+    bool found;
+    storage_figures(fixture->storage, &all);
+    for (;;) {
+        storage_segment_figures(fixture->storage, figures.number, &figures, &found);
+        if (!found)
+            return alive == all.blob_bytes;
+        alive += figures.bytes - figures.dead_bytes;
+    }
+}
+
 static void wait_for_dead(struct fixture *fixture)
 {
-    for (int i = 0; i < 2000; i++) {
-        struct storage_segment_figures figures = { 0 };
-        struct storage_figures all;
-        uint64_t alive = 0;
-        bool found;
-        storage_figures(fixture->storage, &all);
-        for (;;) {
-            storage_segment_figures(fixture->storage, figures.number, &figures, &found);
-            if (!found)
-                break;
-            alive += figures.bytes - figures.dead_bytes;
-        }
-        if (alive == all.blob_bytes)
-            return;
-        nanosleep(&(struct timespec){ .tv_nsec = 1000000 }, NULL);
-    }
-    CHECK(!"the space of deleted blobs is given back");
+    CHECK_SOON(deleted_are_counted(fixture));
 }
 
 static bool has_segment(struct fixture *fixture, uint32_t number)
@@ -120,9 +118,7 @@ static bool has_segment(struct fixture *fixture, uint32_t number)
 
 static void wait_for_end_of(struct fixture *fixture, uint32_t number)
 {
-    for (int i = 0; i < 2000 && has_segment(fixture, number); i++)
-        nanosleep(&(struct timespec){ .tv_nsec = 1000000 }, NULL);
-    CHECK(!has_segment(fixture, number));
+    CHECK_SOON(!has_segment(fixture, number));
 }
 
 static struct compact_report compact(struct fixture *fixture, double share, bool dry_run)
@@ -577,6 +573,8 @@ TEST(stores_deletes_reads_verification_and_compaction_at_once_fit_together)
     for (int i = 0; i < COUNT; i++)
         CHECK_INT(pthread_create(&threads[i], NULL, work[i], &stress), 0);
     nanosleep(&(struct timespec){ STRESS_MS / 1000, STRESS_MS % 1000 * 1000000 }, NULL);
+    for (unsigned turn = 0; !atomic_load(&stress.moved) && test_wait(&turn);)
+        ;
     atomic_store(&stress.stop, true);
     for (int i = 0; i < COUNT; i++)
         pthread_join(threads[i], NULL);

@@ -564,17 +564,13 @@ TEST(HL7_06_work_that_a_restart_cut_off_is_done_by_the_thread)
     CHECK_OK(registration_pending(fixture.archive, &pending, &err), err);
     CHECK_INT(pending, 1);
     CHECK_OK(amender_open(fixture.archive, &amender, &err), err);
-    for (int i = 0; pending && i < 3000; i++) {
-        nanosleep(&(struct timespec){ .tv_nsec = 10000000 }, NULL);
+    for (unsigned turn = 0; pending && test_wait(&turn);)
         CHECK_OK(registration_pending(fixture.archive, &pending, &err), err);
-    }
     CHECK_INT(pending, 0);
     CHECK_TEXT(studies_of(&fixture, "P9"), "1.1");
     struct object late = object_of("1.2", "1.2.1", "1.2.1.1", "TEMP1", "X");
     store(&fixture, &late); /* wakes it */
-    for (int i = 0; i < 3000 && strcmp(studies_of(&fixture, "P9"), "1.1,1.2") != 0; i++)
-        nanosleep(&(struct timespec){ .tv_nsec = 10000000 }, NULL);
-    CHECK_TEXT(studies_of(&fixture, "P9"), "1.1,1.2");
+    CHECK_SOON(strcmp(studies_of(&fixture, "P9"), "1.1,1.2") == 0);
     amender_close(amender);
     fixture_close(&fixture);
 }
@@ -594,10 +590,8 @@ TEST(HL7_06_a_study_that_cannot_be_amended_holds_up_no_other)
     fixture_reopen(&fixture);
     fault_set("segment-write:1:EIO");
     CHECK_OK(amender_open(fixture.archive, &amender, &err), err);
-    for (int i = 0; pending > 1 && i < 30000; i++) {
-        nanosleep(&(struct timespec){ .tv_nsec = 1000000 }, NULL);
+    for (unsigned turn = 0; pending > 1 && test_wait(&turn);)
         CHECK_OK(registration_pending(fixture.archive, &pending, &err), err);
-    }
     CHECK_INT(pending, 1); /* the first is tried again after a while */
     CHECK_TEXT(studies_of(&fixture, "P9"), "1.2");
     amender_close(amender);

@@ -179,6 +179,8 @@ static void check_stress(bool in_memory)
         CHECK_INT(pthread_create(&threads[i], NULL, i < WRITERS ? write_all : read_all, &stress),
                   0);
     nanosleep(&pause, NULL);
+    for (unsigned turn = 0; changes_latest(fixture.archive) <= 50 && test_wait(&turn);)
+        ;
     atomic_store(&stress.stop, true);
     for (int i = 0; i < WRITERS + READERS; i++)
         pthread_join(threads[i], NULL);

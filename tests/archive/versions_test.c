@@ -336,12 +336,10 @@ TEST(STO_08_versions_are_moved_with_their_segment)
         CHECK_INT(put(&fixture, &other), INGEST_STORED);
     }
     CHECK_OK(archive_delete(fixture.archive, "1.5", NULL, NULL, &count, &err), err);
-    for (int i = 0; i < 1000; i++) { /* space is given back a moment after a deletion */
+    unsigned turn = 0; /* space is given back a moment after a deletion */
+    do
         CHECK_OK(archive_compact(fixture.archive, &options, NULL, &report, &err), err);
-        if (report.moved)
-            break;
-        usleep(5000);
-    }
+    while (!report.moved && test_wait(&turn));
     CHECK_INT(report.moved, 2);
     CHECK_INT(report.removed, 0);
     check_present(&fixture, 2);

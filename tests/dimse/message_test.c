@@ -269,7 +269,7 @@ TEST(a_message_that_stops_half_way_is_aborted_in_time)
     add_header(&pair, 100);
     flush(&pair);
     CHECK(!receive(&pair, &data));
-    CHECK(clock_monotonic_ms() - began_ms < 500);
+    CHECK(clock_monotonic_ms() - began_ms < 2000);
     CHECK(was_aborted(&pair, ABORT_NOT_SPECIFIED));
     close_pair(&pair);
 }

@@ -25,12 +25,13 @@
 static atomic_int open_streams; /* body sources not yet closed */
 static atomic_int open_states;  /* request states not yet closed */
 static atomic_int cut_uploads;
+static atomic_bool slow_begun;
 
 /* What a request leaves behind is freed a moment after the client has its answer. */
 static int settled(atomic_int *count)
 {
-    for (int i = 0; i < 300 && atomic_load(count); i++)
-        usleep(10000);
+    for (unsigned turn = 0; atomic_load(count) && test_wait(&turn);)
+        ;
     return atomic_load(count);
 }
 
@@ -249,6 +250,7 @@ static void large(struct request *request, struct response *response)
 static void slow(struct request *request, struct response *response)
 {
     (void)request;
+    atomic_store(&slow_begun, true);
     usleep(300000);
     response_text(response, 200, "slow");
 }
@@ -510,9 +512,7 @@ TEST(an_upload_that_breaks_off_is_closed_as_incomplete)
     say(fd, "POST /api/upload HTTP/1.1\r\nHost: a\r\nContent-Length: 500\r\n\r\nabc");
     usleep(50000);
     close(fd);
-    for (int i = 0; i < 200 && !atomic_load(&cut_uploads); i++)
-        usleep(10000);
-    CHECK_INT(cut_uploads, 1);
+    CHECK_SOON(atomic_load(&cut_uploads) == 1);
     CHECK_INT(settled(&open_states), 0);
     http_server_close(server, 0);
 }
@@ -675,8 +675,6 @@ TEST(a_client_that_leaves_in_the_middle_of_an_answer_costs_nothing_more)
     say(fd, "GET /api/large HTTP/1.1\r\nHost: a\r\n\r\n");
     CHECK(recv(fd, reply, 1000, 0) > 0);
     close(fd);
-    for (int i = 0; i < 200 && atomic_load(&open_streams); i++)
-        usleep(10000);
     CHECK_INT(settled(&open_streams), 0);
     http_server_close(server, 0);
 }
@@ -691,9 +689,7 @@ TEST(who_works_long_can_see_that_its_client_has_gone)
     fd = dial(server);
     say(fd, "GET /api/work HTTP/1.1\r\nHost: a\r\n\r\n");
     close(fd);
-    for (int i = 0; i < 6000 && !atomic_load(&left_alone); i++)
-        usleep(5000);
-    CHECK_INT(atomic_load(&left_alone), 1);
+    CHECK_SOON(atomic_load(&left_alone) == 1);
     http_server_close(server, 0);
 }
 
@@ -1057,8 +1053,7 @@ TEST(idle_connections_are_closed_and_limits_hold_per_address)
     CHECK(strstr(answer, "Retry-After: ") && strstr(answer, "Connection: close"));
     for (int i = 0; i < 3; i++)
         CHECK_TEXT(hear_all(idle[i]), "");
-    usleep(100000);
-    CHECK(has_status(get(server, "/api/hello"), 200));
+    CHECK_SOON(has_status(get(server, "/api/hello"), 200)); /* when their end is known */
     http_server_close(server, 0);
 }
 
@@ -1084,8 +1079,9 @@ TEST(closing_lets_requests_in_work_finish)
     struct http_server *server = start(NULL);
     pthread_t thread;
     void *result;
+    atomic_store(&slow_begun, false);
     pthread_create(&thread, NULL, ask_slow, server);
-    usleep(100000);
+    CHECK_SOON(atomic_load(&slow_begun));
     int64_t begin = clock_monotonic_ms();
     http_server_close(server, 5000);
     CHECK(clock_monotonic_ms() - begin < 2000);
@@ -1098,7 +1094,7 @@ TEST(closing_cuts_what_does_not_end_within_the_grace)
     struct http_server *server = start(NULL);
     int fd = dial(server);
     say(fd, "POST /api/upload HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\nabc");
-    usleep(100000);
+    CHECK_SOON(atomic_load(&open_states) == 1);
     int64_t begin = clock_monotonic_ms();
     http_server_close(server, 200);
     CHECK(clock_monotonic_ms() - begin < 2000);

@@ -718,8 +718,8 @@ TEST(backup_beside_stores_and_deletes_holds_all_that_was_acknowledged_before_it_
         unsigned stored[THREADS];
         unsigned deleted[THREADS];
         unsigned goal = atomic_load(&traffic[0].stored) + 25;
-        for (int i = 0; i < 5000 && atomic_load(&traffic[0].stored) < goal; i++)
-            nanosleep(&(struct timespec){ .tv_nsec = 2000000 }, NULL);
+        for (unsigned turn = 0; atomic_load(&traffic[0].stored) < goal && test_wait(&turn);)
+            ;
         waited = atomic_load(&traffic[0].stored) >= goal;
         for (int i = 0; i < THREADS; i++) {
             stored[i] = atomic_load(&traffic[i].stored);

@@ -171,10 +171,8 @@ TEST(deleted_big_blob_takes_its_segment_with_it)
     struct blob_id id;
     CHECK(write_big(storage, BLOB_BLOCK_SIZE + 100, true, &id));
     delete_blob(storage, &id);
-    for (int i = 0; i < 1000 && figures.segments; i++) {
+    for (unsigned turn = 0; figures.segments && test_wait(&turn);)
         storage_figures(storage, &figures);
-        nanosleep(&(struct timespec){ .tv_nsec = 5000000 }, NULL);
-    }
     CHECK_INT(figures.segments, 0);
     CHECK_INT(figures.blob_bytes, 0);
     storage_close(storage);

@@ -91,8 +91,7 @@ TEST(second_opener_is_told_that_the_directory_is_in_use)
     snprintf(path, sizeof(path), "%s", test_folder());
     snprintf(ready, sizeof(ready), "%s/ready", path);
     pid_t child = child_start("hold_the_directory", path, false, NULL);
-    for (int i = 0; i < 4000 && access(ready, F_OK) != 0; i++)
-        nanosleep(&(struct timespec){ .tv_nsec = 5000000 }, NULL);
+    CHECK_SOON(access(ready, F_OK) == 0);
     bool opened = storage_open(&options, &storage, &err);
     kill(child, SIGKILL);
     child_wait(child);

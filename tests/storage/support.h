@@ -132,12 +132,10 @@ static inline void delete_blob(struct storage *storage, const struct blob_id *id
 /* The space of deleted blobs is given back by a thread of its own; a second must be enough. */
 static inline bool wait_for_pending(struct storage *storage, uint64_t bytes)
 {
-    for (int i = 0; i < 1000; i++) {
-        if (reclaim_pending_bytes(storage->reclaim) == bytes)
-            return true;
-        nanosleep(&(struct timespec){ .tv_nsec = 5000000 }, NULL);
-    }
-    return false;
+    for (unsigned turn = 0; reclaim_pending_bytes(storage->reclaim) != bytes;)
+        if (!test_wait(&turn))
+            return false;
+    return true;
 }
 
 static inline void segment_file(const char *folder, uint32_t number, char path[256])
@@ -149,7 +147,8 @@ static inline void segment_file(const char *folder, uint32_t number, char path[2
 struct watched {
     struct keyvalue base;
     struct keyvalue *inner;
-    atomic_int syncs;
+    atomic_int syncs; /* begun */
+    atomic_int synced;
     atomic_int sync_ms;
     atomic_bool fail_sync;
     atomic_bool fail_write; /* as a full disk */

@@ -41,6 +41,7 @@ static bool watched_sync(struct keyvalue *keyvalue, struct error *err)
         nanosleep(&(struct timespec){ .tv_nsec = ms * 1000000L }, NULL);
     if (atomic_load(&watched->fail_sync))
         return error_set(err, ERROR_IO, "broken");
+    atomic_fetch_add(&watched->synced, 1);
     return true;
 }
 
