@@ -186,27 +186,26 @@ bool feed_position_load(struct storage *storage, const char *follower, uint64_t 
     return ok;
 }
 
+void feed_position_put(struct transaction *transaction, const char *follower, uint64_t position)
+{
+    uint8_t value[SEQUENCE_SIZE];
+    put_u64be(value, position);
+    transaction_put(transaction, TABLE_POSITION, slice_text(follower),
+                    slice_of(value, sizeof(value)));
+}
+
+void feed_position_remove(struct transaction *transaction, const char *follower)
+{
+    transaction_delete(transaction, TABLE_POSITION, slice_text(follower));
+}
+
 bool feed_position_save(struct storage *storage, const char *follower, uint64_t position,
                         struct error *err)
 {
     struct transaction *transaction = NULL;
-    uint8_t value[SEQUENCE_SIZE];
-    put_u64be(value, position);
     if (!transaction_open(storage, &transaction, err))
         return false;
-    transaction_put(transaction, TABLE_POSITION, slice_text(follower),
-                    slice_of(value, sizeof(value)));
-    bool ok = transaction_commit(transaction, err);
-    transaction_close(transaction);
-    return ok;
-}
-
-bool feed_position_forget(struct storage *storage, const char *follower, struct error *err)
-{
-    struct transaction *transaction = NULL;
-    if (!transaction_open(storage, &transaction, err))
-        return false;
-    transaction_delete(transaction, TABLE_POSITION, slice_text(follower));
+    feed_position_put(transaction, follower, position);
     bool ok = transaction_commit(transaction, err);
     transaction_close(transaction);
     return ok;

@@ -37,5 +37,7 @@ bool feed_position_load(struct storage *storage, const char *follower, uint64_t 
                         struct error *err);
 bool feed_position_save(struct storage *storage, const char *follower, uint64_t position,
                         struct error *err);
-/* There is none any more: it is 0 again. */
-bool feed_position_forget(struct storage *storage, const char *follower, struct error *err);
+/* The same in a transaction, with what else changes in it. Removed, it is 0 again. */
+struct transaction;
+void feed_position_put(struct transaction *transaction, const char *follower, uint64_t position);
+void feed_position_remove(struct transaction *transaction, const char *follower);

@@ -110,7 +110,12 @@ bool object_changes_save(struct worklist *worklist, const char *follower, uint64
     return feed_position_save(worklist->storage, follower, position, err);
 }
 
-bool object_changes_forget(struct worklist *worklist, const char *follower, struct error *err)
+void object_changes_put(struct turn *turn, const char *follower, uint64_t position)
 {
-    return feed_position_forget(worklist->storage, follower, err);
+    feed_position_put(turn->transaction, follower, position);
+}
+
+void object_changes_forget(struct turn *turn, const char *follower)
+{
+    feed_position_remove(turn->transaction, follower);
 }

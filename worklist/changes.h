@@ -39,4 +39,6 @@ bool object_changes_position(struct worklist *worklist, const char *follower, ui
                              struct error *err);
 bool object_changes_save(struct worklist *worklist, const char *follower, uint64_t position,
                          struct error *err);
-bool object_changes_forget(struct worklist *worklist, const char *follower, struct error *err);
+/* The same in a turn, with what else changes in it. Forgotten, it is 0 again. */
+void object_changes_put(struct turn *turn, const char *follower, uint64_t position);
+void object_changes_forget(struct turn *turn, const char *follower);

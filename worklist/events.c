@@ -35,18 +35,18 @@ void workitem_heard_release(struct workitem_heard *heard)
     buffer_release(&heard->bytes);
 }
 
-bool events_begin(struct worklist *worklist, const char *subscriber, struct error *err)
+void events_begin(struct turn *turn, const char *subscriber)
 {
     char name[FOLLOWER_NAME];
     name_of(subscriber, name);
-    return object_changes_save(worklist, name, object_changes_latest(worklist), err);
+    object_changes_put(turn, name, object_changes_latest(turn_worklist(turn)));
 }
 
-bool events_end(struct worklist *worklist, const char *subscriber, struct error *err)
+void events_end(struct turn *turn, const char *subscriber)
 {
     char name[FOLLOWER_NAME];
     name_of(subscriber, name);
-    return object_changes_forget(worklist, name, err);
+    object_changes_forget(turn, name);
 }
 
 bool event_follower_open(struct worklist *worklist, const char *subscriber,
@@ -130,14 +130,36 @@ out:
     return ok;
 }
 
+/* What is known of it may be damaged: then it is known. */
+static bool is_known(struct turn *turn, const char *subscriber, bool *known, struct error *err)
+{
+    struct object object = object_init();
+    bool ok = turn_get(turn, OBJECT_SUBSCRIPTION, subscriber, &object, known, err);
+    if (!ok && err->code == ERROR_CORRUPT)
+        ok = *known = true;
+    object_release(&object);
+    return ok;
+}
+
+/* Who was forgotten meanwhile has no position, and one that began anew has one further on. */
 static bool save(struct event_follower *follower, struct error *err)
 {
+    struct turn *turn = NULL;
+    uint64_t there = 0;
+    bool known = false;
     if (follower->position == follower->saved)
         return true;
-    if (!object_changes_save(follower->worklist, follower->name, follower->position, err))
-        return false;
-    follower->saved = follower->position;
-    return true;
+    bool ok = turn_open(follower->worklist, &turn, err) &&
+              is_known(turn, follower->subscriber, &known, err) &&
+              object_changes_position(follower->worklist, follower->name, &there, err);
+    if (ok && known && there < follower->position) {
+        object_changes_put(turn, follower->name, follower->position);
+        ok = turn_commit(turn, err);
+    }
+    turn_close(turn);
+    if (ok)
+        follower->saved = follower->position;
+    return ok;
 }
 
 bool event_follower_next(struct event_follower *follower, struct workitem_heard *heard, bool *found,

@@ -17,10 +17,10 @@ struct workitem_heard {
 };
 void workitem_heard_release(struct workitem_heard *heard);
 
-/* The subscriber follows from here on. */
-bool events_begin(struct worklist *worklist, const char *subscriber, struct error *err);
-/* It follows no more. */
-bool events_end(struct worklist *worklist, const char *subscriber, struct error *err);
+/* The subscriber follows from here on: in the turn in which it subscribes. */
+void events_begin(struct turn *turn, const char *subscriber);
+/* It follows no more: in the turn in which it is forgotten. */
+void events_end(struct turn *turn, const char *subscriber);
 
 struct event_follower;
 bool event_follower_open(struct worklist *worklist, const char *subscriber,

@@ -293,9 +293,11 @@ bool subscriber_forget(struct worklist *worklist, const char *subscriber, struct
               subscriber_exists(worklist, subscriber, &exists, err) &&
               turn_get(turn, OBJECT_SUBSCRIPTION, subscriber, &object, &found, err);
     /* One that was just told of may be about to subscribe. */
-    if (ok && !exists && found && clock_unix_ms() - object.changed_ms > FORGOTTEN_AFTER_MS)
+    if (ok && !exists && found && clock_unix_ms() - object.changed_ms > FORGOTTEN_AFTER_MS) {
+        events_end(turn, subscriber);
         ok = turn_delete(turn, OBJECT_SUBSCRIPTION, subscriber, &found, err) &&
-             turn_commit(turn, err) && events_end(worklist, subscriber, err);
+             turn_commit(turn, err);
+    }
     turn_close(turn);
     object_release(&object);
     return ok;
@@ -398,28 +400,16 @@ static bool tell_states(struct turn *turn, const char *subscriber,
     return ok;
 }
 
-/* What is kept of it from here on is taken away when it does not subscribe after all
- * (subscriber_forget). */
-static bool make_known(struct worklist *worklist, const char *subscriber, struct error *err)
-{
-    struct turn *turn = NULL;
-    struct object object = object_init();
-    bool found = false;
-    bool ok = object_get(worklist, OBJECT_SUBSCRIPTION, subscriber, &object, &found, err) &&
-              (found || (turn_open(worklist, &turn, err) &&
-                         note_subscriber(turn, subscriber, err) && turn_commit(turn, err)));
-    turn_close(turn);
-    object_release(&object);
-    return ok;
-}
-
-/* It begins to follow the feed here, if it did not follow it yet. */
-static bool begin_to_follow(struct worklist *worklist, const char *subscriber, struct error *err)
+/* It begins to follow the feed here, if it did not follow it yet: in the turn, so that nobody
+ * forgets it in between, nor begins anew. */
+static bool begin_to_follow(struct turn *turn, const char *subscriber, struct error *err)
 {
     bool exists = false;
-    if (!subscriber_exists(worklist, subscriber, &exists, err))
-        return false;
-    return exists || events_begin(worklist, subscriber, err);
+    bool ok = subscriber_exists(turn_worklist(turn), subscriber, &exists, err) &&
+              note_subscriber(turn, subscriber, err);
+    if (ok && !exists)
+        events_begin(turn, subscriber);
+    return ok;
 }
 
 /* One that is replaced is counted twice: near the limit they are counted anew, as they are behind a
@@ -535,8 +525,7 @@ bool subscription_add(struct worklist *worklist, const char *subscriber, const c
         ok = has_general_room(worklist, subscriber, uid, &room, err);
     if (ok && !room)
         ok = error_set(err, ERROR_LIMIT, "there are too many subscriptions");
-    ok = ok && make_known(worklist, subscriber, err) &&
-         begin_to_follow(worklist, subscriber, err) && turn_open(worklist, &turn, err) &&
+    ok = ok && turn_open(worklist, &turn, err) &&
          (general || turn_get(turn, OBJECT_WORKITEM, uid, &item, &found, err));
     if (ok && !general && (!found || item.state == WORKITEM_GONE)) {
         outcome->code = WORKITEM_UNKNOWN;
@@ -544,7 +533,7 @@ bool subscription_add(struct worklist *worklist, const char *subscriber, const c
     }
     ok = ok && compose(subscriber, uid, granted, is_filtered ? filter : NULL, &object, err) &&
          take_over(turn, general, &object, &repeated, err) &&
-         note_subscriber(turn, subscriber, err) && turn_put(turn, &object, 0, err) &&
+         begin_to_follow(turn, subscriber, err) && turn_put(turn, &object, 0, err) &&
          (repeated  ? true
           : general ? tell_states(turn, subscriber, &object, err)
                     : tell_state(turn, subscriber, &item, err)) &&

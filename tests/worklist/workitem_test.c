@@ -4,6 +4,8 @@
 #include <pthread.h>
 #include <stdio.h>
 
+#include "base/clock.h"
+#include "base/fault.h"
 #include "tests/worklist/fixture.h"
 #include "worklist/changes.h"
 #include "worklist/core.h"
@@ -579,3 +581,109 @@ TEST(HOS_31_who_may_subscribe_is_limited_and_who_is_refused_leaves_nothing)
     CHECK_INT(subscribe(&fixture, "d\\C", UID_UPS_GLOBAL, false, NULL), 0);
     fixture_close(&fixture);
 }
+
+/* What is known of a subscriber is older than anything that is waited for. */
+static void make_old(struct fixture *fixture, const char *who)
+{
+    struct turn *turn = NULL;
+    struct object object = object_init();
+    struct buffer key = buffer_up_to(256);
+    struct buffer record = buffer_up_to(OBJECT_RECORD_LIMIT);
+    struct error err;
+    bool found = false;
+    CHECK_OK(turn_open(fixture->worklist, &turn, &err), err);
+    CHECK_OK(turn_get(turn, OBJECT_SUBSCRIPTION, who, &object, &found, &err), err);
+    CHECK(found);
+    object.changed_ms = clock_unix_ms() - (int64_t)24 * 60 * 60 * 1000;
+    object_record_key(OBJECT_SUBSCRIPTION, who, &key);
+    object_record_encode(&object, &record);
+    transaction_put(turn->transaction, TABLE_RECORD, buffer_slice(&key), buffer_slice(&record));
+    CHECK_OK(turn_commit(turn, &err), err);
+    turn_close(turn);
+    buffer_release(&key);
+    buffer_release(&record);
+    object_release(&object);
+}
+
+static uint64_t position_of(struct fixture *fixture, const char *follower)
+{
+    struct error err;
+    uint64_t position = 0;
+    CHECK_OK(object_changes_position(fixture->worklist, follower, &position, &err), err);
+    return position;
+}
+
+static void forget_watcher(void *context)
+{
+    struct fixture *fixture = context;
+    struct error err;
+    CHECK_OK(subscriber_forget(fixture->worklist, WATCHER, &err), err);
+}
+
+TEST(UPS_09_who_is_told_while_it_is_forgotten_leaves_no_position)
+{
+    struct fixture fixture;
+    struct error err;
+    struct event_follower *follower = NULL;
+    struct workitem_heard heard = { .type = 0 };
+    bool found = false;
+    fixture_open(&fixture, true);
+    create(&fixture, NEW_ITEM, UID);
+    subscribe(&fixture, WATCHER, UID, false, NULL);
+    CHECK_OK(event_follower_open(fixture.worklist, WATCHER, &follower, &err), err);
+    CHECK_OK(event_follower_next(follower, &heard, &found, &err), err);
+    CHECK(found);
+    CHECK(unsubscribe(&fixture, WATCHER, UID));
+    make_old(&fixture, WATCHER);
+    forget_watcher(&fixture);
+    CHECK_INT(position_of(&fixture, "ups." WATCHER), 0);
+    CHECK_OK(event_follower_take(follower, &err), err);
+    CHECK_INT(position_of(&fixture, "ups." WATCHER), 0);
+    /* It begins anew as anybody. */
+    subscribe(&fixture, WATCHER, UID, false, NULL);
+    CHECK_TEXT(hear(&fixture, WATCHER), "1 " UID " SCHEDULED;");
+    workitem_heard_release(&heard);
+    event_follower_close(follower);
+    fixture_close(&fixture);
+}
+
+#ifdef HOUNSFIELD_FAULTS
+/* It has heard of the item, subscribes to nothing any more, and is old enough to be forgotten. */
+static void have_been_subscribed(struct fixture *fixture)
+{
+    create(fixture, NEW_ITEM, UID);
+    subscribe(fixture, WATCHER, UID, false, NULL);
+    CHECK_TEXT(hear(fixture, WATCHER), "1 " UID " SCHEDULED;");
+    CHECK(unsubscribe(fixture, WATCHER, UID));
+    make_old(fixture, WATCHER);
+}
+
+static void subscribe_watcher(void *context)
+{
+    subscribe(context, WATCHER, UID, false, NULL);
+}
+
+TEST(UPS_09_who_subscribes_just_after_it_was_forgotten_hears_nothing_of_before)
+{
+    struct fixture fixture;
+    fixture_open(&fixture, true);
+    have_been_subscribed(&fixture);
+    fault_set_call("worklist-after-commit", subscribe_watcher, &fixture);
+    forget_watcher(&fixture);
+    CHECK(position_of(&fixture, "ups." WATCHER) > 0);
+    CHECK_TEXT(hear(&fixture, WATCHER), "1 " UID " SCHEDULED;");
+    fixture_close(&fixture);
+}
+
+TEST(UPS_09_who_is_forgotten_while_it_subscribes_hears_nothing_of_before)
+{
+    struct fixture fixture;
+    fixture_open(&fixture, true);
+    have_been_subscribed(&fixture);
+    fault_set_call("after-commit", forget_watcher, &fixture);
+    subscribe(&fixture, WATCHER, UID, false, NULL);
+    CHECK(position_of(&fixture, "ups." WATCHER) > 0);
+    CHECK_TEXT(hear(&fixture, WATCHER), "1 " UID " SCHEDULED;");
+    fixture_close(&fixture);
+}
+#endif
