@@ -106,11 +106,6 @@ static void note_told(struct receiver *receiver, struct waiting *waiting, size_t
     metric_add(METRIC_AVAILABILITY_SENT, count > 0);
     log_info("dimse: availability told to=\"%s\" study=%s instances=%zu", receiver->to,
              waiting->study, count);
-    /* What kept others from being taken may be over. */
-    if (receiver->parked_in_doubt && !waiting->is_parked) {
-        receiver->parked_due = true;
-        receiver->parked_in_doubt = false;
-    }
     receiver->pauses = 0;
     if (!availability_conclude(receiver, waiting, true, &err))
         log_error("dimse: availability to=\"%s\" why=\"%s\"", receiver->to, err.message);
@@ -134,7 +129,6 @@ static void note_refused(struct receiver *receiver, const struct dimse_options *
     if (!for_good)
         return;
     metric_add(METRIC_AVAILABILITY_FAILED, !waiting->is_parked);
-    receiver->parked_in_doubt |= !waiting->is_parked;
     if (!availability_conclude(receiver, waiting, false, &err))
         log_error("dimse: availability to=\"%s\" why=\"%s\"", receiver->to, err.message);
 }
@@ -205,7 +199,8 @@ static void *run(void *context)
         const struct configuration *configuration = configuration_current(availability->place);
         const struct dimse_options *options = &configuration->options;
         struct error err = { .code = ERROR_NONE };
-        receiver->parked_due |= receiver->generation != generation;
+        if (receiver->generation != generation)
+            availability_retry_all(receiver);
         receiver->generation = generation;
         if (is_named(receiver, options)) {
             bool ok = availability_read(receiver, options->worklist, &err);

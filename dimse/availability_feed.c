@@ -20,23 +20,31 @@ enum {
     PARKED_KEY_SIZE = sizeof(PARKED) + UID_SIZE,
 };
 
-static struct waiting *find(struct receiver *receiver, const char *study)
+/* One that is new comes behind those that wait; `is_retry`: behind all, and else before those that
+ * are only tried once more. */
+static struct waiting *find(struct receiver *receiver, const char *study, bool is_retry)
 {
     struct waiting **link = &receiver->waiting;
-    while (*link && strcmp((*link)->study, study) != 0)
-        link = &(*link)->next;
-    if (!*link) {
-        *link = mem_alloc(sizeof(**link));
-        memcpy((*link)->study, study, UID_SIZE);
-        receiver->waiting_count++;
+    struct waiting **place = NULL;
+    for (; *link; link = &(*link)->next) {
+        if (strcmp((*link)->study, study) == 0)
+            return *link;
+        if (!place && !is_retry && waiting_is_retry(*link))
+            place = link;
     }
-    return *link;
+    place = place ? place : link;
+    struct waiting *waiting = mem_alloc(sizeof(*waiting));
+    memcpy(waiting->study, study, UID_SIZE);
+    waiting->next = *place;
+    *place = waiting;
+    receiver->waiting_count++;
+    return waiting;
 }
 
 static struct waiting *note(struct receiver *receiver, const char *study,
                             enum availability_feed feed, uint64_t sequence)
 {
-    struct waiting *waiting = find(receiver, study);
+    struct waiting *waiting = find(receiver, study, false);
     if (!waiting->first[feed])
         waiting->first[feed] = sequence;
     waiting->changed_ms = clock_monotonic_ms();
@@ -156,26 +164,104 @@ static bool next_parked(struct receiver *receiver, const char *after, char study
     return ok;
 }
 
-/* One attempt each. */
-static bool read_parked(struct receiver *receiver, struct error *err)
+static bool is_parked(struct receiver *receiver, const char *study, bool *parked, struct error *err)
 {
-    bool found = false;
-    bool ok = true;
-    while (ok && receiver->parked_due && receiver->waiting_count < STUDIES_MAX) {
-        char study[UID_SIZE];
-        ok = next_parked(receiver, receiver->parked_at, study, &found, err);
-        receiver->parked_due = found || !ok;
-        if (!ok || !found)
-            break;
-        memcpy(receiver->parked_at, study, UID_SIZE);
-        struct waiting *waiting = find(receiver, study);
-        waiting->is_parked = true;
-        waiting->is_whole = true;
-        if (!waiting->changed_ms)
-            waiting->attempts = AVAILABILITY_ATTEMPTS - 1;
+    struct buffer value = buffer_up_to(16);
+    char key[PARKED_KEY_SIZE];
+    make_key(study, key);
+    bool ok = follower_get(receiver->availability->archive, follower_of(receiver), key, &value,
+                           parked, err);
+    buffer_release(&value);
+    return ok;
+}
+
+/* What is parked and in doubt. */
+static void doubt(struct doubts *doubts, const char *study)
+{
+    if (doubts->next) {
+        doubts->count -= doubts->next;
+        doubts->due -= doubts->next;
+        memmove(doubts->studies, doubts->studies + doubts->next, doubts->count * UID_SIZE);
+        doubts->next = 0;
+    }
+    doubts->are_all |= doubts->count == AVAILABILITY_DOUBTS;
+    if (doubts->are_all)
+        return;
+    if (doubts->count == doubts->capacity) {
+        doubts->capacity = doubts->capacity ? 2 * doubts->capacity : 16;
+        doubts->studies = mem_resize_array(doubts->studies, doubts->capacity, UID_SIZE);
+    }
+    memcpy(doubts->studies[doubts->count++], study, UID_SIZE);
+}
+
+void availability_retry_all(struct receiver *receiver)
+{
+    receiver->parked_due = true;
+    receiver->parked_at[0] = '\0';
+}
+
+static void resume(struct receiver *receiver)
+{
+    struct doubts *doubts = &receiver->doubts;
+    if (doubts->are_all) {
+        availability_retry_all(receiver);
+        doubts->next = doubts->due = doubts->count = 0;
+        doubts->are_all = false;
+    }
+    doubts->due = doubts->count;
+}
+
+/* The next one that is to be tried, of those in doubt first. */
+static bool next_retry(struct receiver *receiver, char study[UID_SIZE], bool *found,
+                       struct error *err)
+{
+    struct doubts *doubts = &receiver->doubts;
+    *found = false;
+    while (doubts->next < doubts->due) {
+        memcpy(study, doubts->studies[doubts->next], UID_SIZE);
+        if (!is_parked(receiver, study, found, err))
+            return false;
+        doubts->next++;
+        if (*found)
+            return true;
     }
     if (!receiver->parked_due)
-        receiver->parked_at[0] = '\0';
+        return true;
+    if (!next_parked(receiver, receiver->parked_at, study, found, err))
+        return false;
+    receiver->parked_due = *found;
+    memcpy(receiver->parked_at, *found ? study : "", *found ? UID_SIZE : 1);
+    return true;
+}
+
+static size_t count_retries(const struct receiver *receiver)
+{
+    size_t count = 0;
+    for (const struct waiting *one = receiver->waiting; one; one = one->next)
+        count += waiting_is_retry(one);
+    return count;
+}
+
+/* One attempt each, a few at a time: a receiver that goes on refusing them must not keep others
+ * from being told. */
+static bool read_parked(struct receiver *receiver, struct error *err)
+{
+    size_t retries = count_retries(receiver);
+    bool found = true;
+    bool ok = true;
+    while (ok && found && retries < AVAILABILITY_RETRIES && receiver->waiting_count < STUDIES_MAX) {
+        char study[UID_SIZE];
+        ok = next_retry(receiver, study, &found, err);
+        if (!ok || !found)
+            break;
+        struct waiting *waiting = find(receiver, study, true);
+        waiting->is_parked = true;
+        waiting->is_whole = true;
+        if (!waiting->changed_ms) {
+            waiting->attempts = AVAILABILITY_ATTEMPTS - 1;
+            retries++;
+        }
+    }
     return ok;
 }
 
@@ -194,19 +280,22 @@ bool availability_conclude(struct receiver *receiver, struct waiting *waiting, b
                            struct error *err)
 {
     struct archive *archive = receiver->availability->archive;
-    struct buffer value = buffer_up_to(16);
     char key[PARKED_KEY_SIZE];
     bool was_parked = false; /* by an earlier change, too */
     make_key(waiting->study, key);
-    bool ok = follower_get(archive, follower_of(receiver), key, &value, &was_parked, err) &&
+    bool ok = is_parked(receiver, waiting->study, &was_parked, err) &&
               (was_parked != told || follower_put(archive, follower_of(receiver), key,
                                                   told ? slice_of(NULL, 0) : slice_text("1"), err));
-    buffer_release(&value);
-    if (ok && was_parked == told)
+    if (!ok)
+        return false;
+    if (was_parked == told)
         count_parked(receiver, told ? -1 : 1);
-    if (ok)
-        drop(receiver, waiting);
-    return ok;
+    if (!waiting->is_parked && told)
+        resume(receiver);
+    else if (!waiting->is_parked)
+        doubt(&receiver->doubts, waiting->study);
+    drop(receiver, waiting);
+    return true;
 }
 
 /* --- positions ----------------------------------------------------------------------------- */
@@ -268,5 +357,7 @@ void availability_forget(struct receiver *receiver)
 {
     while (receiver->waiting)
         drop(receiver, receiver->waiting);
+    free(receiver->doubts.studies);
+    receiver->doubts = (struct doubts){ .studies = NULL };
     count_parked(receiver, -(int64_t)receiver->parked);
 }

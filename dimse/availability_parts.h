@@ -8,7 +8,12 @@
 #include "dimse/availability.h"
 #include "dimse/availability_notice.h"
 
-enum { AVAILABILITY_ATTEMPTS = 5, AVAILABILITY_FOLLOWER_SIZE = 24 + AE_TITLE_SIZE };
+enum {
+    AVAILABILITY_ATTEMPTS = 5,
+    AVAILABILITY_RETRIES = 16,   /* of what is parked, that wait at once: behind all others */
+    AVAILABILITY_DOUBTS = 10000, /* more are not told from what was parked before them */
+    AVAILABILITY_FOLLOWER_SIZE = 24 + AE_TITLE_SIZE,
+};
 
 /* What is followed, each from a saved position of its own. */
 enum availability_feed { FEED_INSTANCES, FEED_STEPS, AVAILABILITY_FEEDS };
@@ -34,6 +39,16 @@ struct waiting {
     struct deletions deletions;
 };
 
+/* Studies in the order in which they were parked. */
+struct doubts {
+    char (*studies)[UID_SIZE];
+    size_t next;  /* from here to `due` they are to be tried again, */
+    size_t due;   /* since another was told; */
+    size_t count; /* those behind when the next one is */
+    size_t capacity;
+    bool are_all; /* there was no room: then all that ever were parked are */
+};
+
 struct receiver {
     struct receiver *next;
     struct availability *availability;
@@ -42,9 +57,9 @@ struct receiver {
     struct availability_position positions[AVAILABILITY_FEEDS];
     struct waiting *waiting;
     size_t waiting_count;
-    bool parked_due;          /* those that are parked are to be tried: */
+    struct doubts doubts;
+    bool parked_due;          /* all that are parked are to be tried: */
     char parked_at[UID_SIZE]; /* behind this one */
-    bool parked_in_doubt;     /* some may be taken now that others are */
     uint64_t parked;          /* what of the metric is ours */
     unsigned generation;      /* of the settings that were seen last */
     unsigned pauses;          /* since it could be talked to */
@@ -61,15 +76,26 @@ struct availability {
     struct receiver *receivers; /* guarded by lock; they stay until the end */
 };
 
+/* It is tried once more, and nothing else is due of it. */
+static inline bool waiting_is_retry(const struct waiting *waiting)
+{
+    return waiting->is_parked && !waiting->changed_ms;
+}
+
 /* Where it stopped; one that is new begins at the end of the feeds. */
 bool availability_load(struct receiver *receiver, struct worklist *worklist, struct error *err);
-/* What has changed since, as far as there is room, and what is parked when it is due. */
+/* What has changed since, as far as there is room, and some of what is parked when it is due. */
 bool availability_read(struct receiver *receiver, struct worklist *worklist, struct error *err);
 /* Before the first change of all that waits: what comes behind is told again after a restart, and
  * tells the same. */
 bool availability_save(struct receiver *receiver, struct error *err);
 
-/* Done with this one. `told` takes it out of what is parked, else it goes there. */
+/* All that is parked is to be tried, from the first on. */
+void availability_retry_all(struct receiver *receiver);
+/* Done with this one. `told` takes it out of what is parked, else it goes there. When one is told
+ * that was not parked, what was parked since the last such one is due: whatever kept it from being
+ * taken may be over. */
 bool availability_conclude(struct receiver *receiver, struct waiting *waiting, bool told,
                            struct error *err);
-void availability_forget(struct receiver *receiver); /* all that waits */
+/* All that waits, and what is known of what is parked. */
+void availability_forget(struct receiver *receiver);

@@ -288,3 +288,25 @@ def test_IAN_01_a_study_that_is_refused_again_after_a_change_is_parked_once_and_
         until(lambda: metric(daemon, "parked") == 0, "the end of it")
         assert len(availability_of(listener.told[-1])) == 3
         assert metric(daemon, "failed_total") == 2
+
+
+def test_IAN_01_what_was_refused_before_another_was_told_is_not_tried_each_time_that_more_is_refused(start_server):
+    port = free_port()
+    daemon = start_server(settings=settings_of(port, notifyQuietSeconds=0.05, forwardRetrySeconds=0.05))
+    first, taken, second, last, end = (make() for _ in range(5))
+    with Listener(port, unwanted=[first.StudyInstanceUID, second.StudyInstanceUID]) as listener:
+        def attempts(ds):
+            return [one.StudyInstanceUID for one in list(listener.told)].count(ds.StudyInstanceUID)
+
+        for parked, (refused, told) in enumerate([(first, taken), (second, last)], 1):
+            store_all(daemon, [refused])
+            until(lambda parked=parked: metric(daemon, "parked") == parked, "the end of the attempts")
+            assert attempts(refused) == 5
+            store_all(daemon, [told])
+            until(lambda refused=refused: attempts(refused) == 6, "one more attempt")
+        store_all(daemon, [end])
+        until(lambda: metric(daemon, "sent_total") == 3, "the last one")
+        assert attempts(first) == 6
+        assert attempts(second) == 6
+        assert metric(daemon, "failed_total") == 2
+        assert metric(daemon, "parked") == 2
