@@ -306,6 +306,7 @@ static const struct route routes[] = {
     { .method = "GET",
       .pattern = "/subscribers/{subscriber}",
       .respond = workitems_hear,
+      .close = workitems_hear_close,
       .summary = "Events of work items, over a WebSocket" },
 
     /* Storage commitment (PS3.18 13) */

@@ -56,22 +56,9 @@ static bool is_taken(const struct hearing *hearing)
     return false;
 }
 
-static void take_out(struct hearing *hearing)
-{
-    struct hearings *hearings = hearing->hearings;
-    struct hearing **link = &hearings->list;
-    while (*link != hearing)
-        link = &(*link)->next;
-    *link = hearing->next;
-    places_give_back(hearings->places, hearing->requester);
-    pthread_cond_broadcast(&hearings->changed);
-}
-
 bool hearing_open(struct hearings *hearings, uint64_t requester, const char *subscriber,
                   struct hearing **out, struct error *err)
 {
-    struct timespec deadline = clock_deadline(LET_GO_MS);
-    bool ok = true;
     if (!places_take(hearings->places, requester))
         return error_set(err, ERROR_BUSY, "too many hear events now");
     struct hearing *hearing = mem_alloc(sizeof(*hearing));
@@ -84,18 +71,22 @@ bool hearing_open(struct hearings *hearings, uint64_t requester, const char *sub
             atomic_store(&older->replaced, true);
     hearing->next = hearings->list;
     hearings->list = hearing;
+    pthread_mutex_unlock(&hearings->lock);
+    *out = hearing;
+    return true;
+}
+
+bool hearing_wait(struct hearing *hearing, struct error *err)
+{
+    struct hearings *hearings = hearing->hearings;
+    struct timespec deadline = clock_deadline(LET_GO_MS);
+    bool ok = true;
+    pthread_mutex_lock(&hearings->lock);
     while (ok && is_taken(hearing))
         ok = pthread_cond_clockwait(&hearings->changed, &hearings->lock, CLOCK_MONOTONIC,
                                     &deadline) == 0;
-    if (!ok)
-        take_out(hearing);
     pthread_mutex_unlock(&hearings->lock);
-    if (!ok) {
-        free(hearing);
-        return error_set(err, ERROR_TIMEOUT, "who hears these events does not let go");
-    }
-    *out = hearing;
-    return true;
+    return ok || error_set(err, ERROR_TIMEOUT, "who hears these events does not let go");
 }
 
 bool hearing_is_replaced(const struct hearing *hearing)
@@ -108,8 +99,13 @@ void hearing_close(struct hearing *hearing)
     if (!hearing)
         return;
     struct hearings *hearings = hearing->hearings;
+    struct hearing **link = &hearings->list;
     pthread_mutex_lock(&hearings->lock);
-    take_out(hearing);
+    while (*link != hearing)
+        link = &(*link)->next;
+    *link = hearing->next;
+    pthread_cond_broadcast(&hearings->changed);
     pthread_mutex_unlock(&hearings->lock);
+    places_give_back(hearings->places, hearing->requester);
     free(hearing);
 }

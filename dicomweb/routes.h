@@ -106,6 +106,7 @@ void workitems_subscribe(struct request *request, struct response *response);
 void workitems_unsubscribe(struct request *request, struct response *response);
 void workitems_suspend(struct request *request, struct response *response);
 void workitems_hear(struct request *request, struct response *response);
+void workitems_hear_close(struct request *request, bool complete);
 
 /* Storage commitment (PS3.18 13): commitment.c */
 bool commitment_request_open(struct request *request, struct response *response);

@@ -98,13 +98,13 @@ static void serve(struct request *request, struct channel *channel)
 {
     struct dicomweb *dicomweb = request_context(request);
     struct event_follower *follower = NULL;
-    struct hearing *hearing = NULL;
+    struct hearing *hearing = request_state(request);
     char subscriber[SUBSCRIBER_SIZE];
     struct error err = { .code = ERROR_NONE };
     subscriber_name(SUBSCRIBER_WEB, request_parameter(request, "subscriber"), subscriber);
-    bool ok = hearing_open(dicomweb->hearings, request_requester(request), subscriber, &hearing,
-                           &err) &&
-              event_follower_open(dicomweb->worklist, subscriber, &follower, &err);
+    bool ok = hearing ? hearing_wait(hearing, &err)
+                      : error_set(&err, ERROR_BUSY, "too many hear events now");
+    ok = ok && event_follower_open(dicomweb->worklist, subscriber, &follower, &err);
     if (!ok)
         channel_close(channel,
                       err.code == ERROR_BUSY || err.code == ERROR_TIMEOUT
@@ -116,13 +116,24 @@ static void serve(struct request *request, struct channel *channel)
     log_info("dicomweb: events are no longer heard subscriber=\"%s\" why=\"%s\"", subscriber + 2,
              err.code == ERROR_NONE ? "" : err.message);
     event_follower_close(follower);
-    hearing_close(hearing);
 }
 
+/* Its place is taken here: threads of channels may begin in another order than their requests came.
+ */
 void workitems_hear(struct request *request, struct response *response)
 {
+    struct dicomweb *dicomweb = request_context(request);
+    struct hearing *hearing = NULL;
     char subscriber[SUBSCRIBER_SIZE];
     if (workitems_are_there(request, response) &&
-        workitems_subscriber(request, response, false, subscriber))
-        response_channel(response, request, serve);
+        workitems_subscriber(request, response, false, subscriber) &&
+        response_channel(response, request, serve) &&
+        hearing_open(dicomweb->hearings, request_requester(request), subscriber, &hearing, NULL))
+        request_set_state(request, hearing);
+}
+
+void workitems_hear_close(struct request *request, bool complete)
+{
+    (void)complete;
+    hearing_close(request_state(request));
 }
