@@ -49,6 +49,7 @@ struct tls_credentials {
 
 struct tls {
     gnutls_session_t session;
+    bool is_borrowed;
     bool is_open;                    /* the handshake is done and nothing went wrong since */
     gnutls_typed_vdata_st wanted[2]; /* of the peer's certificate; GnuTLS borrows it */
     size_t gathered;
@@ -203,13 +204,23 @@ bool tls_new_client(const struct tls_credentials *credentials, int fd, const cha
     return true;
 }
 
+struct tls *tls_of_session(void *session)
+{
+    struct tls *tls = mem_alloc(sizeof(*tls));
+    tls->session = session;
+    tls->is_borrowed = true;
+    tls->is_open = true;
+    return tls;
+}
+
 void tls_free(struct tls *tls)
 {
     if (!tls)
         return;
-    if (tls->is_open)
+    if (tls->is_open && !tls->is_borrowed)
         gnutls_bye(tls->session, GNUTLS_SHUT_WR);
-    gnutls_deinit(tls->session);
+    if (!tls->is_borrowed)
+        gnutls_deinit(tls->session);
     free(tls);
 }
 

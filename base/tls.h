@@ -34,6 +34,9 @@ bool tls_new_server(const struct tls_credentials *credentials, int fd, struct tl
                     struct error *err);
 bool tls_new_client(const struct tls_credentials *credentials, int fd, const char *host,
                     struct tls **out, struct error *err);
+/* A session (a gnutls_session_t) that a library made by itself, open and not blocking: it stays the
+ * library's. */
+struct tls *tls_of_session(void *session);
 /* Tells the peer that nothing more comes, if that can be done without waiting. NULL does nothing.
  */
 void tls_free(struct tls *tls);

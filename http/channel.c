@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "base/memory.h"
+#include "base/tls.h"
 
 enum {
     READ_SIZE = 4096,
@@ -20,6 +21,7 @@ enum {
 
 struct channel {
     int fd;
+    struct tls *tls; /* NULL: there is none */
     struct websocket_reader reader;
     struct buffer early;
     bool ended;
@@ -29,10 +31,11 @@ struct channel {
     int64_t pinged_ms;
 };
 
-struct channel *channel_new(int fd, struct slice early)
+struct channel *channel_new(int fd, void *session, struct slice early)
 {
     struct channel *channel = mem_alloc(sizeof(*channel));
     channel->fd = fd;
+    channel->tls = session ? tls_of_session(session) : NULL;
     channel->early = buffer_up_to(early.size + 1);
     buffer_append(&channel->early, early);
     channel->heard_ms = channel->pinged_ms = clock_monotonic_ms();
@@ -44,6 +47,7 @@ void channel_free(struct channel *channel)
     if (!channel)
         return;
     buffer_release(&channel->early);
+    tls_free(channel->tls);
     free(channel);
 }
 
@@ -67,22 +71,46 @@ static bool wait_for(int fd, short events, int64_t timeout_ms)
     }
 }
 
+/* Both as with a non-blocking socket: -1 and errno. */
+static ssize_t receive_some(struct channel *channel, uint8_t *bytes, size_t size)
+{
+    return channel->tls ? tls_receive(channel->tls, bytes, size)
+                        : recv(channel->fd, bytes, size, MSG_DONTWAIT);
+}
+
+static ssize_t send_some(struct channel *channel, struct slice bytes)
+{
+    return channel->tls ? tls_send(channel->tls, bytes.data, bytes.size)
+                        : send(channel->fd, bytes.data, bytes.size, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+static bool wait_to_receive(struct channel *channel, int64_t timeout_ms)
+{
+    return (channel->tls && tls_has_pending(channel->tls)) ||
+           wait_for(channel->fd, POLLIN, timeout_ms);
+}
+
+static bool wait_to_send(struct channel *channel, int64_t timeout_ms)
+{
+    short events = channel->tls && !tls_wants_write(channel->tls) ? POLLIN : POLLOUT;
+    return timeout_ms > 0 && wait_for(channel->fd, events, timeout_ms);
+}
+
 static bool send_all(struct channel *channel, struct slice bytes, int64_t timeout_ms,
                      struct error *err)
 {
     int64_t until_ms = clock_monotonic_ms() + timeout_ms;
-    while (bytes.size) {
-        ssize_t size = send(channel->fd, bytes.data, bytes.size, MSG_NOSIGNAL | MSG_DONTWAIT);
-        if (size > 0) {
+    bool is_out = false; /* TLS gathers */
+    while (!is_out) {
+        ssize_t size = bytes.size     ? send_some(channel, bytes)
+                       : channel->tls ? tls_flush(channel->tls)
+                                      : 0;
+        is_out = size == 0 && !bytes.size;
+        if (size >= 0)
             bytes = slice_skip(bytes, (size_t)size);
-            continue;
-        }
-        if (size < 0 && errno == EINTR)
-            continue;
-        if (size < 0 && errno != EAGAIN && errno != EWOULDBLOCK)
+        else if (errno != EINTR && errno != EAGAIN && errno != EWOULDBLOCK)
             return end(channel, ERROR_CLOSED, "the client is gone", err);
-        int64_t left_ms = until_ms - clock_monotonic_ms();
-        if (left_ms <= 0 || !wait_for(channel->fd, POLLOUT, left_ms))
+        else if (errno != EINTR && !wait_to_send(channel, until_ms - clock_monotonic_ms()))
             return end(channel, ERROR_TIMEOUT, "the client takes nothing", err);
     }
     return true;
@@ -181,9 +209,9 @@ bool channel_poll(struct channel *channel, int64_t timeout_ms, struct error *err
         buffer_clear(&channel->early);
         return ok;
     }
-    if (!wait_for(channel->fd, POLLIN, timeout_ms))
+    if (!wait_to_receive(channel, timeout_ms))
         return look_after(channel, err);
-    ssize_t size = recv(channel->fd, bytes, sizeof(bytes), MSG_DONTWAIT);
+    ssize_t size = receive_some(channel, bytes, sizeof(bytes));
     if (size < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR))
         return true;
     if (size <= 0)
@@ -201,9 +229,9 @@ void channel_close(struct channel *channel, uint16_t code, const char *reason)
     /* Until the client's own close, or for a moment: closing over what it still sends would reset
      * the connection before it has heard. */
     int64_t until_ms = clock_monotonic_ms() + CLOSE_TIMEOUT_MS;
-    while (wait_for(channel->fd, POLLIN, until_ms - clock_monotonic_ms()) &&
+    while (wait_to_receive(channel, until_ms - clock_monotonic_ms()) &&
            clock_monotonic_ms() < until_ms) {
-        ssize_t size = recv(channel->fd, bytes, sizeof(bytes), MSG_DONTWAIT);
+        ssize_t size = receive_some(channel, bytes, sizeof(bytes));
         if (size == 0 || (size < 0 && errno != EAGAIN && errno != EINTR))
             break;
         struct slice rest = slice_of(bytes, size > 0 ? (size_t)size : 0);

@@ -6,8 +6,9 @@
 
 struct channel;
 
-/* `early` is what has come behind the request. The descriptor stays the caller's. */
-struct channel *channel_new(int fd, struct slice early);
+/* `session`: of TLS, over the descriptor (base/tls.h), or NULL; both stay the caller's. `early` is
+ * what has come behind the request. */
+struct channel *channel_new(int fd, void *session, struct slice early);
 void channel_free(struct channel *channel);
 
 /* Sends one text message. False: the client is gone, or takes nothing. */

@@ -133,7 +133,7 @@ void response_stream_take(struct response *response, const struct body_source *s
                           uint64_t size);
 
 /* The connection becomes a WebSocket (RFC 6455 4.2): `serve` has it, and the request with its
- * state, in a thread of its own until it returns (http/channel.h). False: the request asks for
+ * state, until it returns (http/channel.h). False: the request asks for
  * none, or wrongly (426, 400), or stands in a page of an origin that is not let in (403), and the
  * response is filled. */
 struct channel;

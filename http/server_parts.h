@@ -38,7 +38,7 @@ struct link {
     int fd;
     void *session;     /* of TLS; NULL: there is none */
     bool above_limits; /* it is there to be told so */
-    bool upgraded;     /* a thread of its own has the request, and ends it */
+    bool upgraded;     /* to a WebSocket, which ends the request */
 };
 
 /* A request and its answer, from the request line to the end. */
@@ -67,7 +67,7 @@ struct exchange {
     bool stream_failed;
     struct error stream_error; /* why, when the source said so */
     bool stream_ended;
-    bool is_channel; /* it counts as one of the server's channels, and no thread has it yet */
+    bool is_channel; /* it counts as one of the server's channels, and is none yet */
     int64_t started_us;
 };
 
@@ -98,5 +98,5 @@ void exchange_reset_on_close(struct exchange *exchange);
 
 /* --- server_upgrade.c --- */
 
-/* 101, and a thread of its own. */
+/* 101, and then the connection's thread serves the channel. */
 enum MHD_Result exchange_upgrade(struct exchange *exchange, struct MHD_Connection *connection);

@@ -256,7 +256,7 @@ void exchange_completed(void *context, struct MHD_Connection *connection,
 {
     struct http_server *server = context;
     struct exchange *exchange = *request_context_slot;
-    /* To the library an upgraded request is over at once, or, over TLS, behind its thread. */
+    /* Its end was with that of its channel. */
     if (link_of(connection)->upgraded) {
         *request_context_slot = NULL;
         return;
