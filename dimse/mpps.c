@@ -93,13 +93,14 @@ bool mpps_get(struct session *session, struct message *request, struct error *er
                                          .why = "there is no such performed step" };
     struct error failure = { .code = ERROR_NONE };
     struct object performed = object_init();
-    bool answered = false, found = false;
+    enum performed_state state;
+    bool answered = false;
     bool ok = message_drain(request, err);
     if (!ok)
         goto out;
-    if (object_get(session->worklist, OBJECT_PERFORMED, request->command.sop_instance, &performed,
-                   &found, &failure) &&
-        found)
+    if (performed_get(session->worklist, request->command.sop_instance, &performed, &state,
+                      &failure) &&
+        state != PERFORMED_NONE && state != PERFORMED_GONE)
         ok = n_get_answer(session, request, &performed, 0, &failure, &answered, err);
     if (!answered)
         ok = answer(session, request, &outcome, failure.code == ERROR_NONE ? NULL : &failure, err);

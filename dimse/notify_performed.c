@@ -13,13 +13,20 @@ enum { EVENT_IN_PROGRESS = 1, EVENT_COMPLETED, EVENT_DISCONTINUED, EVENT_UPDATED
 
 static uint16_t event_of(const struct object_change *change)
 {
-    if (change->action == OBJECT_DELETED)
+    if (change->action == OBJECT_DELETED || change->state == PERFORMED_GONE)
         return EVENT_DELETED;
     if (change->action == OBJECT_CREATED)
         return EVENT_IN_PROGRESS;
     if (change->state != change->state_before)
         return change->state == PERFORMED_COMPLETED ? EVENT_COMPLETED : EVENT_DISCONTINUED;
     return EVENT_UPDATED;
+}
+
+/* That a UID is free again, long after its step was deleted, is no event of a step. */
+static bool is_event(const struct object_change *change)
+{
+    return change->kind == OBJECT_PERFORMED && change->action != OBJECT_TOLD &&
+           change->state_before != PERFORMED_GONE;
 }
 
 static bool tell(struct notifier *notifier, const struct object_change *change, struct error *err)
@@ -68,7 +75,7 @@ static bool tell_all(struct notifier *notifier, struct error *err)
     bool ok = object_changes_open(notifier->notify->worklist, notifier->position, &changes, err);
     while (ok && !notifier_is_over(notifier) &&
            (ok = object_changes_next(changes, &change, &found, err)) && found) {
-        bool is_told = change.kind == OBJECT_PERFORMED && change.action != OBJECT_TOLD;
+        bool is_told = is_event(&change);
         ok = !is_told || tell(notifier, &change, err);
         if (ok)
             notifier->position = change.sequence;

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "worklist/performed.h"
 
+#include "base/clock.h"
 #include "base/metrics.h"
+#include "dicom/date_time.h"
 #include "dicom/fold.h"
 #include "worklist/edit.h"
 #include "worklist/patients.h"
@@ -164,7 +166,7 @@ static bool set(struct turn *turn, const struct dataset *changes, struct perform
     struct object performed = object_init();
     bool found;
     bool ok = turn_get(turn, OBJECT_PERFORMED, outcome->uid, &performed, &found, err);
-    if (ok && !found) {
+    if (ok && (!found || performed.state == PERFORMED_GONE)) {
         outcome->code = PERFORMED_UNKNOWN;
         outcome->why = "there is no such performed step";
     } else if (ok && performed.state != PERFORMED_IN_PROGRESS) {
@@ -191,5 +193,33 @@ bool performed_set(struct worklist *worklist, const char *uid, const struct data
     begin(outcome, uid);
     bool ok = turn_open(worklist, &turn, err) && set(turn, changes, outcome, err);
     turn_close(turn);
+    return ok;
+}
+
+bool performed_get(struct worklist *worklist, const char *uid, struct object *performed,
+                   enum performed_state *state, struct error *err)
+{
+    bool found = false;
+    bool ok = object_get(worklist, OBJECT_PERFORMED, uid, performed, &found, err);
+    *state = ok && found ? (enum performed_state)performed->state : PERFORMED_NONE;
+    return ok;
+}
+
+bool performed_forget(struct turn *turn, struct object *performed, struct error *err)
+{
+    char today[DATE_TEXT_SIZE];
+    bool found;
+    if (performed->state == PERFORMED_GONE)
+        return turn_delete(turn, OBJECT_PERFORMED, performed->key, &found, err);
+    struct edit edit = edit_init();
+    date_format(clock_unix_ms() * 1000, today);
+    /* The walk that looks for what is old goes by this date. */
+    edit_text(&edit, TAG_PERFORMED_PROCEDURE_STEP_START_DATE, today);
+    buffer_clear(&performed->own);
+    buffer_clear(&performed->links);
+    performed->state = PERFORMED_GONE;
+    performed->shelf = OBJECT_DONE;
+    bool ok = edit_write(&edit, &performed->dataset, err) && turn_put(turn, performed, 0, err);
+    edit_release(&edit);
     return ok;
 }

@@ -7,11 +7,13 @@
 #include "worklist/objects.h"
 
 enum performed_state {
-    PERFORMED_IN_PROGRESS = 1,
+    PERFORMED_NONE,
+    PERFORMED_IN_PROGRESS,
     PERFORMED_COMPLETED,
     PERFORMED_DISCONTINUED,
+    PERFORMED_GONE, /* it was deleted: that is all that is known of it any more */
 };
-/* (0040,0252): "IN PROGRESS" ...; no other text. */
+/* (0040,0252): "IN PROGRESS" ...; "" for the others. */
 const char *performed_state_text(enum performed_state state);
 bool performed_state_find(struct slice text, enum performed_state *state);
 
@@ -58,3 +60,8 @@ bool performed_create(struct worklist *worklist, const struct dataset *dataset, 
 /* N-SET (PS3.4 F.7.2.2). A sequence takes the place of the whole sequence that was there. */
 bool performed_set(struct worklist *worklist, const char *uid, const struct dataset *changes,
                    struct performed_outcome *outcome, struct error *err);
+
+/* What N-GET reads (PS3.4 F.8.2). *state tells whether there is none, or one no more
+ * (PERFORMED_GONE): then the object has nothing to tell. */
+bool performed_get(struct worklist *worklist, const char *uid, struct object *performed,
+                   enum performed_state *state, struct error *err);

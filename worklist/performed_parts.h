@@ -11,6 +11,11 @@ static inline void performed_add_tag(struct performed_outcome *outcome, uint32_t
         outcome->tags[outcome->tag_count++] = tag;
 }
 
+/* --- performed.c */
+
+/* What is done and old: the UID stays behind for as long again, then goes, too. */
+bool performed_forget(struct turn *turn, struct object *performed, struct error *err);
+
 /* --- performed_rules.c: what may stand in a data set. Each sets the code of what is wrong. */
 
 void performed_check_new(const struct dataset *dataset, struct performed_outcome *outcome);

@@ -7,6 +7,7 @@
 #include "base/memory.h"
 #include "dicom/date_time.h"
 #include "worklist/core.h"
+#include "worklist/performed_parts.h"
 #include "worklist/step_parts.h"
 
 enum { PURGE_MAX = 1000, PURGE_IN_TURN = 100, SUBSCRIBER_LIMIT = 10000 };
@@ -85,7 +86,8 @@ static bool forget_some(struct worklist *worklist, enum object_kind kind, int64_
         ok = turn_get(turn, kind, key, &object, &found, err);
         if (!ok || !found || !is_forgotten(&object, before_ms))
             continue;
-        ok = turn_delete(turn, kind, key, &found, err);
+        ok = kind == OBJECT_PERFORMED ? performed_forget(turn, &object, err)
+                                      : turn_delete(turn, kind, key, &found, err);
         (*count)++;
     }
     ok = ok && turn_commit(turn, err);

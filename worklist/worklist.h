@@ -32,5 +32,5 @@ void worklist_close(struct worklist *worklist);
 const struct worklist_options *worklist_options(const struct worklist *worklist);
 
 /* Deletes what has been done for longer than keep_done_ms, at most 1,000 objects a call; *count
- * tells how many. */
+ * tells how many. Of a performed step its UID stays behind (PERFORMED_GONE), for as long again. */
 bool worklist_purge(struct worklist *worklist, size_t *count, struct error *err);

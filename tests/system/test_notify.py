@@ -51,8 +51,8 @@ class Listener:
         self.close()
 
 
-def start(start_server, port):
-    return start_server({"dimse": {"peers": [{"aeTitle": "RIS", "host": "127.0.0.1", "port": port}], "notifyPerformed": ["RIS"],
+def start(start_server, port, **settings):
+    return start_server({**settings, "dimse": {"peers": [{"aeTitle": "RIS", "host": "127.0.0.1", "port": port}], "notifyPerformed": ["RIS"],
                                    "connectTimeoutSeconds": 1, "forwardRetrySeconds": 0.1}})
 
 
@@ -82,6 +82,29 @@ def test_MPP_08_who_is_away_hears_of_all_when_it_is_back_and_after_a_restart(sta
         assert modality.set(first, ending())[0x0900] == 0
     with Listener(port) as ris:
         assert ris.wait(ris.events, 2) == [(1, first), (2, first)]
+
+
+def test_MPP_08_a_step_that_is_forgotten_is_told_as_deleted_once(start_server):
+    port = free_port()
+
+    def restart_until(server, seen):
+        for _ in range(60):
+            server.restart()
+            with Modality(server, calling="RIS") as modality:
+                if seen(modality):
+                    return
+        raise AssertionError("what is done is not forgotten")
+
+    with Listener(port) as ris:
+        server = start(start_server, port, worklist={"keepDoneDays": 0.00001})
+        with Modality(server, calling="RIS") as modality:
+            uid = modality.begin(performed())
+            assert modality.set(uid, ending())[0x0900] == 0
+        restart_until(server, lambda modality: modality.get(uid)[0][0x0900] == 0x0112)
+        assert ris.wait(ris.events, 3) == [(1, uid), (2, uid), (5, uid)]
+        # its UID is kept for a while, so that it is known for one that was
+        restart_until(server, lambda modality: modality.create(performed(), uid)[0x0900] == 0)
+        assert ris.wait(ris.events, 4) == [(1, uid), (2, uid), (5, uid), (1, uid)]
 
 
 def test_MPP_08_an_event_at_which_the_peer_always_hangs_up_is_left_out(start_server):

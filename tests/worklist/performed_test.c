@@ -163,6 +163,20 @@ TEST(performed_step_goes_with_its_patient)
     fixture_close(&fixture);
 }
 
+static void wait_until_old(void)
+{
+    for (int64_t before = clock_unix_ms(); clock_unix_ms() < before + 3;)
+        ;
+}
+
+static enum performed_state look(struct fixture *fixture, const char *uid, struct object *performed)
+{
+    struct error err = { 0 };
+    enum performed_state state;
+    CHECK_OK(performed_get(fixture->worklist, uid, performed, &state, &err), err);
+    return state;
+}
+
 TEST(what_was_done_long_ago_is_forgotten_and_what_is_planned_stays)
 {
     const struct worklist_options options = { .keep_done_ms = 1 };
@@ -177,12 +191,46 @@ TEST(what_was_done_long_ago_is_forgotten_and_what_is_planned_stays)
     CHECK_INT(count, 0);
     worklist_close(fixture.worklist);
     CHECK_OK(worklist_open(fixture.storage, &options, &fixture.worklist, &err), err);
-    for (int64_t before = clock_unix_ms(); clock_unix_ms() < before + 3;)
-        ;
+    wait_until_old();
     CHECK_OK(worklist_purge(fixture.worklist, &count, &err), err);
     CHECK_INT(count, 2);
     CHECK_INT(state_of(&fixture, OBJECT_STEP, done.key), 0);
     CHECK_INT(state_of(&fixture, OBJECT_STEP, planned.key), STEP_SCHEDULED);
+    fixture_close(&fixture);
+}
+
+TEST(performed_step_that_was_forgotten_leaves_its_uid_alone_for_as_long_again)
+{
+    const struct worklist_options options = { .keep_done_ms = 1 };
+    struct fixture fixture;
+    struct error err = { 0 };
+    struct object performed = object_init();
+    struct slice value;
+    size_t count;
+    fixture_open(&fixture, true);
+    worklist_close(fixture.worklist);
+    CHECK_OK(worklist_open(fixture.storage, &options, &fixture.worklist, &err), err);
+    create(&fixture, "1.2.1", "1.2.9");
+    CHECK_INT(look(&fixture, "1.2.1", &performed), PERFORMED_IN_PROGRESS);
+    CHECK_INT(look(&fixture, "1.2.2", &performed), PERFORMED_NONE);
+    wait_until_old();
+    CHECK_OK(worklist_purge(fixture.worklist, &count, &err), err);
+    CHECK_INT(count, 0); /* what is under way stays */
+    end(&fixture, "1.2.1", "DISCONTINUED");
+    wait_until_old();
+    CHECK_OK(worklist_purge(fixture.worklist, &count, &err), err);
+    CHECK_INT(count, 1);
+    CHECK_INT(look(&fixture, "1.2.1", &performed), PERFORMED_GONE);
+    CHECK_TEXT(text_of(&performed, TAG_PATIENT_ID), "(absent)");
+    CHECK(!object_linked(&performed, PERFORMED_BY_STUDY, 0, &value));
+    CHECK_INT(create(&fixture, "1.2.1", "1.2.9").code, PERFORMED_DUPLICATE);
+    CHECK_INT(end(&fixture, "1.2.1", "COMPLETED").code, PERFORMED_UNKNOWN);
+    wait_until_old();
+    CHECK_OK(worklist_purge(fixture.worklist, &count, &err), err);
+    CHECK_INT(count, 1);
+    CHECK_INT(look(&fixture, "1.2.1", &performed), PERFORMED_NONE);
+    CHECK_INT(create(&fixture, "1.2.1", "1.2.9").code, PERFORMED_OK);
+    object_release(&performed);
     fixture_close(&fixture);
 }
 
