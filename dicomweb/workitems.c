@@ -2,15 +2,11 @@
 /* UPS-RS: work items made, read, changed and cancelled (PS3.18 11.4 to 11.8). */
 #include "dicomweb/workitems.h"
 
-#include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "base/log.h"
-#include "dicom/json.h"
-#include "dicom/xml.h"
 #include "dicomweb/dataset_body.h"
-#include "dicomweb/memory_share.h"
+#include "dicomweb/object_answer.h"
 
 void workitems_warn(struct request *request, struct response *response, const char *text)
 {
@@ -151,69 +147,24 @@ void workitems_create(struct request *request, struct response *response)
 
 /* --- GET /workitems/{workitem} (PS3.18 11.5) ----------------------------------------------- */
 
-static const struct offer offers[] = {
-    { .type = "application/dicom+json" },
-    { .type = "application/json" },
-    { .type = "application/dicom+xml" },
-};
-
-enum { WRITTEN_TIMES = 3 /* what a work item takes as text, in times of its size; most of them */ };
-
-static void answer_item(struct request *request, struct response *response,
-                        const struct object *object, const char *type)
-{
-    const struct json_options options = { .bulk_data_prefix = NULL,
-                                          .inline_binary_limit = OBJECT_DATASET_LIMIT };
-    const struct dicomweb *dicomweb = request_context(request);
-    struct memory_share share = { .budget = dicomweb->text_memory };
-    struct buffer body = buffer_up_to(8 * (size_t)OBJECT_DATASET_LIMIT);
-    struct dataset *dataset = NULL;
-    struct error err;
-    char etag[64];
-    bool as_xml = strcmp(type, "application/dicom+xml") == 0;
-    snprintf(etag, sizeof(etag), "\"%" PRIx64 "-%c\"", object->revision, as_xml ? 'x' : 'j');
-    if (response_etag(response, request, etag))
-        return;
-    bool ok = memory_share_cover(&share, WRITTEN_TIMES * (uint64_t)object->dataset.size, &err) &&
-              object_dataset(object, &dataset, &err);
-    if (ok && as_xml) {
-        xml_write_dataset(dataset, &options, &body);
-    } else if (ok) {
-        buffer_append_byte(&body, '[');
-        json_write_dataset(dataset, &options, &body);
-        buffer_append_byte(&body, ']');
-    }
-    ok = ok && buffer_check(&body, "the work item", &err);
-    dataset_close(dataset);
-    if (ok) {
-        response_status(response, 200);
-        response_content_type(response, type);
-        memory_share_answer_take(&share, &body, response);
-    } else {
-        workitems_fail(request, response, &err);
-    }
-    buffer_release(&body);
-    memory_share_release(&share);
-}
-
 void workitems_get(struct request *request, struct response *response)
 {
     struct dicomweb *dicomweb = request_context(request);
     struct object object = object_init();
     enum workitem_state state;
     struct error err;
-    size_t choice;
+    const char *type;
     if (!workitems_are_there(request, response))
         return;
     const char *uid = workitems_uid(request, response);
-    if (!uid || !dicomweb_choose(request, response, offers, 3, &choice))
+    if (!uid || !object_answer_choose(request, response, &type))
         return;
     if (!workitem_get(dicomweb->worklist, uid, &object, &state, &err))
         workitems_fail(request, response, &err);
     else if (state == WORKITEM_NONE || state == WORKITEM_GONE)
         workitems_absent(request, response, uid);
     else
-        answer_item(request, response, &object, offers[choice].type);
+        object_answer(request, response, &object, type, NULL, 0);
     object_release(&object);
 }
 
