@@ -309,6 +309,20 @@ static const struct route routes[] = {
       .close = workitems_hear_close,
       .summary = "Events of work items, over a WebSocket" },
 
+    /* Modality performed procedure steps (PS3.18 15) */
+    { .method = "POST",
+      .pattern = "/modality-performed-procedure-steps/{mpps}",
+      .respond = performed_steps_post,
+      DATASET_BODY,
+      .summary = "Begin a performed step, or change and end it",
+      .query = "update" },
+    { .method = "GET",
+      .pattern = "/modality-performed-procedure-steps/{mpps}",
+      .respond = performed_steps_get,
+      .summary = "A performed step",
+      .query = "accept,includefield",
+      .produces = MODEL_TYPES },
+
     /* Storage commitment (PS3.18 13) */
     { .method = "POST",
       .pattern = "/commitment-requests/{transaction}",

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
-/* DICOM over HTTP (PS3.18): the routes of STOW-RS, QIDO-RS, WADO-RS, UPS-RS, delete and the change
- * feed. */
+/* DICOM over HTTP (PS3.18): the routes of STOW-RS, QIDO-RS, WADO-RS, UPS-RS, performed steps,
+ * delete and the change feed. */
 
 #include "archive/archive.h"
 #include "http/server.h"
@@ -10,7 +10,7 @@ struct dicomweb;
 struct worklist;
 
 struct dicomweb_options {
-    struct worklist *worklist; /* for UPS-RS; NULL: none */
+    struct worklist *worklist; /* for UPS-RS and performed steps; NULL: none */
     const char *ae_title;
     uint64_t query_limit;          /* most results of one answer, 0: 1000 */
     int64_t query_timeout_ms;      /* of a search without another match, 0: a minute */

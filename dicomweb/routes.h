@@ -108,6 +108,10 @@ void workitems_suspend(struct request *request, struct response *response);
 void workitems_hear(struct request *request, struct response *response);
 void workitems_hear_close(struct request *request, bool complete);
 
+/* Modality performed procedure steps (PS3.18 15): performed_steps.c */
+void performed_steps_post(struct request *request, struct response *response);
+void performed_steps_get(struct request *request, struct response *response);
+
 /* Storage commitment (PS3.18 13): commitment.c */
 bool commitment_request_open(struct request *request, struct response *response);
 bool commitment_request_body(struct request *request, struct slice piece);

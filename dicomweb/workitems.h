@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
-/* What the files of UPS-RS (PS3.18 11) share. */
+/* What the files of UPS-RS (PS3.18 11) share; of it the performed steps use what is not of items.
+ */
 
 #include "dicomweb/routes.h"
 #include "worklist/subscriptions.h"

@@ -14,6 +14,7 @@ from pydicom.uid import MPEG4HP41
 
 from bounds import until
 from conftest import ROOT
+from test_mpp import ending, performed
 from ups import dataset, item
 from web import JSON, make, multipart, new_uid, part10, store, url_of
 
@@ -119,7 +120,9 @@ def test_every_GET_that_is_listed_works_with_every_type_and_parameter(server, do
     assert requests.post(server.dicomweb + "/extendedquerytags", json=tag, timeout=60).status_code in (202, 409)
     uids = {"study": ds.StudyInstanceUID, "series": ds.SeriesInstanceUID, "instance": ds.SOPInstanceUID, "frames": "1",
             "path": "7FE00010", "kind": "Patient", "transaction": new_uid(), "tag": "00181000"}
-    uids["workitem"], uids["subscriber"] = new_uid(), "LISTED"
+    uids["workitem"], uids["subscriber"], uids["mpps"] = new_uid(), "LISTED", new_uid()
+    steps = f"{server.dicomweb}/modality-performed-procedure-steps"
+    requests.post(f"{steps}/{uids['mpps']}", json=[performed().to_json_dict()], timeout=60).raise_for_status()
     requests.post(f"{server.dicomweb}/workitems?{uids['workitem']}", json=[item().to_json_dict()], timeout=60).raise_for_status()
     uids["entry"] = requests.post(server.dicomweb + "/worklist", json=ENTRY, timeout=60).json()["key"]
     commitment = f"{server.url}/dicomweb/commitment-requests/{uids['transaction']}"
@@ -199,7 +202,7 @@ def metadata_of(server, ds, kind):
 
 def test_every_POST_PUT_and_DELETE_that_is_listed_works(server, document):
     for path, method, operation in operations(document):
-        if method == "get" or path.startswith(("/operations", "/fhir/ImagingSelection")) or re.search("/extendedquerytags|/worklist|/workitems", path):
+        if method == "get" or path.startswith(("/operations", "/fhir/ImagingSelection")) or re.search("/extendedquerytags|/worklist|/workitems|/modality-", path):
             continue
         ds = make()
         url = server.url + path.format(study=ds.StudyInstanceUID, series=ds.SeriesInstanceUID, instance=ds.SOPInstanceUID,
@@ -265,6 +268,17 @@ def test_work_items_are_changed_as_it_is_listed(server, document):
             requests.post(f"{server.dicomweb}/workitems?{uid}", json=[item().to_json_dict()], timeout=60)
         answer = requests.request(method, url, json=body, timeout=60)
         assert answer.status_code == status, (method, path, answer.text)
+
+
+def test_performed_steps_are_changed_as_it_is_listed(server, document):
+    path = "/dicomweb/modality-performed-procedure-steps/{mpps}"
+    assert set(document["paths"][path]) == {"get", "post"}
+    operation = document["paths"][path]["post"]
+    assert [p["name"] for p in operation["parameters"] if p["in"] == "query"] == ["update"]
+    assert set(operation["requestBody"]["content"]) == {"application/dicom+json", "application/json", "application/dicom+xml"}
+    url = server.url + path.format(mpps=new_uid())
+    assert requests.post(url, json=[performed().to_json_dict()], timeout=60).status_code == 201
+    assert requests.post(url + "?update", json=[ending().to_json_dict()], timeout=60).status_code == 200
 
 
 def test_the_worklist_is_changed_as_it_is_listed(server, document):
