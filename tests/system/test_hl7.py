@@ -918,9 +918,11 @@ def test_HL7_09_nothing_that_was_acknowledged_is_lost_and_what_is_sent_again_com
         with concurrent.futures.ThreadPoolExecutor(4) as pool:
             for i in range(4):
                 pool.submit(send, i, until)
-            time.sleep(0.7)
+            before = len(told)
+            begun = eventually(lambda: len(told) > before + 50)
             server.kill()
             until.set()
+            assert begun
         server.start()
     there = [str(e.PatientID) for e in worklist(server)]
     assert told <= set(there) and len(there) == len(set(there)) and len(told) > 10
@@ -949,11 +951,13 @@ def test_the_server_stops_in_order_while_messages_come(start_server):
 
     thread = threading.Thread(target=send, daemon=True)
     thread.start()
-    time.sleep(0.5)
-    assert server.stop() == 0
+    begun = eventually(lambda: len(answers) > 20)
+    stopped = server.stop()
     until.set()
     thread.join(30)
-    assert not thread.is_alive() and set(answers) == {"AA"}
+    assert begun and stopped == 0
+    assert not thread.is_alive()
+    assert set(answers) == {"AA"}
 
 
 # Foreign senders.

@@ -167,12 +167,12 @@ class Watcher:
             event.assoc.abort()
         return status or 0x0000, None
 
-    def wait(self, count, seconds=20):
+    def wait(self, count, seconds=60):
         with self.changed:
             self.changed.wait_for(lambda: len(self.heard) >= count, seconds)
             return [told(kind, uid, ds) for kind, uid, ds in self.heard]
 
-    def wait_for(self, event, seconds=20):
+    def wait_for(self, event, seconds=60):
         """All that was heard when this was, too."""
         with self.changed:
             self.changed.wait_for(lambda: event in [told(*one) for one in self.heard], seconds)
