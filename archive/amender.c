@@ -10,7 +10,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 
-enum { RETRY_MS = 10000, TOKEN_MAX = 64 };
+enum { RETRY_MS = 10000, TOKEN_MAX = 64, SPREAD_AT_ONCE = 64 };
 
 struct amender {
     struct archive *archive;
@@ -70,12 +70,29 @@ static bool work_through(struct amender *amender, bool *any, struct error *err)
     return ok;
 }
 
+/* More studies of patients that have very many. What got to work waits only so long for them. */
+static bool spread(struct amender *amender, bool *any, struct error *err)
+{
+    bool ok = true;
+    *any = true;
+    for (int i = 0; ok && *any && i < SPREAD_AT_ONCE && !is_stopping(amender); i++)
+        ok = amend_work_spread(amender->archive, any, err);
+    return ok;
+}
+
 /* False when it is to be tried again. */
 static bool work(struct amender *amender, struct error *err)
 {
     bool ok = true, any = true;
-    while (ok && any)
+    while (ok && any && !is_stopping(amender)) {
+        struct error why = { .code = ERROR_NONE };
+        bool is_left = false;
+        bool is_spread = spread(amender, &is_left, &why);
         ok = work_through(amender, &any, err);
+        any |= is_left;
+        if (ok && !is_spread)
+            ok = error_set(err, why.code, "%s", why.message);
+    }
     return ok;
 }
 

@@ -35,6 +35,7 @@ enum record_kind {
     RECORD_OLD_VERSION = 'V',
     RECORD_PATIENT_STATE = 'M',
     RECORD_AMEND_WORK = 'W',
+    RECORD_AMEND_REST = 'R',
 };
 enum document_kind {
     DOCUMENT_HEADER = 'H',

@@ -62,11 +62,13 @@ static bool carry_over(struct rebuild *rebuild, struct error *err)
     static const uint8_t others[] = { KEY_OTHERS };
     static const uint8_t told[] = { RECORD_PATIENT_STATE, RECORD_PATIENT_STATE + 1 };
     static const uint8_t work[] = { RECORD_AMEND_WORK, RECORD_AMEND_WORK + 1 };
+    static const uint8_t rest[] = { RECORD_AMEND_REST, RECORD_AMEND_REST + 1 };
     const struct storage_range ranges[] = {
         { TABLE_RECORD, slice_of(others, 1), slice_of(NULL, 0) },
         { TABLE_TERM, slice_of(others, 1), slice_of(NULL, 0) },
         { TABLE_RECORD, slice_of(told, 1), slice_of(told + 1, 1) },
         { TABLE_RECORD, slice_of(work, 1), slice_of(work + 1, 1) },
+        { TABLE_RECORD, slice_of(rest, 1), slice_of(rest + 1, 1) },
     };
     enum storage_carried carried;
     if (!storage_carry_over(rebuild->storage, ranges, sizeof(ranges) / sizeof(ranges[0]),

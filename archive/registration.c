@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "archive/registration.h"
 
+#include "archive/records.h"
 #include "archive/registration_records.h"
-#include "archive/terms.h"
 #include "dicom/fold.h"
 #include "dicom/patient_chain.h"
 
@@ -47,34 +47,14 @@ static struct patient_identifier trimmed(struct patient_identifier patient)
 
 /* All studies of a patient get to work. An instance without an issuer may be meant as well: whether
  * it is, is found out then. */
-static bool put_studies_of(struct archive *archive, struct transaction *transaction,
-                           const struct patient_identifier *patient, bool looks_back,
-                           struct error *err)
-{
-    struct storage_cursor *cursor = NULL;
-    struct slice term, stamp, study;
-    struct key key, prefix;
-    bool found = true;
-    key_patient(&key, patient->id, patient->issuer, "");
-    term_patient_key(&prefix, slice_skip(key_slice(&key), 1));
-    bool ok = storage_cursor_open_prefix(archive->storage, TABLE_TERM, key_slice(&prefix), &cursor,
-                                         err);
-    while (ok && (ok = storage_cursor_next(cursor, &term, NULL, &found, err)) && found) {
-        char uid[UID_SIZE];
-        if (term_split(term, &stamp, &study) && uid_copy(study, uid))
-            ok = amend_work_put(transaction, uid, looks_back, err);
-    }
-    storage_cursor_close(cursor);
-    return ok;
-}
-
 static bool put_studies(struct archive *archive, struct transaction *transaction,
                         const struct patient_identifier *patient, bool looks_back,
                         struct error *err)
 {
     const struct patient_identifier bare = { patient->id, slice_of(NULL, 0) };
-    return put_studies_of(archive, transaction, patient, looks_back, err) &&
-           (!patient->issuer.size || put_studies_of(archive, transaction, &bare, looks_back, err));
+    return amend_work_put_patient(archive, transaction, patient, looks_back, err) &&
+           (!patient->issuer.size ||
+            amend_work_put_patient(archive, transaction, &bare, looks_back, err));
 }
 
 /* A merge is about to be taken back: what was received of the patient is under the one at the end
@@ -321,15 +301,19 @@ bool registration_is_strange(struct archive *archive, const struct patient_ident
 
 bool registration_pending(struct archive *archive, uint64_t *studies, struct error *err)
 {
-    struct storage_cursor *cursor = NULL;
-    struct key prefix;
-    bool found = true;
+    static const char kinds[] = { RECORD_AMEND_WORK, RECORD_AMEND_REST };
+    bool ok = true;
     *studies = 0;
-    key_start(&prefix, RECORD_AMEND_WORK);
-    bool ok = storage_cursor_open_prefix(archive->storage, TABLE_RECORD, key_slice(&prefix),
-                                         &cursor, err);
-    while (ok && (ok = storage_cursor_next(cursor, NULL, NULL, &found, err)) && found)
-        ++*studies;
-    storage_cursor_close(cursor);
+    for (size_t i = 0; ok && i < sizeof(kinds); i++) {
+        struct storage_cursor *cursor = NULL;
+        struct key prefix;
+        bool found = true;
+        key_start(&prefix, kinds[i]);
+        ok = storage_cursor_open_prefix(archive->storage, TABLE_RECORD, key_slice(&prefix), &cursor,
+                                        err);
+        while (ok && (ok = storage_cursor_next(cursor, NULL, NULL, &found, err)) && found)
+            ++*studies;
+        storage_cursor_close(cursor);
+    }
     return ok;
 }

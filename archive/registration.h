@@ -66,7 +66,8 @@ bool registration_survivor(struct archive *archive, const struct patient_identif
 bool registration_is_strange(struct archive *archive, const struct patient_identifier *patient,
                              bool *is_strange, struct error *err);
 
-/* Studies that still wait for the background. */
+/* Studies that still wait for the background; those of one patient that are not known yet count as
+ * one. */
 bool registration_pending(struct archive *archive, uint64_t *studies, struct error *err);
 
 /* The thread that brings what is stored up to date. */

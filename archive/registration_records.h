@@ -54,6 +54,14 @@ bool patient_state_put(struct archive *archive, struct transaction *transaction,
 bool amend_work_put(struct transaction *transaction, const char *study, bool looks_back,
                     struct error *err);
 bool amend_work_looks_back(struct slice token);
+/* All studies of exactly this patient: so many at once, the others by amend_work_spread. */
+enum { AMEND_WORK_AT_ONCE = 500 };
+bool amend_work_put_patient(struct archive *archive, struct transaction *transaction,
+                            const struct patient_identifier *patient, bool looks_back,
+                            struct error *err);
+/* Puts some more, in a transaction of its own: nobody who stores waits for all of them. *any false:
+ * there are none. */
+bool amend_work_spread(struct archive *archive, bool *any, struct error *err);
 /* The next one behind `study` ("": the first), which becomes it. `token` tells one putting from
  * another. */
 bool amend_work_next(struct archive *archive, char study[UID_SIZE], struct buffer *token,

@@ -9,6 +9,7 @@
 #include "archive/records.h"
 #include "archive/registration_records.h"
 #include "archive/retrieve.h"
+#include "archive/terms.h"
 #include "archive/verify.h"
 #include "base/fault.h"
 #include "dicom/part10.h"
@@ -599,3 +600,159 @@ TEST(HL7_06_a_study_that_cannot_be_amended_holds_up_no_other)
     fixture_close(&fixture);
 }
 #endif
+
+/* Terms of studies that are not here: what is told of the patient puts them to work all the same.
+ */
+static void add_terms(struct fixture *fixture, const char *patient_id, int count)
+{
+    struct transaction *transaction;
+    struct error err = { 0 };
+    struct key patient, term;
+    CHECK_OK(transaction_open(fixture->storage, &transaction, &err), err);
+    key_patient(&patient, slice_text(patient_id), slice_text(""), "");
+    for (int i = 0; i < count; i++) {
+        char text[64];
+        term_patient_key(&term, slice_skip(key_slice(&patient), 1));
+        snprintf(text, sizeof(text), "000000000000002.%d", i); /* before those without a date */
+        key_add(&term, slice_text(text));
+        transaction_put(transaction, TABLE_TERM, key_slice(&term), slice_of(NULL, 0));
+    }
+    CHECK_OK(transaction_commit(transaction, &err), err);
+    transaction_close(transaction);
+}
+
+static uint64_t pending(struct fixture *fixture)
+{
+    struct error err = { 0 };
+    uint64_t studies = 0;
+    CHECK_OK(registration_pending(fixture->archive, &studies, &err), err);
+    return studies;
+}
+
+static bool spread(struct fixture *fixture)
+{
+    struct error err = { 0 };
+    bool any = false;
+    CHECK_OK(amend_work_spread(fixture->archive, &any, &err), err);
+    return any;
+}
+
+TEST(HL7_06_very_many_studies_of_a_patient_get_to_work_some_at_a_time)
+{
+    enum { MANY = 2 * AMEND_WORK_AT_ONCE + 10 };
+    struct fixture fixture;
+    fixture_open(&fixture, true);
+    store(&fixture, &ct);
+    add_terms(&fixture, "TEMP1", MANY);
+    CHECK_INT(change(&fixture, "TEMP1", "", "", "DOE^JANE", 1000), REGISTRATION_CHANGED);
+    CHECK_INT(pending(&fixture), AMEND_WORK_AT_ONCE + 1); /* and the rest */
+    CHECK_INT(settle(&fixture), 0);                       /* it is the last one */
+    CHECK(spread(&fixture));
+    CHECK_INT(pending(&fixture), AMEND_WORK_AT_ONCE + 1);
+    CHECK(spread(&fixture));
+    CHECK_INT(pending(&fixture), AMEND_WORK_AT_ONCE + 11);
+    CHECK(!spread(&fixture));
+    CHECK_INT(settle(&fixture), 1);
+    CHECK_TEXT(name_in(&fixture, "1.1"), "DOE^JANE");
+    CHECK_INT(pending(&fixture), 0);
+    fixture_close(&fixture);
+}
+
+TEST(HL7_06_as_many_studies_as_get_to_work_at_once_leave_no_rest)
+{
+    struct fixture fixture;
+    fixture_open(&fixture, true);
+    add_terms(&fixture, "TEMP1", AMEND_WORK_AT_ONCE);
+    CHECK_INT(change(&fixture, "TEMP1", "", "", "DOE^JANE", 1000), REGISTRATION_CHANGED);
+    CHECK_INT(pending(&fixture), AMEND_WORK_AT_ONCE);
+    CHECK(!spread(&fixture));
+    fixture_close(&fixture);
+}
+
+TEST(HL7_06_what_is_told_while_studies_get_to_work_puts_all_of_them_once_more)
+{
+    enum { MANY = AMEND_WORK_AT_ONCE + 10 };
+    struct fixture fixture;
+    fixture_open(&fixture, true);
+    store(&fixture, &ct);
+    add_terms(&fixture, "TEMP1", MANY);
+    CHECK_INT(change(&fixture, "TEMP1", "", "", "DOE^JANE", 1000), REGISTRATION_CHANGED);
+    CHECK_INT(settle(&fixture), 0);
+    CHECK_INT(change(&fixture, "TEMP1", "", "", "DOE^JOAN", 2000), REGISTRATION_CHANGED);
+    CHECK_INT(pending(&fixture), AMEND_WORK_AT_ONCE + 1);
+    while (spread(&fixture))
+        ;
+    CHECK_INT(pending(&fixture), MANY + 1);
+    CHECK_INT(settle(&fixture), 1);
+    CHECK_TEXT(name_in(&fixture, "1.1"), "DOE^JOAN");
+    fixture_close(&fixture);
+}
+
+TEST(HL7_11_very_many_studies_of_a_merge_that_was_undone_all_look_back)
+{
+    struct fixture fixture;
+    struct error err = { 0 };
+    const struct patient_identifier temporary = { slice_text("TEMP1"), slice_text("") };
+    enum registration_outcome outcome;
+    fixture_open(&fixture, true);
+    store(&fixture, &ct);
+    CHECK_INT(change(&fixture, "TEMP1", "", "P9", "DOE^JANE", 1000), REGISTRATION_CHANGED);
+    CHECK_INT(settle(&fixture), 1);
+    CHECK_TEXT(studies_of(&fixture, "P9"), "1.1");
+    add_terms(&fixture, "P9", AMEND_WORK_AT_ONCE + 10);
+    CHECK_OK(registration_separate(fixture.archive, &temporary, 2000, &outcome, &err), err);
+    CHECK_INT(outcome, REGISTRATION_CHANGED);
+    CHECK_INT(settle(&fixture), 0);
+    /* What is told of the other one meanwhile does not take that away. */
+    CHECK_INT(change(&fixture, "P9", "", "", "DOE^JOAN", 3000), REGISTRATION_CHANGED);
+    while (spread(&fixture))
+        ;
+    CHECK_INT(settle(&fixture), 1);
+    CHECK_TEXT(studies_of(&fixture, "TEMP1"), "1.1");
+    CHECK_INT(settle(&fixture), 0);
+    fixture_close(&fixture);
+}
+
+TEST(HL7_06_the_rest_of_very_many_studies_gets_to_work_after_a_restart)
+{
+    struct fixture fixture;
+    struct error err = { 0 };
+    struct amender *amender;
+    fixture_open(&fixture, false);
+    store(&fixture, &ct);
+    add_terms(&fixture, "TEMP1", AMEND_WORK_AT_ONCE);
+    CHECK_INT(change(&fixture, "TEMP1", "", "P9", "", 1000), REGISTRATION_CHANGED);
+    fixture_reopen(&fixture);
+    CHECK_INT(pending(&fixture), AMEND_WORK_AT_ONCE + 1);
+    CHECK_OK(amender_open(fixture.archive, &amender, &err), err);
+    CHECK_SOON(pending(&fixture) == 0);
+    CHECK_TEXT(studies_of(&fixture, "P9"), "1.1");
+    amender_close(amender);
+    fixture_close(&fixture);
+}
+
+TEST(HL7_06_the_rest_of_very_many_studies_gets_to_work_in_an_index_made_anew)
+{
+    struct fixture fixture;
+    struct rebuild_report report;
+    const struct rebuild_options options = { .ae_title = "TESTARCHIVE" };
+    struct error err = { 0 };
+    fixture_open(&fixture, false);
+    store(&fixture, &ct);
+    add_terms(&fixture, "TEMP1", AMEND_WORK_AT_ONCE);
+    CHECK_INT(change(&fixture, "TEMP1", "", "P9", "", 1000), REGISTRATION_CHANGED);
+    archive_close(fixture.archive);
+    storage_close(fixture.storage);
+    CHECK_OK(archive_rebuild(fixture.folder, &options, NULL, &report, &err), err);
+    const struct storage_options storage = { .path = fixture.folder };
+    const struct archive_options archive = { .ae_title = "TESTARCHIVE", .minimum_free_bytes = 1 };
+    CHECK_OK(storage_open(&storage, &fixture.storage, &err), err);
+    CHECK_OK(archive_open(fixture.storage, &archive, &fixture.archive, &err), err);
+    CHECK_INT(pending(&fixture), AMEND_WORK_AT_ONCE + 1);
+    CHECK(spread(&fixture));
+    CHECK(!spread(&fixture));
+    CHECK_INT(settle(&fixture), 1);
+    CHECK_TEXT(studies_of(&fixture, "P9"), "1.1");
+    CHECK_INT(pending(&fixture), 0);
+    fixture_close(&fixture);
+}
