@@ -58,7 +58,7 @@ static bool put_studies(struct archive *archive, struct transaction *transaction
 }
 
 /* A merge is about to be taken back: what was received of the patient is under the one at the end
- * of its chain. */
+ * of its chain, and what is still under itself may be on its way there. */
 static bool put_studies_back(struct archive *archive, struct transaction *transaction,
                              const struct patient_identifier *patient, struct error *err)
 {
@@ -69,7 +69,8 @@ static bool put_studies_back(struct archive *archive, struct transaction *transa
     if (ok && merged) {
         const struct patient_identifier survivor = { buffer_slice(&end.id),
                                                      buffer_slice(&end.issuer) };
-        ok = put_studies(archive, transaction, &survivor, true, err);
+        ok = put_studies(archive, transaction, &survivor, true, err) &&
+             put_studies(archive, transaction, patient, true, err);
     }
     patient_state_release(&end);
     return ok;

@@ -599,6 +599,48 @@ TEST(HL7_06_a_study_that_cannot_be_amended_holds_up_no_other)
     fault_set(NULL);
     fixture_close(&fixture);
 }
+
+static void undo_merge(void *context)
+{
+    struct fixture *fixture = context;
+    const struct patient_identifier temporary = { slice_text("TEMP1"), slice_text("") };
+    enum registration_outcome outcome;
+    struct error err = { 0 };
+    CHECK_OK(registration_separate(fixture->archive, &temporary, 2000, &outcome, &err), err);
+    CHECK_INT(outcome, REGISTRATION_CHANGED);
+}
+
+static void merge_elsewhere(void *context)
+{
+    CHECK_INT(change(context, "TEMP1", "", "P10", "", 2000), REGISTRATION_CHANGED);
+}
+
+TEST(HL7_11_a_merge_that_is_undone_while_an_instance_is_amended_leaves_none_behind)
+{
+    struct fixture fixture;
+    fixture_open(&fixture, true);
+    store(&fixture, &ct);
+    CHECK_INT(change(&fixture, "TEMP1", "", "P9", "DOE^JANE", 1000), REGISTRATION_CHANGED);
+    fault_set_call("before-segment-write", undo_merge, &fixture);
+    CHECK_INT(settle(&fixture), 2); /* there and back */
+    CHECK_TEXT(studies_of(&fixture, "P9"), "");
+    CHECK_TEXT(studies_of(&fixture, "TEMP1"), "1.1");
+    fixture_close(&fixture);
+}
+
+TEST(
+    HL7_06_a_patient_who_is_merged_into_another_one_while_an_instance_is_amended_leaves_none_behind)
+{
+    struct fixture fixture;
+    fixture_open(&fixture, true);
+    store(&fixture, &ct);
+    CHECK_INT(change(&fixture, "TEMP1", "", "P9", "DOE^JANE", 1000), REGISTRATION_CHANGED);
+    fault_set_call("before-segment-write", merge_elsewhere, &fixture);
+    CHECK_INT(settle(&fixture), 2);
+    CHECK_TEXT(studies_of(&fixture, "P9"), "");
+    CHECK_TEXT(studies_of(&fixture, "P10"), "1.1");
+    fixture_close(&fixture);
+}
 #endif
 
 /* Terms of studies that are not here: what is told of the patient puts them to work all the same.
