@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "dicom/json.h"
 
-#include "dicom/model_writer.h"
+#include <stdlib.h>
+
+#include "base/memory.h"
+#include "dicom/model_alike.h"
 
 static void put_separator(struct buffer *json)
 {
@@ -67,23 +70,49 @@ static void put_bulk_data(struct model_writer *writer, const char *path)
     JSON_PUT(writer->out, "\"");
 }
 
+static const struct model_format json_format = {
+    .separator_size = 1,
+    .separator = put_separator,
+    .begin = put_begin,
+    .end = put_end,
+    .member_begin = put_member,
+    .member_end = put_end,
+    .item_begin = put_item,
+    .item_end = put_end,
+    .sequence_end = put_sequence_end,
+    .values = put_values,
+    .utf8 = put_utf8,
+    .binary = put_binary,
+    .bulk_data = put_bulk_data,
+};
+
 void json_write_dataset(const struct dataset *dataset, const struct json_options *options,
                         struct buffer *json)
 {
-    static const struct model_format format = {
-        .separator_size = 1,
-        .separator = put_separator,
-        .begin = put_begin,
-        .end = put_end,
-        .member_begin = put_member,
-        .member_end = put_end,
-        .item_begin = put_item,
-        .item_end = put_end,
-        .sequence_end = put_sequence_end,
-        .values = put_values,
-        .utf8 = put_utf8,
-        .binary = put_binary,
-        .bulk_data = put_bulk_data,
-    };
-    model_write(&format, dataset, options, json);
+    model_write(&json_format, dataset, options, NULL, json);
+}
+
+struct json_writer {
+    struct model_alike *alike;
+};
+
+struct json_writer *json_writer_new(void)
+{
+    struct json_writer *writer = mem_alloc(sizeof(*writer));
+    writer->alike = model_alike_new();
+    return writer;
+}
+
+void json_writer_free(struct json_writer *writer)
+{
+    if (!writer)
+        return;
+    model_alike_free(writer->alike);
+    free(writer);
+}
+
+void json_writer_put(struct json_writer *writer, const struct dataset *dataset,
+                     const struct json_options *options, struct buffer *json)
+{
+    model_write(&json_format, dataset, options, options->tags ? NULL : writer->alike, json);
 }

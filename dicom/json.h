@@ -26,6 +26,14 @@ struct json_options {
 void json_write_dataset(const struct dataset *dataset, const struct json_options *options,
                         struct buffer *json);
 
+/* The same of many data sets, of which each is much like the one before, as the instances of a
+ * series are: what they have alike is copied. One thread at a time. */
+struct json_writer;
+struct json_writer *json_writer_new(void);
+void json_writer_free(struct json_writer *writer);
+void json_writer_put(struct json_writer *writer, const struct dataset *dataset,
+                     const struct json_options *options, struct buffer *json);
+
 /* Whether an element that a walk has found is referred to by a BulkDataURI when the options name a
  * prefix and no limit, and what follows the prefix then. */
 bool json_is_bulk_data(const struct element *element);

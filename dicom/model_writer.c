@@ -5,6 +5,7 @@
 
 #include "base/memory.h"
 #include "dicom/cursor.h"
+#include "dicom/model_alike.h"
 
 enum { DEFAULT_INLINE_LIMIT = 1024, MAX_NAMES = 64 << 10 };
 
@@ -73,19 +74,29 @@ static void object_end(struct model_writer *writer)
     writer->names.size = writer->creator_count ? writer->creators[writer->creator_count].text : 0;
 }
 
-static void member_begin(struct model_writer *writer, uint32_t tag, uint16_t vr)
+void model_note_member(struct model_writer *writer, uint32_t tag, size_t begin)
 {
     struct model_object *object = &writer->objects[writer->depth];
-    if (writer->member_count != object->first_member) {
-        writer->format->separator(writer->out);
+    if (writer->member_count != object->first_member)
         object->ascending &= tag > writer->members[writer->member_count - 1].tag;
-    }
     if (writer->member_count == writer->member_capacity) {
         writer->member_capacity = writer->member_capacity ? writer->member_capacity * 2 : 128;
         writer->members = mem_resize_array(writer->members, writer->member_capacity,
                                            sizeof(*writer->members));
     }
-    writer->members[writer->member_count++] = (struct model_member){ tag, writer->out->size };
+    writer->members[writer->member_count++] = (struct model_member){ tag, begin };
+}
+
+void model_add_member(struct model_writer *writer, uint32_t tag)
+{
+    if (writer->member_count != writer->objects[writer->depth].first_member)
+        writer->format->separator(writer->out);
+    model_note_member(writer, tag, writer->out->size);
+}
+
+static void member_begin(struct model_writer *writer, uint32_t tag, uint16_t vr)
+{
+    model_add_member(writer, tag);
     writer->format->member_begin(writer, tag, vr);
 }
 
@@ -186,6 +197,8 @@ static void write_element(struct model_writer *writer, const struct walk *walk,
         kind = MODEL_BINARY;
     }
     bool bulk = is_bulk(element, kind, writer->inline_limit);
+    if (bulk && writer->alike)
+        writer->alike->has_bulk = true;
     if (is_left_out(element->tag) || (bulk && !writer->options->bulk_data_prefix))
         return;
     if (writer->creators && is_creator(element->tag))
@@ -260,7 +273,11 @@ static void write_walk(struct model_writer *writer, struct walk *walk)
     size_t skipped = 0; /* depth of the sequence that is left out with all in it */
     struct element element;
     enum walk_event event;
-    while (!writer->out->overflowed && (event = walk_next(walk, &element)) != WALK_END) {
+    while (!writer->out->overflowed) {
+        if (writer->alike && !walk->depth)
+            model_alike_step(writer, walk);
+        if ((event = walk_next(walk, &element)) == WALK_END)
+            break;
         if (skipped) {
             if (walk->depth < skipped)
                 skipped = 0;
@@ -300,7 +317,11 @@ static void write_all(struct model_writer *writer, const struct dataset *dataset
 {
     struct walk walk = dataset_walk(dataset);
     struct element element;
+    if (writer->alike)
+        model_alike_begin(writer, dataset);
     write_walk(writer, &walk);
+    if (writer->alike)
+        model_alike_end(writer, dataset);
     if (!writer->beyond_ascii || dataset_find(dataset, TAG_SPECIFIC_CHARACTER_SET, &element))
         return;
     /* Nothing was said of text that is not ASCII; it is UTF-8 now. */
@@ -310,11 +331,12 @@ static void write_all(struct model_writer *writer, const struct dataset *dataset
 }
 
 void model_write(const struct model_format *format, const struct dataset *dataset,
-                 const struct json_options *options, struct buffer *out)
+                 const struct json_options *options, struct model_alike *alike, struct buffer *out)
 {
     struct model_writer *writer = mem_alloc(sizeof(*writer));
     writer->format = format;
     writer->options = options;
+    writer->alike = alike;
     writer->inline_limit = options->inline_binary_limit ? options->inline_binary_limit
                                                         : DEFAULT_INLINE_LIMIT;
     writer->out = out;

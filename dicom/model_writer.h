@@ -41,6 +41,7 @@ struct model_writer {
     struct model_object objects[DATASET_MAX_DEPTH + 1];
     size_t depth;                   /* of the innermost object: objects[depth] */
     bool beyond_ascii;              /* some text is */
+    struct model_alike *alike;      /* NULL: the data set before is not known */
     struct model_creator *creators; /* MODEL_MAX_CREATORS; NULL where they are not named */
     size_t creator_count;
     struct buffer names;
@@ -65,9 +66,15 @@ struct model_format {
     void (*bulk_data)(struct model_writer *writer, const char *path);
 };
 
-/* Writes all of `dataset` that the options ask for. */
+/* Writes all of `dataset` that the options ask for. With `alike`, for a format that names no
+ * creators and options without tags: what the data set before had alike is copied, and this one
+ * takes its place. */
 void model_write(const struct model_format *format, const struct dataset *dataset,
-                 const struct json_options *options, struct buffer *out);
+                 const struct json_options *options, struct model_alike *alike, struct buffer *out);
+
+/* The next attribute of the innermost object begins here, behind a separator; or stands there. */
+void model_add_member(struct model_writer *writer, uint32_t tag);
+void model_note_member(struct model_writer *writer, uint32_t tag, size_t begin);
 
 /* Who has reserved the block of a private element; empty when nobody did. */
 struct slice model_creator_of(const struct model_writer *writer, uint32_t tag);

@@ -258,5 +258,5 @@ void xml_write_dataset(const struct dataset *dataset, const struct json_options 
         .binary = put_binary,
         .bulk_data = put_bulk_data,
     };
-    model_write(&format, dataset, options, xml);
+    model_write(&format, dataset, options, NULL, xml);
 }

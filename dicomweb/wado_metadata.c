@@ -34,6 +34,7 @@ struct metadata {
     struct dicomweb *dicomweb;
     enum form form;
     struct multipart_writer writer;
+    struct json_writer *json;
     struct headers *headers;   /* of a study or series */
     struct instance *instance; /* or one instance; NULL when it was written */
     uint64_t memory;           /* that the headers may take */
@@ -49,6 +50,7 @@ static void close_metadata(void *state)
     headers_close(metadata->headers);
     instance_close(metadata->instance);
     decode_budget_give_back(metadata->dicomweb->metadata_memory, metadata->memory);
+    json_writer_free(metadata->json);
     buffer_release(&metadata->text);
     free(metadata->base_url);
     free(metadata);
@@ -61,17 +63,18 @@ static void write_instance_url(const char *base_url, const struct identity *iden
                          identity->series, identity->instance, behind);
 }
 
+/* As XML without a writer of JSON. */
 static bool write_header(const char *base_url, const struct identity *identity,
-                         const struct dataset *header, bool xml, struct buffer *text,
-                         struct error *err)
+                         const struct dataset *header, struct json_writer *json,
+                         struct buffer *text, struct error *err)
 {
     struct buffer prefix = buffer_up_to(4096);
     write_instance_url(base_url, identity, "/bulkdata/", &prefix);
     const struct json_options options = { .bulk_data_prefix = buffer_text(&prefix) };
-    if (xml)
-        xml_write_dataset(header, &options, text);
+    if (json)
+        json_writer_put(json, header, &options, text);
     else
-        json_write_dataset(header, &options, text);
+        xml_write_dataset(header, &options, text);
     buffer_release(&prefix);
     return buffer_check(text, "the metadata of an instance", err);
 }
@@ -80,8 +83,11 @@ bool dicomweb_write_metadata(const char *base_url, struct instance *instance, st
                              struct error *err)
 {
     const struct dataset *header;
-    return instance_header(instance, &header, err) &&
-           write_header(base_url, instance_identity(instance), header, false, json, err);
+    struct json_writer *writer = json_writer_new();
+    bool ok = instance_header(instance, &header, err) &&
+              write_header(base_url, instance_identity(instance), header, writer, json, err);
+    json_writer_free(writer);
+    return ok;
 }
 
 /* *header NULL at the end. Of what is deleted meanwhile the client gets the rest. */
@@ -128,8 +134,8 @@ static bool next_piece(void *state, struct piece *piece, struct error *err)
         write_separator(metadata, header ? identity : NULL);
         metadata->done = !header;
         metadata->first = false;
-        if (header && !write_header(metadata->base_url, identity, header,
-                                    metadata->form != FORM_JSON, &metadata->text, err))
+        if (header && !write_header(metadata->base_url, identity, header, metadata->json,
+                                    &metadata->text, err))
             return false;
     }
     piece->kind = metadata->text.size ? PIECE_BYTES : PIECE_END;
@@ -144,6 +150,7 @@ static bool open_metadata(struct dicomweb *dicomweb, const char *base_url,
     struct metadata *metadata = mem_alloc(sizeof(*metadata));
     metadata->form = form->form;
     metadata->writer = form->writer;
+    metadata->json = form->form == FORM_JSON ? json_writer_new() : NULL;
     metadata->dicomweb = dicomweb;
     metadata->text = buffer_up_to(MAX_INSTANCE_JSON);
     metadata->first = true;

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* One byte for the transfer syntax, then a data set. What the scan lets pass must come out as JSON
- * that a strict reader takes: keys ascending, one of Value, BulkDataURI and InlineBinary at most.
- */
+ * that a strict reader takes: keys ascending, one of Value, BulkDataURI and InlineBinary at most;
+ * and as the same after a data set that differs in a byte. */
 #include "dicom/json.h"
 
 #include <stdlib.h>
 
+#include "base/memory.h"
 #include "dicom/scan.h"
 #include "dicom/utf8.h"
 
@@ -162,42 +163,65 @@ static void check_json(struct slice json)
         abort();
 }
 
-static void write_json(const struct dataset *dataset, const struct json_options *options)
+/* A writer that knows the data set before writes the same. */
+static void write_json(const struct dataset *dataset, const struct json_options *options,
+                       struct json_writer *writer)
 {
     struct buffer json = buffer_up_to(64 << 20);
+    struct buffer alike = buffer_up_to(64 << 20);
     json_write_dataset(dataset, options, &json);
+    json_writer_put(writer, dataset, options, &alike);
     if (!json.overflowed)
         check_json(buffer_slice(&json));
+    if (!slice_equal(buffer_slice(&json), buffer_slice(&alike)))
+        abort();
     buffer_release(&json);
+    buffer_release(&alike);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+static void write_bytes(struct slice bytes, const struct transfer_syntax *syntax,
+                        struct json_writer *writer)
 {
-    static const char *const syntaxes[] = { UID_EXPLICIT_LITTLE_ENDIAN, UID_IMPLICIT_LITTLE_ENDIAN,
-                                            UID_EXPLICIT_BIG_ENDIAN, UID_JPEG_BASELINE };
     static const uint32_t some[] = { 0x00080005, 0x00081140, 0x00100010 };
     static const struct json_options options[] = {
         { .bulk_data_prefix = "/b\"/" },
         { .bulk_data_prefix = NULL, .inline_binary_limit = 4 },
         { .tags = some, .tag_count = 3 },
+        { .bulk_data_prefix = "/b\"/" },
     };
-    if (size < 1)
-        return 0;
-    const struct transfer_syntax *syntax = transfer_syntax_find(slice_text(syntaxes[data[0] % 4]));
     struct scan_limits limits = scan_default_limits;
     limits.value_size = 64;
     struct scan *scan = scan_new(syntax, &limits);
     struct dataset *dataset = NULL;
     struct error err = { 0 };
     size_t count;
-    if (scan_write(scan, slice_of(data + 1, size - 1), &err) && scan_finish(scan, &err)) {
+    if (scan_write(scan, bytes, &err) && scan_finish(scan, &err)) {
         const struct elision *elisions = scan_elisions(scan, &count);
         if (dataset_open(scan_header(scan), syntax, elisions, count, &dataset, &err)) {
             for (size_t i = 0; i < sizeof(options) / sizeof(options[0]); i++)
-                write_json(dataset, &options[i]);
+                write_json(dataset, &options[i], writer);
         }
     }
     dataset_close(dataset);
     scan_free(scan);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    static const char *const syntaxes[] = { UID_EXPLICIT_LITTLE_ENDIAN, UID_IMPLICIT_LITTLE_ENDIAN,
+                                            UID_EXPLICIT_BIG_ENDIAN, UID_JPEG_BASELINE };
+    if (size < 4)
+        return 0;
+    const struct transfer_syntax *syntax = transfer_syntax_find(slice_text(syntaxes[data[0] % 4]));
+    struct slice bytes = slice_of(data + 1, size - 1);
+    struct json_writer *writer = json_writer_new();
+    write_bytes(bytes, syntax, writer);
+    /* One that is much alike, and the first again. */
+    uint8_t *changed = mem_copy(bytes.data, bytes.size);
+    changed[(size_t)(data[0] >> 2) * bytes.size / 64] ^= data[size - 1] | 1;
+    write_bytes(slice_of(changed, bytes.size), syntax, writer);
+    write_bytes(bytes, syntax, writer);
+    free(changed);
+    json_writer_free(writer);
     return 0;
 }
