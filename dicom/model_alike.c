@@ -165,7 +165,7 @@ void model_alike_end(struct model_writer *writer, const struct dataset *dataset)
     alike->inline_limit = writer->inline_limit;
     buffer_clear(&alike->bytes);
     buffer_clear(&alike->text);
-    /* In another order than they came, they are not where they were noted. */
+    /* Through members that are out of order, or of which the last broke off, nobody looks again. */
     if (!object->ascending || writer->out->overflowed ||
         !buffer_append(&alike->bytes, cursor_bytes(&begin)) ||
         !buffer_append(&alike->text, slice_of(writer->out->data + object->begin,

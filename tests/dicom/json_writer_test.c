@@ -113,6 +113,20 @@ TEST(what_changes_from_one_data_set_to_the_next_is_written_anew)
     end();
 }
 
+TEST(a_byte_anywhere_in_an_attribute_makes_it_another)
+{
+    begin();
+    for (size_t at = 0; at < 24; at++) {
+        char text[25] = "aaaaaaaaaaaaaaaaaaaaaaaa";
+        text[at] = 'b';
+        put(0x00080060, "CS", "CT");
+        put(0x00100020, "LO", text);
+        put(0x00180050, "DS", "1");
+        CHECK(strstr(written(&all), text));
+    }
+    end();
+}
+
 TEST(an_attribute_of_the_same_bytes_but_of_another_tag_is_no_repetition)
 {
     begin();
@@ -160,8 +174,10 @@ TEST(bulk_data_is_left_out_where_there_is_no_place_for_it)
     const struct json_options none = { .bulk_data_prefix = NULL };
     begin();
     for (int i = 0; i < 5; i++) {
-        put_sequence(large, sizeof(large));
+        put(0x00080060, "CS", "CT");
         put_bytes(0x00091010, "OB", large, sizeof(large));
+        put_bytes(0x00091011, "OB", large, sizeof(large));
+        put(0x00100010, "PN", "A");
         put(0x00100020, "LO", "1");
         CHECK((strstr(written(i % 2 ? &none : &all), "BulkDataURI") != NULL) == (i % 2 == 0));
     }
@@ -175,8 +191,8 @@ TEST(another_limit_of_what_stands_inline_is_kept_to)
     for (size_t i = 0; i < 4; i++) {
         const struct json_options options = { .bulk_data_prefix = "/bulk/",
                                               .inline_binary_limit = i % 2 ? 63 : 64 };
-        put_bytes(0x00091010, "OB", value, sizeof(value));
         put_sequence(value, sizeof(value));
+        put_bytes(0x00091010, "OB", value, sizeof(value));
         CHECK((strstr(written(&options), "InlineBinary") != NULL) == (i % 2 == 0));
     }
     end();
@@ -203,6 +219,7 @@ TEST(a_character_set_is_said_only_of_the_data_sets_that_need_one)
         if (beyond_ascii[i])
             put(0x00100010, "PN", "\xC3\x84");
         put(0x00100020, "LO", "1");
+        put(0x00180050, "DS", "1");
         CHECK((strstr(written(&all), "00080005") != NULL) == beyond_ascii[i]);
     }
     end();
@@ -276,8 +293,8 @@ TEST(what_stands_before_and_behind_a_value_that_is_not_here_is_written)
         gap = (struct elision){ i % 2 ? 0 : bytes.size, i % 2 ? 0 : 1000 };
         if (!gap.size)
             buffer_append(&bytes, slice_of((uint8_t[1000]){ 1 }, 1000));
-        put(0xFFFCFFFC, "LO", "behind");
-        CHECK(strstr(written(&all), "\"FFFCFFFC\":{\"vr\":\"LO\",\"Value\":[\"behind\"]}}"));
+        put(0xFFFCFFFC, "LO", gap.size ? "beyond" : "behind");
+        CHECK(strstr(written(&all), i % 2 ? "[\"behind\"]}}" : "[\"beyond\"]}}"));
     }
     end();
 }
@@ -300,8 +317,10 @@ TEST(data_sets_of_many_attributes_and_of_many_bytes_are_written)
     end();
 }
 
-static void put_two(void)
+static void put_two(const char *accession_number)
 {
+    if (*accession_number)
+        put(0x00080050, "SH", accession_number);
     put(0x00080060, "CS", "CT");
     put(0x00100020, "LO", "1");
 }
@@ -311,16 +330,20 @@ TEST(a_writer_whose_output_was_full_writes_the_next_data_set_whole)
     struct dataset *dataset = NULL;
     struct error err = { 0 };
     begin();
-    put_two();
+    put_two("1");
     size_t whole = strlen(written(&all));
     for (size_t limit = 0; limit < whole; limit++) {
         struct buffer full = buffer_up_to(limit);
-        put_two();
+        put_two("");
+        written(&all);
+        put_two("2");
         CHECK_OK(dataset_open(buffer_slice(&bytes), syntax, NULL, 0, &dataset, &err), err);
         json_writer_put(writer, dataset, &all, &full);
         CHECK(full.overflowed);
         dataset_close(dataset);
         buffer_release(&full);
+        buffer_clear(&bytes);
+        put_two("2");
         written(&all);
     }
     end();
