@@ -116,9 +116,9 @@ TEST(what_changes_from_one_data_set_to_the_next_is_written_anew)
 TEST(a_byte_anywhere_in_an_attribute_makes_it_another)
 {
     begin();
-    for (size_t at = 0; at < 24; at++) {
+    for (size_t i = 0; i < 48; i++) {
         char text[25] = "aaaaaaaaaaaaaaaaaaaaaaaa";
-        text[at] = 'b';
+        text[i / 2] = i % 2 ? 'b' : 'a';
         put(0x00080060, "CS", "CT");
         put(0x00100020, "LO", text);
         put(0x00180050, "DS", "1");
