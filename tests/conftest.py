@@ -93,11 +93,14 @@ class Server:
         config = self.folder / "hounsfield.json"
         config.write_text(json.dumps(self.settings))
         log = open(self.log_path, "ab")
+        env = {**os.environ, **self.env}
+        if "HOUNSFIELD_DELAYS" in env:  # threads that come late: tests/delays
+            env["LD_PRELOAD"] = f"{BUILD / 'tests' / 'delays.so'} {env.get('LD_PRELOAD', '')}"
         self.process = subprocess.Popen(
             [*self.command, "serve", "--config", str(config)],
             stdout=log,
             stderr=log,
-            env={**os.environ, **self.env},
+            env=env,
             start_new_session=True,
         )
         log.close()
