@@ -117,7 +117,7 @@ def smuggled(sock, _):
     answer = b""
     while piece := sock.recv(1 << 16):
         answer += piece
-    assert answer.count(b"HTTP/1.1 ") == 1
+    assert answer.count(b"HTTP/1.1 ") <= 1  # none: it was cut before, as any of the crowd may be
 
 
 PLAIN = [endless_head, dripped_head, bulk_data_that_breaks_off, deep_json, xml_with_entities, empty_parts, foreign_locations, guess, forge_the_log,

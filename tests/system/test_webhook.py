@@ -124,6 +124,7 @@ def test_what_came_while_a_receiver_or_we_were_away_is_told_later(hooked):
     receiver = Receiver(port)
     wait_for(lambda: len(receiver.events()) == 5)
     assert [e["instance"] for e in receiver.events()] == [ds.SOPInstanceUID for ds in stored]
+    wait_for(lambda: metric(server, "webhook_lag") == 0)  # what it has not heard the answer of it tells again
     server.restart()
     more = make()
     store(server, more)
